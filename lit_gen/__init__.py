@@ -1,0 +1,1 @@
+"""lit_gen: the classic generative models as LightningModules."""

@@ -1,0 +1,244 @@
+"""The command line: `python main.py {fit,validate,test,predict} --config configs/<system>.yaml`."""
+
+import logging
+import os
+import re
+import sys
+import time
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import torch
+from jsonargparse import Namespace
+from lightning import LightningDataModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
+
+import lit_gen.data  # noqa: F401  so that the short names of data modules resolve
+import lit_gen.models  # noqa: F401  likewise those of models
+from lit_gen.callbacks.pictures import PredictionWriter, SampleSheets
+from lit_gen.data.files import make_folder
+from lit_gen.errors import UserError
+from lit_gen.loggers import make_loggers
+from lit_gen.models.base import GenerativeModule, check_pair
+
+RUN_FOLDER_VARIABLE = "LIT_GEN_RUN_FOLDER"  # the processes that DDP starts run this same command: they are told the folder
+
+
+class OneLineParser(LightningArgumentParser):
+    """A parser whose errors are one line and exit code 2."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        raise UserError(_one_line(str(message))) from ex
+
+
+class LitGenCLI(LightningCLI):
+    """LightningCLI with one link (data.spec to model.spec), a check of the pair, and a folder for each run."""
+
+    run_folder: Path | None = None
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        parser.link_arguments("data.spec", "model.init_args.spec", apply_on="instantiate")
+        parser.add_class_arguments(SampleSheets, "samples", skip={"folder"}, instantiate=False)
+
+    def _parse_ckpt_path(self) -> None:
+        # Lightning would let the checkpoint's settings overrule the command line; here the command line is what counts.
+        settings = self.config[self.config.subcommand]
+        path = settings.get("ckpt_path")
+        if path is None:
+            if self.config.subcommand != "fit":
+                raise UserError(
+                    f"{self.config.subcommand} needs a trained model: give --ckpt_path, for example "
+                    "runs/<system>/<run>/checkpoints/last.ckpt."
+                )
+            return
+        if path == "last":
+            settings.ckpt_path = str(newest_checkpoint(Path(settings.trainer.default_root_dir) / _system(settings)))
+        elif not Path(path).is_file():
+            raise UserError(f"there is no checkpoint {path}. Look below runs/<system>/<run>/checkpoints.")
+
+    def before_instantiate_classes(self) -> None:
+        settings = self._settings
+        check_pair(_import(settings.model.class_path), _import(settings.data.class_path))
+        trainer = settings.trainer
+        if trainer.strategy == "auto" and several_processes(trainer.accelerator, trainer.devices, trainer.num_nodes):
+            # While D steps, G's parameters take no gradient, and the reverse.
+            trainer.strategy = "ddp_find_unused_parameters_true"
+
+    @property
+    def _settings(self) -> Namespace:
+        return self.config[self.subcommand]
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        settings = self._settings
+        # Before other processes start: an error ends the command here, and long preparations keep nobody waiting.
+        if rank_zero_only.rank == 0:
+            self.datamodule.prepare_data()
+        trainer = settings.trainer
+        if not trainer.fast_dev_run:
+            self.run_folder = self._make_run_folder(Path(trainer.default_root_dir) / _system(settings))
+            kwargs["default_root_dir"] = str(self.run_folder)
+            if trainer.logger in (None, True) and self.subcommand != "predict":
+                kwargs["logger"] = make_loggers(self.run_folder, self.config_for_loggers())
+        self.run_callbacks = [] if trainer.fast_dev_run else self._callbacks(trainer)
+        return super().instantiate_trainer(**kwargs)
+
+    def _instantiate_trainer(self, config: dict[str, Any], callbacks: list) -> Trainer:
+        return super()._instantiate_trainer(config, [*callbacks, *self.run_callbacks])
+
+    def config_for_loggers(self) -> dict[str, Any]:
+        """The resolved settings as plain types."""
+        self._dump_config()
+        return self.config_dump
+
+    def _callbacks(self, trainer: Namespace) -> list:
+        if self.subcommand == "predict":
+            return [PredictionWriter(self.run_folder / "predictions")]
+        if self.subcommand != "fit":
+            return []
+        callbacks = [SampleSheets(self.run_folder / "samples", **self._settings.samples.as_dict())]
+        if trainer.enable_checkpointing is not False:
+            folder = self.run_folder / "checkpoints"
+            callbacks.append(
+                ModelCheckpoint(
+                    folder, "last", save_top_k=1, enable_version_counter=False, save_on_train_epoch_end=True
+                )
+            )
+            if self.model.monitor is not None:
+                callbacks.append(
+                    ModelCheckpoint(folder, "best", monitor=self.model.monitor, enable_version_counter=False)
+                )
+        return callbacks
+
+    def _make_run_folder(self, parent: Path) -> Path:
+        """A new folder below `parent`, or that of the run that is being resumed."""
+        if RUN_FOLDER_VARIABLE in os.environ:
+            return Path(os.environ[RUN_FOLDER_VARIABLE])
+        checkpoint = self._settings.get("ckpt_path")
+        if self.subcommand == "fit" and checkpoint and (Path(checkpoint).parents[1] / "config.yaml").is_file():
+            folder = Path(checkpoint).parents[1]
+        else:
+            folder = parent / time.strftime("%Y%m%d-%H%M%S")
+            if rank_zero_only.rank == 0:
+                make_folder(parent)
+                folder = _new_folder(folder)
+        os.environ[RUN_FOLDER_VARIABLE] = str(folder)
+        return folder
+
+    def before_fit(self) -> None:
+        self._print_summary()
+
+    before_validate = before_test = before_predict = before_fit
+
+    def _print_summary(self) -> None:
+        trainer, model = self.trainer, self.model
+        parameters = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+        shape = "x".join(str(side) for side in self.datamodule.spec["image_shape"])
+        lines = {
+            "model": f"{type(model).__name__}, {parameters / 1e6:.2f} million trainable parameters",
+            "data": f"{type(self.datamodule).__name__} from {self.datamodule.source}, images {shape}, batches of {self.datamodule.batch_size}",
+            "devices": f"{trainer.world_size} x {trainer.accelerator.__class__.__name__.removesuffix('Accelerator')}, "
+            f"{trainer.strategy.__class__.__name__}, precision {trainer.precision}",
+            "run": str(self.run_folder) if self.run_folder else "none (fast_dev_run writes nothing)",
+        }
+        rank_zero_info("\n".join(f"{name:>8}: {text}" for name, text in lines.items()))
+
+    def after_fit(self) -> None:
+        if self.run_folder:
+            rank_zero_info(f"finished: checkpoints, samples and metrics are in {self.run_folder}")
+
+
+def _new_folder(folder: Path) -> Path:
+    """Creates `folder`, or `folder-2` and so on when it is taken."""
+    for number in range(1, 10_000):
+        candidate = folder if number == 1 else folder.with_name(f"{folder.name}-{number}")
+        try:
+            candidate.mkdir()
+            return candidate
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise UserError(f"cannot create the run folder {candidate}: {error.strerror}. Set --trainer.default_root_dir.") from error
+    raise UserError(f"too many runs called {folder}.")
+
+
+def newest_checkpoint(folder: Path) -> Path:
+    """The newest `checkpoints/last.ckpt` of the runs below `folder`."""
+    found = sorted(folder.glob("*/checkpoints/last.ckpt"), key=lambda path: path.stat().st_mtime)
+    if not found:
+        raise UserError(f"there is no run with a checkpoint below {folder}. Train one with fit first.")
+    return found[-1]
+
+
+def several_processes(accelerator: str, devices: Any, num_nodes: int) -> bool:
+    """Whether these Trainer arguments mean more than one process."""
+    if num_nodes > 1:
+        return True
+    if isinstance(devices, str) and re.fullmatch(r"-?\d+", devices.strip()):
+        devices = int(devices)
+    if devices in ("auto", -1):
+        return accelerator != "cpu" and torch.cuda.device_count() > 1
+    if isinstance(devices, str):
+        return len([part for part in devices.split(",") if part.strip()]) > 1
+    return devices > 1 if isinstance(devices, int) else len(devices) > 1
+
+
+def _system(settings: Namespace) -> str:
+    return settings.model.class_path.rsplit(".", 1)[-1].lower()
+
+
+def _import(class_path: str) -> type:
+    module, _, name = class_path.rpartition(".")
+    return getattr(sys.modules.get(module) or __import__(module, fromlist=[name]), name)
+
+
+def _one_line(message: str) -> str:
+    return re.sub(r"\s+", " ", message).strip()
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Runs the command line.
+
+    Args:
+        args: the words after the program's name; those of the process by default.
+
+    Raises:
+        SystemExit: with code 2 after one line on standard error, when something is wrong that the user can mend.
+    """
+    _quiet()
+    torch.set_float32_matmul_precision("high")  # TF32 where the GPU has it; nothing changes on a CPU
+    try:
+        LitGenCLI(
+            GenerativeModule,
+            LightningDataModule,
+            subclass_mode_model=True,
+            subclass_mode_data=True,
+            auto_configure_optimizers=False,
+            seed_everything_default=0,
+            trainer_defaults={"default_root_dir": "runs", "max_epochs": 100},
+            save_config_kwargs={"overwrite": True},
+            parser_kwargs={"description": "Train, test and use classic generative models."},
+            parser_class=OneLineParser,
+            args=args,
+        )
+    except UserError as error:
+        print(f"error: {_one_line(str(error))}", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+def _quiet() -> None:
+    """Silences what Lightning says of things that are so on purpose here."""
+    for message in (
+        ".*does not have many workers.*",  # a batch is one read from a memory map
+        ".*Checkpoint directory .* exists and is not empty.*",  # a resumed run
+        ".*is not within the signature.*",
+        ".*TensorBoard.*",
+        ".*tensorboardX.*",
+        ".*Starting from v1.9.0.*",
+        ".*isinstance.treespec, LeafSpec.*",
+    ):
+        warnings.filterwarnings("ignore", message)
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(lambda record: "Tip:" not in record.getMessage())

@@ -1,0 +1,43 @@
+"""What a batch is made of (one named tuple per kind of dataset) and what a dataset says about itself."""
+
+from typing import NamedTuple, TypedDict
+
+from torch import Tensor
+
+
+class Images(NamedTuple):
+    """image: (B, C, H, W), float in [-1, 1] once on the device."""
+
+    image: Tensor
+
+
+class LabelledImages(NamedTuple):
+    """image: (B, C, H, W) in [-1, 1]; label: (B,) class index, int64."""
+
+    image: Tensor
+    label: Tensor
+
+
+class AttributedImages(NamedTuple):
+    """image: (B, C, H, W) in [-1, 1]; attributes: (B, A) in {0, 1}, float."""
+
+    image: Tensor
+    attributes: Tensor
+
+
+class UnpairedImages(NamedTuple):
+    """image_a, image_b: (B, C, H, W) in [-1, 1], from two domains; row i of one has nothing to do with row i of the other."""
+
+    image_a: Tensor
+    image_b: Tensor
+
+
+class DataSpec(TypedDict):
+    """What a model may need to know of the data before it is built. Plain types only: it goes into checkpoints."""
+
+    image_shape: list[int]
+    """Channels, height, width."""
+    num_classes: int
+    """Number of values of `label`, 0 where there are no labels."""
+    attributes: list[str]
+    """Names of the columns of `attributes`."""

@@ -1,0 +1,180 @@
+"""CelebA (Liu et al. 2015, arXiv:1411.7766): 202,599 aligned faces of 178x218 pixels with 40 binary attributes."""
+
+from pathlib import Path
+from urllib.error import URLError
+
+import numpy as np
+from torchvision.datasets import CelebA as TorchvisionCelebA
+from torchvision.datasets.utils import check_integrity, download_file_from_google_drive
+
+from lit_gen.data.base import ArrayDataset, ImageData
+from lit_gen.data.batches import AttributedImages, DataSpec
+from lit_gen.data.cache import cached_images
+from lit_gen.data.celeba_names import ATTRIBUTES
+from lit_gen.data.download import unpack
+from lit_gen.data.files import complete_file, make_folder, remove_if_empty
+from lit_gen.data.synthetic.faces import write_celeba
+from lit_gen.errors import UserError, nearest
+
+WIDTH, HEIGHT = 178, 218
+SPLITS = {"train": 0, "val": 1, "test": 2}
+NEEDED = ("list_attr_celeba.txt", "list_eval_partition.txt")
+
+
+class CelebA(ImageData):
+    """CelebA: faces and binary attributes, read from `root/celeba` (`img_align_celeba/` and the list files).
+
+    Args:
+        root: folder that holds the datasets.
+        image_size: side of the images in pixels.
+        batch_size: images a batch and process.
+        crop_size: side of the square that is cut out of the 178x218 pixels before resizing.
+        crop_center: its centre (x, y) in pixels; the middle of the picture by default.
+        attributes: the columns of `attributes`, by name; all 40 by default.
+        num_workers: loading processes; none is fastest, because a batch is one read from a memory map.
+        horizontal_flip: mirror each training image with probability 1/2.
+        synthetic: use rendered faces, made on first use.
+        synthetic_count: how many faces are rendered for all three splits together.
+        download: fetch the files when they are not there.
+    """
+
+    batch_type = AttributedImages
+
+    def __init__(
+        self,
+        root: Path = Path("data"),
+        image_size: int = 64,
+        batch_size: int = 128,
+        crop_size: int = 178,
+        crop_center: tuple[int, int] | None = None,
+        attributes: list[str] | None = None,
+        num_workers: int = 0,
+        horizontal_flip: bool = True,
+        synthetic: bool = False,
+        synthetic_count: int = 10_000,
+        download: bool = True,
+    ) -> None:
+        super().__init__(
+            root, image_size, batch_size, num_workers, horizontal_flip, synthetic, synthetic_count, download
+        )
+        for name in attributes or ():
+            if name not in ATTRIBUTES:
+                hint = nearest(name, list(ATTRIBUTES))
+                raise UserError(f"CelebA has no attribute {name!r}.{hint} All names are in data/README.md.")
+        self.attributes = list(attributes or ATTRIBUTES)
+        x, y = crop_center or (WIDTH // 2, HEIGHT // 2)
+        self.box = (x - crop_size // 2, y - crop_size // 2, x - crop_size // 2 + crop_size, y - crop_size // 2 + crop_size)
+        if crop_size < 1 or self.box[0] < 0 or self.box[1] < 0 or self.box[2] > WIDTH or self.box[3] > HEIGHT:
+            raise UserError(
+                f"the crop of {crop_size} pixels around ({x}, {y}) does not lie within CelebA's {WIDTH}x{HEIGHT} pixels. "
+                "Set --data.crop_size lower or --data.crop_center nearer to the middle."
+            )
+
+    @property
+    def spec(self) -> DataSpec:
+        return DataSpec(
+            image_shape=[3, self.image_size, self.image_size], num_classes=0, attributes=list(self.attributes)
+        )
+
+    @property
+    def folder(self) -> Path:
+        return self.source / "celeba"
+
+    def render(self, folder: Path) -> None:
+        (folder / "celeba").mkdir()
+        write_celeba(folder / "celeba", self.synthetic_count)
+
+    def prepare_data(self) -> None:
+        super().prepare_data()
+        self._read()
+
+    def find_or_download(self) -> None:
+        folder, images = self.folder, self.folder / "img_align_celeba"
+        if all((folder / name).is_file() for name in NEEDED):
+            if images.is_dir():
+                return
+            if (folder / "img_align_celeba.zip").is_file():
+                unpack(folder / "img_align_celeba.zip", images, inner="img_align_celeba")
+                return
+        reason = "is not there, and download is off"
+        if self.download:
+            there = self.root.exists()
+            try:
+                for file_id, md5, name in TorchvisionCelebA.file_list:
+                    self._fetch(file_id, md5, name)
+                unpack(folder / "img_align_celeba.zip", images, inner="img_align_celeba")
+                return
+            except (URLError, OSError, RuntimeError, ModuleNotFoundError) as error:
+                reason = f"could not be downloaded ({type(error).__name__}: {str(error).strip().splitlines()[0][:120]})"
+                remove_if_empty(folder, *([] if there else [self.root]))
+        raise UserError(
+            f"CelebA {reason}. Put img_align_celeba/ (or img_align_celeba.zip), {' and '.join(NEEDED)} into {folder}; they are "
+            "at https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html, see data/README.md. For rendered faces set "
+            "--data.synthetic=true."
+        )
+
+    def _fetch(self, file_id: str, md5: str, name: str) -> None:
+        target = self.folder / name
+        if target.is_file() and check_integrity(str(target), md5):
+            return
+        make_folder(self.folder)
+        with complete_file(target) as partial:
+            download_file_from_google_drive(file_id, str(partial.parent), partial.name)
+            if not check_integrity(str(partial), md5):
+                raise OSError(f"{name} does not match its checksum")
+
+    def setup(self, stage: str) -> None:
+        images, attributes, partition = self._read()
+        columns = attributes[:, [ATTRIBUTES.index(name) for name in self.attributes]]
+        self.datasets = {
+            split: ArrayDataset(AttributedImages, (images, columns), np.flatnonzero(partition == code))
+            for split, code in SPLITS.items()
+        }
+
+    def _read(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Images (N, S, S, 3) uint8 as a memory map, attributes (N, 40) float32 in {0, 1}, split codes (N,)."""
+        names, attributes = read_attributes(self.folder / "list_attr_celeba.txt")
+        partition = read_partition(self.folder / "list_eval_partition.txt", names)
+        paths = [self.folder / "img_align_celeba" / name for name in names]
+        return cached_images(paths, self.cache_folder, "celeba", self.image_size, self.box), attributes, partition
+
+
+def read_attributes(path: Path) -> tuple[list[str], np.ndarray]:
+    """`list_attr_celeba.txt` as file names and an array (N, 40) of float32 in {0, 1}, in the file's order."""
+    lines = _lines(path)
+    try:
+        count, header, rows = int(lines[0]), tuple(lines[1].split()), [line.split() for line in lines[2:]]
+        if header != ATTRIBUTES:
+            raise ValueError("the second line does not hold the 40 attribute names")
+        if len(rows) != count:
+            raise ValueError(f"the first line says {count} images, but {len(rows)} follow")
+        names = [row[0] for row in rows]
+        if len(set(names)) != count:
+            raise ValueError("an image is listed twice")
+        values = np.array([row[1:] for row in rows], dtype=np.int8)
+        if values.shape != (count, len(ATTRIBUTES)) or not np.isin(values, (-1, 1)).all():
+            raise ValueError("a line does not hold 40 values of -1 or 1")
+    except (ValueError, IndexError) as error:
+        raise UserError(f"{path} is not CelebA's list of attributes ({error}). Download it again.") from error
+    return names, (values > 0).astype(np.float32)
+
+
+def read_partition(path: Path, names: list[str]) -> np.ndarray:
+    """`list_eval_partition.txt` as split codes (N,) for `names`: 0 training, 1 validation, 2 test."""
+    try:
+        codes = {name: int(code) for name, code in (line.split() for line in _lines(path))}
+        partition = np.array([codes[name] for name in names])
+        if not np.isin(partition, tuple(SPLITS.values())).all():
+            raise ValueError("a split is none of 0, 1, 2")
+    except KeyError as error:
+        raise UserError(f"{path} does not list the image {error}. Download it again.") from error
+    except ValueError as error:
+        raise UserError(f"{path} is not CelebA's list of splits ({error}). Download it again.") from error
+    return partition
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"cannot read {path} ({error}). Put it back, or download it again.") from error

@@ -1,0 +1,62 @@
+"""Getting archives and unpacking them: checked, with a progress bar, complete or not at all."""
+
+import shutil
+import stat
+import urllib.error
+import zipfile
+from pathlib import Path, PurePosixPath
+
+from torch.hub import download_url_to_file
+from tqdm import tqdm
+
+from lit_gen.data.files import complete_file, complete_folder
+from lit_gen.errors import UserError
+
+
+def fetch(url: str, target: Path, sha256_prefix: str | None = None) -> None:
+    """Downloads `url` to `target` unless it is there, with a progress bar.
+
+    Raises:
+        UserError: there is no way to the server, or what came does not match the checksum.
+    """
+    if target.is_file():
+        return
+    try:
+        with complete_file(target) as partial:
+            download_url_to_file(url, str(partial), hash_prefix=sha256_prefix)
+    except (urllib.error.URLError, OSError, RuntimeError) as error:
+        raise UserError(f"cannot download {url} ({getattr(error, 'reason', error)}).") from error
+
+
+def unpack(archive: Path, target: Path, inner: str | None = None) -> None:
+    """Unpacks a zip file to the folder `target`, complete or not at all.
+
+    Args:
+        archive: the zip file.
+        target: the folder that appears when all is unpacked; it must not exist.
+        inner: the folder inside the archive that becomes `target`; the archive's root by default.
+
+    Raises:
+        UserError: the archive is damaged, or has a path that leads out of it, or lacks `inner`.
+    """
+    try:
+        with zipfile.ZipFile(archive) as zipped, complete_folder(target) as partial:
+            members = [member for member in zipped.infolist() if not member.is_dir()]
+            kept = 0
+            for member in tqdm(members, desc=f"unpacking {archive.name}", unit="file", disable=len(members) < 256):
+                path = PurePosixPath(member.filename.replace("\\", "/"))
+                if path.is_absolute() or ".." in path.parts or ":" in path.parts[0] or stat.S_ISLNK(member.external_attr >> 16):
+                    raise UserError(f"{archive} holds the unsafe path {member.filename!r}; nothing of it was unpacked.")
+                if inner is not None:
+                    if path.parts[0] != inner:
+                        continue
+                    path = path.relative_to(inner)
+                destination = partial / path
+                destination.parent.mkdir(parents=True, exist_ok=True)
+                with zipped.open(member) as source, destination.open("wb") as sink:
+                    shutil.copyfileobj(source, sink)
+                kept += 1
+            if not kept:
+                raise UserError(f"{archive} holds no file below {inner or 'its root'}. Is it the right archive?")
+    except (zipfile.BadZipFile, EOFError) as error:
+        raise UserError(f"{archive} is damaged or cut short ({error}). Delete it and download it again.") from error

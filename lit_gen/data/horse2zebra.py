@@ -1,0 +1,160 @@
+"""horse2zebra and its sibling sets (Zhu et al. 2017, arXiv:1703.10593): two folders of pictures from two domains."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lit_gen.data.base import ArrayDataset, ImageData, image_files
+from lit_gen.data.batches import DataSpec, UnpairedImages
+from lit_gen.data.cache import cached_images
+from lit_gen.data.download import fetch, unpack
+from lit_gen.data.files import remove_if_empty
+from lit_gen.data.synthetic.animals import write_horse2zebra
+from lit_gen.errors import UserError, nearest
+
+SITE = "http://efrosgans.eecs.berkeley.edu/cyclegan/datasets/"
+SETS = (
+    "horse2zebra", "apple2orange", "summer2winter_yosemite", "monet2photo", "cezanne2photo", "ukiyoe2photo",
+    "vangogh2photo", "maps", "facades", "iphone2dslr_flower",
+)  # fmt: skip
+
+
+class UnpairedDataset(ArrayDataset):
+    """Row i of the longer domain beside a random row of the other, drawn anew each time it is fetched, unless `fixed`.
+
+    Args:
+        images_a: (N_A, H, W, C) uint8.
+        images_b: (N_B, H, W, C) uint8.
+        fixed: pair row i with row i (modulo the shorter one's length), for validation and test.
+    """
+
+    def __init__(self, images_a: np.ndarray, images_b: np.ndarray, fixed: bool) -> None:
+        self.domains, self.fixed = (images_a, images_b), fixed
+        self.batch_type = UnpairedImages
+
+    def __len__(self) -> int:
+        return max(len(images) for images in self.domains)
+
+    def __getitems__(self, indices: list[int]) -> UnpairedImages:
+        fields = []
+        for images in self.domains:
+            rows = np.asarray(indices)
+            if len(images) < len(self):
+                drawn = torch.randint(len(images), (len(rows),)).numpy()
+                rows = rows % len(images) if self.fixed else drawn
+            fields.append(torch.from_numpy(images[rows]).permute(0, 3, 1, 2))  # (B, C, H, W)
+        return UnpairedImages(*fields)
+
+
+class Horse2Zebra(ImageData):
+    """horse2zebra, or a sibling set: unpaired pictures of two domains, read from `root/<dataset>/{trainA,trainB,testA,testB}`.
+
+    The test pictures serve as validation pictures too: the public sets have no third split.
+
+    Args:
+        root: folder that holds the datasets.
+        dataset: which of the CycleGAN authors' sets; a folder of your own in the same layout can be named too.
+        image_size: side of the images in pixels after cropping.
+        load_size: side in pixels to which images are resized before random cropping (the paper's 286 for 256); 1.12 times
+            `image_size` by default.
+        batch_size: pairs a batch and process.
+        num_workers: loading processes; none is fastest, because a batch is one read from a memory map.
+        horizontal_flip: mirror each training image with probability 1/2.
+        synthetic: use rendered animals, made on first use.
+        synthetic_count: how many training pictures are rendered for each domain; a tenth of it more for the test split.
+        download: fetch the set when it is not there.
+    """
+
+    batch_type = UnpairedImages
+
+    def __init__(
+        self,
+        root: Path = Path("data"),
+        dataset: str = "horse2zebra",
+        image_size: int = 256,
+        load_size: int | None = None,
+        batch_size: int = 1,
+        num_workers: int = 0,
+        horizontal_flip: bool = True,
+        synthetic: bool = False,
+        synthetic_count: int = 1_000,
+        download: bool = True,
+    ) -> None:
+        super().__init__(
+            root, image_size, batch_size, num_workers, horizontal_flip, synthetic, synthetic_count, download
+        )
+        self.dataset = dataset
+        self.load_size = load_size or round(image_size * 286 / 256)
+        if self.load_size < image_size:
+            raise UserError(f"load_size ({self.load_size}) must not be smaller than image_size ({image_size}).")
+
+    @property
+    def spec(self) -> DataSpec:
+        return DataSpec(image_shape=[3, self.image_size, self.image_size], num_classes=0, attributes=[])
+
+    @property
+    def folder(self) -> Path:
+        return self.source / ("horse2zebra" if self.synthetic else self.dataset)
+
+    def render(self, folder: Path) -> None:
+        (folder / "horse2zebra").mkdir()
+        write_horse2zebra(folder / "horse2zebra", self.synthetic_count, self.synthetic_count // 10)
+
+    def prepare_data(self) -> None:
+        super().prepare_data()
+        self._read()
+
+    def find_or_download(self) -> None:
+        folder, archive = self.folder, self.root / f"{self.dataset}.zip"
+        if all((folder / part).is_dir() for part in ("trainA", "trainB")):
+            return
+        reason = "is not there, and download is off"
+        if self.dataset not in SETS:
+            reason = f"is not one of the public sets.{nearest(self.dataset, list(SETS))}"
+        if archive.is_file():
+            unpack(archive, folder, inner=self.dataset)
+            return
+        if self.download and self.dataset in SETS:
+            there = self.root.exists()
+            try:
+                fetch(f"{SITE}{self.dataset}.zip", archive)
+                unpack(archive, folder, inner=self.dataset)
+                return
+            except UserError as error:
+                reason = f"could not be had: {error}"
+                if not there:
+                    remove_if_empty(self.root)
+        raise UserError(
+            f"{self.dataset} {reason.rstrip('.')}. Put trainA/, trainB/, testA/ and testB/ into {folder}, or "
+            f"{archive.name} into {self.root}; see data/README.md. For rendered animals set --data.synthetic=true."
+        )
+
+    def setup(self, stage: str) -> None:
+        images = self._read()
+        self.datasets = {"train": UnpairedDataset(images["trainA"], images["trainB"], fixed=False)}
+        for split in ("val", "test"):
+            self.datasets[split] = UnpairedDataset(images["testA"], images["testB"], fixed=True)
+
+    def _read(self) -> dict[str, np.ndarray]:
+        images = {}
+        for part in ("trainA", "trainB", "testA", "testB"):
+            folder = self.folder / part
+            if not folder.is_dir():
+                raise UserError(f"the folder {folder} is missing. Unpack {self.dataset} again.")
+            size = self.load_size if part.startswith("train") else self.image_size
+            images[part] = cached_images(image_files(folder), self.cache_folder, f"{self.dataset}-{part}", size)
+        return images
+
+    def to_floats(self, batch: Any, flip: bool) -> UnpairedImages:
+        return UnpairedImages(*(self._crop(image) for image in super().to_floats(batch, flip)))
+
+    def _crop(self, image: Tensor) -> Tensor:
+        """A square of `image_size` at a random place, the same for the whole batch."""
+        spare = image.shape[-1] - self.image_size
+        if spare == 0:
+            return image
+        top, left = torch.randint(spare + 1, (2,)).tolist()
+        return image[..., top : top + self.image_size, left : left + self.image_size]

@@ -1,0 +1,98 @@
+"""The IDX format of MNIST: a short big-endian header, then the bytes of one array."""
+
+import gzip
+import math
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from lit_gen.data.files import complete_file
+from lit_gen.errors import UserError
+
+UINT8_CODE = 0x08
+MAX_RANK = 32  # numpy allows no more dimensions than this in every version; a larger rank is a broken header.
+DOWNLOAD_AGAIN = "Delete it and download it again."
+
+
+def read_idx(path: Path) -> np.ndarray:
+    """The array of an IDX file of unsigned bytes.
+
+    Args:
+        path: the file. One that ends in `.gz` is decompressed into memory; any other is mapped, so that it takes up no
+            memory beyond what the system caches.
+
+    Returns:
+        A read-only uint8 array of the shape that the header gives: (N, 28, 28) for MNIST's images with values in
+        [0, 255], (N,) for its labels.
+
+    Raises:
+        UserError: the file is missing, unreadable, truncated, too long, or no IDX file of unsigned bytes.
+    """
+    path = Path(path)
+    try:
+        if path.suffix == ".gz":
+            content = gzip.decompress(path.read_bytes())
+            found, head = len(content), content[: 4 + 4 * MAX_RANK]
+        else:
+            content = None
+            with path.open("rb") as file:
+                found, head = path.stat().st_size, file.read(4 + 4 * MAX_RANK)
+    except FileNotFoundError as error:
+        raise UserError(f"the file {path} is missing. Download it, or correct the folder.") from error
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise UserError(f"{path} is a damaged or truncated gzip file ({error}). {DOWNLOAD_AGAIN}") from error
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}. Correct the path or its permissions.") from error
+
+    shape = _shape(path, head)
+    offset = 4 + 4 * len(shape)
+    expected = offset + math.prod(shape)
+    if found != expected:
+        problem = "is truncated" if found < expected else "is too long"
+        raise UserError(f"{path} {problem}: expected {expected} bytes, found {found}. {DOWNLOAD_AGAIN}")
+    if content is not None:
+        return np.frombuffer(content, np.uint8, offset=offset).reshape(shape)
+    if math.prod(shape) == 0:  # the system refuses to map nothing
+        empty = np.empty(shape, np.uint8)
+        empty.flags.writeable = False
+        return empty
+    return np.memmap(path, np.uint8, mode="r", offset=offset, shape=shape)
+
+
+def write_idx(path: Path, array: np.ndarray) -> None:
+    """Writes an uncompressed IDX file, complete or not at all.
+
+    Args:
+        path: the file; its folder is created if needed.
+        array: uint8, of any rank up to 32.
+
+    Raises:
+        TypeError: the array is not uint8.
+        UserError: the folder cannot be written to.
+    """
+    if array.dtype != np.uint8:
+        raise TypeError(f"an IDX file of unsigned bytes needs a uint8 array, got {array.dtype}")
+    header = struct.pack(f">HBB{array.ndim}I", 0, UINT8_CODE, array.ndim, *array.shape)
+    with complete_file(Path(path)) as partial, partial.open("wb") as file:
+        file.write(header)
+        file.write(np.ascontiguousarray(array).data)
+
+
+def _shape(path: Path, head: bytes) -> tuple[int, ...]:
+    """The shape that an IDX file begins with: two zero bytes, the type, the rank, then one uint32 per dimension."""
+    if len(head) < 4:
+        raise UserError(f"{path} is truncated: expected at least 4 bytes, found {len(head)}. {DOWNLOAD_AGAIN}")
+    zeros, code, rank = struct.unpack(">HBB", head[:4])
+    if zeros != 0 or rank > MAX_RANK:
+        raise UserError(f"{path} is no IDX file: it starts with the bytes {head[:4].hex(' ')}. {DOWNLOAD_AGAIN}")
+    if code != UINT8_CODE:
+        raise UserError(
+            f"{path} holds values of type 0x{code:02x}, expected 0x{UINT8_CODE:02x} (unsigned bytes). {DOWNLOAD_AGAIN}"
+        )
+    if len(head) < 4 + 4 * rank:
+        raise UserError(
+            f"{path} is truncated: expected at least {4 + 4 * rank} bytes, found {len(head)}. {DOWNLOAD_AGAIN}"
+        )
+    return struct.unpack_from(f">{rank}I", head, 4)

@@ -1,0 +1,72 @@
+"""Your own pictures: any folder of image files."""
+
+from pathlib import Path
+
+import numpy as np
+
+from lit_gen.data.base import IMAGE_ENDINGS, ArrayDataset, ImageData
+from lit_gen.data.batches import DataSpec, Images
+from lit_gen.data.cache import cached_images
+from lit_gen.errors import UserError
+
+
+class ImageFolder(ImageData):
+    """All image files below a folder, without labels: the largest centred square of each, resized.
+
+    Args:
+        root: the folder; folders in it are searched too.
+        image_size: side of the images in pixels.
+        channels: 3 for colour, 1 for grey.
+        batch_size: images a batch and process.
+        val_fraction: part of the images, spread evenly over the sorted names, kept for validation and test.
+        num_workers: loading processes; none is fastest, because a batch is one read from a memory map.
+        horizontal_flip: mirror each training image with probability 1/2.
+    """
+
+    batch_type = Images
+
+    def __init__(
+        self,
+        root: Path,
+        image_size: int = 64,
+        channels: int = 3,
+        batch_size: int = 64,
+        val_fraction: float = 0.05,
+        num_workers: int = 0,
+        horizontal_flip: bool = False,
+    ) -> None:
+        super().__init__(root, image_size, batch_size, num_workers, horizontal_flip)
+        if channels not in (1, 3):
+            raise UserError(f"channels must be 1 or 3, not {channels}.")
+        if not 0 <= val_fraction < 1:
+            raise UserError(f"val_fraction must be at least 0 and below 1, not {val_fraction}.")
+        self.channels, self.val_fraction = channels, val_fraction
+
+    @property
+    def spec(self) -> DataSpec:
+        return DataSpec(image_shape=[self.channels, self.image_size, self.image_size], num_classes=0, attributes=[])
+
+    def find_or_download(self) -> None:
+        if not self.root.is_dir():
+            raise UserError(f"the folder {self.root} is not there. Give --data.root a folder of images.")
+        self._read()
+
+    @property
+    def cache_folder(self) -> Path:
+        return self.root / ".cache"
+
+    def setup(self, stage: str) -> None:
+        images = self._read()
+        held_out = np.zeros(len(images), dtype=bool)
+        count = min(len(images) - 1, round(len(images) * self.val_fraction))
+        held_out[np.linspace(0, len(images) - 1, count).astype(int)] = True
+        train, val = np.flatnonzero(~held_out), np.flatnonzero(held_out)
+        self.datasets = {
+            split: ArrayDataset(Images, (images,), rows) for split, rows in (("train", train), ("val", val), ("test", val))
+        }
+
+    def _read(self) -> np.ndarray:
+        paths = sorted(path for path in self.root.rglob("*") if path.suffix.lower() in IMAGE_ENDINGS)
+        if not paths:
+            raise UserError(f"there is no image file below {self.root} ({', '.join(sorted(IMAGE_ENDINGS))}).")
+        return cached_images(paths, self.cache_folder, "images", self.image_size, channels=self.channels)

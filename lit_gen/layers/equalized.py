@@ -1,0 +1,76 @@
+"""Layers of Progressive GAN (Karras et al. 2018, arXiv:1710.10196), sections 3 and 4."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class EqualizedConv2d(nn.Conv2d):
+    """A convolution with weights from N(0, 1), scaled at run time by gain / sqrt(fan_in) (section 4.1). The bias is not scaled.
+
+    Args:
+        in_channels: channels in.
+        out_channels: channels out.
+        kernel_size: odd; the padding keeps the size unless `padding` is given.
+        gain: He's constant, sqrt(2) before a leaky ReLU and 1 before nothing.
+        padding: in pixels.
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel_size: int, gain: float = math.sqrt(2), padding: int | None = None
+    ) -> None:
+        super().__init__(
+            in_channels, out_channels, kernel_size, padding=kernel_size // 2 if padding is None else padding
+        )
+        nn.init.normal_(self.weight)
+        nn.init.zeros_(self.bias)
+        self.scale = gain / math.sqrt(self.weight[0].numel())
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.conv2d(x, self.weight * self.scale, self.bias, padding=self.padding)
+
+
+class EqualizedLinear(nn.Linear):
+    """A linear layer with weights from N(0, 1), scaled at run time by gain / sqrt(fan_in) (section 4.1)."""
+
+    def __init__(self, in_features: int, out_features: int, gain: float = math.sqrt(2)) -> None:
+        super().__init__(in_features, out_features)
+        nn.init.normal_(self.weight)
+        nn.init.zeros_(self.bias)
+        self.scale = gain / math.sqrt(in_features)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.linear(x, self.weight * self.scale, self.bias)
+
+
+class PixelNorm(nn.Module):
+    """Each pixel's feature vector brought to unit mean square (section 4.2): x / sqrt(mean over channels of x^2 + 1e-8)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * torch.rsqrt(x.square().mean(dim=1, keepdim=True) + 1e-8)
+
+
+class MinibatchStddev(nn.Module):
+    """Appends one channel: how much the features vary between the images of a group (section 3).
+
+    The standard deviation of each feature at each place over the group, averaged over features and places, is one
+    number a group. Images i, i + M, i + 2M, ... form a group, M being the number of groups.
+
+    Args:
+        group_size: images a group; where the batch is not a multiple of it, the largest divisor of the batch below it.
+    """
+
+    def __init__(self, group_size: int = 4) -> None:
+        super().__init__()
+        self.group_size = group_size
+
+    def forward(self, x: Tensor) -> Tensor:
+        batch, channels, height, width = x.shape
+        group = next(size for size in range(min(self.group_size, batch), 0, -1) if batch % size == 0)
+        with torch.autocast(x.device.type, enabled=False):
+            grouped = x.float().reshape(group, -1, channels, height, width)  # (G, M, C, H, W)
+            deviation = (grouped.var(dim=0, unbiased=False) + 1e-8).sqrt().mean(dim=(1, 2, 3))  # (M,)
+        plane = deviation.to(x.dtype).repeat(group)[:, None, None, None].expand(batch, 1, height, width)
+        return torch.cat([x, plane], dim=1)

@@ -1,0 +1,79 @@
+"""The loggers of a run: a CSV file, and Weights & Biases (offline where there is no key)."""
+
+import netrc
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+
+from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
+from lightning.pytorch.loggers.csv_logs import ExperimentWriter
+from lightning.pytorch.utilities import rank_zero_info
+
+PROJECT = "lit_gen"
+
+
+class AppendingWriter(ExperimentWriter):
+    """Lightning's CSV writer, which deletes what a folder already holds, made to go on with it: a resumed run adds to its log."""
+
+    def _check_log_dir_exists(self) -> None:
+        path = Path(self.metrics_file_path)
+        if path.is_file():
+            self.metrics_keys = path.read_text(encoding="utf-8").split("\n", 1)[0].strip().split(",")
+
+
+class AppendingCSVLogger(CSVLogger):
+    """CSVLogger that writes `metrics.csv` right into its folder and appends when the run is resumed."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(str(folder), name="", version="")
+
+    @property
+    def experiment(self) -> ExperimentWriter:
+        if self._experiment is None and self.root_dir:
+            os.makedirs(self.root_dir, exist_ok=True)
+            self._experiment = AppendingWriter(log_dir=self.log_dir)
+        return super().experiment
+
+
+def make_loggers(folder: Path, config: dict[str, Any]) -> list[Logger]:
+    """A CSV logger and a W&B logger for the run in `folder`.
+
+    Args:
+        folder: the run's folder; `wandb-id` in it makes a resumed run continue on the same W&B page.
+        config: the resolved settings, shown on that page.
+    """
+    return [AppendingCSVLogger(folder), _wandb_logger(folder, config)]
+
+
+def _wandb_logger(folder: Path, config: dict[str, Any]) -> WandbLogger:
+    id_file = folder / "wandb-id"
+    if not id_file.is_file():
+        id_file.write_text(secrets.token_hex(4))
+    offline = not has_wandb_key()
+    if offline:
+        rank_zero_info(f"W&B has no API key: logging offline. To upload later: wandb sync {folder}/wandb/offline-run-*")
+    return WandbLogger(
+        project=PROJECT,
+        name=f"{folder.parent.name}/{folder.name}",
+        group=folder.parent.name,
+        id=id_file.read_text().strip(),
+        resume=None if offline else "allow",
+        save_dir=str(folder),
+        offline=offline,
+        config=config,
+    )
+
+
+def has_wandb_key() -> bool:
+    """Whether W&B can log in without asking: a key in the environment or in the netrc file."""
+    if os.environ.get("WANDB_MODE") in ("offline", "disabled", "dryrun"):
+        return False
+    if os.environ.get("WANDB_API_KEY"):
+        return True
+    host = urlparse(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname
+    try:
+        return netrc.netrc(os.environ.get("NETRC")).authenticators(host) is not None
+    except (OSError, netrc.NetrcParseError):
+        return False

@@ -1,0 +1,161 @@
+"""The base of every GAN: D and G steps by manual optimization, the average of G, and their log."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from lightning.pytorch.core.optimizer import LightningOptimizer
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from lit_gen.data.batches import DataSpec
+from lit_gen.losses import Terms
+from lit_gen.models.base import GenerativeModule
+
+
+class AdversarialModule(GenerativeModule):
+    """A generator and a discriminator that take turns.
+
+    A subclass assigns `generator` and `discriminator` (whatever their optimizers move), calls `start_average` when it
+    wants an averaged generator, and defines `make_fakes`, `discriminator_loss`, `generator_loss` and
+    `configure_optimizers` (D's first, then G's). Here, a step is: make fakes once; step D on them, detached; step G.
+
+    Args:
+        spec: what the data look like; on the command line it comes from the data.
+        n_critic: D steps for each G step.
+        ema_decay: decay a step of the exponential moving average of G's weights that all pictures are made with; 0 for none.
+    """
+
+    generator: nn.Module
+    discriminator: nn.Module
+
+    def __init__(self, spec: DataSpec, n_critic: int = 1, ema_decay: float = 0.0) -> None:
+        super().__init__(spec)
+        self.automatic_optimization = False
+        self.n_critic, self.ema_decay = n_critic, ema_decay
+        self.average: AveragedModel | None = None
+        # Schedules count images: Trainer.global_step counts optimizer steps, whatever their batch. They are in the state dict
+        # as plain numbers (`get_extra_state`): to read a buffer in every step would make the processor wait for the GPU.
+        self.images_seen = 0
+        self.discriminator_steps = 0
+
+    def get_extra_state(self) -> dict[str, Any]:
+        return {"images_seen": self.images_seen, "discriminator_steps": self.discriminator_steps}
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        self.images_seen, self.discriminator_steps = state["images_seen"], state["discriminator_steps"]
+
+    def start_average(self) -> None:
+        """Builds the moving average of `generator`; to be called once the generator is there."""
+        if self.ema_decay > 0:
+            averaging = get_ema_multi_avg_fn(self.ema_decay)
+            self.average = AveragedModel(self.generator, multi_avg_fn=averaging, use_buffers=True)
+            self.average.requires_grad_(False).eval()
+
+    @property
+    def sampler(self) -> nn.Module:
+        """The generator that pictures are made with: the average where there is one."""
+        return self.generator if self.average is None else self.average.module
+
+    # What a model defines
+
+    def make_fakes(self, batch: Any) -> Tensor:
+        """The fake images of this step, with their graph."""
+        raise NotImplementedError
+
+    def discriminator_loss(self, batch: Any, fakes: Tensor) -> Terms:
+        """D's terms on the real images of `batch` and on `fakes`, which carry no graph."""
+        raise NotImplementedError
+
+    def generator_loss(self, batch: Any, fakes: Tensor) -> Terms:
+        """G's terms; the gradient reaches G through `fakes`, and D takes none."""
+        raise NotImplementedError
+
+    def minibatches(self, batch: Any) -> list[Any]:
+        """The pieces of a loaded batch on which one step each is made."""
+        return [batch]
+
+    # The steps
+
+    def training_step(self, batch: Any, batch_idx: int) -> None:
+        for minibatch in self.minibatches(batch):
+            self.adversarial_step(minibatch)
+
+    def adversarial_step(self, batch: Any) -> None:
+        """One step of D, and one of G on every `n_critic`-th call, on the same fakes."""
+        discriminator_optimizer, generator_optimizer = self.optimizers()
+        self.before_step()
+        generator_turn = (self.discriminator_steps + 1) % self.n_critic == 0
+        with torch.set_grad_enabled(generator_turn):
+            fakes = self.make_fakes(batch)
+
+        self.step(discriminator_optimizer, self.discriminator_loss, batch, fakes.detach())
+        if generator_turn:
+            # Trainer.global_step, and with it max_steps, is to mean D's steps and not those of both.
+            generator_optimizer._on_before_step = generator_optimizer._on_after_step = _do_nothing
+            self.step(generator_optimizer, self.generator_loss, batch, fakes)
+            if self.average is not None:
+                self.average.update_parameters(self.generator)
+        self.discriminator_steps += 1
+        self.images_seen += len(batch[0]) * self.trainer.world_size
+
+    def before_step(self) -> None:
+        """Called before each pair of steps, for schedules."""
+
+    def step(
+        self, optimizer: LightningOptimizer, loss: Callable[[Any, Tensor], Terms], batch: Any, fakes: Tensor
+    ) -> None:
+        """One step down the sum of `loss(batch, fakes)`; no parameter of the other optimizer takes a gradient."""
+        self.toggle_optimizer(optimizer)
+        terms = loss(batch, fakes)
+        optimizer.zero_grad()
+        self.manual_backward(sum(terms.values()))
+        optimizer.step()
+        self.untoggle_optimizer(optimizer)
+        self.log_terms("train", terms, prog_bar=True)
+
+    def on_train_start(self) -> None:
+        super().on_train_start()
+        # A resumed optimizer carries the checkpoint's settings; what this run was told is what counts.
+        for optimizer, configured in zip(self.trainer.optimizers, self.configure_optimizers(), strict=True):
+            for group, fresh in zip(optimizer.param_groups, configured.param_groups, strict=True):
+                group.update({key: value for key, value in fresh.items() if key != "params"})
+
+    def forward(self, latent: Tensor) -> Tensor:
+        """Images (B, C, H, W) in [-1, 1] from latent vectors, by the generator that pictures are made with."""
+        return self.sampler(latent)
+
+    def sample_latent(self, count: int, generator: torch.Generator | None = None) -> Tensor:
+        """(count, Z) draws from the prior; standard normal unless a model says otherwise."""
+        return self.noise(count, self.latent_dim, generator=generator)
+
+    @torch.no_grad()
+    def generate(self, count: int, generator: torch.Generator | None = None) -> Tensor:
+        """`count` images (count, C, H, W) in [-1, 1], by the averaged generator where there is one, in evaluation mode."""
+        training = self.sampler.training
+        self.sampler.eval()
+        images = self(self.sample_latent(count, generator)).float().clamp(-1, 1)
+        self.sampler.train(training)
+        return images
+
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        self.log_logits(batch, "val")
+
+    def test_step(self, batch: Any, batch_idx: int) -> None:
+        self.log_logits(batch, "test")
+
+    def log_logits(self, batch: Any, prefix: str) -> None:
+        """Mean output of D on held-out real images and on new fakes: far apart means that D tells them apart; held-out reals
+        near the fakes, while the training reals are not, means that D has learnt its training images by heart."""
+        real = self.discriminate(batch, batch.image)
+        fake = self.discriminate(batch, self.make_fakes(batch))
+        values = {f"{prefix}/d_logit_real": real.mean(), f"{prefix}/d_logit_fake": fake.mean()}
+        self.log_dict(values, batch_size=len(batch[0]), sync_dist=True)
+
+    def discriminate(self, batch: Any, images: Tensor) -> Tensor:
+        """D's logits or scores for `images`."""
+        return self.discriminator(images)
+
+
+def _do_nothing() -> None:
+    pass

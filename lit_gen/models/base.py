@@ -1,0 +1,117 @@
+"""What every model shares: the check against the data, the log of named loss terms, and how it is asked for pictures."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import torch
+from lightning import LightningModule
+from torch import Tensor
+
+from lit_gen.data.batches import DataSpec
+from lit_gen.errors import UserError
+
+class GenerativeModule(LightningModule):
+    """A model that can be asked for pictures.
+
+    Args:
+        spec: what the data look like; on the command line it comes from the data.
+    """
+
+    needs: ClassVar[tuple[str, ...]] = ("image",)
+    """The fields of a batch that the model reads."""
+    monitor: ClassVar[str | None] = None
+    """The logged value whose lowest point is kept as the best checkpoint, where there is one."""
+
+    def __init__(self, spec: DataSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        self.image_shape = tuple(spec["image_shape"])
+
+    def setup(self, stage: str) -> None:
+        data = self.trainer.datamodule
+        if data is not None:
+            check_pair(type(self), type(data))
+            if tuple(data.spec["image_shape"]) != self.image_shape:
+                raise UserError(
+                    f"the model was built for images of shape {self.image_shape}, but the data give "
+                    f"{tuple(data.spec['image_shape'])}. Use the same data settings for both."
+                )
+
+    def on_train_start(self) -> None:
+        if self.trainer.world_size > 1:
+            # All processes were seeded alike, to build the same networks; from here on each draws its own noise.
+            torch.manual_seed(torch.initial_seed() + self.global_rank)
+
+    def generate(self, count: int, generator: torch.Generator | None = None) -> Tensor:
+        """`count` new images, (count, C, H, W) in [-1, 1], on the model's device.
+
+        Args:
+            count: how many.
+            generator: a CPU generator to draw the noise from, for pictures that can be had again.
+        """
+        raise NotImplementedError
+
+    def sample_sheets(self, batch: Any, count: int = 64) -> dict[str, Tensor]:
+        """Pictures to look at while the model trains, by name; each one image (C, H, W) in [-1, 1].
+
+        Args:
+            batch: held-out data on the model's device; always the same ones, so that sheets can be compared.
+            count: about how many images a sheet.
+        """
+        return {"samples": tile(self.generate(count, torch.Generator().manual_seed(0)))}
+
+    def predict_step(self, batch: Any, batch_idx: int) -> Tensor:
+        """What `predict` writes as pictures: one new image for each image of the batch."""
+        return self.generate(len(batch[0]))
+
+    def log_terms(self, prefix: str, terms: Mapping[str, Tensor], **options: Any) -> None:
+        """Logs each term as `prefix/name`."""
+        values = {f"{prefix}/{name}": value.detach() for name, value in terms.items()}
+        self.log_dict(values, batch_size=1, **options)
+
+    def noise(self, *shape: int, generator: torch.Generator | None = None) -> Tensor:
+        """Standard normal noise on the model's device, drawn on the CPU when a generator is given (the same on every device)."""
+        if generator is None:
+            return torch.randn(*shape, device=self.device)
+        return torch.randn(*shape, generator=generator).to(self.device)
+
+
+def tile(images: Tensor, columns: int | None = None, gap: int = 2) -> Tensor:
+    """Images side by side, row after row.
+
+    Args:
+        images: (N, C, H, W) in [-1, 1].
+        columns: images a row; as many as make a square by default.
+        gap: pixels of white between images.
+
+    Returns:
+        (C, H', W') float32 on the CPU, in [-1, 1].
+    """
+    images = images.detach().float().cpu().clamp(-1, 1)
+    count, channels, height, width = images.shape
+    columns = columns or max(1, round(count**0.5))
+    rows = -(-count // columns)
+    sheet = torch.ones(channels, rows * (height + gap) + gap, columns * (width + gap) + gap)
+    for index, image in enumerate(images):
+        top, left = (index // columns) * (height + gap) + gap, (index % columns) * (width + gap) + gap
+        sheet[:, top : top + height, left : left + width] = image
+    return sheet
+
+
+def check_pair(model: type, data: type) -> None:
+    """Raises a `UserError` naming data that do fit when `data` lack a field that `model` needs."""
+    batch_type = getattr(data, "batch_type", None)
+    needs = getattr(model, "needs", None)
+    if batch_type is None or needs is None or set(needs) <= set(batch_type._fields):
+        return
+    from lit_gen import data as package
+
+    fitting = [
+        name
+        for name, candidate in vars(package).items()
+        if isinstance(candidate, type) and set(needs) <= set(getattr(getattr(candidate, "batch_type", None), "_fields", ()))
+    ]
+    raise UserError(
+        f"{model.__name__} needs batches with fields {', '.join(needs)}; {data.__name__} gives "
+        f"{batch_type.__name__}({', '.join(batch_type._fields)}). Data that fit: {', '.join(sorted(fitting)) or 'none'}."
+    )

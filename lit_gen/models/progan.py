@@ -1,0 +1,251 @@
+"""Progressive GAN: Karras, Aila, Laine, Lehtinen, "Progressive Growing of GANs for Improved Quality, Stability, and
+Variation", ICLR 2018, arXiv:1710.10196.
+
+Departures from the paper:
+    - D and G of one step share one batch of fakes (the paper draws new latents for G).
+    - The resolution's minibatch size applies to each process; the paper's tables are for the sum of all GPUs.
+"""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.optim import Adam, Optimizer
+
+from lit_gen.data.batches import DataSpec
+from lit_gen.errors import UserError
+from lit_gen.layers.equalized import EqualizedConv2d, EqualizedLinear, MinibatchStddev, PixelNorm
+from lit_gen.losses import Terms
+from lit_gen.losses.adversarial import gradient_penalty, wasserstein_discriminator, wasserstein_generator
+from lit_gen.models.adversarial import AdversarialModule
+from lit_gen.models.base import tile
+from lit_gen.schedules import growth
+
+PAPER_MINIBATCHES = {4: 128, 8: 128, 16: 128, 32: 64, 64: 32, 128: 16, 256: 8, 512: 4, 1024: 4}
+
+
+def upsample(x: Tensor) -> Tensor:
+    """(B, C, H, W) to twice the size, by repeating pixels."""
+    return functional.interpolate(x, scale_factor=2, mode="nearest")
+
+
+def downsample(x: Tensor) -> Tensor:
+    """(B, C, H, W) to half the size, by the mean of 2x2 pixels."""
+    return functional.avg_pool2d(x, 2)
+
+
+class Generator(nn.Module):
+    """Latent vectors to images at any stage up to the last (appendix A, table 2).
+
+    Args:
+        latent_dim: Z.
+        widths: channels of each stage, from 4x4 on.
+        image_channels: C.
+    """
+
+    def __init__(self, latent_dim: int, widths: list[int], image_channels: int) -> None:
+        super().__init__()
+        # The gain of the first layer is sqrt(2) / 4: its fan-in is Z for each of 4x4 places.
+        self.project = EqualizedLinear(latent_dim, widths[0] * 16, gain=math.sqrt(2) / 4)
+        self.first = nn.Sequential(EqualizedConv2d(widths[0], widths[0], 3), nn.LeakyReLU(0.2), PixelNorm())
+        self.blocks = nn.ModuleList(
+            nn.Sequential(
+                EqualizedConv2d(before, width, 3), nn.LeakyReLU(0.2), PixelNorm(),
+                EqualizedConv2d(width, width, 3), nn.LeakyReLU(0.2), PixelNorm(),
+            )
+            for before, width in zip(widths, widths[1:], strict=False)
+        )  # fmt: skip
+        self.to_rgb = nn.ModuleList(EqualizedConv2d(width, image_channels, 1, gain=1) for width in widths)
+        self.normalize = PixelNorm()
+
+    def forward(self, latent: Tensor, stage: int, alpha: float) -> Tensor:
+        """(B, Z) to (B, C, S, S) with S = 4 * 2^stage; the output is linear."""
+        x = self.project(self.normalize(latent)).view(len(latent), -1, 4, 4)  # (B, W, 4, 4)
+        x = self.first(self.normalize(functional.leaky_relu(x, 0.2)))
+        before = x
+        for block in self.blocks[:stage]:
+            before, x = x, block(upsample(x))
+        image = self.to_rgb[stage](x)
+        if alpha < 1:
+            image = torch.lerp(upsample(self.to_rgb[stage - 1](before)), image, alpha)
+        return image
+
+
+class Discriminator(nn.Module):
+    """Images at any stage to scores (appendix A, table 2).
+
+    Args:
+        widths: channels of each stage, from 4x4 on.
+        image_channels: C.
+        stddev_group: images a group of the minibatch standard deviation.
+    """
+
+    def __init__(self, widths: list[int], image_channels: int, stddev_group: int) -> None:
+        super().__init__()
+        self.from_rgb = nn.ModuleList(
+            nn.Sequential(EqualizedConv2d(image_channels, width, 1), nn.LeakyReLU(0.2)) for width in widths
+        )
+        self.blocks = nn.ModuleList(
+            nn.Sequential(
+                EqualizedConv2d(width, width, 3), nn.LeakyReLU(0.2),
+                EqualizedConv2d(width, before, 3), nn.LeakyReLU(0.2), nn.AvgPool2d(2),
+            )
+            for before, width in zip(widths, widths[1:], strict=False)
+        )  # fmt: skip
+        self.last = nn.Sequential(
+            MinibatchStddev(stddev_group),
+            EqualizedConv2d(widths[0] + 1, widths[0], 3), nn.LeakyReLU(0.2),
+            EqualizedConv2d(widths[0], widths[0], 4, padding=0), nn.LeakyReLU(0.2), nn.Flatten(),
+            EqualizedLinear(widths[0], 1, gain=1),
+        )  # fmt: skip
+
+    def forward(self, image: Tensor, stage: int, alpha: float) -> Tensor:
+        """(B, C, S, S) with S = 4 * 2^stage to (B, 1)."""
+        x = self.from_rgb[stage](image)
+        if stage > 0:
+            x = self.blocks[stage - 1](x)
+            if alpha < 1:
+                x = torch.lerp(self.from_rgb[stage - 1](downsample(image)), x, alpha)
+            for block in reversed(self.blocks[: stage - 1]):
+                x = block(x)
+        return self.last(x)
+
+
+class ProGAN(AdversarialModule):
+    """Progressive GAN (Karras et al. 2018): networks that grow from 4x4 pixels to the data's size while they train.
+
+    The run ends by itself after `total_kimg` thousand images. Set `trainer.max_epochs` to -1, as the configs do.
+
+    Args:
+        spec: what the data look like; on the command line it comes from the data. A power of two from 4 to 1024 pixels.
+        latent_dim: length of the latent vector.
+        channel_base: channels are `channel_base / resolution`, and at most `max_channels`.
+        max_channels: channels at the small resolutions.
+        fade_kimg: thousands of images over which a new resolution is faded in.
+        stable_kimg: thousands of images that a resolution trains for once it has been faded in.
+        total_kimg: thousands of images after which the run ends.
+        minibatch_sizes: images a step and process, by resolution. The batches that the data give are split into these, so
+            they should be multiples; a resolution that is not named takes them whole.
+        learning_rate: of both Adam optimizers.
+        betas: of both Adam optimizers.
+        penalty_weight: of the gradient penalty.
+        drift_weight: of the mean square of D's score on reals, which keeps it near 0.
+        stddev_group: images a group of the minibatch standard deviation.
+        n_critic: D steps for each G step.
+        ema_decay: decay a step of the average of G's weights that all pictures are made with.
+    """
+
+    def __init__(
+        self,
+        spec: DataSpec,
+        latent_dim: int = 512,
+        channel_base: int = 16384,
+        max_channels: int = 512,
+        fade_kimg: float = 600,
+        stable_kimg: float = 600,
+        total_kimg: float = 12_000,
+        minibatch_sizes: dict[int, int] = PAPER_MINIBATCHES,  # noqa: B006
+        learning_rate: float = 1e-3,
+        betas: tuple[float, float] = (0.0, 0.99),
+        penalty_weight: float = 10.0,
+        drift_weight: float = 0.001,
+        stddev_group: int = 4,
+        n_critic: int = 1,
+        ema_decay: float = 0.999,
+    ) -> None:
+        super().__init__(spec, n_critic, ema_decay)
+        self.save_hyperparameters()
+        channels, size, _ = self.image_shape
+        if size not in PAPER_MINIBATCHES:
+            raise UserError(f"ProGAN needs an image size that is a power of two from 4 to 1024, not {size}. Set --data.image_size.")
+        self.latent_dim, self.learning_rate, self.betas = latent_dim, learning_rate, betas
+        self.fade_kimg, self.stable_kimg, self.total_kimg = fade_kimg, stable_kimg, total_kimg
+        self.minibatch_sizes = minibatch_sizes
+        self.penalty_weight, self.drift_weight = penalty_weight, drift_weight
+        self.last_stage = int(math.log2(size)) - 2
+        widths = [max(1, min(max_channels, channel_base // (4 * 2**stage))) for stage in range(self.last_stage + 1)]
+        self.generator = Generator(latent_dim, widths, channels)
+        self.discriminator = Discriminator(widths, channels, stddev_group)
+        self.start_average()
+        self.stage, self.alpha = 0, 1.0
+
+    def get_extra_state(self) -> dict[str, Any]:
+        return super().get_extra_state() | {"stage": self.stage, "alpha": self.alpha}
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        super().set_extra_state(state)
+        self.stage, self.alpha = state["stage"], state["alpha"]
+
+    @property
+    def resolution(self) -> int:
+        """Side in pixels of the images of the present stage."""
+        return 4 * 2**self.stage
+
+    def minibatches(self, batch: Any) -> list[Any]:
+        self.grow()
+        size = self.minibatch_sizes.get(self.resolution, len(batch.image))
+        pieces = zip(*(field.split(size) for field in batch), strict=True)
+        return [type(batch)(*piece) for piece in pieces]
+
+    def grow(self) -> None:
+        """Moves stage and alpha to where `images_seen` puts them."""
+        before = self.stage, self.alpha < 1
+        fade, stable = round(self.fade_kimg * 1000), round(self.stable_kimg * 1000)
+        self.stage, self.alpha = growth(self.images_seen, fade, stable, self.last_stage)
+        if before != (self.stage, self.alpha < 1):
+            # As the authors' code does: the moments belong to another function once a fade begins or ends.
+            for optimizer in self.trainer.optimizers:
+                optimizer.state.clear()
+
+    def before_step(self) -> None:
+        self.grow()
+
+    def reals(self, image: Tensor) -> Tensor:
+        """Images (B, C, H, W) averaged down to the present resolution and faded like the fakes."""
+        image = functional.avg_pool2d(image, image.shape[-1] // self.resolution)
+        return torch.lerp(upsample(downsample(image)), image, self.alpha) if self.alpha < 1 else image
+
+    def make_fakes(self, batch: Any) -> Tensor:
+        return self.generator(self.sample_latent(len(batch.image)), self.stage, self.alpha)
+
+    def discriminator_loss(self, batch: Any, fakes: Tensor) -> Terms:
+        reals = self.reals(batch.image)
+        real_scores, fake_scores = self.score(reals), self.score(fakes)
+        return {
+            **wasserstein_discriminator(real_scores, fake_scores),
+            **gradient_penalty(self.score, reals, fakes, self.penalty_weight),
+            "d_drift": self.drift_weight * real_scores.square().mean(),
+        }
+
+    def generator_loss(self, batch: Any, fakes: Tensor) -> Terms:
+        return wasserstein_generator(self.score(fakes))
+
+    def score(self, image: Tensor) -> Tensor:
+        """D's scores (B, 1) for images at the present resolution."""
+        return self.discriminator(image, self.stage, self.alpha)
+
+    def discriminate(self, batch: Any, images: Tensor) -> Tensor:
+        return self.score(self.reals(images) if images is batch.image else images)
+
+    def forward(self, latent: Tensor) -> Tensor:
+        image = self.sampler(latent, self.stage, self.alpha)
+        return functional.interpolate(image, size=self.image_shape[-1], mode="nearest")
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        progress = {"kimg": self.images_seen / 1000, "resolution": float(self.resolution), "alpha": self.alpha}
+        self.log_dict(progress, prog_bar=True, batch_size=1)
+        if self.images_seen >= self.total_kimg * 1000:
+            self.trainer.should_stop = True
+
+    def configure_optimizers(self) -> list[Optimizer]:
+        return [
+            Adam(network.parameters(), lr=self.learning_rate, betas=self.betas, eps=1e-8)
+            for network in (self.discriminator, self.generator)
+        ]
+
+    def sample_sheets(self, batch: Any, count: int = 64) -> dict[str, Tensor]:
+        sheets = super().sample_sheets(batch, count)
+        shown = functional.interpolate(self.reals(batch.image[:count]), size=self.image_shape[-1], mode="nearest")
+        return sheets | {"reals": tile(shown)}
