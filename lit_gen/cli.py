@@ -25,7 +25,9 @@ from lit_gen.errors import UserError
 from lit_gen.loggers import make_loggers
 from lit_gen.models.base import GenerativeModule, check_pair
 
-RUN_FOLDER_VARIABLE = "LIT_GEN_RUN_FOLDER"  # the processes that DDP starts run this same command: they are told the folder
+RUN_FOLDER_VARIABLE = (
+    "LIT_GEN_RUN_FOLDER"  # the processes that DDP starts run this same command: they are told the folder
+)
 
 
 class OneLineParser(LightningArgumentParser):
@@ -161,7 +163,9 @@ def _new_folder(folder: Path) -> Path:
         except FileExistsError:
             continue
         except OSError as error:
-            raise UserError(f"cannot create the run folder {candidate}: {error.strerror}. Set --trainer.default_root_dir.") from error
+            raise UserError(
+                f"cannot create the run folder {candidate}: {error.strerror}. Set --trainer.default_root_dir."
+            ) from error
     raise UserError(f"too many runs called {folder}.")
 
 
@@ -241,4 +245,6 @@ def _quiet() -> None:
         ".*isinstance.treespec, LeafSpec.*",
     ):
         warnings.filterwarnings("ignore", message)
-    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(lambda record: "Tip:" not in record.getMessage())
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(
+        lambda record: "Tip:" not in record.getMessage()
+    )

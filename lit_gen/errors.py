@@ -1,6 +1,5 @@
 """The one exception for mistakes that a user can mend: the command line prints it as one line and exits with code 2."""
 
-
 import difflib
 from collections.abc import Iterable
 

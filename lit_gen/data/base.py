@@ -1,4 +1,4 @@
-"""What all data modules share: datasets that are fetched a batch at a time, loaders, and the way to floats on the device."""
+"""What all data modules share: datasets fetched a batch at a time, loaders, and the way to floats on the device."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -109,7 +109,7 @@ class ImageData(LightningDataModule):
         return self.source / "cache"
 
     def prepare_data(self) -> None:
-        """Makes sure that the files are there: renders, finds or downloads them (Lightning calls this on one process)."""
+        """Sees that the files are there: renders, finds or downloads them (Lightning calls this in one process)."""
         if not self.synthetic:
             self.find_or_download()
         elif not self.source.is_dir():
@@ -163,7 +163,7 @@ class ImageData(LightningDataModule):
         return self.to_floats(batch, flip=self.horizontal_flip and training)
 
     def to_floats(self, batch: Any, flip: bool) -> Any:
-        """uint8 images as floats in [-1, 1], on the device that they are on; each mirrored with probability 1/2 if `flip`."""
+        """uint8 images as floats in [-1, 1] on the same device; each is mirrored with probability 1/2 if `flip`."""
         images = {}
         for field, value in batch._asdict().items():
             if not field.startswith("image"):

@@ -26,7 +26,7 @@ class AttributedImages(NamedTuple):
 
 
 class UnpairedImages(NamedTuple):
-    """image_a, image_b: (B, C, H, W) in [-1, 1], from two domains; row i of one has nothing to do with row i of the other."""
+    """image_a, image_b: (B, C, H, W) in [-1, 1], from two domains; equal rows have nothing to do with each other."""
 
     image_a: Tensor
     image_b: Tensor

@@ -1,6 +1,8 @@
 """Image files decoded once into one uint8 array on disk, which is memory-mapped ever after."""
 
 import hashlib
+import math
+import shutil
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -33,8 +35,8 @@ def decode_image(path: Path, size: int, box: Box | None = None, channels: int = 
     try:
         with Image.open(path) as image:
             image = ImageOps.exif_transpose(image)
-            if image.mode.startswith("I;16"):
-                image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+            if image.mode.startswith("I"):  # 16-bit grey
+                image = Image.fromarray((np.asarray(image) >> 8).clip(0, 255).astype(np.uint8))
             image = image.convert("RGB" if channels == 3 else "L")
             if box is None:
                 side = min(image.size)
@@ -44,7 +46,7 @@ def decode_image(path: Path, size: int, box: Box | None = None, channels: int = 
             exact = (box[2] - box[0]) % size == 0
             image = image.resize((size, size), Image.Resampling.BOX if exact else Image.Resampling.LANCZOS, box=box)
             return np.asarray(image).reshape(size, size, channels)
-    except (OSError, SyntaxError, ValueError) as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise UserError(f"cannot read the image {path} ({error}). Replace or remove that file.") from error
 
 
@@ -53,11 +55,12 @@ def cached_images(
 ) -> np.ndarray:
     """The images at `paths` as a read-only memory map of shape (N, size, size, channels), uint8.
 
-    The array lies in `folder` under a name made of `name` and of everything that went into it: the files (names, sizes,
-    times of change), the size and the box. So a changed file or setting decodes anew. It is written aside and renamed.
+    The array lies in `folder` under a name made of `name` and of everything that went into it: the files (names with
+    their folders', sizes, times of change), the size and the box. So a changed file or setting decodes anew. It is
+    written aside and renamed.
 
     Raises:
-        UserError: an image cannot be read (it is named), or `folder` cannot be written.
+        UserError: an image cannot be read (it is named), or `folder` cannot be written or has no room.
     """
     if not paths:
         raise UserError(f"there is no image for {name}. Check the folder that the data were to be read from.")
@@ -67,11 +70,17 @@ def cached_images(
             status = path.stat()
         except OSError as error:
             raise UserError(f"the image {path} is missing. Put it back, or unpack the dataset again.") from error
-        digest.update(f"{path.name}|{status.st_size}|{status.st_mtime_ns}\n".encode())
+        digest.update(f"{path.parent.name}/{path.name}|{status.st_size}|{status.st_mtime_ns}\n".encode())
     target = folder / f"{name}-{size}px-{digest.hexdigest()[:12]}.npy"
     if not target.is_file():
         with complete_file(target) as partial_file:
             shape = (len(paths), size, size, channels)
+            needed, free = math.prod(shape), shutil.disk_usage(folder).free
+            if needed > free:  # a map of a file that the disk cannot hold would end the process without a word
+                raise UserError(
+                    f"{target} needs {needed / 1e9:.1f} GB, but only {free / 1e9:.1f} GB are free. Make room, or "
+                    "choose smaller images."
+                )
             array = np.lib.format.open_memmap(partial_file, mode="w+", dtype=np.uint8, shape=shape)
             array.flush()
             write = partial(_decode_into, partial_file, paths, size, box, channels)

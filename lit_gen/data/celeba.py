@@ -1,24 +1,26 @@
 """CelebA (Liu et al. 2015, arXiv:1411.7766): 202,599 aligned faces of 178x218 pixels with 40 binary attributes."""
 
+import os
+import tempfile
 from pathlib import Path
-from urllib.error import URLError
 
 import numpy as np
 from torchvision.datasets import CelebA as TorchvisionCelebA
-from torchvision.datasets.utils import check_integrity, download_file_from_google_drive
+from torchvision.datasets.utils import download_file_from_google_drive
 
 from lit_gen.data.base import ArrayDataset, ImageData
 from lit_gen.data.batches import AttributedImages, DataSpec
 from lit_gen.data.cache import cached_images
 from lit_gen.data.celeba_names import ATTRIBUTES
 from lit_gen.data.download import unpack
-from lit_gen.data.files import complete_file, make_folder, remove_if_empty
+from lit_gen.data.files import make_folder, remove_if_empty
 from lit_gen.data.synthetic.faces import write_celeba
 from lit_gen.errors import UserError, nearest
 
 WIDTH, HEIGHT = 178, 218
 SPLITS = {"train": 0, "val": 1, "test": 2}
 NEEDED = ("list_attr_celeba.txt", "list_eval_partition.txt")
+ARCHIVE = "img_align_celeba.zip"
 
 
 class CelebA(ImageData):
@@ -63,11 +65,12 @@ class CelebA(ImageData):
                 raise UserError(f"CelebA has no attribute {name!r}.{hint} All names are in data/README.md.")
         self.attributes = list(attributes or ATTRIBUTES)
         x, y = crop_center or (WIDTH // 2, HEIGHT // 2)
-        self.box = (x - crop_size // 2, y - crop_size // 2, x - crop_size // 2 + crop_size, y - crop_size // 2 + crop_size)
+        left, upper = x - crop_size // 2, y - crop_size // 2
+        self.box = (left, upper, left + crop_size, upper + crop_size)
         if crop_size < 1 or self.box[0] < 0 or self.box[1] < 0 or self.box[2] > WIDTH or self.box[3] > HEIGHT:
             raise UserError(
-                f"the crop of {crop_size} pixels around ({x}, {y}) does not lie within CelebA's {WIDTH}x{HEIGHT} pixels. "
-                "Set --data.crop_size lower or --data.crop_center nearer to the middle."
+                f"the crop of {crop_size} pixels around ({x}, {y}) does not lie within CelebA's {WIDTH}x{HEIGHT} "
+                "pixels. Set --data.crop_size lower or --data.crop_center nearer to the middle."
             )
 
     @property
@@ -93,35 +96,39 @@ class CelebA(ImageData):
         if all((folder / name).is_file() for name in NEEDED):
             if images.is_dir():
                 return
-            if (folder / "img_align_celeba.zip").is_file():
-                unpack(folder / "img_align_celeba.zip", images, inner="img_align_celeba")
+            if (folder / ARCHIVE).is_file():
+                unpack(folder / ARCHIVE, images, inner="img_align_celeba")
                 return
         reason = "is not there, and download is off"
         if self.download:
             there = self.root.exists()
             try:
                 for file_id, md5, name in TorchvisionCelebA.file_list:
-                    self._fetch(file_id, md5, name)
-                unpack(folder / "img_align_celeba.zip", images, inner="img_align_celeba")
+                    if name in NEEDED or (name == ARCHIVE and not images.is_dir()):
+                        self._fetch(file_id, md5, name)
+                if not images.is_dir():
+                    unpack(folder / ARCHIVE, images, inner="img_align_celeba")
                 return
-            except (URLError, OSError, RuntimeError, ModuleNotFoundError) as error:
-                reason = f"could not be downloaded ({type(error).__name__}: {str(error).strip().splitlines()[0][:120]})"
+            except OSError as error:
+                reason = f"could not be downloaded ({' '.join(str(error).split())[:200]})"
                 remove_if_empty(folder, *([] if there else [self.root]))
         raise UserError(
-            f"CelebA {reason}. Put img_align_celeba/ (or img_align_celeba.zip), {' and '.join(NEEDED)} into {folder}; they are "
-            "at https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html, see data/README.md. For rendered faces set "
+            f"CelebA {reason}. Put img_align_celeba/ (or {ARCHIVE}), {' and '.join(NEEDED)} into {folder}; they are at "
+            "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html, see data/README.md. For rendered faces set "
             "--data.synthetic=true."
         )
 
     def _fetch(self, file_id: str, md5: str, name: str) -> None:
         target = self.folder / name
-        if target.is_file() and check_integrity(str(target), md5):
+        if target.is_file():
             return
         make_folder(self.folder)
-        with complete_file(target) as partial:
-            download_file_from_google_drive(file_id, str(partial.parent), partial.name)
-            if not check_integrity(str(partial), md5):
-                raise OSError(f"{name} does not match its checksum")
+        with tempfile.TemporaryDirectory(prefix=".download.", dir=self.folder) as scratch:
+            try:
+                download_file_from_google_drive(file_id, scratch, name, md5)
+            except Exception as error:  # gdown has errors of its own, which cannot be named where it is not installed
+                raise OSError(f"{name}: {error}") from error
+            os.replace(Path(scratch) / name, target)
 
     def setup(self, stage: str) -> None:
         images, attributes, partition = self._read()
@@ -151,18 +158,21 @@ def read_attributes(path: Path) -> tuple[list[str], np.ndarray]:
         names = [row[0] for row in rows]
         if len(set(names)) != count:
             raise ValueError("an image is listed twice")
-        values = np.array([row[1:] for row in rows], dtype=np.int8)
-        if values.shape != (count, len(ATTRIBUTES)) or not np.isin(values, (-1, 1)).all():
+        if any(len(row) != len(ATTRIBUTES) + 1 or not {"-1", "1"}.issuperset(row[1:]) for row in rows):
             raise ValueError("a line does not hold 40 values of -1 or 1")
     except (ValueError, IndexError) as error:
         raise UserError(f"{path} is not CelebA's list of attributes ({error}). Download it again.") from error
-    return names, (values > 0).astype(np.float32)
+    bits = b"".join(bytes([value == "1" for value in row[1:]]) for row in rows)  # quick: there are eight million
+    return names, np.frombuffer(bits, np.uint8).reshape(-1, len(ATTRIBUTES)).astype(np.float32)
 
 
 def read_partition(path: Path, names: list[str]) -> np.ndarray:
     """`list_eval_partition.txt` as split codes (N,) for `names`: 0 training, 1 validation, 2 test."""
     try:
-        codes = {name: int(code) for name, code in (line.split() for line in _lines(path))}
+        rows = [line.split() for line in _lines(path)]
+        codes = {name: int(code) for name, code in rows}
+        if len(codes) != len(rows):
+            raise ValueError("an image is listed twice")
         partition = np.array([codes[name] for name in names])
         if not np.isin(partition, tuple(SPLITS.values())).all():
             raise ValueError("a split is none of 0, 1, 2")

@@ -1,9 +1,11 @@
 """Getting archives and unpacking them: checked, with a progress bar, complete or not at all."""
 
+import http.client
 import shutil
 import stat
 import urllib.error
 import zipfile
+import zlib
 from pathlib import Path, PurePosixPath
 
 from torch.hub import download_url_to_file
@@ -17,14 +19,17 @@ def fetch(url: str, target: Path, sha256_prefix: str | None = None) -> None:
     """Downloads `url` to `target` unless it is there, with a progress bar.
 
     Raises:
-        UserError: there is no way to the server, or what came does not match the checksum.
+        UserError: there is no way to the server, or what came does not match the checksum, or should be a whole zip
+            file and is not.
     """
     if target.is_file():
         return
     try:
         with complete_file(target) as partial:
             download_url_to_file(url, str(partial), hash_prefix=sha256_prefix)
-    except (urllib.error.URLError, OSError, RuntimeError) as error:
+            if target.suffix == ".zip" and not zipfile.is_zipfile(partial):  # a lost connection raises nothing
+                raise OSError("what came is not a whole zip file")
+    except (urllib.error.URLError, http.client.HTTPException, OSError, RuntimeError) as error:
         raise UserError(f"cannot download {url} ({getattr(error, 'reason', error)}).") from error
 
 
@@ -45,7 +50,8 @@ def unpack(archive: Path, target: Path, inner: str | None = None) -> None:
             kept = 0
             for member in tqdm(members, desc=f"unpacking {archive.name}", unit="file", disable=len(members) < 256):
                 path = PurePosixPath(member.filename.replace("\\", "/"))
-                if path.is_absolute() or ".." in path.parts or ":" in path.parts[0] or stat.S_ISLNK(member.external_attr >> 16):
+                link = stat.S_ISLNK(member.external_attr >> 16)
+                if link or not path.parts or path.is_absolute() or ".." in path.parts or ":" in path.parts[0]:
                     raise UserError(f"{archive} holds the unsafe path {member.filename!r}; nothing of it was unpacked.")
                 if inner is not None:
                     if path.parts[0] != inner:
@@ -58,5 +64,7 @@ def unpack(archive: Path, target: Path, inner: str | None = None) -> None:
                 kept += 1
             if not kept:
                 raise UserError(f"{archive} holds no file below {inner or 'its root'}. Is it the right archive?")
-    except (zipfile.BadZipFile, EOFError) as error:
+    except (zipfile.BadZipFile, EOFError, zlib.error, RuntimeError) as error:  # a RuntimeError asks for a password
         raise UserError(f"{archive} is damaged or cut short ({error}). Delete it and download it again.") from error
+    except OSError as error:
+        raise UserError(f"cannot unpack {archive} to {target} ({error}). Correct that, and start again.") from error

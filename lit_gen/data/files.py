@@ -12,7 +12,7 @@ from lit_gen.errors import UserError
 
 @contextmanager
 def complete_file(path: Path) -> Iterator[Path]:
-    """Gives a temporary path beside `path` to write to, and renames it to `path` when the block ends without an error."""
+    """Gives a temporary path beside `path` to write to, renamed to `path` when the block ends without an error."""
     make_folder(path.parent)
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
     os.close(descriptor)

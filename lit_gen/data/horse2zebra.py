@@ -23,7 +23,7 @@ SETS = (
 
 
 class UnpairedDataset(ArrayDataset):
-    """Row i of the longer domain beside a random row of the other, drawn anew each time it is fetched, unless `fixed`.
+    """Row i of the longer domain (or of A) beside a random row of the other, drawn anew for each fetch, unless `fixed`.
 
     Args:
         images_a: (N_A, H, W, C) uint8.
@@ -39,18 +39,19 @@ class UnpairedDataset(ArrayDataset):
         return max(len(images) for images in self.domains)
 
     def __getitems__(self, indices: list[int]) -> UnpairedImages:
+        images_a, images_b = self.domains
+        other = 0 if len(images_a) < len(images_b) else 1  # the shorter domain; B when both are equally long
         fields = []
-        for images in self.domains:
-            rows = np.asarray(indices)
-            if len(images) < len(self):
-                drawn = torch.randint(len(images), (len(rows),)).numpy()
-                rows = rows % len(images) if self.fixed else drawn
+        for domain, images in enumerate(self.domains):
+            rows = np.asarray(indices) % len(images)
+            if domain == other and not self.fixed:
+                rows = torch.randint(len(images), (len(rows),)).numpy()
             fields.append(torch.from_numpy(images[rows]).permute(0, 3, 1, 2))  # (B, C, H, W)
         return UnpairedImages(*fields)
 
 
 class Horse2Zebra(ImageData):
-    """horse2zebra, or a sibling set: unpaired pictures of two domains, read from `root/<dataset>/{trainA,trainB,testA,testB}`.
+    """horse2zebra, or a sibling set: unpaired pictures of two domains, in `root/<dataset>/{trainA,trainB,testA,testB}`.
 
     The test pictures serve as validation pictures too: the public sets have no third split.
 
@@ -58,8 +59,8 @@ class Horse2Zebra(ImageData):
         root: folder that holds the datasets.
         dataset: which of the CycleGAN authors' sets; a folder of your own in the same layout can be named too.
         image_size: side of the images in pixels after cropping.
-        load_size: side in pixels to which images are resized before random cropping (the paper's 286 for 256); 1.12 times
-            `image_size` by default.
+        load_size: side in pixels to which images are resized before random cropping (the paper's 286 for 256); 1.12
+            times `image_size` by default.
         batch_size: pairs a batch and process.
         num_workers: loading processes; none is fastest, because a batch is one read from a memory map.
         horizontal_flip: mirror each training image with probability 1/2.
@@ -129,7 +130,8 @@ class Horse2Zebra(ImageData):
                     remove_if_empty(self.root)
         raise UserError(
             f"{self.dataset} {reason.rstrip('.')}. Put trainA/, trainB/, testA/ and testB/ into {folder}, or "
-            f"{archive.name} into {self.root}; see data/README.md. For rendered animals set --data.synthetic=true."
+            f"{archive.name} (the public ones are at {SITE}) into {self.root}; see data/README.md. For "
+            "rendered animals set --data.synthetic=true."
         )
 
     def setup(self, stage: str) -> None:

@@ -61,9 +61,8 @@ class ImageFolder(ImageData):
         count = min(len(images) - 1, round(len(images) * self.val_fraction))
         held_out[np.linspace(0, len(images) - 1, count).astype(int)] = True
         train, val = np.flatnonzero(~held_out), np.flatnonzero(held_out)
-        self.datasets = {
-            split: ArrayDataset(Images, (images,), rows) for split, rows in (("train", train), ("val", val), ("test", val))
-        }
+        splits = {"train": train, "val": val, "test": val}
+        self.datasets = {split: ArrayDataset(Images, (images,), rows) for split, rows in splits.items()}
 
     def _read(self) -> np.ndarray:
         paths = sorted(path for path in self.root.rglob("*") if path.suffix.lower() in IMAGE_ENDINGS)

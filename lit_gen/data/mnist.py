@@ -1,5 +1,7 @@
 """MNIST (LeCun, Cortes, Burges): 60,000 + 10,000 grey digits of 28x28 pixels in IDX files."""
 
+import os
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,7 @@ from torchvision.datasets import MNIST as TorchvisionMNIST
 
 from lit_gen.data.base import ArrayDataset, ImageData, resize_batch
 from lit_gen.data.batches import DataSpec, LabelledImages
-from lit_gen.data.files import remove_if_empty
+from lit_gen.data.files import make_folder, remove_if_empty
 from lit_gen.data.idx import read_idx
 from lit_gen.data.synthetic.digits import write_mnist
 from lit_gen.errors import UserError
@@ -72,17 +74,26 @@ class MNIST(ImageData):
         if self.download:
             there = self.root.exists()
             try:
-                TorchvisionMNIST(str(self.root), download=True)
+                self._fetch()
                 return
             except (OSError, RuntimeError) as error:
-                reason = f"could not be downloaded ({str(error).splitlines()[-1]})"
+                reason = f"could not be downloaded ({(str(error).splitlines() or [type(error).__name__])[-1]})"
                 remove_if_empty(self.raw_folder, self.raw_folder.parent, *([] if there else [self.root]))
         else:
             reason = "is not there, and download is off"
         raise UserError(
-            f"MNIST {reason}. Put {', '.join(name for names in FILES.values() for name in names)} (or the same ending in "
-            f".gz) into {self.raw_folder}; see data/README.md for sources. For rendered digits set --data.synthetic=true."
+            f"MNIST {reason}. Put {', '.join(name for names in FILES.values() for name in names)} (or the same ending "
+            f"in .gz) into {self.raw_folder}; they are at {TorchvisionMNIST.mirrors[0]}, see data/README.md. For "
+            "rendered digits set --data.synthetic=true."
         )
+
+    def _fetch(self) -> None:
+        make_folder(self.raw_folder)
+        with tempfile.TemporaryDirectory(prefix=".download.", dir=self.raw_folder) as scratch:
+            TorchvisionMNIST(scratch, download=True)
+            for names in FILES.values():
+                for name in names:
+                    os.replace(Path(scratch) / "MNIST" / "raw" / name, self.raw_folder / name)
 
     def _path(self, name: str) -> Path | None:
         candidates = (self.raw_folder / name, self.raw_folder / f"{name}.gz")
@@ -100,7 +111,9 @@ class MNIST(ImageData):
             arrays[split] = images[..., None], labels.astype(np.int64)  # (N, 28, 28, 1), (N,)
         count = len(arrays["train"][0])
         if not 0 <= self.val_size < count:
-            raise UserError(f"val_size must be from 0 to {count - 1}, not {self.val_size}: there are {count} training images.")
+            raise UserError(
+                f"val_size must be from 0 to {count - 1}, not {self.val_size}: there are {count} training images."
+            )
         rows = np.arange(count)
         self.datasets = {
             "train": ArrayDataset(LabelledImages, arrays["train"], rows[: count - self.val_size]),

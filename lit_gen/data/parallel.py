@@ -7,7 +7,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-# The main thread has usually run torch by now, and a forked child may inherit a lock that is held; a fork server may not.
+# The main thread has usually run torch by now, and a forked child may inherit a held lock; a fork server does not.
 START_METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
 
 

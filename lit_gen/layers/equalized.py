@@ -19,7 +19,12 @@ class EqualizedConv2d(nn.Conv2d):
     """
 
     def __init__(
-        self, in_channels: int, out_channels: int, kernel_size: int, gain: float = math.sqrt(2), padding: int | None = None
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        gain: float = math.sqrt(2),
+        padding: int | None = None,
     ) -> None:
         super().__init__(
             in_channels, out_channels, kernel_size, padding=kernel_size // 2 if padding is None else padding

@@ -114,13 +114,6 @@ class AdversarialModule(GenerativeModule):
         self.untoggle_optimizer(optimizer)
         self.log_terms("train", terms, prog_bar=True)
 
-    def on_train_start(self) -> None:
-        super().on_train_start()
-        # A resumed optimizer carries the checkpoint's settings; what this run was told is what counts.
-        for optimizer, configured in zip(self.trainer.optimizers, self.configure_optimizers(), strict=True):
-            for group, fresh in zip(optimizer.param_groups, configured.param_groups, strict=True):
-                group.update({key: value for key, value in fresh.items() if key != "params"})
-
     def forward(self, latent: Tensor) -> Tensor:
         """Images (B, C, H, W) in [-1, 1] from latent vectors, by the generator that pictures are made with."""
         return self.sampler(latent)
@@ -149,8 +142,8 @@ class AdversarialModule(GenerativeModule):
         near the fakes, while the training reals are not, means that D has learnt its training images by heart."""
         real = self.discriminate(batch, batch.image)
         fake = self.discriminate(batch, self.make_fakes(batch))
-        values = {f"{prefix}/d_logit_real": real.mean(), f"{prefix}/d_logit_fake": fake.mean()}
-        self.log_dict(values, batch_size=len(batch[0]), sync_dist=True)
+        values = {"d_logit_real": real.mean(), "d_logit_fake": fake.mean()}
+        self.log_terms(prefix, values, batch_size=len(batch[0]), sync_dist=True)
 
     def discriminate(self, batch: Any, images: Tensor) -> Tensor:
         """D's logits or scores for `images`."""

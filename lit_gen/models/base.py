@@ -10,6 +10,7 @@ from torch import Tensor
 from lit_gen.data.batches import DataSpec
 from lit_gen.errors import UserError
 
+
 class GenerativeModule(LightningModule):
     """A model that can be asked for pictures.
 
@@ -41,6 +42,12 @@ class GenerativeModule(LightningModule):
         if self.trainer.world_size > 1:
             # All processes were seeded alike, to build the same networks; from here on each draws its own noise.
             torch.manual_seed(torch.initial_seed() + self.global_rank)
+        # A resumed optimizer carries the checkpoint's settings; what this run was told is what counts.
+        configured = self.configure_optimizers()
+        configured = configured if isinstance(configured, list) else [configured]
+        for optimizer, fresh in zip(self.trainer.optimizers, configured, strict=True):
+            for group, settings in zip(optimizer.param_groups, fresh.param_groups, strict=True):
+                group.update({name: value for name, value in settings.items() if name != "params"})
 
     def generate(self, count: int, generator: torch.Generator | None = None) -> Tensor:
         """`count` new images, (count, C, H, W) in [-1, 1], on the model's device.
@@ -67,7 +74,7 @@ class GenerativeModule(LightningModule):
     def log_terms(self, prefix: str, terms: Mapping[str, Tensor], **options: Any) -> None:
         """Logs each term as `prefix/name`."""
         values = {f"{prefix}/{name}": value.detach() for name, value in terms.items()}
-        self.log_dict(values, batch_size=1, **options)
+        self.log_dict(values, **{"batch_size": 1} | options)
 
     def noise(self, *shape: int, generator: torch.Generator | None = None) -> Tensor:
         """Standard normal noise on the model's device, drawn on the CPU when a generator is given (the same on every device)."""
@@ -109,7 +116,8 @@ def check_pair(model: type, data: type) -> None:
     fitting = [
         name
         for name, candidate in vars(package).items()
-        if isinstance(candidate, type) and set(needs) <= set(getattr(getattr(candidate, "batch_type", None), "_fields", ()))
+        if isinstance(candidate, type)
+        and set(needs) <= set(getattr(getattr(candidate, "batch_type", None), "_fields", ()))
     ]
     raise UserError(
         f"{model.__name__} needs batches with fields {', '.join(needs)}; {data.__name__} gives "

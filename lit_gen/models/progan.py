@@ -131,6 +131,8 @@ class ProGAN(AdversarialModule):
         learning_rate: of both Adam optimizers.
         betas: of both Adam optimizers.
         penalty_weight: of the gradient penalty.
+        penalty_interval: D steps from one gradient penalty to the next, each weighted that much more (the lazy
+            regularization of Karras et al. 2020, arXiv:1912.04958, appendix B); 1, as in the paper, for every step.
         drift_weight: of the mean square of D's score on reals, which keeps it near 0.
         stddev_group: images a group of the minibatch standard deviation.
         n_critic: D steps for each G step.
@@ -146,10 +148,11 @@ class ProGAN(AdversarialModule):
         fade_kimg: float = 600,
         stable_kimg: float = 600,
         total_kimg: float = 12_000,
-        minibatch_sizes: dict[int, int] = PAPER_MINIBATCHES,  # noqa: B006
+        minibatch_sizes: dict[int, int] = PAPER_MINIBATCHES,
         learning_rate: float = 1e-3,
         betas: tuple[float, float] = (0.0, 0.99),
         penalty_weight: float = 10.0,
+        penalty_interval: int = 1,
         drift_weight: float = 0.001,
         stddev_group: int = 4,
         n_critic: int = 1,
@@ -159,11 +162,13 @@ class ProGAN(AdversarialModule):
         self.save_hyperparameters()
         channels, size, _ = self.image_shape
         if size not in PAPER_MINIBATCHES:
-            raise UserError(f"ProGAN needs an image size that is a power of two from 4 to 1024, not {size}. Set --data.image_size.")
+            raise UserError(
+                f"ProGAN needs an image size that is a power of two from 4 to 1024, not {size}. Set --data.image_size."
+            )
         self.latent_dim, self.learning_rate, self.betas = latent_dim, learning_rate, betas
         self.fade_kimg, self.stable_kimg, self.total_kimg = fade_kimg, stable_kimg, total_kimg
         self.minibatch_sizes = minibatch_sizes
-        self.penalty_weight, self.drift_weight = penalty_weight, drift_weight
+        self.penalty_weight, self.penalty_interval, self.drift_weight = penalty_weight, penalty_interval, drift_weight
         self.last_stage = int(math.log2(size)) - 2
         widths = [max(1, min(max_channels, channel_base // (4 * 2**stage))) for stage in range(self.last_stage + 1)]
         self.generator = Generator(latent_dim, widths, channels)
@@ -213,11 +218,11 @@ class ProGAN(AdversarialModule):
     def discriminator_loss(self, batch: Any, fakes: Tensor) -> Terms:
         reals = self.reals(batch.image)
         real_scores, fake_scores = self.score(reals), self.score(fakes)
-        return {
-            **wasserstein_discriminator(real_scores, fake_scores),
-            **gradient_penalty(self.score, reals, fakes, self.penalty_weight),
-            "d_drift": self.drift_weight * real_scores.square().mean(),
-        }
+        terms = wasserstein_discriminator(real_scores, fake_scores)
+        terms["d_drift"] = self.drift_weight * real_scores.square().mean()
+        if self.discriminator_steps % self.penalty_interval == 0:
+            terms |= gradient_penalty(self.score, reals, fakes, self.penalty_weight * self.penalty_interval)
+        return terms
 
     def generator_loss(self, batch: Any, fakes: Tensor) -> Terms:
         return wasserstein_generator(self.score(fakes))

@@ -454,7 +454,7 @@ def _polygon(shapes: np.ndarray | list, blur: float = 0.0, scale: int = 3, box: 
     return _to_patch(image, box, scale, blur)
 
 
-def _stroke(lines: np.ndarray | list, width: float, blur: float = 0.5, scale: int = 3) -> Patch | None:
+def _stroke(lines: np.ndarray | list, width: float, blur: float = 0.5, scale: int = 2) -> Patch | None:
     """A line of `width` pixels through (n, 2) pixels, or several lines."""
     lines = lines if isinstance(lines, list) else [lines]
     box = _box_around(np.concatenate(lines), 2.5 * blur + width + 1)
@@ -729,27 +729,31 @@ def _face_outline(scene: Scene, pose: Pose) -> np.ndarray:
 
 
 def _draw_skin(canvas: Canvas, scene: Scene, pose: Pose, skin: Image.Image, rng: np.random.Generator) -> Patch:
-    step = GRID_STEP * pose.scale
-    a, b = pose.cos_roll / step, pose.sin_roll / step
-    x, y = pose.centre
-    affine = (
-        a, b, -a * x - b * y - GRID_U[0] / GRID_STEP + 0.5,
-        -b, a, b * x - a * y - GRID_V[0] / GRID_STEP + 0.5,
-    )  # fmt: skip
-    full = skin.transform((WIDTH, HEIGHT), Image.AFFINE, affine, Image.BILINEAR)
+    """Paints the face and gives its mask over the whole picture."""
     outline = _face_outline(scene, pose)
     below = outline + (0, 5)
     canvas.shade(_soft_polygon(below, 5, _box_around(below, 12) or FULL_BOX), 0.45)  # the chin's shadow on the neck
-    patch = _polygon(outline, blur=0.8, scale=2, box=FULL_BOX)
-    colour = np.asarray(full).transpose(2, 0, 1).astype(np.float32)
+    box = _box_around(outline, 3) or FULL_BOX
+    patch = _polygon(outline, blur=1.1, scale=1, box=box)
+    step = GRID_STEP * pose.scale
+    a, b = pose.cos_roll / step, pose.sin_roll / step
+    x, y = pose.centre - (box.left, box.top)
+    columns = (a, b, -a * x - b * y - GRID_U[0] / GRID_STEP + 0.5)
+    rows = (-b, a, b * x - a * y - GRID_V[0] / GRID_STEP + 0.5)
+    size = (box.right - box.left, box.bottom - box.top)
+    part = skin.transform(size, Image.AFFINE, (*columns, *rows), Image.BILINEAR)
+    colour = np.asarray(part).transpose(2, 0, 1).astype(np.float32, order="C")
     roughness = 0.008 if scene.makeup else 0.013 if scene.young else 0.02
-    colour *= 1 + np.float32(roughness) * _noise_crop(rng)
+    colour *= 1 + np.float32(roughness) * _noise_crop(rng)[patch.rows, patch.columns]
     canvas.paint(patch, colour)
+    mask = np.zeros((HEIGHT, WIDTH), np.float32)
+    mask[patch.rows, patch.columns] = patch.mask
+    face = Patch(slice(0, HEIGHT), slice(0, WIDTH), mask)
     if scene.double_chin:
         arc = pose.place(_curve(((-24, 66), (-12, 74), (0, 77), (12, 74), (24, 66)), closed=False), lift=4)
         canvas.shade(_stroke(arc, 2.2, blur=1.6), 0.45)
         canvas.shade(_stroke(arc - (0, 5), 4, blur=2.5), -0.1)
-    return patch
+    return face
 
 
 def _draw_age(canvas: Canvas, scene: Scene, pose: Pose) -> None:
@@ -1063,7 +1067,7 @@ class _HairPainter:
         self.colour, self.strands = self._strands(self.box) if self.box is not None else (None, None)
 
     def _strands(self, box: Box) -> tuple[np.ndarray, np.ndarray]:
-        """RGB (3, rows, columns) of hair everywhere in `box`, and the strands (rows, columns) in 0..1 that colour it."""
+        """RGB (3, rows, columns) of hair everywhere in `box`, and its strands (rows, columns) from 0 to 1."""
         scene, rng = self.scene, self.rng
         x, y = self.pose.unplace(box)
         x = x + np.float32(34 * self.pose.sin_yaw)
@@ -1171,7 +1175,7 @@ def _draw_body(canvas: Canvas, scene: Scene, pose: Pose, rng: np.random.Generato
 
     torso = _mirrored(((neck, 20), (neck, 66), (neck + 4, 82), (neck + 22, 92), (76, 99), (100, 112), (110, 150)))
     outline = place(torso)
-    patch = _polygon(outline, blur=0.8, scale=2, box=FULL_BOX)
+    patch = _polygon(outline, blur=1.1, scale=1, box=FULL_BOX)
     across = np.abs(np.arange(WIDTH, dtype=np.float32) - place((-6 * scene.light[0], 80))[0, 0]) / np.float32(neck + 8)
     fall = 1 - np.float32(0.22) * np.clip(across, 0, 1.3) ** 2
     canvas.paint(patch, skin[:, None, None].astype(np.float32) * fall[None, None])

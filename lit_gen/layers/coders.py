@@ -1,0 +1,101 @@
+"""Encoders and decoders for images: fully connected ones, and convolutional ones for any size that is a multiple of 4."""
+
+import math
+
+from torch import Tensor, nn
+
+
+class MLPEncoder(nn.Sequential):
+    """(B, C, H, W) to (B, out_features) through hidden layers.
+
+    Args:
+        image_shape: C, H, W.
+        hidden_sizes: units of the hidden layers, from the image on.
+        out_features: length of the output.
+        activation: class of the nonlinearity.
+    """
+
+    def __init__(
+        self, image_shape: tuple[int, int, int], hidden_sizes: list[int], out_features: int, activation: type[nn.Module]
+    ) -> None:
+        layers: list[nn.Module] = [nn.Flatten()]
+        sizes = [math.prod(image_shape), *hidden_sizes]
+        for before, size in zip(sizes, hidden_sizes, strict=False):
+            layers += [nn.Linear(before, size), activation()]
+        super().__init__(*layers, nn.Linear(sizes[-1], out_features))
+
+
+class MLPDecoder(nn.Sequential):
+    """(B, latent_dim) to (B, C, H, W) through hidden layers; the output is linear.
+
+    Args:
+        latent_dim: length of the code.
+        hidden_sizes: units of the hidden layers, from the code on.
+        image_shape: C, H, W.
+        activation: class of the nonlinearity.
+    """
+
+    def __init__(
+        self, latent_dim: int, hidden_sizes: list[int], image_shape: tuple[int, int, int], activation: type[nn.Module]
+    ) -> None:
+        layers: list[nn.Module] = []
+        sizes = [latent_dim, *hidden_sizes]
+        for before, size in zip(sizes, hidden_sizes, strict=False):
+            layers += [nn.Linear(before, size), activation()]
+        super().__init__(*layers, nn.Linear(sizes[-1], math.prod(image_shape)), nn.Unflatten(1, image_shape))
+
+
+def halvings(size: int) -> int:
+    """How often a side of `size` pixels is halved (rounding down) to get to 4 pixels, or to 3 (28 to 14 to 7 to 3)."""
+    return max(1, int(math.log2(size / 3)))
+
+
+class ConvEncoder(nn.Sequential):
+    """(B, C, S, S) to (B, out_features): 4x4 convolutions of stride 2, with batch norm, down to 3 or 4 pixels.
+
+    Args:
+        image_shape: C, S, S.
+        channels: width of the first convolution; it doubles with each, up to eight times.
+        out_features: length of the output.
+    """
+
+    def __init__(self, image_shape: tuple[int, int, int], channels: int, out_features: int) -> None:
+        layers: list[nn.Module] = []
+        before, size = image_shape[0], image_shape[-1]
+        for index in range(halvings(image_shape[-1])):
+            width = channels * min(2**index, 8)
+            layers += [nn.Conv2d(before, width, 4, 2, 1, bias=False), nn.BatchNorm2d(width), nn.LeakyReLU(0.2)]
+            before, size = width, size // 2
+        super().__init__(*layers, nn.Flatten(), nn.Linear(before * size * size, out_features))
+
+
+class ConvDecoder(nn.Module):
+    """(B, latent_dim) to (B, C, S, S): the mirror of `ConvEncoder`; the output is linear.
+
+    Args:
+        latent_dim: length of the code.
+        channels: width of the last hidden layer; it doubles towards the code, up to eight times.
+        image_shape: C, S, S.
+    """
+
+    def __init__(self, latent_dim: int, channels: int, image_shape: tuple[int, int, int]) -> None:
+        super().__init__()
+        count, size = halvings(image_shape[-1]), image_shape[-1]
+        sizes = [size // 2**index for index in range(count + 1)]  # 28, 14, 7, 3
+        widths = [image_shape[0], *(channels * min(2**index, 8) for index in range(count))]
+        self.project = nn.Sequential(
+            nn.Linear(latent_dim, widths[-1] * sizes[-1] ** 2),
+            nn.Unflatten(1, (widths[-1], sizes[-1], sizes[-1])),
+            nn.BatchNorm2d(widths[-1]),
+            nn.ReLU(),
+        )
+        layers: list[nn.Module] = []
+        for index in reversed(range(count)):
+            odd = sizes[index] % 2  # 3 pixels become 7, not 6
+            layers.append(nn.ConvTranspose2d(widths[index + 1], widths[index], 4, 2, 1, output_padding=odd))
+            if index:
+                layers += [nn.BatchNorm2d(widths[index]), nn.ReLU()]
+        self.upsample = nn.Sequential(*layers)
+
+    def forward(self, latent: Tensor) -> Tensor:
+        return self.upsample(self.project(latent))

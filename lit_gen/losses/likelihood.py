@@ -1,0 +1,58 @@
+"""Likelihoods, divergences and bounds of latent-variable models, in nats a sample."""
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+def gaussian_kl(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """KL(N(mean, exp(log_variance)) || N(0, I)) in nats, one value a sample.
+
+    Kingma & Welling (arXiv:1312.6114), appendix B.
+
+    Args:
+        mean: (B, Z).
+        log_variance: (B, Z).
+
+    Returns:
+        (B,): summed over Z.
+    """
+    return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(-1)
+
+
+def gaussian_log_density(x: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
+    """log N(x; mean, exp(log_variance)) in nats, summed over the last dimension. The three arguments broadcast."""
+    return -0.5 * (math.log(2 * math.pi) + log_variance + (x - mean).square() / log_variance.exp()).sum(-1)
+
+
+def bernoulli_log_likelihood(target: Tensor, logits: Tensor) -> Tensor:
+    """sum of x log p + (1 - x) log(1 - p) over pixels, in nats.
+
+    Kingma & Welling (arXiv:1312.6114), appendix C.1. With grey targets between 0 and 1 it is a cross-entropy and not a
+    likelihood.
+
+    Args:
+        target: (..., D) in [0, 1].
+        logits: (..., D): the decoder's output before the sigmoid; broadcasts against `target`.
+
+    Returns:
+        (...): summed over D.
+    """
+    target, logits = torch.broadcast_tensors(target, logits)
+    return -functional.binary_cross_entropy_with_logits(logits, target, reduction="none").sum(-1)
+
+
+def importance_weighted_bound(log_weights: Tensor) -> Tensor:
+    """log of the mean of K importance weights p(x, z_k) / q(z_k | x): a lower bound of log p(x), one value a sample.
+
+    Burda, Grosse, Salakhutdinov (arXiv:1509.00519), equation 8; for K = 1 the evidence lower bound with a sampled KL.
+
+    Args:
+        log_weights: (K, B) in nats.
+
+    Returns:
+        (B,) in nats.
+    """
+    return log_weights.logsumexp(0) - math.log(len(log_weights))

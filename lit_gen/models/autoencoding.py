@@ -1,0 +1,116 @@
+"""The base of the models that encode: AutoEncoder, VAE and AAE, trained by automatic optimization."""
+
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Adam, Optimizer
+
+from lit_gen.data.batches import DataSpec
+from lit_gen.layers.coders import ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder
+from lit_gen.losses import Terms
+from lit_gen.models.base import GenerativeModule, tile
+
+ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh}
+
+
+class AutoencodingModule(GenerativeModule):
+    """An encoder and a decoder with one loss.
+
+    A subclass defines `losses`, `reconstruct` and `decode`; a step is the sum of the terms.
+
+    Args:
+        spec: what the data look like; on the command line it comes from the data.
+        latent_dim: length of the code.
+        network: fully connected (`mlp`) or convolutional (`conv`).
+        hidden_sizes: units of the encoder's hidden layers for `mlp`; the decoder mirrors them.
+        activation: nonlinearity for `mlp`.
+        channels: width of the first convolution for `conv`; it doubles with each further one.
+        learning_rate: of Adam.
+        code_features: outputs of the encoder; `latent_dim` by default.
+    """
+
+    monitor: ClassVar[str | None] = "val/loss"
+
+    def __init__(
+        self,
+        spec: DataSpec,
+        latent_dim: int,
+        network: Literal["mlp", "conv"],
+        hidden_sizes: list[int],
+        activation: Literal["relu", "tanh"],
+        channels: int,
+        learning_rate: float,
+        code_features: int | None = None,
+    ) -> None:
+        super().__init__(spec)
+        self.latent_dim, self.learning_rate = latent_dim, learning_rate
+        code_features = code_features or latent_dim
+        if network == "mlp":
+            nonlinearity = ACTIVATIONS[activation]
+            self.encoder = MLPEncoder(self.image_shape, hidden_sizes, code_features, nonlinearity)
+            self.decoder = MLPDecoder(latent_dim, hidden_sizes[::-1], self.image_shape, nonlinearity)
+        else:
+            self.encoder = ConvEncoder(self.image_shape, channels, code_features)
+            self.decoder = ConvDecoder(latent_dim, channels, self.image_shape)
+
+    def losses(self, batch: Any) -> Terms:
+        """The named terms whose sum is minimized."""
+        raise NotImplementedError
+
+    def reconstruct(self, image: Tensor) -> Tensor:
+        """(B, C, H, W) in [-1, 1] through the code and back."""
+        raise NotImplementedError
+
+    def decode(self, latent: Tensor) -> Tensor:
+        """Codes (B, Z) to mean images (B, C, H, W) in [-1, 1]."""
+        raise NotImplementedError
+
+    def forward(self, latent: Tensor) -> Tensor:
+        """Codes (B, Z) to images (B, C, H, W) in [-1, 1]."""
+        return self.decode(latent)
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        terms = self.losses(batch)
+        self.log_terms("train", terms, prog_bar=True)
+        return sum(terms.values())
+
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        self.evaluate(batch, "val")
+
+    def test_step(self, batch: Any, batch_idx: int) -> None:
+        self.evaluate(batch, "test")
+
+    def evaluate(self, batch: Any, prefix: str) -> None:
+        """Logs each term and their sum, averaged over all images."""
+        terms = self.losses(batch)
+        self.log_evaluation(prefix, terms | {"loss": sum(terms.values())}, batch)
+
+    def log_evaluation(self, prefix: str, values: Terms, batch: Any) -> None:
+        """Logs `prefix/name` for each value, averaged over all images and processes."""
+        self.log_terms(prefix, values, batch_size=len(batch[0]), prog_bar=True, sync_dist=True)
+
+    @torch.no_grad()
+    def generate(self, count: int, generator: torch.Generator | None = None) -> Tensor:
+        """`count` images (count, C, H, W) in [-1, 1] decoded from draws of the prior, N(0, I)."""
+        training = self.training
+        self.eval()
+        images = self.decode(self.noise(count, self.latent_dim, generator=generator)).float().clamp(-1, 1)
+        self.train(training)
+        return images
+
+    def predict_step(self, batch: Any, batch_idx: int) -> Tensor:
+        """The reconstruction of each image of the batch."""
+        return self.reconstruct(batch.image).float().clamp(-1, 1)
+
+    def sample_sheets(self, batch: Any, count: int = 64) -> dict[str, Tensor]:
+        """Samples, and originals each beside their reconstruction."""
+        image = batch.image[: count // 2]
+        training = self.training
+        self.eval()
+        pairs = torch.stack([image, self.reconstruct(image).float()], dim=1).flatten(0, 1)  # (2N, C, H, W)
+        self.train(training)
+        return super().sample_sheets(batch, count) | {"reconstructions": tile(pairs, 8)}
+
+    def configure_optimizers(self) -> Optimizer:
+        return Adam(self.parameters(), lr=self.learning_rate)

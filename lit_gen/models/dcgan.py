@@ -1,0 +1,140 @@
+"""DCGAN: Radford, Metz, Chintala, "Unsupervised Representation Learning with Deep Convolutional Generative Adversarial
+Networks", ICLR 2016, arXiv:1511.06434.
+
+Departures from the paper:
+    - Sizes other than 64 pixels have as many stages as bring 4x4 to that size; below 64 the wide inner stages stay and an
+      outer one goes, so that 32 pixels are the paper's network less its widest map.
+    - D and G of one step share one batch of fakes.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Adam, Optimizer
+
+from lit_gen.data.batches import DataSpec
+from lit_gen.errors import UserError
+from lit_gen.losses import Terms
+from lit_gen.losses.adversarial import minimax_discriminator, nonsaturating_generator
+from lit_gen.models.adversarial import AdversarialModule
+
+KERNEL = 5
+
+
+def initialize(module: nn.Module) -> None:
+    """All weights from N(0, 0.02) (section 4), those of batch norm from N(1, 0.02), biases 0."""
+    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+        nn.init.normal_(module.weight, 0, 0.02)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+    elif isinstance(module, nn.BatchNorm2d):
+        nn.init.normal_(module.weight, 1, 0.02)
+        nn.init.zeros_(module.bias)
+
+
+class Generator(nn.Sequential):
+    """(B, Z) to (B, C, S, S): a projection to 4x4, then fractionally strided 5x5 convolutions (figure 1).
+
+    Args:
+        latent_dim: Z.
+        channels: widths from 4x4 on, one for each stage.
+        image_channels: C.
+    """
+
+    def __init__(self, latent_dim: int, channels: list[int], image_channels: int) -> None:
+        layers: list[nn.Module] = [
+            nn.Linear(latent_dim, channels[0] * 16, bias=False),
+            nn.Unflatten(1, (channels[0], 4, 4)),
+            nn.BatchNorm2d(channels[0]),
+            nn.ReLU(),
+        ]
+        for before, width in zip(channels, channels[1:], strict=False):
+            layers += [
+                nn.ConvTranspose2d(before, width, KERNEL, 2, KERNEL // 2, output_padding=1, bias=False),
+                nn.BatchNorm2d(width),
+                nn.ReLU(),
+            ]
+        last = nn.ConvTranspose2d(channels[-1], image_channels, KERNEL, 2, KERNEL // 2, output_padding=1)
+        super().__init__(*layers, last, nn.Tanh())
+        self.apply(initialize)
+
+
+class Discriminator(nn.Sequential):
+    """(B, C, S, S) to logits (B, 1): strided 5x5 convolutions down to 4x4; no batch norm at the input.
+
+    Args:
+        channels: widths from 4x4 on, as for `Generator`.
+        image_channels: C.
+    """
+
+    def __init__(self, channels: list[int], image_channels: int) -> None:
+        layers: list[nn.Module] = []
+        before = image_channels
+        for width in reversed(channels):
+            layers.append(nn.Conv2d(before, width, KERNEL, 2, KERNEL // 2, bias=not layers))
+            if before != image_channels or len(layers) > 1:
+                layers.append(nn.BatchNorm2d(width))
+            layers.append(nn.LeakyReLU(0.2))
+            before = width
+        super().__init__(*layers, nn.Flatten(), nn.Linear(before * 16, 1))
+        self.apply(initialize)
+
+
+class DCGAN(AdversarialModule):
+    """DCGAN (Radford et al. 2015): convolutional G and D with batch norm.
+
+    Args:
+        spec: what the data look like; on the command line it comes from the data. 16 pixels or more, a power of two.
+        latent_dim: length of the noise vector, uniform on (-1, 1).
+        max_channels: width at 4x4; it halves with each doubling of the size.
+        learning_rate: of both Adam optimizers.
+        betas: of both Adam optimizers.
+        n_critic: D steps for each G step.
+        ema_decay: decay a step of the average of G's weights that pictures are made with; 0, as in the paper, for none.
+    """
+
+    def __init__(
+        self,
+        spec: DataSpec,
+        latent_dim: int = 100,
+        max_channels: int = 1024,
+        learning_rate: float = 2e-4,
+        betas: tuple[float, float] = (0.5, 0.999),
+        n_critic: int = 1,
+        ema_decay: float = 0.0,
+    ) -> None:
+        super().__init__(spec, n_critic, ema_decay)
+        self.save_hyperparameters()
+        image_channels, size, _ = self.image_shape
+        stages = math.log2(size) - 2
+        if stages < 2 or stages != int(stages):
+            raise UserError(
+                f"DCGAN needs an image size that is a power of two from 16 on, not {size}. Set --data.image_size, to 32 for MNIST."
+            )
+        self.latent_dim, self.learning_rate, self.betas = latent_dim, learning_rate, betas
+        widths = [max(1, max_channels // 2**stage) for stage in range(int(stages))]
+        self.generator = Generator(latent_dim, widths, image_channels)
+        self.discriminator = Discriminator(widths, image_channels)
+        self.start_average()
+
+    def sample_latent(self, count: int, generator: torch.Generator | None = None) -> Tensor:
+        """(count, Z), uniform on (-1, 1) (section 4)."""
+        device = self.device if generator is None else None
+        return torch.rand(count, self.latent_dim, generator=generator, device=device).to(self.device) * 2 - 1
+
+    def make_fakes(self, batch: tuple) -> Tensor:
+        return self.generator(self.sample_latent(len(batch.image)))
+
+    def discriminator_loss(self, batch: tuple, fakes: Tensor) -> Terms:
+        """Reals and fakes go through D in batches of their own: batch norm must not mix them."""
+        return minimax_discriminator(self.discriminator(batch.image), self.discriminator(fakes))
+
+    def generator_loss(self, batch: tuple, fakes: Tensor) -> Terms:
+        return nonsaturating_generator(self.discriminator(fakes))
+
+    def configure_optimizers(self) -> list[Optimizer]:
+        return [
+            Adam(network.parameters(), self.learning_rate, self.betas)
+            for network in (self.discriminator, self.generator)
+        ]

@@ -1,0 +1,153 @@
+"""VAE: Kingma & Welling, "Auto-Encoding Variational Bayes", ICLR 2014, arXiv:1312.6114; with the importance-weighted bound
+of Burda, Grosse, Salakhutdinov, "Importance Weighted Autoencoders", ICLR 2016, arXiv:1509.00519.
+
+Departures from the papers:
+    - Adam (as Burda et al.) in place of Adagrad, and no decay of the weights.
+    - The encoder's head is log-variance, where Burda et al. have log-sigma.
+"""
+
+import math
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from lit_gen.data.batches import DataSpec
+from lit_gen.errors import UserError
+from lit_gen.losses import Terms
+from lit_gen.losses.likelihood import (
+    bernoulli_log_likelihood,
+    gaussian_kl,
+    gaussian_log_density,
+    importance_weighted_bound,
+)
+from lit_gen.models.autoencoding import AutoencodingModule
+
+
+class VAE(AutoencodingModule):
+    """Variational autoencoder (Kingma & Welling 2013): the evidence lower bound, or its importance-weighted kin.
+
+    The validation loss is the negative bound in nats an image; `val/log_likelihood` is the estimate of log p(x) with
+    `num_eval_samples` importance samples. Test images are made binary with a fixed seed, so that runs can be compared.
+
+    Args:
+        spec: what the data look like; on the command line it comes from the data.
+        latent_dim: length of the code.
+        likelihood: of pixels: `bernoulli` on [0, 1], or `gaussian` of fixed deviation on [-1, 1].
+        binarize: draw each pixel from its grey value anew whenever an image is shown (for `bernoulli`).
+        pixel_deviation: standard deviation of the `gaussian` likelihood, on [-1, 1].
+        beta: weight of the KL term; 1 is the bound.
+        num_importance_samples: K of the importance-weighted bound in training; 1 uses the closed-form KL.
+        num_eval_samples: K of the test set's log-likelihood; the papers use 5000.
+        network: fully connected (`mlp`) or convolutional (`conv`).
+        hidden_sizes: units of the encoder's hidden layers for `mlp`; the decoder mirrors them.
+        activation: nonlinearity for `mlp`.
+        channels: width of the first convolution for `conv`; it doubles with each further one.
+        learning_rate: of Adam.
+    """
+
+    def __init__(
+        self,
+        spec: DataSpec,
+        latent_dim: int = 50,
+        likelihood: Literal["bernoulli", "gaussian"] = "bernoulli",
+        binarize: bool = True,
+        pixel_deviation: float = 0.2,
+        beta: float = 1.0,
+        num_importance_samples: int = 1,
+        num_eval_samples: int = 100,
+        network: Literal["mlp", "conv"] = "mlp",
+        hidden_sizes: list[int] = [200, 200],
+        activation: Literal["relu", "tanh"] = "tanh",
+        channels: int = 64,
+        learning_rate: float = 1e-3,
+    ) -> None:
+        super().__init__(
+            spec, latent_dim, network, hidden_sizes, activation, channels, learning_rate, code_features=2 * latent_dim
+        )
+        self.save_hyperparameters()
+        if num_importance_samples < 1 or num_eval_samples < 1:
+            raise UserError("num_importance_samples and num_eval_samples must be at least 1.")
+        if num_importance_samples > 1 and beta != 1:
+            raise UserError("beta must be 1 with several importance samples: their bound has no KL term of its own.")
+        if pixel_deviation <= 0:
+            raise UserError(f"pixel_deviation must be positive, not {pixel_deviation}.")
+        self.likelihood, self.binarize, self.beta = likelihood, binarize, beta
+        self.log_pixel_variance = 2 * math.log(pixel_deviation)
+        self.num_importance_samples, self.num_eval_samples = num_importance_samples, num_eval_samples
+
+    def encode(self, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance (B, Z) of q(z|x), in float32, for targets (B, C, H, W) as `target` makes them."""
+        mean, log_variance = self.encoder(target).float().chunk(2, dim=1)
+        return mean, log_variance
+
+    def target(self, image: Tensor) -> Tensor:
+        """What the decoder models: images in [0, 1], binary when `binarize`, or in [-1, 1] for the Gaussian."""
+        if self.likelihood == "gaussian":
+            return image
+        grey = ((image + 1) / 2).clamp(0, 1)
+        if not self.binarize:
+            return grey
+        if self.training:
+            return torch.bernoulli(grey)
+        # Outside training a pixel's draw depends on its place alone: every evaluation sees the same binary images.
+        thresholds = torch.rand(grey.shape[1:], generator=torch.Generator().manual_seed(0))
+        return (grey > thresholds.to(grey.device)).to(grey.dtype)
+
+    def log_likelihood(self, target: Tensor, latent: Tensor) -> Tensor:
+        """log p(x|z) in nats: targets (B, C, H, W) and latents (K, B, Z) to (K, B)."""
+        output = self.decoder(latent.flatten(0, 1)).float().view(*latent.shape[:2], -1)  # (K, B, D)
+        flat = target.float().flatten(1)  # (B, D)
+        if self.likelihood == "bernoulli":
+            return bernoulli_log_likelihood(flat, output)
+        return gaussian_log_density(flat, output, torch.full_like(output[0, 0, 0], self.log_pixel_variance))
+
+    def log_weights(self, target: Tensor, samples: int) -> Tensor:
+        """log p(x, z_k) / q(z_k | x) in nats, (samples, B), for fresh z_k from q(z|x)."""
+        mean, log_variance = self.encode(target)
+        latent = self.sample_posterior(mean, log_variance, samples)
+        prior = gaussian_log_density(latent, torch.zeros_like(mean), torch.zeros_like(mean))
+        posterior = gaussian_log_density(latent, mean, log_variance)
+        return self.log_likelihood(target, latent) + prior - posterior
+
+    @staticmethod
+    def sample_posterior(mean: Tensor, log_variance: Tensor, samples: int = 1) -> Tensor:
+        """(samples, B, Z) reparametrized draws."""
+        noise = torch.randn(samples, *mean.shape, device=mean.device)
+        return mean + (0.5 * log_variance).exp() * noise
+
+    def losses(self, batch: Any) -> Terms:
+        """The negative bound, in nats an image: -E[log p(x|z)] + beta KL (equation 10), or the importance-weighted one."""
+        target = self.target(batch.image)
+        if self.training and self.num_importance_samples > 1:
+            return {"bound": -importance_weighted_bound(self.log_weights(target, self.num_importance_samples)).mean()}
+        reconstruction, kl = self.bound(target)
+        return {"reconstruction": reconstruction, "kl": self.beta * kl}
+
+    def bound(self, target: Tensor) -> tuple[Tensor, Tensor]:
+        """-E[log p(x|z)] with one draw of z, and KL(q(z|x) || p(z)); scalars in nats an image."""
+        mean, log_variance = self.encode(target)
+        latent = self.sample_posterior(mean, log_variance)
+        return -self.log_likelihood(target, latent).mean(), gaussian_kl(mean, log_variance).mean()
+
+    def evaluate(self, batch: Any, prefix: str) -> None:
+        """Logs the terms, `elbo` (with beta 1) and, on the test split, `log_likelihood` by importance sampling; in nats."""
+        target = self.target(batch.image)
+        reconstruction, kl = self.bound(target)
+        values = {"reconstruction": reconstruction, "kl": kl, "elbo": -(reconstruction + kl)}
+        values["loss"] = reconstruction + self.beta * kl
+        if prefix == "test":
+            # In pieces: the weights of all samples at once would need (K, B, D) numbers.
+            piece = max(1, 2**24 // target.numel())
+            pieces = [min(piece, self.num_eval_samples - start) for start in range(0, self.num_eval_samples, piece)]
+            weights = torch.cat([self.log_weights(target, samples) for samples in pieces])
+            values["log_likelihood"] = importance_weighted_bound(weights).mean()
+        self.log_evaluation(prefix, values, batch)
+
+    def decode(self, latent: Tensor) -> Tensor:
+        output = self.decoder(latent)
+        return torch.sigmoid(output) * 2 - 1 if self.likelihood == "bernoulli" else output
+
+    def reconstruct(self, image: Tensor) -> Tensor:
+        """The mean image for the mean code."""
+        return self.decode(self.encode(self.target(image))[0])

@@ -1,0 +1,43 @@
+"""Tiny datasets in the true formats, for all tests. Use them as they are: copy a tree before changing it."""
+
+import os
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+
+from lit_gen.data.parallel import map_indices
+from lit_gen.data.synthetic import animals, digits, faces
+
+os.environ["WANDB_MODE"] = "offline"  # here and not in a fixture, so that it holds for whatever is imported later
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def mnist_root(tmp_path_factory) -> Path:
+    """A root folder with MNIST/raw: 400 digits for training, 100 for tests. Give MNIST val_size=100."""
+    root = tmp_path_factory.mktemp("mnist")
+    (root / "MNIST" / "raw").mkdir(parents=True)
+    with pytest.MonkeyPatch.context() as patch:  # so few are rendered sooner than processes start
+        patch.setattr(digits, "map_indices", partial(map_indices, workers=1))
+        digits.write_mnist(root / "MNIST" / "raw", 400, 100)
+    return root
+
+
+@pytest.fixture(scope="session")
+def celeba_root(tmp_path_factory) -> Path:
+    """A root folder with celeba/: 120 faces, of which 96 are for training, 12 for validation, 12 for tests."""
+    root = tmp_path_factory.mktemp("celeba")
+    (root / "celeba").mkdir()
+    faces.write_celeba(root / "celeba", 120)
+    return root
+
+
+@pytest.fixture(scope="session")
+def horse2zebra_root(tmp_path_factory) -> Path:
+    """A root folder with horse2zebra/: 12 pictures a domain for training, 4 for tests."""
+    root = tmp_path_factory.mktemp("horse2zebra")
+    (root / "horse2zebra").mkdir()
+    animals.write_horse2zebra(root / "horse2zebra", 12, 4)
+    return root

@@ -1,0 +1,328 @@
+import multiprocessing
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lit_gen.data import cache
+from lit_gen.data.cache import cached_images, decode_image
+from lit_gen.errors import UserError
+
+
+def colours(height: int, width: int, channels: int = 3, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, channels)).astype(np.uint8)
+
+
+def save(path: Path, pixels: np.ndarray, **options) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path, **options)
+    return path
+
+
+def tree(folder: Path, count: int = 3) -> list[Path]:
+    return [save(folder / f"{index}.png", colours(8, 8, seed=index)) for index in range(count)]
+
+
+@pytest.fixture
+def no_decoding(monkeypatch):
+    """A function; from its call on, decoding fails."""
+
+    def refuse(*_):
+        raise AssertionError("an image was decoded again")
+
+    return lambda: monkeypatch.setattr(cache, "decode_image", refuse)
+
+
+# --------------------------------------------------------------------------------------------------------- one image
+
+
+def test_pixels_come_through_unchanged(tmp_path):
+    pixels = colours(16, 16)
+    found = decode_image(save(tmp_path / "image.png", pixels), 16)
+    assert found.dtype == np.uint8
+    np.testing.assert_array_equal(found, pixels)
+
+
+def test_jpeg_is_what_pillow_says(tmp_path):
+    path = save(tmp_path / "image.jpg", colours(16, 16), quality=80)
+    with Image.open(path) as image:
+        np.testing.assert_array_equal(decode_image(path, 16), np.asarray(image))
+
+
+@pytest.mark.parametrize(("height", "width", "rows", "columns"), [(8, 12, (0, 8), (2, 10)), (13, 8, (2, 10), (0, 8))])
+def test_the_largest_centred_square_is_cut_out(tmp_path, height, width, rows, columns):
+    pixels = colours(height, width)
+    found = decode_image(save(tmp_path / "image.png", pixels), 8)
+    np.testing.assert_array_equal(found, pixels[slice(*rows), slice(*columns)])
+
+
+def test_halving_averages_four_pixels(tmp_path):
+    pixels = colours(12, 14)
+    found = decode_image(save(tmp_path / "image.png", pixels), 4, box=(3, 1, 11, 9))
+    mean = pixels[1:9, 3:11].reshape(4, 2, 4, 2, 3).mean(axis=(1, 3))
+    assert np.abs(found - mean).max() <= 1  # Pillow rounds after each of the two directions
+
+
+def test_other_sizes_are_near_and_smooth(tmp_path):
+    ramp = np.repeat(np.linspace(0, 255, 100)[None, :, None], 100, axis=0).repeat(3, axis=2).astype(np.uint8)
+    found = decode_image(save(tmp_path / "image.png", ramp), 37).astype(int)
+    middles = (np.arange(37) + 0.5) * 100 / 37  # of the new pixels; those of the old ones are at 0.5, 1.5, ...
+    expected = (middles - 0.5) * 255 / 99
+    assert np.abs(found[5, 2:-2, 1] - expected[2:-2]).max() < 2.5
+
+
+def test_resizing_does_not_alias(tmp_path):
+    board = ((np.indices((90, 90)).sum(axis=0) % 2) * 255).astype(np.uint8)  # a fine chessboard is grey from afar
+    found = decode_image(save(tmp_path / "image.png", board), 40, channels=1)
+    assert np.abs(found[2:-2, 2:-2].astype(int) - 127).max() < 20
+
+
+def test_grey_and_colour_are_made_of_each_other(tmp_path):
+    grey = colours(8, 8)[..., 0]
+    np.testing.assert_array_equal(decode_image(save(tmp_path / "grey.png", grey), 8), np.stack([grey] * 3, axis=-1))
+    red = np.zeros((8, 8, 3), np.uint8) + np.array([255, 0, 0], np.uint8)
+    found = decode_image(save(tmp_path / "red.png", red), 8, channels=1)
+    assert found.shape == (8, 8, 1)
+    assert np.all(found == 76)  # 0.299 x 255, ITU-R 601
+
+
+def test_sixteen_bits_become_eight(tmp_path):
+    deep = np.linspace(0, 65535, 64).reshape(8, 8).astype(np.uint16)
+    for name in ("deep.png", "deep.tif"):
+        Image.fromarray(deep).save(tmp_path / name)
+        np.testing.assert_array_equal(decode_image(tmp_path / name, 8, channels=1)[..., 0], deep // 256)
+
+
+def test_thirty_two_bit_integers_are_read_as_sixteen(tmp_path):
+    deep = np.linspace(0, 65535, 64).reshape(8, 8).astype(np.int32)  # as Pillow reads a PGM of 16 bits
+    Image.fromarray(deep).save(tmp_path / "deep.tif")
+    np.testing.assert_array_equal(decode_image(tmp_path / "deep.tif", 8, channels=1)[..., 0], deep // 256)
+
+
+def test_cmyk(tmp_path):
+    Image.new("CMYK", (8, 8), (0, 255, 255, 0)).save(tmp_path / "red.jpg", quality=95)
+    red, green, blue = decode_image(tmp_path / "red.jpg", 8)[4, 4]
+    assert red > 240
+    assert green < 15
+    assert blue < 15
+
+
+def test_palette(tmp_path):
+    image = Image.new("P", (8, 8), 1)
+    image.putpalette([0, 0, 0, 10, 200, 30])
+    image.save(tmp_path / "palette.png")
+    assert decode_image(tmp_path / "palette.png", 8)[3, 3].tolist() == [10, 200, 30]
+
+
+def test_opaque_colours_survive_an_alpha_channel(tmp_path):
+    pixels = colours(8, 8)
+    alpha = np.full((8, 8, 1), 255, np.uint8)
+    found = decode_image(save(tmp_path / "image.png", np.concatenate([pixels, alpha], axis=-1)), 8)
+    np.testing.assert_array_equal(found, pixels)
+
+
+def test_exif_rotation_is_applied(tmp_path):
+    pixels = colours(8, 8)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera's right side is up: the viewer turns the picture a quarter clockwise
+    found = decode_image(save(tmp_path / "image.png", pixels, exif=exif), 8)
+    np.testing.assert_array_equal(found, np.rot90(pixels, -1))
+
+
+@pytest.mark.parametrize("ending", ["jpg", "png"])
+@pytest.mark.parametrize("damage", [lambda content: content[: len(content) // 2], lambda _: b"", lambda _: b"<html>"])
+def test_a_damaged_image_is_named(tmp_path, ending, damage):
+    path = save(tmp_path / f"the broken one.{ending}", colours(64, 64))
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(UserError, match=f"the broken one.{ending}") as caught:
+        decode_image(path, 16)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_absurdly_large_image_is_named(tmp_path, monkeypatch):
+    path = save(tmp_path / "huge.png", colours(64, 64))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    with pytest.raises(UserError, match="huge.png"):
+        decode_image(path, 16)
+
+
+def test_an_image_smaller_than_the_box_is_named(tmp_path):
+    with pytest.raises(UserError, match="small.png"):
+        decode_image(save(tmp_path / "small.png", colours(8, 8)), 4, box=(0, 0, 9, 9))
+
+
+def test_a_missing_image_is_named(tmp_path):
+    with pytest.raises(UserError, match="nowhere.png"):
+        decode_image(tmp_path / "nowhere.png", 4)
+
+
+# --------------------------------------------------------------------------------------------------------- the array
+
+
+def test_the_array_holds_the_images_in_order(tmp_path):
+    paths = tree(tmp_path / "in")
+    array = cached_images(paths[::-1], tmp_path / "cache", "tiny", 8)
+    assert array.shape == (3, 8, 8, 3)
+    assert array.dtype == np.uint8
+    for row, seed in zip(array, (2, 1, 0), strict=True):
+        np.testing.assert_array_equal(row, colours(8, 8, seed=seed))
+
+
+def test_the_array_is_a_read_only_memory_map(tmp_path):
+    array = cached_images(tree(tmp_path / "in"), tmp_path / "cache", "tiny", 8)
+    assert isinstance(array, np.memmap)
+    assert array.mode == "r"
+    with pytest.raises(ValueError, match="read-only"):
+        array[0, 0, 0, 0] = 1
+
+
+def test_the_second_use_decodes_nothing(tmp_path, no_decoding):
+    paths = tree(tmp_path / "in")
+    first = cached_images(paths, tmp_path / "cache", "tiny", 4)
+    no_decoding()
+    np.testing.assert_array_equal(cached_images(paths, tmp_path / "cache", "tiny", 4), first)
+    assert len(os.listdir(tmp_path / "cache")) == 1
+
+
+@pytest.mark.parametrize("settings", [{"size": 2}, {"box": (0, 0, 4, 4)}, {"channels": 1}, {"name": "other"}])
+def test_another_setting_is_another_array(tmp_path, settings):
+    paths = tree(tmp_path / "in")
+    usual = {"name": "tiny", "size": 4}
+    first = np.array(cached_images(paths, tmp_path / "cache", **usual))
+    second = cached_images(paths, tmp_path / "cache", **(usual | settings))
+    assert len(os.listdir(tmp_path / "cache")) == 2
+    assert ("name" in settings) == np.array_equal(first, second)
+    np.testing.assert_array_equal(cached_images(paths, tmp_path / "cache", **usual), first)
+
+
+def test_a_changed_image_is_decoded_anew(tmp_path):
+    paths = tree(tmp_path / "in")
+    cached_images(paths, tmp_path / "cache", "tiny", 8)
+    save(paths[1], colours(8, 8, seed=99))
+    os.utime(paths[1], (1, 1))  # a time that differs for certain
+    array = cached_images(paths, tmp_path / "cache", "tiny", 8)
+    np.testing.assert_array_equal(array[1], colours(8, 8, seed=99))
+    np.testing.assert_array_equal(array[2], colours(8, 8, seed=2))
+
+
+def test_another_list_of_images_is_another_array(tmp_path):
+    paths = tree(tmp_path / "in")
+    cached_images(paths, tmp_path / "cache", "tiny", 8)
+    assert len(cached_images(paths[:2], tmp_path / "cache", "tiny", 8)) == 2
+    np.testing.assert_array_equal(
+        cached_images(paths[1:], tmp_path / "cache", "tiny", 8)[0], colours(8, 8, seed=1)
+    )
+
+
+def test_equal_names_in_different_folders_are_different_images(tmp_path):
+    grey, white = (np.full((8, 8, 3), value, np.uint8) for value in (127, 128))  # files of the same length
+    paths = [save(tmp_path / "a" / "1.bmp", grey), save(tmp_path / "b" / "1.bmp", white)]
+    for path in paths:
+        os.utime(path, (1, 1))
+    assert cached_images(paths[:1], tmp_path / "cache", "tiny", 8).max() == 127
+    assert cached_images(paths[1:], tmp_path / "cache", "tiny", 8).max() == 128
+
+
+def test_names_with_spaces_and_letters_of_any_language(tmp_path):
+    folder = tmp_path / "meine Bilder 写真"
+    paths = [save(folder / name, colours(8, 8)) for name in ("größe 1.png", "写真 (2).png", "emoji 🐴.png")]
+    array = cached_images(paths, folder / "mein cache ü", "größe", 8)
+    assert all(np.array_equal(row, colours(8, 8)) for row in array)
+
+
+class Interruption(BaseException):
+    """Stands for Ctrl-C."""
+
+
+def test_an_interrupted_build_is_begun_anew(tmp_path, monkeypatch):
+    paths = tree(tmp_path / "in")
+
+    def interrupt(path, *settings):
+        if path == paths[2]:
+            raise Interruption
+        return decode_image(path, *settings)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(cache, "decode_image", interrupt)
+        with pytest.raises(Interruption):
+            cached_images(paths, tmp_path / "cache", "tiny", 8)
+    assert os.listdir(tmp_path / "cache") == []
+    array = cached_images(paths, tmp_path / "cache", "tiny", 8)
+    np.testing.assert_array_equal(array[2], colours(8, 8, seed=2))
+
+
+def test_what_a_killed_build_left_is_not_taken_for_the_array(tmp_path):
+    paths = tree(tmp_path / "in")
+    expected = np.array(cached_images(paths, tmp_path / "cache", "tiny", 8))
+    [name] = os.listdir(tmp_path / "cache")
+    (tmp_path / "cache" / name).rename(tmp_path / "cache" / f".{name}.abc.partial")
+    (tmp_path / "cache" / f".{name}.abc.partial").write_bytes(b"half")
+    np.testing.assert_array_equal(cached_images(paths, tmp_path / "cache", "tiny", 8), expected)
+
+
+def test_a_broken_image_among_many_is_named_and_nothing_is_left(tmp_path):
+    paths = tree(tmp_path / "in") * 100  # enough for several processes
+    broken = save(tmp_path / "in" / "broken.jpg", colours(64, 64))
+    broken.write_bytes(broken.read_bytes()[:800])
+    with pytest.raises(UserError, match="in/broken.jpg") as caught:
+        cached_images([*paths, broken], tmp_path / "cache", "tiny", 8)
+    assert "\n" not in str(caught.value)
+    assert os.listdir(tmp_path / "cache") == []
+
+
+def test_many_images_are_the_same_by_several_processes(tmp_path):
+    paths = tree(tmp_path / "in", 5) * 60
+    array = cached_images(paths, tmp_path / "cache", "tiny", 8)
+    expected = np.stack([colours(8, 8, seed=seed) for seed in range(5)] * 60)
+    np.testing.assert_array_equal(array, expected)
+
+
+def test_a_missing_image_is_named_before_the_work_begins(tmp_path):
+    with pytest.raises(UserError, match="gone.png"):
+        cached_images([*tree(tmp_path / "in"), tmp_path / "in" / "gone.png"], tmp_path / "cache", "tiny", 8)
+    assert not (tmp_path / "cache").exists()
+
+
+def test_no_image_at_all(tmp_path):
+    with pytest.raises(UserError, match="no image for tiny"):
+        cached_images([], tmp_path / "cache", "tiny", 8)
+
+
+def test_a_full_disk_is_noticed_before_the_work_begins(tmp_path, monkeypatch):
+    monkeypatch.setattr(cache.shutil, "disk_usage", lambda folder: cache.shutil._ntuple_diskusage(100, 50, 50))
+    with pytest.raises(UserError, match="are free"):
+        cached_images(tree(tmp_path / "in"), tmp_path / "cache", "tiny", 8)
+    assert os.listdir(tmp_path / "cache") == []
+
+
+def build_together(barrier, paths, folder, answers):
+    original = cache.decode_image
+
+    def wait_and_decode(path, *settings):
+        if path == paths[0]:
+            barrier.wait(30)  # both are in the midst of building
+        return original(path, *settings)
+
+    cache.decode_image = wait_and_decode
+    answers.put(np.array(cached_images(paths, folder, "tiny", 8)))
+
+
+def test_two_processes_build_the_same_array_at_once(tmp_path):
+    paths = tree(tmp_path / "in")
+    context = multiprocessing.get_context("fork")
+    barrier, answers = context.Barrier(2), context.Queue()
+    arguments = (barrier, paths, tmp_path / "cache", answers)
+    processes = [context.Process(target=build_together, args=arguments) for _ in range(2)]
+    for process in processes:
+        process.start()
+    found = [answers.get(timeout=60) for _ in processes]
+    for process in processes:
+        process.join(60)
+        assert process.exitcode == 0
+    expected = np.stack([colours(8, 8, seed=seed) for seed in range(3)])
+    for array in found:
+        np.testing.assert_array_equal(array, expected)
+    assert len(os.listdir(tmp_path / "cache")) == 1
+    np.testing.assert_array_equal(cached_images(paths, tmp_path / "cache", "tiny", 8), expected)

@@ -1,0 +1,383 @@
+import hashlib
+import os
+import shutil
+import sys
+import zipfile
+from pathlib import Path
+from types import SimpleNamespace
+from urllib.error import URLError
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from lit_gen.data import CelebA, cache, celeba
+from lit_gen.data.celeba import read_attributes, read_partition
+from lit_gen.data.celeba_names import ATTRIBUTES
+from lit_gen.errors import UserError
+
+LISTS = ("list_attr_celeba.txt", "list_eval_partition.txt")
+
+
+def ready(root: Path, **settings) -> CelebA:
+    data = CelebA(root=root, download=False, **({"image_size": 16, "batch_size": 8} | settings))
+    data.prepare_data()
+    data.setup("fit")
+    return data
+
+
+def rows_of(data: CelebA, split: str):
+    dataset = data.datasets[split]
+    return dataset.__getitems__(range(len(dataset)))
+
+
+def listed(root: Path) -> dict[str, dict[str, int]]:
+    """The attributes by file and name, parsed by hand."""
+    lines = (root / "celeba" / LISTS[0]).read_text().split("\n")
+    names = lines[1].split()
+    return {line.split()[0]: dict(zip(names, map(int, line.split()[1:]), strict=True)) for line in lines[2:] if line}
+
+
+@pytest.fixture
+def copied_root(celeba_root, tmp_path) -> Path:
+    """A copy, linked to save time: replace files in it, do not write into them."""
+    shutil.copytree(celeba_root / "celeba", tmp_path / "copy" / "celeba", copy_function=os.link)
+    return tmp_path / "copy"
+
+
+def rewrite(path: Path, content: str | bytes) -> None:
+    path.unlink()  # it is a link to the common tree's
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def one_line(caught) -> str:
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+# ------------------------------------------------------------------------------------------------------- the pictures
+
+
+def test_splits_follow_the_list(celeba_root):
+    data = ready(celeba_root)
+    assert {split: len(dataset) for split, dataset in data.datasets.items()} == {"train": 96, "val": 12, "test": 12}
+    rows = [line.split() for line in (celeba_root / "celeba" / LISTS[1]).read_text().splitlines()]
+    for split, code in (("train", "0"), ("val", "1"), ("test", "2")):
+        assert data.datasets[split].rows.tolist() == [row for row, (_, found) in enumerate(rows) if found == code]
+
+
+def test_splits_need_not_be_in_order(copied_root):
+    path = copied_root / "celeba" / LISTS[1]
+    lines = path.read_text().splitlines()
+    rewrite(path, "\n".join(line[:-1] + str(row % 3) for row, line in list(enumerate(lines))[::-1]) + "\n")
+    data = ready(copied_root)
+    assert data.datasets["val"].rows.tolist() == list(range(1, 120, 3))
+
+
+def test_types_at_each_stage(celeba_root):
+    data = ready(celeba_root)
+    batch = next(iter(data.train_dataloader()))
+    assert (batch.image.dtype, batch.image.shape) == (torch.uint8, (8, 3, 16, 16))
+    assert (batch.attributes.dtype, batch.attributes.shape) == (torch.float32, (8, 40))
+    moved = data.on_after_batch_transfer(batch, 0)
+    assert (moved.image.dtype, moved.image.shape) == (torch.float32, (8, 3, 16, 16))
+    assert -1 <= moved.image.min() < moved.image.max() <= 1
+    assert data.spec == {"image_shape": [3, 16, 16], "num_classes": 0, "attributes": list(ATTRIBUTES)}
+    assert isinstance(data.datasets["train"].arrays[0], np.memmap)
+
+
+def test_the_usual_crop_is_the_middle_square(celeba_root):
+    data = ready(celeba_root, image_size=178)
+    with Image.open(celeba_root / "celeba" / "img_align_celeba" / "000109.jpg") as image:
+        expected = np.asarray(image)[20:198]
+    np.testing.assert_array_equal(rows_of(data, "test").image[0].permute(1, 2, 0), expected)
+
+
+def test_a_crop_lies_where_it_was_asked_for(celeba_root):
+    data = ready(celeba_root, image_size=128, crop_size=128, crop_center=(89, 121))
+    with Image.open(celeba_root / "celeba" / "img_align_celeba" / "000098.jpg") as image:
+        expected = np.asarray(image)[57:185, 25:153]
+    np.testing.assert_array_equal(rows_of(data, "val").image[1].permute(1, 2, 0), expected)
+
+
+def test_a_crop_is_averaged_down(celeba_root):
+    data = ready(celeba_root, image_size=64, crop_size=128, crop_center=(89, 121))
+    with Image.open(celeba_root / "celeba" / "img_align_celeba" / "000001.jpg") as image:
+        crop = np.asarray(image)[57:185, 25:153]
+    mean = crop.reshape(64, 2, 64, 2, 3).mean(axis=(1, 3))
+    assert np.abs(rows_of(data, "train").image[0].permute(1, 2, 0).numpy() - mean).max() <= 1
+
+
+@pytest.mark.parametrize(
+    "settings", [{"crop_size": 179}, {"crop_size": 0}, {"crop_size": 128, "crop_center": (63, 109)},
+                 {"crop_size": 128, "crop_center": (89, 155)}],
+)  # fmt: skip
+def test_a_crop_must_lie_within_the_picture(settings):
+    with pytest.raises(UserError, match="does not lie within CelebA's 178x218"):
+        CelebA(**settings)
+
+
+def test_the_second_use_decodes_nothing(celeba_root, monkeypatch):
+    first = rows_of(ready(celeba_root), "test").image
+    monkeypatch.setattr(cache, "decode_image", None)
+    assert torch.equal(rows_of(ready(celeba_root), "test").image, first)
+
+
+def test_another_crop_decodes_anew(celeba_root):
+    usual, tight = ready(celeba_root), ready(celeba_root, crop_size=100)
+    assert not torch.equal(rows_of(usual, "test").image, rows_of(tight, "test").image)
+
+
+@pytest.mark.parametrize("damage", ["cut", "emptied", "removed"])
+def test_a_damaged_picture_is_named(copied_root, damage):
+    path = copied_root / "celeba" / "img_align_celeba" / "000077.jpg"
+    content = path.read_bytes()
+    path.unlink()
+    if damage != "removed":
+        path.write_bytes(content[: len(content) // 2] if damage == "cut" else b"")
+    with pytest.raises(UserError, match="img_align_celeba/000077.jpg") as caught:
+        ready(copied_root)
+    one_line(caught)
+    assert not list(copied_root.glob("cache/*"))
+
+
+# ----------------------------------------------------------------------------------------------------- the attributes
+
+
+def test_all_attributes_in_the_official_order(celeba_root):
+    expected = np.array([list(row.values()) for row in listed(celeba_root).values()])[108:] == 1
+    assert 0 < expected.mean() < 1
+    np.testing.assert_array_equal(rows_of(ready(celeba_root), "test").attributes, expected)
+    header = (celeba_root / "celeba" / LISTS[0]).read_text().splitlines()[1]
+    assert (header.split()[0], header.split()[20], header.split()[39]) == ("5_o_Clock_Shadow", "Male", "Young")
+
+
+def test_chosen_attributes_in_the_chosen_order(celeba_root):
+    chosen = ["Young", "Black_Hair", "Male"]
+    data = ready(celeba_root, attributes=chosen)
+    expected = [[float(row[name] == 1) for name in chosen] for row in listed(celeba_root).values()][:96]
+    assert rows_of(data, "train").attributes.tolist() == expected
+    assert data.spec["attributes"] == chosen
+
+
+def test_attributes_stay_with_their_pictures_when_shuffled(celeba_root):
+    data = ready(celeba_root)
+    ordered = rows_of(data, "train")
+    place = {image.numpy().tobytes(): row for row, image in enumerate(ordered.image)}
+    for batch in data.train_dataloader():
+        rows = [place[image.numpy().tobytes()] for image in batch.image]
+        assert torch.equal(batch.attributes, ordered.attributes[rows])
+
+
+@pytest.mark.parametrize(("wrong", "near"), [("smiling", "Smiling"), ("Blonde_Hair", "Blond_Hair"), ("Yung", "Young")])
+def test_a_misspelt_attribute_gets_a_hint(wrong, near):
+    with pytest.raises(UserError, match=f"no attribute '{wrong}'. Did you mean {near}?") as caught:
+        CelebA(attributes=["Male", wrong])
+    one_line(caught)
+
+
+def attribute_list(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / LISTS[0]
+    path.write_bytes(text.encode())
+    return path
+
+
+HEADER = " ".join(ATTRIBUTES)
+ROW = " ".join(["-1", " 1"] * 20)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_an_attribute_list_made_by_hand(tmp_path, end):
+    names, values = read_attributes(
+        attribute_list(tmp_path, end.join(["2", HEADER + " ", f"b.jpg {ROW}", "a.jpg " + "1 " * 40, ""]))
+    )
+    assert names == ["b.jpg", "a.jpg"]
+    assert values.dtype == np.float32
+    assert values.tolist() == [[0, 1] * 20, [1] * 40]
+
+
+@pytest.mark.parametrize(
+    ("lines", "complaint"),
+    [
+        (["3", HEADER, f"a {ROW}", f"b {ROW}"], "says 3 images, but 2 follow"),
+        (["1", HEADER, f"a {ROW}", f"b {ROW}"], "says 1 images, but 2 follow"),
+        (["2", HEADER, f"a {ROW}", f"a {ROW}"], "listed twice"),
+        (["1", HEADER, f"a {ROW} 1"], "40 values"),
+        (["1", HEADER, f"a {ROW[:-2]}"], "40 values"),
+        (["1", HEADER, f"a {ROW[:-1]}0"], "40 values"),
+        (["1", HEADER, f"a {ROW[:-1]}300"], "40 values"),
+        (["1", HEADER, f"a {ROW[:-1]}x"], "40 values"),
+        (["1", HEADER.replace("Male Mouth_Slightly_Open", "Mouth_Slightly_Open Male"), f"a {ROW}"], "attribute names"),
+        (["<html>", "Quota exceeded"], "invalid literal"),
+        (["1"], "index out of range"),
+        ([""], "invalid literal"),
+    ],
+)
+def test_a_defective_attribute_list(tmp_path, lines, complaint):
+    path = attribute_list(tmp_path, "\n".join(lines) + "\n")
+    with pytest.raises(UserError, match=f"{path} is not CelebA's list of attributes .*{complaint}") as caught:
+        read_attributes(path)
+    one_line(caught)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_partition_made_by_hand(tmp_path, end):
+    path = attribute_list(tmp_path, end.join(["a 2", "b 0", "c 1", "d 0", ""]))
+    assert read_partition(path, ["b", "c", "a"]).tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("a 0\n", "does not list the image 'b'"),
+        ("a 0\nb 3\n", "none of 0, 1, 2"),
+        ("a 0\nb x\n", "invalid literal"),
+        ("a 0\nb\n", "unpack"),
+        ("a 0\nb 1\nb 2\n", "listed twice"),
+    ],
+)
+def test_a_defective_partition(tmp_path, text, complaint):
+    path = attribute_list(tmp_path, text)
+    with pytest.raises(UserError, match=complaint) as caught:
+        read_partition(path, ["a", "b"])
+    assert str(path) in one_line(caught)
+
+
+@pytest.mark.parametrize("read", [read_attributes, lambda path: read_partition(path, ["a"])])
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00", None])
+def test_an_unreadable_list(tmp_path, read, content):
+    path = tmp_path / "list.txt"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(UserError, match="cannot read .*list.txt") as caught:
+        read(path)
+    one_line(caught)
+
+
+# ----------------------------------------------------------------------------------------------- getting the files
+
+
+def zip_images(folder: Path) -> None:
+    """Replaces img_align_celeba/ by the zip file of the distribution."""
+    with zipfile.ZipFile(folder / "img_align_celeba.zip", "w") as zipped:
+        for path in sorted((folder / "img_align_celeba").iterdir()):
+            zipped.write(path, f"img_align_celeba/{path.name}")
+    shutil.rmtree(folder / "img_align_celeba")
+
+
+def test_a_zip_file_put_there_by_hand_is_unpacked(copied_root, celeba_root):
+    zip_images(copied_root / "celeba")
+    data = ready(copied_root)
+    assert len(os.listdir(copied_root / "celeba" / "img_align_celeba")) == 120
+    assert torch.equal(rows_of(data, "val").image, rows_of(ready(celeba_root), "val").image)
+
+
+def test_a_zip_file_cut_short_is_named(copied_root):
+    folder = copied_root / "celeba"
+    zip_images(folder)
+    archive = folder / "img_align_celeba.zip"
+    archive.write_bytes(archive.read_bytes()[:-1000])
+    with pytest.raises(UserError, match="img_align_celeba.zip is damaged or cut short") as caught:
+        ready(copied_root)
+    one_line(caught)
+    assert {path.name for path in folder.iterdir() if "img" in path.name} == {"img_align_celeba.zip"}
+
+
+def test_a_zip_file_that_leads_out_is_refused(copied_root):
+    folder = copied_root / "celeba"
+    zip_images(folder)
+    with zipfile.ZipFile(folder / "img_align_celeba.zip", "a") as zipped:
+        zipped.writestr("img_align_celeba/../../../evil", b"evil")
+    with pytest.raises(UserError, match="unsafe path"):
+        ready(copied_root)
+    assert not list(copied_root.parent.rglob("evil"))
+    assert not (folder / "img_align_celeba").exists()
+
+
+def assert_tells_how(message: str, root: Path) -> None:
+    for part in ("img_align_celeba/", *LISTS, str(root / "celeba"), "mmlab.ie.cuhk.edu.hk", "--data.synthetic=true"):
+        assert part in message
+
+
+def test_nothing_there_and_download_off(tmp_path):
+    with pytest.raises(UserError, match="CelebA is not there, and download is off") as caught:
+        ready(tmp_path / "data")
+    assert_tells_how(one_line(caught), tmp_path / "data")
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "error", [URLError("no route to host"), OSError(), RuntimeError("no\nroute"), Exception("Quota:\n\n try later")]
+)
+@pytest.mark.parametrize("there", [False, True])
+def test_without_a_network_nothing_is_left(tmp_path, monkeypatch, error, there):
+    root = tmp_path / "data"
+    if there:
+        root.mkdir()
+
+    def fail(file_id, folder, name, md5):
+        (Path(folder) / f"{name}xyz.part").write_bytes(b"half")
+        raise error
+
+    monkeypatch.setattr(celeba, "download_file_from_google_drive", fail)
+    with pytest.raises(UserError, match="could not be downloaded") as caught:
+        CelebA(root=root).prepare_data()
+    assert_tells_how(one_line(caught), root)
+    assert [path for path in tmp_path.rglob("*") if path != root] == []
+    assert root.exists() == there
+
+
+@pytest.fixture
+def drive(monkeypatch, celeba_root, tmp_path):
+    """Google Drive, with the files of the common tree; gives the list of what was asked of it."""
+    shelf, asked = tmp_path / "shelf", []
+    shutil.copytree(celeba_root / "celeba", shelf)
+    zip_images(shelf)
+    files = [(name, hashlib.md5((shelf / name).read_bytes()).hexdigest(), name) for name in os.listdir(shelf)]
+    monkeypatch.setattr(celeba.TorchvisionCelebA, "file_list", files)
+
+    def give(id, output, **_):
+        asked.append(id)
+        shutil.copy(shelf / id, output)
+
+    monkeypatch.setitem(sys.modules, "gdown", SimpleNamespace(download=give))
+    return SimpleNamespace(shelf=shelf, asked=asked)
+
+
+def test_a_download_fetches_what_is_needed_once(tmp_path, drive, celeba_root):
+    data = CelebA(root=tmp_path / "data", image_size=16)
+    data.prepare_data()
+    assert sorted(drive.asked) == sorted(["img_align_celeba.zip", *LISTS])
+    data.setup("fit")
+    assert torch.equal(rows_of(data, "test").image, rows_of(ready(celeba_root), "test").image)
+    data.prepare_data()
+    assert len(drive.asked) == 3
+    assert sorted(os.listdir(data.folder)) == sorted(["img_align_celeba", "img_align_celeba.zip", *LISTS])
+
+
+def test_a_download_leaves_what_is_there(tmp_path, drive, copied_root):
+    (copied_root / "celeba" / LISTS[1]).unlink()
+    CelebA(root=copied_root, image_size=16).prepare_data()
+    assert drive.asked == [LISTS[1]]
+
+
+def test_a_download_that_does_not_match_its_checksum_is_refused(tmp_path, drive):
+    (drive.shelf / "img_align_celeba.zip").write_bytes(b"<html>Quota exceeded</html>")
+    with pytest.raises(UserError, match="could not be downloaded"):
+        CelebA(root=tmp_path / "data").prepare_data()
+    assert not list((tmp_path / "data").rglob("*.zip"))
+
+
+def test_rendered_faces(tmp_path, monkeypatch):
+    data = CelebA(root=tmp_path, image_size=16, batch_size=8, synthetic=True, synthetic_count=100)
+    data.prepare_data()
+    folder = tmp_path / "rendered" / "celeba-100" / "celeba"
+    assert {*LISTS, "img_align_celeba"} <= set(os.listdir(folder))
+    with Image.open(folder / "img_align_celeba" / "000100.jpg") as image:
+        assert (image.format, image.size, image.mode) == ("JPEG", (178, 218), "RGB")
+    monkeypatch.setattr(celeba, "write_celeba", None)  # a second rendering would fail
+    data.prepare_data()
+    data.setup("fit")
+    assert [len(data.datasets[split]) for split in ("train", "val", "test")] == [80, 10, 10]
+    assert os.listdir(tmp_path) == ["rendered"]

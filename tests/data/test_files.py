@@ -1,0 +1,93 @@
+import os
+import stat
+
+import pytest
+
+from lit_gen.data.files import complete_file, complete_folder, make_folder, remove_if_empty
+from lit_gen.errors import UserError
+
+
+class Interruption(BaseException):
+    """Stands for Ctrl-C."""
+
+
+def test_a_file_appears_when_it_is_complete(tmp_path):
+    target = tmp_path / "new folder" / "größe 1.txt"
+    with complete_file(target) as partial:
+        partial.write_text("all")
+        assert not target.exists()
+        assert partial.parent == target.parent  # the same file system: renaming is one step
+    assert target.read_text() == "all"
+    assert os.listdir(target.parent) == [target.name]
+
+
+@pytest.mark.parametrize("error", [ValueError, Interruption])
+def test_an_interrupted_file_leaves_the_old_one(tmp_path, error):
+    target = tmp_path / "file"
+    target.write_text("old")
+    with pytest.raises(error), complete_file(target) as partial:
+        partial.write_text("half")
+        raise error
+    assert target.read_text() == "old"
+    assert os.listdir(tmp_path) == ["file"]
+
+
+@pytest.mark.parametrize("error", [ValueError, Interruption])
+def test_an_interrupted_folder_leaves_nothing(tmp_path, error):
+    with pytest.raises(error), complete_folder(tmp_path / "folder") as partial:
+        (partial / "inner").mkdir()
+        (partial / "inner" / "file").write_text("half")
+        raise error
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_folder_appears_when_it_is_complete(tmp_path):
+    with complete_folder(tmp_path / "folder") as partial:
+        (partial / "file").write_text("all")
+        assert not (tmp_path / "folder").exists()
+    assert os.listdir(tmp_path) == ["folder"]
+    assert (tmp_path / "folder" / "file").read_text() == "all"
+
+
+def test_the_first_of_two_folders_stays(tmp_path):
+    with complete_folder(tmp_path / "folder") as late:
+        (late / "file").write_text("late")
+        with complete_folder(tmp_path / "folder") as early:
+            (early / "file").write_text("early")
+    assert os.listdir(tmp_path) == ["folder"]
+    assert (tmp_path / "folder" / "file").read_text() == "early"
+
+
+def test_others_may_read_what_the_umask_allows(tmp_path):
+    mask = os.umask(0o027)
+    try:
+        with complete_file(tmp_path / "file"):
+            pass
+        with complete_folder(tmp_path / "folder"):
+            pass
+    finally:
+        os.umask(mask)
+    assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == 0o640
+    assert stat.S_IMODE((tmp_path / "folder").stat().st_mode) == 0o750
+
+
+def test_make_folder_complains_of_a_file_in_the_way(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot create the folder .*file/inner") as caught:
+        make_folder(tmp_path / "file" / "inner")
+    assert "\n" not in str(caught.value)
+
+
+def test_make_folder_complains_of_a_folder_that_cannot_be_written(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may write anywhere
+    with pytest.raises(UserError, match="cannot write to the folder"):
+        make_folder(tmp_path)
+
+
+def test_only_empty_folders_are_removed(tmp_path):
+    outer, inner = tmp_path / "kept" / "outer", tmp_path / "kept" / "outer" / "inner"
+    inner.mkdir(parents=True)
+    (tmp_path / "kept" / "file").write_text("")
+    remove_if_empty(inner, outer, tmp_path / "kept")
+    assert os.listdir(tmp_path / "kept") == ["file"]
+    remove_if_empty(tmp_path / "not there")

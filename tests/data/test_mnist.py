@@ -1,0 +1,244 @@
+import gzip
+import os
+import shutil
+import struct
+from pathlib import Path
+from urllib.error import URLError
+
+import numpy as np
+import pytest
+import torch
+
+from lit_gen.data import MNIST, mnist
+from lit_gen.errors import UserError
+
+IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
+
+
+def ready(root: Path, **settings) -> MNIST:
+    data = MNIST(root=root, download=False, **({"val_size": 100} | settings))
+    data.prepare_data()
+    data.setup("fit")
+    return data
+
+
+def stored(root: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
+    """Images and labels read by hand: headers of 16 and 8 bytes."""
+    raw = root / "MNIST" / "raw"
+    images = np.frombuffer((raw / f"{part}-images-idx3-ubyte").read_bytes()[16:], np.uint8).reshape(-1, 28, 28)
+    return images, np.frombuffer((raw / f"{part}-labels-idx1-ubyte").read_bytes()[8:], np.uint8)
+
+
+def rows_of(data: MNIST, split: str):
+    dataset = data.datasets[split]
+    return dataset.__getitems__(range(len(dataset)))
+
+
+@pytest.fixture
+def copied_root(mnist_root, tmp_path) -> Path:
+    shutil.copytree(mnist_root, tmp_path / "copy")
+    return tmp_path / "copy"
+
+
+def test_splits_are_the_first_the_last_and_the_test_digits(mnist_root):
+    data = ready(mnist_root)
+    images, labels = stored(mnist_root, "train")
+    for split, rows in (("train", slice(0, 300)), ("val", slice(300, 400))):
+        batch = rows_of(data, split)
+        np.testing.assert_array_equal(batch.image[:, 0], images[rows])
+        np.testing.assert_array_equal(batch.label, labels[rows])
+    images, labels = stored(mnist_root, "t10k")
+    np.testing.assert_array_equal(rows_of(data, "test").image[:, 0], images)
+    np.testing.assert_array_equal(rows_of(data, "test").label, labels)
+
+
+def test_types_at_each_stage(mnist_root):
+    data = ready(mnist_root, batch_size=50)
+    batch = next(iter(data.train_dataloader()))
+    assert (batch.image.dtype, batch.image.shape) == (torch.uint8, (50, 1, 28, 28))
+    assert (batch.label.dtype, batch.label.shape) == (torch.int64, (50,))
+    moved = data.on_after_batch_transfer(batch, 0)
+    assert (moved.image.dtype, moved.image.shape) == (torch.float32, (50, 1, 28, 28))
+    assert moved.image.min() == -1  # paper
+    assert 0.9 < moved.image.max() <= 1  # ink
+    assert torch.equal(moved.label, batch.label)
+    assert data.spec == {"image_shape": [1, 28, 28], "num_classes": 10, "attributes": []}
+
+
+def test_images_stay_on_the_disk(mnist_root):
+    data = ready(mnist_root)
+    for dataset in data.datasets.values():
+        assert isinstance(dataset.arrays[0], np.memmap)
+    assert data.datasets["train"].arrays[0] is data.datasets["val"].arrays[0]
+
+
+def test_thirty_two_pixels_are_twenty_eight_with_a_rim(mnist_root):
+    data = ready(mnist_root, image_size=32)
+    image = data.preview_batch(20).image
+    assert image.shape == (20, 1, 32, 32)
+    images, _ = stored(mnist_root, "train")
+    expected = np.pad(images[300:320], ((0, 0), (2, 2), (2, 2)))
+    np.testing.assert_array_equal(((image + 1) * 127.5).round()[:, 0], expected)
+    assert data.spec["image_shape"] == [1, 32, 32]
+
+
+def test_sixty_four_pixels_are_thirty_two_enlarged(mnist_root):
+    small, large = (ready(mnist_root, image_size=size).preview_batch(20).image for size in (32, 64))
+    assert large.shape == (20, 1, 64, 64)
+    assert large.min() >= -1
+    assert large.max() <= 1
+    # Doubling by bilinear interpolation: each pixel of a square of four is 9/16 of the small one, and the rest is its
+    # neighbours', so the mean of the four is near it and the mean of the picture is the same.
+    torch.testing.assert_close(large.mean(dim=(1, 2, 3)), small.mean(dim=(1, 2, 3)), atol=1e-3, rtol=0)
+    rows = small[:, :, :, :].numpy()
+    expected = (
+        9 * rows[:, :, 10:20, 10:20] + 3 * rows[:, :, 9:19, 10:20] + 3 * rows[:, :, 10:20, 9:19] + rows[:, :, 9:19, 9:19]
+    ) / 16
+    np.testing.assert_allclose(large[:, :, 20:40:2, 20:40:2], expected, atol=1e-5)
+
+
+def test_fewer_pixels(mnist_root):
+    image = ready(mnist_root, image_size=14).preview_batch(20).image
+    assert image.shape == (20, 1, 14, 14)
+    whole = ready(mnist_root).preview_batch(20).image
+    torch.testing.assert_close(image.mean(), whole.mean(), atol=0.02, rtol=0)
+
+
+def test_gzipped_files_are_read(copied_root, mnist_root):
+    raw = copied_root / "MNIST" / "raw"
+    for path in list(raw.iterdir()):
+        (raw / f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes(), 1))
+        path.unlink()
+    data, expected = ready(copied_root), ready(mnist_root)
+    for split in ("train", "val", "test"):
+        assert torch.equal(rows_of(data, split).image, rows_of(expected, split).image)
+        assert torch.equal(rows_of(data, split).label, rows_of(expected, split).label)
+
+
+def test_files_made_by_hand(tmp_path):
+    raw = tmp_path / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for part, count in (("train", 3), ("t10k", 1)):
+        images = b"".join(bytes([index + 1] * 784) for index in range(count))
+        (raw / f"{part}-images-idx3-ubyte").write_bytes(struct.pack(">IIII", 0x803, count, 28, 28) + images)
+        (raw / f"{part}-labels-idx1-ubyte").write_bytes(struct.pack(">II", 0x801, count) + bytes([7, 8, 9][:count]))
+    data = ready(tmp_path, val_size=1)
+    assert rows_of(data, "train").label.tolist() == [7, 8]
+    assert rows_of(data, "val").image.unique().tolist() == [3]
+    assert rows_of(data, "test").label.tolist() == [7]
+
+
+def test_a_truncated_file_is_named(copied_root):
+    path = copied_root / "MNIST" / "raw" / IMAGES
+    path.write_bytes(path.read_bytes()[:-5])
+    with pytest.raises(UserError, match=f"{IMAGES} is truncated") as caught:
+        ready(copied_root)
+    assert "\n" not in str(caught.value)
+
+
+def test_images_and_labels_of_different_numbers(copied_root):
+    raw = copied_root / "MNIST" / "raw"
+    shutil.copy(raw / "t10k-labels-idx1-ubyte", raw / LABELS)
+    with pytest.raises(UserError, match=f"{IMAGES} .*400.* and {LABELS} .*100.* do not belong together"):
+        ready(copied_root)
+
+
+def test_labels_in_place_of_images(copied_root):
+    raw = copied_root / "MNIST" / "raw"
+    shutil.copy(raw / LABELS, raw / IMAGES)
+    with pytest.raises(UserError, match="do not belong together"):
+        ready(copied_root)
+
+
+@pytest.mark.parametrize("val_size", [-1, 400, 5000])
+def test_val_size_must_leave_training_images(mnist_root, val_size):
+    with pytest.raises(UserError, match=f"val_size must be from 0 to 399, not {val_size}"):
+        ready(mnist_root, val_size=val_size)
+
+
+def test_no_validation_images(mnist_root):
+    data = ready(mnist_root, val_size=0)
+    assert len(data.datasets["train"]) == 400
+    assert list(data.val_dataloader()) == []
+    assert len(data.preview_batch(4).label) == 4
+
+
+def test_a_missing_file_with_download_off(copied_root):
+    raw = copied_root / "MNIST" / "raw"
+    (raw / LABELS).unlink()
+    with pytest.raises(UserError, match="is not there, and download is off") as caught:
+        ready(copied_root)
+    message = str(caught.value)
+    assert "\n" not in message
+    for part in (LABELS, str(raw), "https://", "data/README.md", "--data.synthetic=true"):
+        assert part in message
+
+
+@pytest.mark.parametrize("error", [URLError("no route to host"), OSError(), RuntimeError("Tried a\nTried b\nno route")])
+@pytest.mark.parametrize("there", [False, True])
+def test_without_a_network_nothing_is_left(tmp_path, monkeypatch, error, there):
+    root = tmp_path / "data"
+    if there:
+        root.mkdir()
+
+    def fail(url, download_root, **_):
+        (Path(download_root) / "half.gz").write_bytes(b"half")
+        raise error
+
+    monkeypatch.setattr("torchvision.datasets.mnist.download_and_extract_archive", fail)
+    with pytest.raises(UserError, match="could not be downloaded") as caught:
+        MNIST(root=root).prepare_data()
+    message = str(caught.value)
+    assert "\n" not in message
+    assert "no route" in message or "OSError" in message
+    for part in (*sum(mnist.FILES.values(), ()), str(root / "MNIST" / "raw"), "https://", "--data.synthetic=true"):
+        assert part in message
+    assert os.listdir(tmp_path) == (["data"] if there else [])
+    if there:
+        assert os.listdir(root) == []
+
+
+def test_a_download_puts_the_four_files_there(tmp_path, monkeypatch, mnist_root):
+    def give(url, download_root, filename, md5):
+        (Path(download_root) / filename).write_bytes(b"packed")
+        name = filename.removesuffix(".gz")
+        shutil.copy(mnist_root / "MNIST" / "raw" / name, Path(download_root) / name)
+
+    monkeypatch.setattr("torchvision.datasets.mnist.download_and_extract_archive", give)
+    data = MNIST(root=tmp_path / "data", val_size=100)
+    data.prepare_data()
+    assert sorted(os.listdir(data.raw_folder)) == sorted(sum(mnist.FILES.values(), ()))
+    data.setup("fit")
+    assert torch.equal(rows_of(data, "test").image, rows_of(ready(mnist_root), "test").image)
+    monkeypatch.setattr("torchvision.datasets.mnist.download_and_extract_archive", None)
+    data.prepare_data()  # nothing is fetched again
+
+
+def test_rendered_digits(tmp_path, monkeypatch):
+    data = MNIST(root=tmp_path, synthetic=True, synthetic_count=120, val_size=20)
+    data.prepare_data()
+    raw = tmp_path / "rendered" / "mnist-120" / "MNIST" / "raw"
+    assert sorted(os.listdir(raw)) == sorted(sum(mnist.FILES.values(), ()))
+    assert (raw / IMAGES).read_bytes()[:16] == struct.pack(">IIII", 0x803, 120, 28, 28)
+    assert (raw / "t10k-labels-idx1-ubyte").read_bytes()[:8] == struct.pack(">II", 0x801, 20)
+    monkeypatch.setattr(mnist, "write_mnist", None)  # a second rendering would fail
+    data.prepare_data()
+    data.setup("fit")
+    assert {split: len(dataset) for split, dataset in data.datasets.items()} == {"train": 100, "val": 20, "test": 20}
+    assert os.listdir(tmp_path) == ["rendered"]
+
+
+@pytest.mark.skipif("LIT_GEN_DATA" not in os.environ, reason="LIT_GEN_DATA names no folder with MNIST/raw")
+def test_real_mnist():
+    root = Path(os.environ["LIT_GEN_DATA"])
+    if not (root / "MNIST" / "raw").is_dir():
+        pytest.skip(f"no {root / 'MNIST' / 'raw'}")
+    data = MNIST(root=root, download=False)
+    data.prepare_data()
+    data.setup("fit")
+    lengths = {split: len(dataset) for split, dataset in data.datasets.items()}
+    assert lengths == {"train": 55_000, "val": 5_000, "test": 10_000}
+    assert rows_of(data, "train").label[:5].tolist() == [5, 0, 4, 1, 9]
+    assert rows_of(data, "test").label[:5].tolist() == [7, 2, 1, 0, 4]
+    assert rows_of(data, "train").label.bincount(minlength=10).sum() == 55_000
+    assert abs(float(data.preview_batch(5_000).image.mean()) - (2 * 0.1307 - 1)) < 0.01  # the known mean of MNIST

@@ -1,0 +1,50 @@
+import os
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from lit_gen.data.parallel import map_indices
+from lit_gen.errors import UserError
+
+
+def square(index):
+    return index * index
+
+
+def note_process(folder: Path, index):
+    (folder / f"{index}.{os.getpid()}").touch()
+    return index
+
+
+def fail_at(bad, index):
+    if index == bad:
+        raise UserError(f"image {index} is broken")
+    return index
+
+
+@pytest.mark.parametrize("count", [0, 1, 20])
+def test_results_are_in_order(count):
+    assert map_indices(square, count, "squares") == [index * index for index in range(count)]
+
+
+def test_few_are_done_in_this_process(tmp_path):
+    map_indices(partial(note_process, tmp_path), 255, "noting", workers=2)
+    assert {int(name.split(".")[1]) for name in os.listdir(tmp_path)} == {os.getpid()}
+
+
+def test_many_are_done_by_other_processes(tmp_path):
+    assert map_indices(partial(note_process, tmp_path), 300, "noting", workers=2) == list(range(300))
+    names = [name.split(".") for name in os.listdir(tmp_path)]
+    assert sorted(int(index) for index, _ in names) == list(range(300))  # each once
+    assert str(os.getpid()) not in {process for _, process in names}
+
+
+@pytest.mark.parametrize("count", [10, 300])
+def test_an_error_comes_back_as_itself(count):
+    with pytest.raises(UserError, match="^image 7 is broken$"):
+        map_indices(partial(fail_at, 7), count, "failing", workers=2)
+
+
+def test_functions_need_not_be_picklable_in_one_process():
+    assert map_indices(lambda index: -index, 300, "negatives", workers=1) == [-index for index in range(300)]

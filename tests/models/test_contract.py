@@ -1,0 +1,199 @@
+"""What every model must do; a new model is covered by existing."""
+
+import pytest
+import torch
+from lightning import Callback
+from lightning.pytorch.callbacks import ModelCheckpoint
+
+from lit_gen.data.batches import UnpairedImages
+from lit_gen.errors import UserError
+from lit_gen.models.adversarial import AdversarialModule
+from tests.models import tiny
+
+ADVERSARIAL = [model for model in tiny.ALL if issubclass(model, AdversarialModule)]
+SEEN_BY_ADAM = 6  # batches after which every parameter of a tiny model must have moved
+
+
+class Reseed(Callback):
+    """The same random numbers in each batch of an epoch, whether it is reached in one run or by resuming."""
+
+    def on_train_batch_start(self, trainer, module, batch, batch_idx):
+        torch.manual_seed(100 * trainer.current_epoch + batch_idx)
+
+
+def fit(model, tmp_path, **settings):
+    trainer = tiny.trainer(tmp_path, **settings)
+    trainer.fit(model, datamodule=tiny.NoiseData(SEEN_BY_ADAM))
+    return trainer
+
+
+def loss_terms(model):
+    """Each loss of the model as (name of its network, function that makes its terms)."""
+    data = tiny.batch()
+    if isinstance(model, AdversarialModule):
+        yield "discriminator", lambda: model.discriminator_loss(data, model.make_fakes(data).detach())
+        yield "generator", lambda: model.generator_loss(data, model.make_fakes(data))
+    else:
+        yield "", lambda: model.losses(data)
+
+
+@pytest.mark.parametrize("model_class", tiny.ALL)
+def test_every_term_is_finite_and_moves_its_own_network(model_class):
+    model = tiny.build(model_class)
+    for network, make_terms in loss_terms(model):
+        own = model.get_submodule(network) if network else model
+        for name in make_terms():
+            own.zero_grad()
+            term = make_terms()[name]
+            assert term.shape == () and torch.isfinite(term), name
+            term.backward()
+            gradients = [p.grad.abs().sum() for p in own.parameters() if p.grad is not None]
+            assert gradients and sum(gradients) > 0, f"{name} has no gradient on {network or 'the model'}"
+
+
+@pytest.mark.parametrize("model_class", ADVERSARIAL)
+def test_each_step_moves_one_network_only(model_class, tmp_path, monkeypatch):
+    model = tiny.build(model_class)
+    seen = []
+
+    def step(optimizer, loss, batch, fakes, original=AdversarialModule.step):
+        before = tiny.parameters(model.discriminator), tiny.parameters(model.generator)
+        original(model, optimizer, loss, batch, fakes)
+        changed = tuple(
+            any(tiny.moved(*pair)) for pair in zip(before, (model.discriminator, model.generator), strict=True)
+        )
+        seen.append((loss.__name__, *changed))
+
+    monkeypatch.setattr(model, "step", step)
+    fit(model, tmp_path, limit_train_batches=2)
+    assert set(seen) == {("discriminator_loss", True, False), ("generator_loss", False, True)}
+
+
+@pytest.mark.parametrize("model_class", tiny.ALL)
+def test_every_parameter_moves(model_class, tmp_path):
+    model = tiny.build(model_class)
+    before = tiny.parameters(model)
+    fit(model, tmp_path, max_epochs=4)
+    stuck = {name for name, value in before.items() if value.requires_grad} - set(tiny.moved(before, model))
+    assert not {name for name in stuck if model.get_parameter(name).requires_grad}
+
+
+@pytest.mark.parametrize("model_class", ADVERSARIAL)
+def test_n_critic_trains_d_more_often(model_class, tmp_path):
+    model = tiny.build(model_class, n_critic=3)
+    steps = []
+    original = model.step
+    model.step = lambda optimizer, loss, *rest: (steps.append(loss.__name__), original(optimizer, loss, *rest))
+    fit(model, tmp_path, limit_train_batches=SEEN_BY_ADAM)
+    assert steps[:4] == ["discriminator_loss"] * 3 + ["generator_loss"]
+    assert steps.count("generator_loss") == steps.count("discriminator_loss") // 3
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("model_class", tiny.ALL)
+def test_generate(model_class, channels):
+    model = tiny.build(model_class, channels=channels)
+    for count in (1, 5):
+        images = model.generate(count)
+        assert images.shape == (count, channels, 16, 16)
+        assert images.abs().max() <= 1 and torch.isfinite(images).all()
+        assert not images.requires_grad
+    assert model.training, "generate must leave the mode as it was"
+    again = [model.generate(4, torch.Generator().manual_seed(3)) for _ in range(2)]
+    assert torch.equal(*again)
+    assert not torch.equal(again[0], model.generate(4, torch.Generator().manual_seed(4)))
+
+
+@pytest.mark.parametrize("model_class", tiny.ALL)
+def test_generate_does_not_depend_on_its_neighbours(model_class):
+    """In evaluation mode no layer may mix the images of a batch."""
+    model = tiny.build(model_class)
+    latent = torch.randn(6, model.latent_dim)
+    model.eval()
+    with torch.no_grad():
+        torch.testing.assert_close(model(latent)[:2], model(latent[:2]), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("model_class", tiny.ALL)
+def test_resume_equals_an_unbroken_run(model_class, tmp_path):
+    """Two epochs are one epoch, a checkpoint and another epoch; the checkpoint loads by itself too."""
+
+    def run(name, epochs, checkpoint=None):
+        model = tiny.build(model_class)
+        saver = ModelCheckpoint(tmp_path / name, "last", enable_version_counter=False, save_on_train_epoch_end=True)
+        trainer = tiny.trainer(tmp_path, max_epochs=epochs, callbacks=[saver, Reseed()], enable_checkpointing=True)
+        trainer.fit(model, datamodule=tiny.NoiseData(3), ckpt_path=checkpoint)
+        return model, tmp_path / name / "last.ckpt"
+
+    whole, _ = run("whole", 2)
+    _, halfway = run("half", 1)
+    resumed, path = run("resumed", 2, halfway)
+    for name, value in whole.state_dict().items():
+        other = resumed.state_dict()[name]
+        assert torch.equal(value, other) if isinstance(value, torch.Tensor) else value == other, name
+    noise = torch.Generator().manual_seed(1)
+    loaded = model_class.load_from_checkpoint(path, weights_only=True)
+    expected = whole.generate(4, torch.Generator().manual_seed(1))
+    assert torch.equal(loaded.generate(4, noise), expected)
+    if issubclass(model_class, AdversarialModule):
+        assert loaded.images_seen == 2 * 3 * 8
+
+
+@pytest.mark.parametrize("model_class", tiny.ALL)
+def test_the_command_line_wins_over_the_checkpoint(model_class, tmp_path):
+    saver = ModelCheckpoint(tmp_path, "last", save_on_train_epoch_end=True)
+    first = tiny.build(model_class)
+    tiny.trainer(tmp_path, callbacks=[saver], enable_checkpointing=True).fit(first, datamodule=tiny.NoiseData(1))
+    second = tiny.build(model_class, learning_rate=0.777)
+    trainer = tiny.trainer(tmp_path, max_epochs=2)
+    trainer.fit(second, datamodule=tiny.NoiseData(1), ckpt_path=tmp_path / "last.ckpt")
+    assert {group["lr"] for optimizer in trainer.optimizers for group in optimizer.param_groups} == {0.777}
+
+
+@pytest.mark.parametrize("model_class", tiny.ALL)
+def test_evaluation_and_prediction_run_and_change_nothing(model_class, tmp_path):
+    model = tiny.build(model_class)
+    before = {name: value for name, value in model.state_dict().items() if isinstance(value, torch.Tensor)}
+    before = {name: value.clone() for name, value in before.items()}
+    trainer = tiny.trainer(tmp_path)
+    for evaluate in (trainer.validate, trainer.test):
+        (metrics,) = evaluate(model, datamodule=tiny.NoiseData(2), verbose=False)
+        assert metrics and all(torch.isfinite(torch.tensor(value)) for value in metrics.values())
+    predictions = trainer.predict(model, datamodule=tiny.NoiseData(2))
+    assert [images.shape for images in predictions] == [(8, 1, 16, 16)] * 2
+    for name, value in before.items():
+        assert torch.equal(value, model.state_dict()[name]), name
+
+
+@pytest.mark.parametrize("model_class", tiny.ALL)
+def test_sample_sheets_leave_the_model_as_it_was(model_class):
+    model = tiny.build(model_class, channels=3)
+    sheets = model.sample_sheets(tiny.batch(8, 3), count=8)
+    assert "samples" in sheets
+    for sheet in sheets.values():
+        assert sheet.ndim == 3 and sheet.shape[0] == 3 and sheet.abs().max() <= 1
+    assert all(module.training for name, module in model.named_modules() if not name.startswith("average"))
+
+
+@pytest.mark.parametrize("model_class", tiny.ALL)
+def test_bfloat16(model_class, tmp_path):
+    model = tiny.build(model_class)
+    fit(model, tmp_path, precision="bf16-mixed", max_epochs=2)
+    assert all(torch.isfinite(parameter).all() for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("model_class", ADVERSARIAL)
+def test_max_steps_counts_batches(model_class, tmp_path):
+    settings = {"minibatch_sizes": {}} if model_class.__name__ == "ProGAN" else {}
+    trainer = fit(tiny.build(model_class, **settings), tmp_path, max_steps=4, max_epochs=-1)
+    assert trainer.global_step == 4
+    assert trainer.fit_loop.epoch_loop.total_batch_idx + 1 == 4
+
+
+@pytest.mark.parametrize("model_class", tiny.ALL)
+def test_data_without_the_fields_are_refused(model_class, tmp_path):
+    class Pairs(tiny.NoiseData):
+        batch_type = UnpairedImages
+
+    with pytest.raises(UserError, match=f"{model_class.__name__} needs batches with fields image; Pairs gives.*MNIST"):
+        tiny.trainer(tmp_path).fit(tiny.build(model_class), datamodule=Pairs())

@@ -1,0 +1,78 @@
+"""A tiny instance of every model, and a way to train one without a command line."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from lightning import LightningDataModule, Trainer
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+import lit_gen.models
+from lit_gen.data.batches import DataSpec, LabelledImages
+from lit_gen.models.base import GenerativeModule
+
+# What makes each model small. A model that is missing here is built with its defaults.
+SMALL: dict[str, dict[str, Any]] = {
+    "AutoEncoder": {"latent_dim": 4, "hidden_sizes": [16]},
+    "VAE": {"latent_dim": 4, "hidden_sizes": [16], "num_eval_samples": 3},
+    "GAN": {"latent_dim": 8, "generator_sizes": [16], "discriminator_sizes": [16]},
+    "DCGAN": {"latent_dim": 8, "max_channels": 16},
+    "ProGAN": {
+        "latent_dim": 8, "channel_base": 64, "max_channels": 8, "stable_kimg": 0.016, "fade_kimg": 0.016,
+        "total_kimg": 1000, "minibatch_sizes": {4: 8, 8: 4, 16: 4},
+    },
+}  # fmt: skip
+ALL = [getattr(lit_gen.models, name) for name in lit_gen.models.__all__]
+
+
+def spec(channels: int = 1, size: int = 16) -> DataSpec:
+    return DataSpec(image_shape=[channels, size, size], num_classes=10, attributes=[])
+
+
+def build(model: type[GenerativeModule], channels: int = 1, size: int = 16, **settings: Any) -> GenerativeModule:
+    torch.manual_seed(0)
+    return model(spec(channels, size), **SMALL.get(model.__name__, {}) | settings)
+
+
+def batch(count: int = 8, channels: int = 1, size: int = 16, seed: int = 0) -> LabelledImages:
+    """Blurred noise in [-1, 1]: images without meaning but with structure."""
+    generator = torch.Generator().manual_seed(seed)
+    coarse = torch.rand(count, channels, 4, 4, generator=generator) * 2 - 1
+    image = torch.nn.functional.interpolate(coarse, size=(size, size), mode="bilinear")
+    return LabelledImages(image, torch.arange(count) % 10)
+
+
+class NoiseData(LightningDataModule):
+    """`batches` batches of the same 8 images a batch number, without any file."""
+
+    batch_type = LabelledImages
+
+    def __init__(self, batches: int = 4, channels: int = 1, size: int = 16, batch_size: int = 8) -> None:
+        super().__init__()
+        self.count, self.channels, self.size, self.batch_size = batches, channels, size, batch_size
+        self.spec = spec(channels, size)
+
+    def _batches(self) -> list[LabelledImages]:
+        return [batch(self.batch_size, self.channels, self.size, seed) for seed in range(self.count)]
+
+    def train_dataloader(self) -> DataLoader:
+        return DataLoader(self._batches(), batch_size=None)
+
+    val_dataloader = test_dataloader = predict_dataloader = train_dataloader
+
+
+def trainer(tmp_path: Any, **settings: Any) -> Trainer:
+    quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "accelerator": "cpu"}
+    return Trainer(
+        **{"default_root_dir": str(tmp_path), "max_epochs": 1, "enable_checkpointing": False} | quiet | settings
+    )
+
+
+def parameters(module: torch.nn.Module) -> dict[str, Tensor]:
+    return {name: parameter.detach().clone() for name, parameter in module.named_parameters()}
+
+
+def moved(before: dict[str, Tensor], module: torch.nn.Module) -> Iterator[str]:
+    """Names of the parameters that are no longer what they were."""
+    return (name for name, value in module.named_parameters() if not torch.equal(before[name], value))
