@@ -21,7 +21,7 @@ import lit_gen.data  # noqa: F401  so that the short names of data modules resol
 import lit_gen.models  # noqa: F401  likewise those of models
 from lit_gen.callbacks.pictures import PredictionWriter, SampleSheets
 from lit_gen.data.files import make_folder
-from lit_gen.errors import UserError
+from lit_gen.errors import UserError, nearest
 from lit_gen.loggers import make_loggers
 from lit_gen.models.base import GenerativeModule, check_pair
 
@@ -34,7 +34,20 @@ class OneLineParser(LightningArgumentParser):
     """A parser whose errors are one line and exit code 2."""
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        raise UserError(_one_line(str(message))) from ex
+        raise UserError(_explain(str(message))) from ex
+
+
+def _explain(message: str) -> str:
+    """jsonargparse's message for the commonest mistakes in words that say what to do; others as they are."""
+    setting = re.search(r"Option '([^']+)' is not accepted", message)
+    key = re.search(r'[Kk]ey "(?:\w+\.)?(model|data)', message)
+    if setting and key:
+        return f"--{key[1]} has no setting {setting[1]!r}. `fit --{key[1]}.help <class>` lists them."
+    name = re.search(r"Expected a dot import path string: (\w+)", message)
+    if name and key:
+        package = {"model": lit_gen.models, "data": lit_gen.data}[key[1]]
+        return f"there is no {key[1]} {name[1]!r}.{nearest(name[1], package.__all__)} Known: {', '.join(package.__all__)}."
+    return message
 
 
 class LitGenCLI(LightningCLI):
@@ -213,6 +226,7 @@ def main(args: Sequence[str] | None = None) -> None:
         SystemExit: with code 2 after one line on standard error, when something is wrong that the user can mend.
     """
     _quiet()
+    told = RUN_FOLDER_VARIABLE in os.environ
     torch.set_float32_matmul_precision("high")  # TF32 where the GPU has it; nothing changes on a CPU
     try:
         LitGenCLI(
@@ -228,9 +242,22 @@ def main(args: Sequence[str] | None = None) -> None:
             parser_class=OneLineParser,
             args=args,
         )
-    except UserError as error:
-        print(f"error: {_one_line(str(error))}", file=sys.stderr)
+    except Exception as error:
+        mistake = _user_error(error)
+        if mistake is None:
+            raise
+        print(f"error: {_one_line(str(mistake))}", file=sys.stderr)
         raise SystemExit(2) from None
+    finally:
+        if not told:
+            os.environ.pop(RUN_FOLDER_VARIABLE, None)
+
+
+def _user_error(error: BaseException | None) -> UserError | None:
+    """The `UserError` that `error` is, or was raised from: jsonargparse wraps what constructors raise."""
+    while error is not None and not isinstance(error, UserError):
+        error = error.__cause__
+    return error
 
 
 def _quiet() -> None:
@@ -243,6 +270,7 @@ def _quiet() -> None:
         ".*tensorboardX.*",
         ".*Starting from v1.9.0.*",
         ".*isinstance.treespec, LeafSpec.*",
+        ".*in eval mode at the start of training.*",  # the averaged generator
     ):
         warnings.filterwarnings("ignore", message)
     logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(

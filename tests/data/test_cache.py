@@ -211,9 +211,7 @@ def test_another_list_of_images_is_another_array(tmp_path):
     paths = tree(tmp_path / "in")
     cached_images(paths, tmp_path / "cache", "tiny", 8)
     assert len(cached_images(paths[:2], tmp_path / "cache", "tiny", 8)) == 2
-    np.testing.assert_array_equal(
-        cached_images(paths[1:], tmp_path / "cache", "tiny", 8)[0], colours(8, 8, seed=1)
-    )
+    np.testing.assert_array_equal(cached_images(paths[1:], tmp_path / "cache", "tiny", 8)[0], colours(8, 8, seed=1))
 
 
 def test_equal_names_in_different_folders_are_different_images(tmp_path):

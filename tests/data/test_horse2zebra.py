@@ -260,7 +260,9 @@ def test_a_download_is_unpacked_and_made_once(tmp_path, monkeypatch, copied_root
 
 def test_a_misspelt_set_gets_a_hint_and_asks_no_server(tmp_path, monkeypatch):
     monkeypatch.setattr(download, "download_url_to_file", None)
-    with pytest.raises(UserError, match="horses2zebra is not one of the public sets. Did you mean horse2zebra") as caught:
+    with pytest.raises(
+        UserError, match="horses2zebra is not one of the public sets. Did you mean horse2zebra"
+    ) as caught:
         Horse2Zebra(root=tmp_path, dataset="horses2zebra").prepare_data()
     one_line(caught)
 

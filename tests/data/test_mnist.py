@@ -92,7 +92,10 @@ def test_sixty_four_pixels_are_thirty_two_enlarged(mnist_root):
     torch.testing.assert_close(large.mean(dim=(1, 2, 3)), small.mean(dim=(1, 2, 3)), atol=1e-3, rtol=0)
     rows = small[:, :, :, :].numpy()
     expected = (
-        9 * rows[:, :, 10:20, 10:20] + 3 * rows[:, :, 9:19, 10:20] + 3 * rows[:, :, 10:20, 9:19] + rows[:, :, 9:19, 9:19]
+        9 * rows[:, :, 10:20, 10:20]
+        + 3 * rows[:, :, 9:19, 10:20]
+        + 3 * rows[:, :, 10:20, 9:19]
+        + rows[:, :, 9:19, 9:19]
     ) / 16
     np.testing.assert_allclose(large[:, :, 20:40:2, 20:40:2], expected, atol=1e-5)
 

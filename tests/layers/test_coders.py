@@ -1,0 +1,66 @@
+"""Encoders and decoders: shapes at every size, mirrored, by published parameter counts."""
+
+import pytest
+import torch
+from torch import nn
+
+from lit_gen.layers.coders import ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder
+
+# Side of the narrowest map for each size of image: halved until 3 or 4 pixels are left.
+NARROWEST = {16: 4, 28: 3, 32: 4, 64: 4}
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("size", NARROWEST)
+def test_conv_shapes(size, channels):
+    encoder, decoder = ConvEncoder((channels, size, size), 4, 10), ConvDecoder(10, 4, (channels, size, size))
+    code = encoder(torch.zeros(2, channels, size, size))
+    assert code.shape == (2, 10)
+    assert decoder(code).shape == (2, channels, size, size)
+    count = {16: 2, 28: 3, 32: 3, 64: 4}[size]
+    widths = [4, 8, 16, 32][:count]
+    assert [layer.out_channels for layer in encoder if isinstance(layer, nn.Conv2d)] == widths
+    up = [layer for layer in decoder.upsample if isinstance(layer, nn.ConvTranspose2d)]
+    assert [layer.in_channels for layer in up] == widths[::-1]
+    assert encoder[-1].in_features == decoder.project[0].out_features == widths[-1] * NARROWEST[size] ** 2
+
+
+def test_conv_widths_stop_at_eight_times():
+    encoder = ConvEncoder((1, 128, 128), 2, 1)
+    assert [layer.out_channels for layer in encoder if isinstance(layer, nn.Conv2d)] == [2, 4, 8, 16, 16]
+
+
+def test_conv_decoder_ends_linear_and_has_no_norm_at_its_output():
+    decoder = ConvDecoder(4, 4, (1, 16, 16))
+    assert isinstance(decoder.upsample[-1], nn.ConvTranspose2d)
+    images = decoder(100 * torch.randn(64, 4))
+    assert images.min() < 0 < images.max()
+
+
+def test_mlp_of_the_iwae_paper():
+    """784 - 200 tanh - 200 tanh - 50 means and 50 log-variances; 50 - 200 - 200 - 784 back (Burda et al., section 5)."""
+    encoder = MLPEncoder((1, 28, 28), [200, 200], 100, nn.Tanh)
+    decoder = MLPDecoder(50, [200, 200], (1, 28, 28), nn.Tanh)
+    shapes = [tuple(layer.weight.shape) for layer in encoder if isinstance(layer, nn.Linear)]
+    assert shapes == [(200, 784), (200, 200), (100, 200)]
+    shapes = [tuple(layer.weight.shape) for layer in decoder if isinstance(layer, nn.Linear)]
+    assert shapes == [(200, 50), (200, 200), (784, 200)]
+    assert [type(layer) for layer in encoder][1:] == [nn.Linear, nn.Tanh, nn.Linear, nn.Tanh, nn.Linear]
+    assert decoder(encoder(torch.zeros(3, 1, 28, 28))[:, :50]).shape == (3, 1, 28, 28)
+
+
+def test_mlp_by_hand():
+    """|x| as relu(x) + relu(-x), through two units."""
+    encoder = MLPEncoder((1, 1, 1), [2], 1, nn.ReLU)
+    with torch.no_grad():
+        encoder[1].weight.copy_(torch.tensor([[1.0], [-1.0]]))
+        encoder[3].weight.copy_(torch.tensor([[1.0, 1.0]]))
+        encoder[1].bias.zero_()
+        encoder[3].bias.fill_(-5.0)
+    assert encoder(torch.tensor([2.0, -3.0]).view(2, 1, 1, 1)).flatten().tolist() == [-3, -2]
+
+
+def test_mlp_without_hidden_layers_is_linear():
+    encoder, decoder = MLPEncoder((1, 2, 2), [], 3, nn.ReLU), MLPDecoder(3, [], (1, 2, 2), nn.ReLU)
+    assert decoder(encoder(torch.zeros(2, 1, 2, 2))).shape == (2, 1, 2, 2)
+    assert not [layer for layer in [*encoder, *decoder] if isinstance(layer, nn.ReLU)]

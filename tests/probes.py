@@ -1,0 +1,29 @@
+"""Callbacks that tests pass on the command line, to see inside a run."""
+
+import hashlib
+import os
+from pathlib import Path
+
+import torch
+from lightning import Callback, LightningModule, Trainer
+
+
+def digest(model: LightningModule) -> str:
+    """One string for all trainable weights."""
+    weights = torch.cat([parameter.detach().double().flatten() for parameter in model.parameters()])
+    return hashlib.sha1(weights.numpy().tobytes()).hexdigest()
+
+
+class WeightDigest(Callback):
+    """Writes the digest of the weights at the start and at the end of training to `$PROBE_FOLDER`, a file a rank."""
+
+    def on_train_start(self, trainer: Trainer, model: LightningModule) -> None:
+        self.write(trainer, model, "start")
+
+    def on_train_end(self, trainer: Trainer, model: LightningModule) -> None:
+        self.write(trainer, model, "end")
+
+    def write(self, trainer: Trainer, model: LightningModule, name: str) -> None:
+        folder = Path(os.environ["PROBE_FOLDER"])
+        noise = torch.randn(1).item()  # each rank should draw its own
+        (folder / f"{name}-{trainer.global_rank}").write_text(f"{digest(model)} {noise} {trainer.strategy.__class__.__name__}")

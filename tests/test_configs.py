@@ -1,0 +1,98 @@
+"""Every config and overlay, as a user gives it, on tiny data."""
+
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from lightning import Trainer
+
+from lit_gen.cli import main
+from lit_gen.models.adversarial import AdversarialModule
+
+CONFIGS = Path("configs")
+SYSTEMS = sorted(path.stem for path in CONFIGS.glob("*.yaml"))
+# Enough of a paper's width to be its network, little enough for a test.
+NARROW = {"dcgan": ["--model.max_channels=32"], "progan": ["--model.channel_base=256", "--model.max_channels=32"]}
+
+
+def data_words(system: str, quick: bool, roots: dict[str, Path], rendered: Path) -> list[str]:
+    config = yaml.safe_load((CONFIGS / f"{system}.yaml").read_text())
+    words = ["--data.batch_size=8"]
+    if config["data"]["class_path"] == "MNIST":
+        words.append("--data.val_size=20")
+    if quick:
+        return [*words, f"--data.root={rendered}", "--data.synthetic_count=120"]
+    return [*words, f"--data.root={roots[config['data']['class_path']]}", "--data.download=false"]
+
+
+@pytest.fixture(scope="session")
+def rendered(tmp_path_factory):
+    return tmp_path_factory.mktemp("rendered")
+
+
+@pytest.fixture
+def roots(mnist_root, celeba_root):
+    return {"MNIST": mnist_root, "CelebA": celeba_root}
+
+
+def words(system, quick):
+    overlay = ["--config", f"configs/quick/{system}.yaml"] if quick else []
+    return ["fit", "--config", f"configs/{system}.yaml", *overlay]
+
+
+def test_there_is_an_overlay_for_every_recipe():
+    assert SYSTEMS == sorted(path.stem for path in (CONFIGS / "quick").glob("*.yaml"))
+    assert SYSTEMS
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_recipes_are_short(system):
+    for path in (CONFIGS / f"{system}.yaml", CONFIGS / "quick" / f"{system}.yaml"):
+        assert len(path.read_text().splitlines()) <= 25
+
+
+@pytest.mark.parametrize("quick", [False, True])
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_fast_dev_run_writes_nothing(system, quick, roots, rendered, tmp_path):
+    main(
+        [
+            *words(system, quick),
+            *data_words(system, quick, roots, rendered),
+            "--trainer.fast_dev_run=true",
+            f"--trainer.default_root_dir={tmp_path}/runs",
+        ]
+    )
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("quick", [False, True])
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_both_networks_move(system, quick, roots, rendered, tmp_path, monkeypatch):
+    seen = {}
+    original = Trainer.fit
+
+    def fit(self, model, *args, **kwargs):
+        seen["model"], seen["before"] = model, {n: p.detach().clone() for n, p in model.named_parameters()}
+        original(self, model, *args, **kwargs)
+
+    monkeypatch.setattr(Trainer, "fit", fit)
+    main(
+        [
+            *words(system, quick),
+            *data_words(system, quick, roots, rendered),
+            *NARROW.get(system, []),
+            "--trainer.max_epochs=1",
+            "--trainer.limit_train_batches=2",
+            "--trainer.limit_val_batches=1",
+            "--trainer.logger=false",
+            f"--trainer.default_root_dir={tmp_path}/runs",
+        ]
+    )
+    model, before = seen["model"], seen["before"]
+    moved = {name for name, value in model.named_parameters() if not torch.equal(value, before[name])}
+    for network in ("discriminator", "generator") if isinstance(model, AdversarialModule) else ("encoder", "decoder"):
+        assert any(name.startswith(f"{network}.") for name in moved), network
+    (run,) = (tmp_path / "runs" / system).iterdir()
+    assert (run / "config.yaml").is_file() and (run / "checkpoints" / "last.ckpt").is_file()
+    assert list((run / "samples").glob("samples-*.png"))

@@ -1,0 +1,66 @@
+"""Progressive growing against tables by hand."""
+
+import pytest
+
+from lit_gen.schedules import growth
+
+
+@pytest.mark.parametrize(
+    "images, stage, alpha",
+    [
+        (0, 0, 1.0),  # 4x4 has no fade
+        (99, 0, 1.0),
+        (100, 1, 0.0),  # 8x8 fades in over 50
+        (101, 1, 0.02),
+        (125, 1, 0.5),
+        (149, 1, 0.98),
+        (150, 1, 1.0),  # and is stable for 100
+        (249, 1, 1.0),
+        (250, 2, 0.0),
+        (275, 2, 0.5),
+        (300, 2, 1.0),
+        (399, 2, 1.0),
+        (400, 2, 1.0),  # the last stage goes on: no alpha from 0 again
+        (425, 2, 1.0),
+        (10**9, 2, 1.0),
+    ],
+)
+def test_growth_by_hand(images, stage, alpha):
+    assert growth(images, fade_images=50, stable_images=100, last_stage=2) == (stage, pytest.approx(alpha))
+
+
+@pytest.mark.parametrize(
+    "kimg, stage, alpha",
+    [(599, 0, 1), (600, 1, 0), (900, 1, 0.5), (1200, 1, 1), (1800, 2, 0), (6000, 5, 0), (6600, 5, 1), (12_000, 5, 1)],
+)
+def test_growth_of_the_paper(kimg, stage, alpha):
+    """128 pixels with 600k images a phase are reached after 600k (1 + 2 * 5) = 6.6M images (papers.md, section 11)."""
+    assert growth(kimg * 1000, 600_000, 600_000, last_stage=5) == (stage, alpha)
+
+
+@pytest.mark.parametrize("fade, stable, last", [(7, 5, 3), (1, 1, 4), (3, 0, 2), (0, 4, 3), (16, 16, 0)])
+def test_growth_rises_and_stays(fade, stable, last):
+    points = [growth(images, fade, stable, last) for images in range(200)]
+    assert all(0 <= stage <= last and 0 <= alpha <= 1 for stage, alpha in points)
+    progress = [point.stage - 1 + point.alpha for point in points]
+    assert progress == sorted(progress), "a fade begins where the stage before it stood, and nothing falls back"
+    assert max(after - before for before, after in zip(progress, progress[1:], strict=False)) <= 1 / max(fade, 1) + 1e-9
+    assert points[-1] == (last, 1)
+    assert {stage for stage, _ in points} == set(range(last + 1))
+
+
+def test_no_fade_goes_in_steps():
+    assert [growth(images, 0, 2, 2) for images in range(7)] == [(0, 1)] * 2 + [(1, 1)] * 2 + [(2, 1)] * 3
+
+
+def test_no_stable_phase_fades_at_once():
+    points = [growth(images, 2, 0, 2) for images in range(6)]
+    assert points == [(1, 0), (1, 0.5), (2, 0), (2, 0.5), (2, 1), (2, 1)]
+
+
+def test_nothing_but_stages_without_length_is_the_last_stage():
+    assert growth(0, 0, 0, 3) == (3, 1)
+
+
+def test_one_stage_never_fades():
+    assert {growth(images, 5, 5, 0) for images in range(50)} == {(0, 1.0)}
