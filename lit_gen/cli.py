@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import torch
+import wandb
 from jsonargparse import Namespace
 from lightning import LightningDataModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
@@ -251,6 +252,8 @@ def main(args: Sequence[str] | None = None) -> None:
     finally:
         if not told:
             os.environ.pop(RUN_FOLDER_VARIABLE, None)
+        if wandb.run is not None:
+            wandb.finish()
 
 
 def _user_error(error: BaseException | None) -> UserError | None:

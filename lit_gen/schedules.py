@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 
 class Growth(NamedTuple):
-    """stage: 0 for 4x4 pixels, doubling with each; alpha: the weight of the newest stage's path, in (0, 1]."""
+    """stage: 0 for 4x4 pixels, doubling with each; alpha: the weight of the newest stage's path, in [0, 1]."""
 
     stage: int
     alpha: float
@@ -25,8 +25,9 @@ def growth(images_seen: int, fade_images: int, stable_images: int, last_stage: i
     into_cycle = images_seen - stable_images
     if into_cycle < 0 or last_stage == 0:
         return Growth(0, 1.0)
-    stage = 1 + into_cycle // (fade_images + stable_images)
+    cycle = fade_images + stable_images
+    stage = 1 + into_cycle // cycle if cycle else last_stage + 1
     if stage > last_stage:
         return Growth(last_stage, 1.0)
-    into_stage = into_cycle % (fade_images + stable_images)
+    into_stage = into_cycle % cycle
     return Growth(stage, min(1.0, into_stage / fade_images) if fade_images else 1.0)

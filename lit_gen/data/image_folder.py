@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+from torch.utils.data import DataLoader
 
 from lit_gen.data.base import IMAGE_ENDINGS, ArrayDataset, ImageData
 from lit_gen.data.batches import DataSpec, Images
@@ -63,6 +64,11 @@ class ImageFolder(ImageData):
         train, val = np.flatnonzero(~held_out), np.flatnonzero(held_out)
         splits = {"train": train, "val": val, "test": val}
         self.datasets = {split: ArrayDataset(Images, (images,), rows) for split, rows in splits.items()}
+
+    def predict_dataloader(self) -> DataLoader:
+        """All images: a trained model is shown whatever is in the folder."""
+        self.datasets["predict"] = ArrayDataset(Images, (self._read(),))
+        return self._loader("predict")
 
     def _read(self) -> np.ndarray:
         paths = sorted(path for path in self.root.rglob("*") if path.suffix.lower() in IMAGE_ENDINGS)

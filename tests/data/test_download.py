@@ -142,6 +142,16 @@ def test_unpack_refuses_damage(tmp_path, method, damage):
     assert os.listdir(tmp_path) == ["set.zip"]
 
 
+def test_unpack_refuses_a_damaged_compressed_stream(tmp_path):
+    archive = make_zip(tmp_path / "set.zip", {"1": b"content" * 100}, zipfile.ZIP_DEFLATED)
+    content = bytearray(archive.read_bytes())
+    content[30 + len("1")] = 0xFF  # right behind the header: a block of a type that there is not
+    archive.write_bytes(content)
+    with pytest.raises(UserError, match="damaged or cut short"):
+        unpack(archive, tmp_path / "out")
+    assert os.listdir(tmp_path) == ["set.zip"]
+
+
 def test_unpack_refuses_an_archive_of_something_else(tmp_path):
     with pytest.raises(UserError, match="no file below set"):
         unpack(make_zip(tmp_path / "set.zip", {"other/1": b"1"}), tmp_path / "out", inner="set")

@@ -35,7 +35,8 @@ def test_gaussian_kl_against_an_integral(mean, deviation):
     density = torch.exp(-0.5 * ((z - mean) / deviation) ** 2) / (deviation * math.sqrt(2 * math.pi))
     log_ratio = 0.5 * z**2 - 0.5 * ((z - mean) / deviation) ** 2 - math.log(deviation)
     integral = torch.trapezoid(density * log_ratio, z).item()
-    value = gaussian_kl(torch.tensor([[mean]]).double(), torch.tensor([[2 * math.log(deviation)]]).double())
+    mean, log_variance = torch.tensor([[[mean]], [[2 * math.log(deviation)]]], dtype=torch.float64)
+    value = gaussian_kl(mean, log_variance)
     assert value.item() == pytest.approx(integral, abs=1e-8)
 
 
@@ -59,7 +60,7 @@ def test_bernoulli_log_likelihood_against_torch():
 
 def test_bernoulli_log_likelihood_of_grey_targets_and_extreme_logits():
     p = torch.tensor([0.25], dtype=torch.float64)
-    value = bernoulli_log_likelihood(torch.tensor([0.4]).double(), p.logit())
+    value = bernoulli_log_likelihood(torch.tensor([0.4], dtype=torch.float64), p.logit())
     assert value.item() == pytest.approx(0.4 * math.log(0.25) + 0.6 * math.log(0.75))
     surely = torch.tensor([1e4, -1e4])
     assert bernoulli_log_likelihood(torch.tensor([1.0, 0.0]), surely).item() == 0

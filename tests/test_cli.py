@@ -1,0 +1,253 @@
+"""The command line as a user types it: run folders, resuming, prediction, several processes, and mistakes."""
+
+import csv
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from PIL import Image
+
+from lit_gen.cli import main, several_processes
+
+TINY_VAE = ["--model=VAE", "--model.latent_dim=2", "--model.hidden_sizes=[8]"]
+TINY_DCGAN = ["--model=DCGAN", "--model.latent_dim=4", "--model.max_channels=8", "--data.image_size=16"]
+TINY_PROGAN = [
+    "--model=ProGAN", "--model.latent_dim=4", "--model.max_channels=4", "--data.image_size=16",
+    "--model.stable_kimg=0.032", "--model.fade_kimg=0.032", "--model.minibatch_sizes={4: 16, 8: 8, 16: 8}",
+]  # fmt: skip
+SHORT = ["--trainer.max_epochs=1", "--trainer.limit_train_batches=3", "--trainer.limit_val_batches=2",
+         "--trainer.log_every_n_steps=1", "--trainer.enable_progress_bar=false"]  # fmt: skip
+
+
+@pytest.fixture
+def data(mnist_root):
+    return ["--data=MNIST", f"--data.root={mnist_root}", "--data.download=false", "--data.val_size=100", "--data.batch_size=16"]
+
+
+@pytest.fixture
+def runs(tmp_path):
+    return tmp_path / "runs"
+
+
+def fit(model, data, runs, *words):
+    """Trains for three batches and returns the new run's folder."""
+    system = model[0].removeprefix("--model=").lower()
+    before = set((runs / system).glob("*"))
+    main(["fit", *data, *model, *SHORT, f"--trainer.default_root_dir={runs}", "--trainer.logger=false", *words])
+    new = set((runs / system).glob("*")) - before
+    return new.pop() if new else None
+
+
+def rows(run):
+    with (run / "metrics.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def mistake(words, capsys):
+    """The one line that a mistaken command ends with."""
+    with pytest.raises(SystemExit) as end:
+        main(words)
+    assert end.value.code == 2
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1
+    return lines[0]
+
+
+def test_a_run_has_its_own_folder(data, runs):
+    first = fit(TINY_VAE, data, runs, "--trainer.logger=true")
+    written = {path: path.stat().st_mtime_ns for path in first.rglob("*") if path.is_file()}
+    second = fit(TINY_VAE, data, runs, "--trainer.logger=true")
+    assert first != second
+    assert written == {path: path.stat().st_mtime_ns for path in first.rglob("*") if path.is_file()}
+    for run in (first, second):
+        assert {"config.yaml", "metrics.csv", "wandb-id"} <= {path.name for path in run.iterdir()}
+        assert {path.name for path in (run / "checkpoints").iterdir()} == {"last.ckpt", "best.ckpt"}
+        assert {path.name for path in (run / "samples").iterdir()} == {
+            "samples-0000003.png",
+            "reconstructions-0000003.png",
+        }
+        assert list((run / "wandb").glob("offline-run-*"))
+    assert (first / "wandb-id").read_text() != (second / "wandb-id").read_text()
+    config = yaml.safe_load((first / "config.yaml").read_text())
+    assert config["model"]["init_args"]["latent_dim"] == 2
+    logged = rows(first)
+    assert [float(row["train/kl"]) > 0 for row in logged if row["train/kl"]] == [True] * 3
+    assert any(row["val/elbo"] for row in logged)
+
+
+def test_overlays_and_the_command_line_overrule_in_order(capsys):
+    command = ["fit", "--config", "configs/progan.yaml", "--config", "configs/quick/progan.yaml", "--model.latent_dim=7"]
+    with pytest.raises(SystemExit) as end:
+        main([*command, "--print_config"])
+    assert end.value.code in (0, None)
+    config = yaml.safe_load(capsys.readouterr().out)
+    overlay = yaml.safe_load(Path("configs/quick/progan.yaml").read_text())
+    assert config["data"]["class_path"].endswith("CelebA")
+    assert config["data"]["init_args"]["crop_size"] == 128
+    assert config["data"]["init_args"]["image_size"] == overlay["data"]["init_args"]["image_size"]
+    assert config["model"]["init_args"]["latent_dim"] == 7
+    assert config["model"]["init_args"]["fade_kimg"] == overlay["model"]["init_args"]["fade_kimg"]
+    assert config["trainer"]["max_epochs"] == -1
+
+
+def test_help_comes_from_the_docstrings(capsys):
+    with pytest.raises(SystemExit) as end:
+        main(["fit", "--model.help", "ProGAN"])
+    assert end.value.code in (0, None)
+    assert "over which a new resolution is faded in" in " ".join(capsys.readouterr().out.split())
+
+
+def test_resume_goes_on_in_the_same_run(data, runs):
+    run = fit(TINY_DCGAN, data, runs, "--trainer.logger=true")
+    identity = (run / "wandb-id").read_text()
+    before = rows(run)
+    assert fit(TINY_DCGAN, data, runs, "--trainer.logger=true", "--ckpt_path=last", "--trainer.max_epochs=2") is None
+    after = rows(run)
+    assert after[: len(before)] == [row | dict.fromkeys(after[0].keys() - row.keys(), "") for row in before]
+    assert [row["epoch"] for row in after if row["train/d_real"]] == ["0"] * 3 + ["1"] * 3
+    assert (run / "wandb-id").read_text() == identity
+    checkpoint = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
+    assert checkpoint["epoch"] == 1 and checkpoint["state_dict"]["_extra_state"]["images_seen"] == 2 * 3 * 16
+
+
+def test_the_saved_config_runs_again_and_serves_all_subcommands(data, runs):
+    run = fit(TINY_PROGAN, data, runs)
+    config, checkpoint = run / "config.yaml", run / "checkpoints" / "last.ckpt"
+    main(["fit", "--config", str(config)])
+    assert len(list((runs / "progan").iterdir())) == 2
+    for subcommand in ("validate", "test"):
+        main([subcommand, "--config", str(config), "--ckpt_path", str(checkpoint)])
+    main(["predict", "--config", str(config), "--ckpt_path=last", "--trainer.limit_predict_batches=2"])
+    (predictions,) = runs.glob("progan/*/predictions")
+    pictures = sorted(predictions.iterdir())
+    assert len(pictures) == 32
+    with Image.open(pictures[0]) as picture:
+        assert picture.size == (16, 16)
+
+
+def test_predict_reconstructs_the_users_own_pictures(data, runs, tmp_path):
+    run = fit(TINY_VAE, data, runs)
+    own = tmp_path / "own"
+    own.mkdir()
+    for number in range(3):
+        Image.new("RGB", (40, 50), (number * 80,) * 3).save(own / f"{number}.png")
+    main(
+        ["predict", *TINY_VAE, "--data=ImageFolder", f"--data.root={own}", "--data.image_size=28", "--data.channels=1",
+         f"--ckpt_path={run}/checkpoints/best.ckpt", f"--trainer.default_root_dir={runs}"]
+    )  # fmt: skip
+    (predictions,) = runs.glob("vae/*/predictions")
+    assert len(list(predictions.iterdir())) == 3
+
+
+@pytest.mark.parametrize("subcommand", ["validate", "test", "predict"])
+def test_untrained_models_are_not_evaluated(subcommand, data, runs, capsys):
+    assert "--ckpt_path" in mistake([subcommand, *data, *TINY_VAE], capsys)
+
+
+def test_a_logger_can_be_turned_off(data, runs):
+    run = fit(TINY_VAE, data, runs)
+    assert not (run / "metrics.csv").exists() and not (run / "wandb").exists()
+
+
+def test_offline_wandb_says_how_to_upload(data, runs, caplog, monkeypatch):
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    with caplog.at_level("INFO"):
+        run = fit(TINY_VAE, data, runs, "--trainer.logger=true")
+    assert f"wandb sync {run}/wandb/offline-run-*" in caplog.text
+
+
+def test_mistakes_end_in_one_line(data, runs, capsys, tmp_path):
+    base = ["fit", *data, f"--trainer.default_root_dir={runs}"]
+    assert "latnt_dim" in mistake([*base, "--model=VAE", "--model.latnt_dim=3"], capsys)
+    assert "ProGAN" in mistake([*base, "--model=ProGANN"], capsys)
+    assert "trainer.devizes" in mistake([*base, "--model=VAE", "--trainer.devizes=3"], capsys)
+    assert "nowhere.yaml" in mistake(["fit", "--config", "nowhere.yaml"], capsys)
+    assert "power of two" in mistake([*base, "--model=ProGAN", "--data.image_size=48"], capsys)
+    assert "no checkpoint" in mistake([*base, "--model=VAE", "--ckpt_path=nowhere.ckpt"], capsys)
+    assert "Train one with fit" in mistake([*base, "--model=VAE", "--ckpt_path=last"], capsys)
+    pairs = mistake(["fit", "--model=VAE", "--data=Horse2Zebra", f"--data.root={tmp_path}/none"], capsys)
+    assert "image_a, image_b" in pairs and "Data that fit: CelebA, ImageFolder, MNIST" in pairs
+    nearest = mistake(["fit", "--model=VAE", "--data=CelebA", "--data.attributes=[Smilling]"], capsys)
+    assert "Did you mean Smiling" in nearest
+    assert not runs.exists() and not (tmp_path / "none").exists()
+
+
+def test_a_truncated_file_is_named(mnist_root, tmp_path, capsys):
+    root = tmp_path / "root"
+    shutil.copytree(mnist_root, root)
+    images = root / "MNIST" / "raw" / "train-images-idx3-ubyte"
+    images.write_bytes(images.read_bytes()[:-100])
+    line = mistake(["fit", "--model=VAE", "--data=MNIST", f"--data.root={root}", f"--trainer.default_root_dir={tmp_path}/runs"], capsys)
+    assert "train-images-idx3-ubyte" in line and "truncated" in line
+
+
+def test_an_unreadable_jpeg_is_named_and_nothing_is_left(celeba_root, tmp_path, capsys):
+    root = tmp_path / "root"
+    shutil.copytree(celeba_root, root)
+    (root / "celeba" / "img_align_celeba" / "000007.jpg").write_bytes(b"not a picture")
+    before = sorted(root.rglob("*"))
+    line = mistake(["fit", "--model=VAE", "--data=CelebA", f"--data.root={root}", f"--trainer.default_root_dir={tmp_path}/runs"], capsys)
+    assert "000007.jpg" in line
+    assert not (tmp_path / "runs").exists()
+    assert [path for path in sorted(root.rglob("*")) if path.is_file() and path not in before and "cache" not in str(path)] == []
+
+
+def test_a_run_folder_that_cannot_be_written(data, tmp_path, capsys):
+    (tmp_path / "runs").write_text("a file where a folder should be")
+    assert str(tmp_path / "runs") in mistake(["fit", *data, *TINY_VAE, f"--trainer.default_root_dir={tmp_path}/runs"], capsys)
+
+
+def test_without_celeba_and_network_nothing_is_left(tmp_path, capsys, monkeypatch):
+    def refuse(*args, **kwargs):
+        raise OSError("no network")
+
+    monkeypatch.setattr("lit_gen.data.celeba.download_file_from_google_drive", refuse)
+    words = ["fit", "--config", "configs/progan.yaml", f"--data.root={tmp_path}/data", f"--trainer.default_root_dir={tmp_path}/runs"]
+    line = mistake(words, capsys)
+    assert "img_align_celeba" in line and "mmlab.ie.cuhk.edu.hk" in line and "--data.synthetic=true" in line
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_progan_trains_on_celeba_in_its_true_place(celeba_root, tmp_path):
+    words = ["--config", "configs/progan.yaml", f"--data.root={celeba_root}", "--data.download=false", "--data.batch_size=8"]
+    narrow = ["--model.channel_base=128", "--model.max_channels=8", "--model.latent_dim=8", "--model.total_kimg=0.016"]
+    main(["fit", *words, *narrow, "--trainer.logger=false", f"--trainer.default_root_dir={tmp_path}"])
+    (sheet,) = tmp_path.glob("progan/*/samples/samples-*.png")
+    with Image.open(sheet) as picture:
+        assert picture.size[0] > 128 and picture.mode == "RGB"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("cpu", 1, 1), False), (("cpu", "auto", 1), False), (("cpu", 2, 1), True), (("cpu", "2", 1), True),
+        (("gpu", [0, 1], 1), True), (("gpu", [1], 1), False), (("gpu", "0,1", 1), True), (("gpu", "1,", 1), False),
+        (("cpu", 1, 2), True),
+    ],
+)  # fmt: skip
+def test_several_processes(arguments, expected):
+    assert several_processes(*arguments) is expected
+
+
+@pytest.mark.parametrize("model", [TINY_VAE, TINY_DCGAN, TINY_PROGAN], ids=["VAE", "DCGAN", "ProGAN"])
+def test_two_processes_end_with_the_same_weights(model, data, runs, tmp_path):
+    environment = os.environ | {"PROBE_FOLDER": str(tmp_path), "OMP_NUM_THREADS": "1"}
+    command = [
+        sys.executable, "main.py", "fit", *data, *model, *SHORT, f"--trainer.default_root_dir={runs}",
+        "--trainer.logger=false", "--trainer.devices=2", "--trainer.accelerator=cpu",
+        "--trainer.callbacks+=tests.probes.WeightDigest",
+    ]  # fmt: skip
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    probes = {(when, rank): (tmp_path / f"{when}-{rank}").read_text().split() for when in ("start", "end") for rank in (0, 1)}
+    assert probes["start", 0][0] != probes["end", 0][0], "nothing was trained"
+    assert probes["end", 0][0] == probes["end", 1][0]
+    assert probes["end", 0][1] != probes["end", 1][1], "both ranks draw the same noise"
+    assert {probe[2] for probe in probes.values()} == {"DDPStrategy"}
+    system = model[0].removeprefix("--model=").lower()
+    assert len(list((runs / system).iterdir())) == 1
