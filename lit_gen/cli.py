@@ -47,7 +47,8 @@ def _explain(message: str) -> str:
     name = re.search(r"Expected a dot import path string: (\w+)", message)
     if name and key:
         package = {"model": lit_gen.models, "data": lit_gen.data}[key[1]]
-        return f"there is no {key[1]} {name[1]!r}.{nearest(name[1], package.__all__)} Known: {', '.join(package.__all__)}."
+        known = package.__all__
+        return f"there is no {key[1]} {name[1]!r}.{nearest(name[1], known)} Known: {', '.join(known)}."
     return message
 
 
@@ -155,7 +156,8 @@ class LitGenCLI(LightningCLI):
         shape = "x".join(str(side) for side in self.datamodule.spec["image_shape"])
         lines = {
             "model": f"{type(model).__name__}, {parameters / 1e6:.2f} million trainable parameters",
-            "data": f"{type(self.datamodule).__name__} from {self.datamodule.source}, images {shape}, batches of {self.datamodule.batch_size}",
+            "data": f"{type(self.datamodule).__name__} from {self.datamodule.source}, images {shape}, "
+            f"batches of {self.datamodule.batch_size}",
             "devices": f"{trainer.world_size} x {trainer.accelerator.__class__.__name__.removesuffix('Accelerator')}, "
             f"{trainer.strategy.__class__.__name__}, precision {trainer.precision}",
             "run": str(self.run_folder) if self.run_folder else "none (fast_dev_run writes nothing)",

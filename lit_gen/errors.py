@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 
 class UserError(Exception):
-    """Something outside the code is wrong (a file, a setting, a machine); the message says what, and what to do next."""
+    """A file, a setting or a machine is not as it must be; the message says what is wrong, and what to do next."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -15,7 +15,7 @@ PROJECT = "lit_gen"
 
 
 class AppendingWriter(ExperimentWriter):
-    """Lightning's CSV writer, which deletes what a folder already holds, made to go on with it: a resumed run adds to its log."""
+    """Lightning's CSV writer, which deletes the log that it finds, made to go on with it when a run is resumed."""
 
     def _check_log_dir_exists(self) -> None:
         path = Path(self.metrics_file_path)

@@ -26,4 +26,6 @@ class WeightDigest(Callback):
     def write(self, trainer: Trainer, model: LightningModule, name: str) -> None:
         folder = Path(os.environ["PROBE_FOLDER"])
         noise = torch.randn(1).item()  # each rank should draw its own
-        (folder / f"{name}-{trainer.global_rank}").write_text(f"{digest(model)} {noise} {trainer.strategy.__class__.__name__}")
+        (folder / f"{name}-{trainer.global_rank}").write_text(
+            f"{digest(model)} {noise} {trainer.strategy.__class__.__name__}"
+        )

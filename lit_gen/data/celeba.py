@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -89,7 +90,7 @@ class CelebA(ImageData):
 
     def prepare_data(self) -> None:
         super().prepare_data()
-        self._read()
+        _ = self.arrays  # decoded now, by one process, and kept for setup
 
     def find_or_download(self) -> None:
         folder, images = self.folder, self.folder / "img_align_celeba"
@@ -131,14 +132,15 @@ class CelebA(ImageData):
             os.replace(Path(scratch) / name, target)
 
     def setup(self, stage: str) -> None:
-        images, attributes, partition = self._read()
+        images, attributes, partition = self.arrays
         columns = attributes[:, [ATTRIBUTES.index(name) for name in self.attributes]]
         self.datasets = {
             split: ArrayDataset(AttributedImages, (images, columns), np.flatnonzero(partition == code))
             for split, code in SPLITS.items()
         }
 
-    def _read(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    @cached_property
+    def arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Images (N, S, S, 3) uint8 as a memory map, attributes (N, 40) float32 in {0, 1}, split codes (N,)."""
         names, attributes = read_attributes(self.folder / "list_attr_celeba.txt")
         partition = read_partition(self.folder / "list_eval_partition.txt", names)

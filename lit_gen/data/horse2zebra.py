@@ -1,5 +1,6 @@
 """horse2zebra and its sibling sets (Zhu et al. 2017, arXiv:1703.10593): two folders of pictures from two domains."""
 
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +107,7 @@ class Horse2Zebra(ImageData):
 
     def prepare_data(self) -> None:
         super().prepare_data()
-        self._read()
+        _ = self.arrays  # decoded now, by one process, and kept for setup
 
     def find_or_download(self) -> None:
         folder, archive = self.folder, self.root / f"{self.dataset}.zip"
@@ -135,12 +136,14 @@ class Horse2Zebra(ImageData):
         )
 
     def setup(self, stage: str) -> None:
-        images = self._read()
+        images = self.arrays
         self.datasets = {"train": UnpairedDataset(images["trainA"], images["trainB"], fixed=False)}
         for split in ("val", "test"):
             self.datasets[split] = UnpairedDataset(images["testA"], images["testB"], fixed=True)
 
-    def _read(self) -> dict[str, np.ndarray]:
+    @cached_property
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The images of each part as a memory map (N, S, S, 3), uint8."""
         images = {}
         for part in ("trainA", "trainB", "testA", "testB"):
             folder = self.folder / part

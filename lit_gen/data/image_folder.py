@@ -1,5 +1,6 @@
 """Your own pictures: any folder of image files."""
 
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -50,14 +51,14 @@ class ImageFolder(ImageData):
     def find_or_download(self) -> None:
         if not self.root.is_dir():
             raise UserError(f"the folder {self.root} is not there. Give --data.root a folder of images.")
-        self._read()
+        _ = self.arrays  # decoded now, by one process, and kept for setup
 
     @property
     def cache_folder(self) -> Path:
         return self.root / ".cache"
 
     def setup(self, stage: str) -> None:
-        images = self._read()
+        images = self.arrays
         held_out = np.zeros(len(images), dtype=bool)
         count = min(len(images) - 1, round(len(images) * self.val_fraction))
         held_out[np.linspace(0, len(images) - 1, count).astype(int)] = True
@@ -67,10 +68,12 @@ class ImageFolder(ImageData):
 
     def predict_dataloader(self) -> DataLoader:
         """All images: a trained model is shown whatever is in the folder."""
-        self.datasets["predict"] = ArrayDataset(Images, (self._read(),))
+        self.datasets["predict"] = ArrayDataset(Images, (self.arrays,))
         return self._loader("predict")
 
-    def _read(self) -> np.ndarray:
+    @cached_property
+    def arrays(self) -> np.ndarray:
+        """All images as a memory map (N, S, S, C), uint8."""
         paths = sorted(path for path in self.root.rglob("*") if path.suffix.lower() in IMAGE_ENDINGS)
         if not paths:
             raise UserError(f"there is no image file below {self.root} ({', '.join(sorted(IMAGE_ENDINGS))}).")

@@ -1,4 +1,4 @@
-"""Encoders and decoders for images: fully connected ones, and convolutional ones for any size that is a multiple of 4."""
+"""Encoders and decoders for images: fully connected ones, and convolutional ones for any size from 6 pixels on."""
 
 import math
 

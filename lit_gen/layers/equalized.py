@@ -8,7 +8,9 @@ from torch.nn import functional
 
 
 class EqualizedConv2d(nn.Conv2d):
-    """A convolution with weights from N(0, 1), scaled at run time by gain / sqrt(fan_in) (section 4.1). The bias is not scaled.
+    """A convolution with weights from N(0, 1) that are scaled at run time by gain / sqrt(fan_in) (section 4.1).
+
+    The bias starts at 0 and is not scaled.
 
     Args:
         in_channels: channels in.
@@ -51,7 +53,7 @@ class EqualizedLinear(nn.Linear):
 
 
 class PixelNorm(nn.Module):
-    """Each pixel's feature vector brought to unit mean square (section 4.2): x / sqrt(mean over channels of x^2 + 1e-8)."""
+    """Each pixel's features brought to unit mean square: x / sqrt(mean over channels of x^2 + 1e-8) (section 4.2)."""
 
     def forward(self, x: Tensor) -> Tensor:
         return x * torch.rsqrt(x.square().mean(dim=1, keepdim=True) + 1e-8)

@@ -1,4 +1,4 @@
-"""Adversarial losses on logits or critic scores, as pairs of pure functions. All return means over the batch (and patches)."""
+"""Adversarial losses on logits or critic scores, as pairs of pure functions; all are means over batch and patches."""
 
 from collections.abc import Callable
 
@@ -28,7 +28,7 @@ def nonsaturating_generator(fake_logits: Tensor) -> Terms:
 
 
 def saturating_generator(fake_logits: Tensor) -> Terms:
-    """E[log(1 - D(G(z)))], the minimax game itself, Goodfellow et al. (arXiv:1406.2661), equation 1. At most 0, in nats."""
+    """E[log(1 - D(G(z)))] in nats, at most 0: the minimax game, Goodfellow et al. (arXiv:1406.2661), equation 1."""
     return {"g_adversarial": -functional.softplus(fake_logits).mean()}
 
 
@@ -43,9 +43,9 @@ def wasserstein_generator(fake_scores: Tensor) -> Terms:
 
 
 def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, weight: float = 10.0) -> Terms:
-    """weight * E[(||grad D(x^)||_2 - 1)^2] at points x^ between reals and fakes, Gulrajani et al. (arXiv:1704.00028), eq. 3.
+    """weight * E[(||grad D(x)||_2 - 1)^2] at points x between reals and fakes.
 
-    Computed in float32 also under autocast.
+    Gulrajani et al. (arXiv:1704.00028), equation 3. Computed in float32 also under autocast.
 
     Args:
         critic: images (B, C, H, W) to scores of any shape with B first; the gradient is of their sum.

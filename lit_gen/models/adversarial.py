@@ -23,7 +23,7 @@ class AdversarialModule(GenerativeModule):
     Args:
         spec: what the data look like; on the command line it comes from the data.
         n_critic: D steps for each G step.
-        ema_decay: decay a step of the exponential moving average of G's weights that all pictures are made with; 0 for none.
+        ema_decay: decay a step of the moving average of G's weights that all pictures are made with; 0 for none.
     """
 
     generator: nn.Module
@@ -34,8 +34,8 @@ class AdversarialModule(GenerativeModule):
         self.automatic_optimization = False
         self.n_critic, self.ema_decay = n_critic, ema_decay
         self.average: AveragedModel | None = None
-        # Schedules count images: Trainer.global_step counts optimizer steps, whatever their batch. They are in the state dict
-        # as plain numbers (`get_extra_state`): to read a buffer in every step would make the processor wait for the GPU.
+        # Schedules count images: Trainer.global_step counts optimizer steps, whatever their batch. These are plain
+        # numbers in the state dict (`get_extra_state`): reading a buffer would wait for the GPU in every step.
         self.images_seen = 0
         self.discriminator_steps = 0
 
@@ -124,7 +124,7 @@ class AdversarialModule(GenerativeModule):
 
     @torch.no_grad()
     def generate(self, count: int, generator: torch.Generator | None = None) -> Tensor:
-        """`count` images (count, C, H, W) in [-1, 1], by the averaged generator where there is one, in evaluation mode."""
+        """`count` images (count, C, H, W) in [-1, 1], in evaluation mode, by the averaged generator if there is one."""
         training = self.sampler.training
         self.sampler.eval()
         images = self(self.sample_latent(count, generator)).float().clamp(-1, 1)
@@ -138,8 +138,10 @@ class AdversarialModule(GenerativeModule):
         self.log_logits(batch, "test")
 
     def log_logits(self, batch: Any, prefix: str) -> None:
-        """Mean output of D on held-out real images and on new fakes: far apart means that D tells them apart; held-out reals
-        near the fakes, while the training reals are not, means that D has learnt its training images by heart."""
+        """Logs D's mean output for held-out real images and for new fakes.
+
+        Held-out reals near the fakes, while the training reals are not: D has learnt its training images by heart.
+        """
         real = self.discriminate(batch, batch.image)
         fake = self.discriminate(batch, self.make_fakes(batch))
         values = {"d_logit_real": real.mean(), "d_logit_fake": fake.mean()}

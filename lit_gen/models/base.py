@@ -1,4 +1,4 @@
-"""What every model shares: the check against the data, the log of named loss terms, and how it is asked for pictures."""
+"""What every model shares: the check against the data, the log of named terms, and how it is asked for pictures."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -77,7 +77,7 @@ class GenerativeModule(LightningModule):
         self.log_dict(values, **{"batch_size": 1} | options)
 
     def noise(self, *shape: int, generator: torch.Generator | None = None) -> Tensor:
-        """Standard normal noise on the model's device, drawn on the CPU when a generator is given (the same on every device)."""
+        """Standard normal noise on the model's device; with a CPU generator, the same on every device."""
         if generator is None:
             return torch.randn(*shape, device=self.device)
         return torch.randn(*shape, generator=generator).to(self.device)
@@ -121,5 +121,6 @@ def check_pair(model: type, data: type) -> None:
     ]
     raise UserError(
         f"{model.__name__} needs batches with fields {', '.join(needs)}; {data.__name__} gives "
-        f"{batch_type.__name__}({', '.join(batch_type._fields)}). Data that fit: {', '.join(sorted(fitting)) or 'none'}."
+        f"{batch_type.__name__}({', '.join(batch_type._fields)}). "
+        f"Data that fit: {', '.join(sorted(fitting)) or 'none'}."
     )

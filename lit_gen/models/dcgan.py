@@ -2,8 +2,7 @@
 Networks", ICLR 2016, arXiv:1511.06434.
 
 Departures from the paper:
-    - Sizes other than 64 pixels have as many stages as bring 4x4 to that size; below 64 the wide inner stages stay and an
-      outer one goes, so that 32 pixels are the paper's network less its widest map.
+    - Sizes other than 64 pixels have as many stages as lead from 4x4 to them; at 32 pixels the outermost is missing.
     - D and G of one step share one batch of fakes.
 """
 
@@ -110,7 +109,8 @@ class DCGAN(AdversarialModule):
         stages = math.log2(size) - 2
         if stages < 2 or stages != int(stages):
             raise UserError(
-                f"DCGAN needs an image size that is a power of two from 16 on, not {size}. Set --data.image_size, to 32 for MNIST."
+                f"DCGAN needs an image size that is a power of two from 16 on, not {size}. "
+                "Set --data.image_size, to 32 for MNIST."
             )
         self.latent_dim, self.learning_rate, self.betas = latent_dim, learning_rate, betas
         widths = [max(1, max_channels // 2**stage) for stage in range(int(stages))]

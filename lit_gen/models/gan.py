@@ -1,7 +1,7 @@
 """GAN: Goodfellow et al., "Generative Adversarial Nets", NIPS 2014, arXiv:1406.2661.
 
 Departures from the paper:
-    - Adam in place of SGD with momentum; set `optimizer: sgd` with `learning_rate: 0.1` and `momentum: 0.5` for the paper's.
+    - Adam in place of SGD with momentum; `optimizer: sgd`, `learning_rate: 0.1` and `momentum: 0.5` are the paper's.
     - D is LeakyReLU layers with dropout unless `maxout_pieces` is set; the authors' has maxout layers of 240 units x 5.
 """
 

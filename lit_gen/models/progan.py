@@ -126,8 +126,8 @@ class ProGAN(AdversarialModule):
         fade_kimg: thousands of images over which a new resolution is faded in.
         stable_kimg: thousands of images that a resolution trains for once it has been faded in.
         total_kimg: thousands of images after which the run ends.
-        minibatch_sizes: images a step and process, by resolution. The batches that the data give are split into these, so
-            they should be multiples; a resolution that is not named takes them whole.
+        minibatch_sizes: images a step and process, by resolution. The batches that the data give are split into these,
+            so they should be multiples; a resolution that is not named takes them whole.
         learning_rate: of both Adam optimizers.
         betas: of both Adam optimizers.
         penalty_weight: of the gradient penalty.

@@ -1,5 +1,5 @@
-"""VAE: Kingma & Welling, "Auto-Encoding Variational Bayes", ICLR 2014, arXiv:1312.6114; with the importance-weighted bound
-of Burda, Grosse, Salakhutdinov, "Importance Weighted Autoencoders", ICLR 2016, arXiv:1509.00519.
+"""VAE: Kingma & Welling, "Auto-Encoding Variational Bayes", ICLR 2014, arXiv:1312.6114; with the importance-weighted
+bound of Burda, Grosse, Salakhutdinov, "Importance Weighted Autoencoders", ICLR 2016, arXiv:1509.00519.
 
 Departures from the papers:
     - Adam (as Burda et al.) in place of Adagrad, and no decay of the weights.
@@ -117,7 +117,7 @@ class VAE(AutoencodingModule):
         return mean + (0.5 * log_variance).exp() * noise
 
     def losses(self, batch: Any) -> Terms:
-        """The negative bound, in nats an image: -E[log p(x|z)] + beta KL (equation 10), or the importance-weighted one."""
+        """The negative bound in nats an image: -E[log p(x|z)] + beta KL (equation 10), or the weighted one."""
         target = self.target(batch.image)
         if self.training and self.num_importance_samples > 1:
             return {"bound": -importance_weighted_bound(self.log_weights(target, self.num_importance_samples)).mean()}
@@ -131,7 +131,7 @@ class VAE(AutoencodingModule):
         return -self.log_likelihood(target, latent).mean(), gaussian_kl(mean, log_variance).mean()
 
     def evaluate(self, batch: Any, prefix: str) -> None:
-        """Logs the terms, `elbo` (with beta 1) and, on the test split, `log_likelihood` by importance sampling; in nats."""
+        """Logs the terms, `elbo` (whatever beta is) and, for the test split, `log_likelihood`; all in nats an image."""
         target = self.target(batch.image)
         reconstruction, kl = self.bound(target)
         values = {"reconstruction": reconstruction, "kl": kl, "elbo": -(reconstruction + kl)}

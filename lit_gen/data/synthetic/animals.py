@@ -842,9 +842,7 @@ def _rasterise(segments: Segments) -> Surface:
     length = np.sqrt(step_x * step_x + step_y * step_y) + 1e-6
     forward = (right * step_x + down * step_y) / length
     upper = (right * step_y - down * step_x) / length * segments.facing
-    x, y, move_x, move_y, axis_x, axis_y = _gather(
-        segment, segments.rest_start, segments.rest_step, segments.rest_axis
-    )
+    x, y, move_x, move_y, axis_x, axis_y = _gather(segment, segments.rest_start, segments.rest_step, segments.rest_axis)
     radius /= segments.unit
     x = x + place * move_x + radius * (forward * axis_x - upper * axis_y)
     y = y + place * move_y + radius * (forward * axis_y + upper * axis_x)
