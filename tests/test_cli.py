@@ -167,6 +167,15 @@ def test_untrained_models_are_not_evaluated(subcommand, data, runs, capsys):
     assert "--ckpt_path" in mistake([subcommand, *data, *TINY_VAE], capsys)
 
 
+def test_a_checkpoint_of_other_networks_is_refused(data, runs, capsys):
+    run = fit(TINY_VAE, data, runs)
+    line = mistake(
+        ["test", *data, "--model=VAE", "--model.latent_dim=3", "--model.hidden_sizes=[8]",
+         f"--ckpt_path={run}/checkpoints/last.ckpt", f"--trainer.default_root_dir={runs}"], capsys,
+    )  # fmt: skip
+    assert "size mismatch for encoder" in line and "config.yaml" in line
+
+
 def test_a_logger_can_be_turned_off(data, runs):
     run = fit(TINY_VAE, data, runs)
     assert not (run / "metrics.csv").exists() and not (run / "wandb").exists()

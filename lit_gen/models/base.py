@@ -38,6 +38,17 @@ class GenerativeModule(LightningModule):
                     f"{tuple(data.spec['image_shape'])}. Use the same data settings for both."
                 )
 
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
+        """As torch's, but a `UserError` when the weights are those of other networks."""
+        try:
+            return super().load_state_dict(state_dict, strict, assign)
+        except RuntimeError as error:
+            first = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
+            raise UserError(
+                f"the checkpoint does not fit this {type(self).__name__}: {first} Use the settings it was trained with: "
+                "--config <run>/config.yaml."
+            ) from error
+
     def on_train_start(self) -> None:
         if self.trainer.world_size > 1:
             # All processes were seeded alike, to build the same networks; from here on each draws its own noise.

@@ -3,6 +3,7 @@ Variation", ICLR 2018, arXiv:1710.10196.
 
 Departures from the paper:
     - D and G of one step share one batch of fakes (the paper draws new latents for G).
+    - The bias of G's first layer has a number for each channel and place; the authors' has one for each channel.
     - The resolution's minibatch size applies to each process; the paper's tables are for the sum of all GPUs.
 """
 

@@ -43,7 +43,9 @@ def test_a_discriminator_that_cannot_tell_pays_log_2_for_each_kind():
 def test_the_best_discriminator_is_the_density_ratio():
     """With p(real) = 0.3 and p(fake) = 0.7 at one point, D must say 0.3 there (Goodfellow et al., proposition 1)."""
     grid = torch.linspace(0.001, 0.999, 999, dtype=torch.float64)
-    losses = [0.3 * t["d_real"] + 0.7 * t["d_fake"] for p in grid for t in [minimax_discriminator(p.logit(), p.logit())]]
+    losses = [
+        0.3 * t["d_real"] + 0.7 * t["d_fake"] for p in grid for t in [minimax_discriminator(p.logit(), p.logit())]
+    ]
     assert grid[torch.stack(losses).argmin()].item() == pytest.approx(0.3, abs=2e-3)
 
 
@@ -97,7 +99,9 @@ def test_wasserstein_pair():
 
 def images(count=6, size=4, seed=0):
     generator = torch.Generator().manual_seed(seed)
-    return torch.randn(count, 2, size, size, generator=generator), torch.randn(count, 2, size, size, generator=generator)
+    return torch.randn(count, 2, size, size, generator=generator), torch.randn(
+        count, 2, size, size, generator=generator
+    )
 
 
 @pytest.mark.parametrize("norm", [0.5, 1.0, 3.0])
@@ -181,4 +185,6 @@ def test_penalty_is_float32_under_autocast():
 
 def test_penalty_works_where_gradients_are_off():
     with torch.no_grad():
-        assert gradient_penalty(lambda x: 2 * x[:, 0, 0, 0], *images(), weight=1)["d_penalty"].item() == pytest.approx(1)
+        assert gradient_penalty(lambda x: 2 * x[:, 0, 0, 0], *images(), weight=1)["d_penalty"].item() == pytest.approx(
+            1
+        )

@@ -10,7 +10,9 @@ from tests.models import tiny
 
 
 def images(*values, size=4):
-    return LabelledImages(torch.stack([torch.full((1, size, size), value) for value in values]), torch.zeros(len(values)))
+    return LabelledImages(
+        torch.stack([torch.full((1, size, size), value) for value in values]), torch.zeros(len(values))
+    )
 
 
 def test_loss_by_hand():

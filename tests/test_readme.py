@@ -1,0 +1,106 @@
+"""Every command and every piece of code in the README does what it says."""
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from lightning import seed_everything
+from PIL import Image
+
+import lit_gen.models
+from lit_gen.cli import main
+from tests.models import tiny
+
+REPOSITORY = Path(__file__).parents[1]
+README = Path("README.md").read_text()
+COMMANDS = [
+    line
+    for block in re.findall(r"```bash\n(.*?)```", README, re.DOTALL)
+    for line in block.splitlines()
+    if line.startswith("python main.py")
+]
+SMALL = {
+    "gan": ["--model.generator_sizes=[8]", "--model.discriminator_sizes=[8]"],
+    "vae": ["--model.hidden_sizes=[8]", "--model.num_eval_samples=2"],
+    "dcgan": ["--model.max_channels=8"],
+    "progan": ["--model.channel_base=64", "--model.max_channels=8"],
+}
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory, celeba_root, mnist_root):
+    """A clone's top folder with the datasets in their places, tiny."""
+    place = tmp_path_factory.mktemp("clone")
+    shutil.copytree("configs", place / "configs")
+    shutil.copytree(celeba_root / "celeba", place / "data" / "celeba")
+    shutil.copytree(mnist_root / "MNIST", place / "data" / "MNIST")
+    (place / "pictures").mkdir()
+    for number in range(12):
+        Image.new("RGB", (50, 40), (number * 20, 100, 50)).save(place / "pictures" / f"{number}.jpg")
+    return place
+
+
+def test_the_readme_has_commands():
+    assert any("quick/progan" in command for command in COMMANDS)
+    assert {"fit", "test", "predict"} <= {command.split()[2] for command in COMMANDS}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_command(command, workplace, monkeypatch, capsys):
+    """In the README's order, on tiny data and for a few batches."""
+    monkeypatch.chdir(workplace)
+    words = shlex.split(command)[2:]
+    if "--model.help" in words:
+        with pytest.raises(SystemExit) as end:
+            main(words)
+        assert end.value.code in (0, None)
+        return
+    system = re.search(r"configs/(\w+)\.yaml", command)[1]
+    words += SMALL[system]
+    if "ImageFolder" not in command:
+        words += ["--data.val_size=100"] if system in ("vae", "gan") else ["--data.synthetic_count=120"]
+    words += ["--data.batch_size=4"]
+    if words[0] == "fit":
+        epochs = 2 if "--ckpt_path=last" in words else 1
+        words = [word for word in words if "max_epochs" not in word]
+        words += [f"--trainer.max_epochs={epochs}", "--trainer.limit_train_batches=2", "--trainer.limit_val_batches=1"]
+    else:
+        words += [f"--trainer.limit_{words[0]}_batches=1"]
+    before = set(workplace.rglob("*.ckpt")) | set(workplace.rglob("predictions/*.png"))
+    words += ["--trainer.logger=false", "--trainer.enable_progress_bar=false"]
+    if "--trainer.devices=2" in words:
+        started = [sys.executable, REPOSITORY / "main.py", *words, "--trainer.accelerator=cpu"]
+        done = subprocess.run(started, capture_output=True, text=True, timeout=300, cwd=workplace)
+        assert done.returncode == 0, done.stderr
+    else:
+        main(words)
+    after = set(workplace.rglob("*.ckpt")) | set(workplace.rglob("predictions/*.png"))
+    if words[0] == "predict" or (words[0] == "fit" and "--ckpt_path=last" not in words):
+        assert after > before
+
+
+def test_every_system_has_a_row_and_every_named_file_exists():
+    for name in lit_gen.models.__all__:
+        assert re.search(rf"^\| {name} ", README, re.MULTILINE), name
+    for path in re.findall(r"\(((?:docs|configs|data)/[\w./]+)\)", README):
+        assert Path(path).exists(), path
+    assert not re.search(r"\b[A-Z]{8,}\b", README.replace("RESULTS", "")), "a placeholder was left"
+
+
+def test_your_own_model(tmp_path):
+    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    assert len([line for line in code.splitlines() if line.strip() and not line.strip().startswith("#")]) <= 40
+    namespace = {"__name__": "lsgan"}
+    exec(code, namespace)
+    seed_everything(0, verbose=False)
+    model = namespace["LSGAN"](tiny.spec(3, 16))
+    before = tiny.parameters(model)
+    tiny.trainer(tmp_path, max_epochs=2).fit(model, datamodule=tiny.NoiseData(4, channels=3))
+    moved = set(tiny.moved(before, model))
+    assert {name.split(".")[0] for name in moved} == {"generator", "discriminator"}
+    assert model.generate(3).shape == (3, 3, 16, 16) and torch.isfinite(model.generate(3)).all()
