@@ -99,7 +99,9 @@ class LitGenCLI(LightningCLI):
             self.run_folder = self._make_run_folder(Path(trainer.default_root_dir) / _system(settings))
             kwargs["default_root_dir"] = str(self.run_folder)
             if trainer.logger in (None, True) and self.subcommand != "predict":
-                kwargs["logger"] = make_loggers(self.run_folder, self.config_for_loggers())
+                # The other processes log nothing, and may not yet see the folder.
+                first = rank_zero_only.rank == 0
+                kwargs["logger"] = make_loggers(self.run_folder, self.config_for_loggers()) if first else False
         self.run_callbacks = [] if trainer.fast_dev_run else self._callbacks(trainer)
         return super().instantiate_trainer(**kwargs)
 

@@ -20,6 +20,7 @@ TINY_PROGAN = [
     "--model=ProGAN", "--model.latent_dim=4", "--model.max_channels=4", "--data.image_size=16",
     "--model.stable_kimg=0.032", "--model.fade_kimg=0.032", "--model.minibatch_sizes={4: 16, 8: 8, 16: 8}",
 ]  # fmt: skip
+TORCHRUN = ["-m", "torch.distributed.run", "--nproc_per_node=2"]
 SHORT = ["--trainer.max_epochs=1", "--trainer.limit_train_batches=3", "--trainer.limit_val_batches=2",
          "--trainer.log_every_n_steps=1", "--trainer.enable_progress_bar=false"]  # fmt: skip
 
@@ -283,13 +284,16 @@ def test_several_processes(arguments, expected):
     assert several_processes(*arguments) is expected
 
 
-@pytest.mark.parametrize("model", [TINY_VAE, TINY_DCGAN, TINY_PROGAN], ids=["VAE", "DCGAN", "ProGAN"])
-def test_two_processes_end_with_the_same_weights(model, data, runs, tmp_path):
+@pytest.mark.parametrize(
+    ("model", "launcher"),
+    [(TINY_VAE, []), (TINY_DCGAN, []), (TINY_PROGAN, []), (TINY_DCGAN, TORCHRUN)],
+    ids=["VAE", "DCGAN", "ProGAN", "torchrun"],
+)  # fmt: skip
+def test_two_processes_end_with_the_same_weights(model, launcher, data, runs, tmp_path):
     environment = os.environ | {"PROBE_FOLDER": str(tmp_path), "OMP_NUM_THREADS": "1"}
     command = [
-        sys.executable, "main.py", "fit", *data, *model, *SHORT, f"--trainer.default_root_dir={runs}",
-        "--trainer.logger=false", "--trainer.devices=2", "--trainer.accelerator=cpu",
-        "--trainer.callbacks+=tests.probes.WeightDigest",
+        sys.executable, *launcher, "main.py", "fit", *data, *model, *SHORT, f"--trainer.default_root_dir={runs}",
+        "--trainer.devices=2", "--trainer.accelerator=cpu", "--trainer.callbacks+=tests.probes.WeightDigest",
     ]  # fmt: skip
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
@@ -300,5 +304,5 @@ def test_two_processes_end_with_the_same_weights(model, data, runs, tmp_path):
     assert probes["end", 0][0] == probes["end", 1][0]
     assert probes["end", 0][1] != probes["end", 1][1], "both ranks draw the same noise"
     assert {probe[2] for probe in probes.values()} == {"DDPStrategy"}
-    system = model[0].removeprefix("--model=").lower()
-    assert len(list((runs / system).iterdir())) == 1
+    (run,) = (runs / model[0].removeprefix("--model=").lower()).iterdir()
+    assert {"config.yaml", "metrics.csv", "checkpoints", "samples"} <= {path.name for path in run.iterdir()}

@@ -45,8 +45,8 @@ class GenerativeModule(LightningModule):
         except RuntimeError as error:
             first = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
             raise UserError(
-                f"the checkpoint does not fit this {type(self).__name__}: {first} Use the settings it was trained with: "
-                "--config <run>/config.yaml."
+                f"the checkpoint does not fit this {type(self).__name__}: {first} "
+                "Use the settings it was trained with: --config <run>/config.yaml."
             ) from error
 
     def on_train_start(self) -> None:
