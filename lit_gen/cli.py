@@ -148,23 +148,22 @@ class LitGenCLI(LightningCLI):
         return folder
 
     def before_fit(self) -> None:
-        self._print_summary()
-
-    before_validate = before_test = before_predict = before_fit
-
-    def _print_summary(self) -> None:
-        trainer, model = self.trainer, self.model
+        """Prints what is about to run."""
+        trainer, model, data = self.trainer, self.model, self.datamodule
+        data.setup(self.subcommand)
+        counts = ", ".join(f"{len(dataset)} {split}" for split, dataset in getattr(data, "datasets", {}).items())
         parameters = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
-        shape = "x".join(str(side) for side in self.datamodule.spec["image_shape"])
+        accelerator = type(trainer.accelerator).__name__.removesuffix("Accelerator")
         lines = {
             "model": f"{type(model).__name__}, {parameters / 1e6:.2f} million trainable parameters",
-            "data": f"{type(self.datamodule).__name__} from {self.datamodule.source}, images {shape}, "
-            f"batches of {self.datamodule.batch_size}",
-            "devices": f"{trainer.world_size} x {trainer.accelerator.__class__.__name__.removesuffix('Accelerator')}, "
-            f"{trainer.strategy.__class__.__name__}, precision {trainer.precision}",
-            "run": str(self.run_folder) if self.run_folder else "none (fast_dev_run writes nothing)",
+            "data": f"{type(data).__name__} from {getattr(data, 'source', 'its own place')}",
+            "images": f"{'x'.join(str(side) for side in model.image_shape)}, {counts}",
+            "devices": f"{trainer.world_size} x {accelerator}, precision {trainer.precision}",
+            "run": str(self.run_folder or "none: fast_dev_run writes nothing"),
         }
         rank_zero_info("\n".join(f"{name:>8}: {text}" for name, text in lines.items()))
+
+    before_validate = before_test = before_predict = before_fit
 
     def after_fit(self) -> None:
         if self.run_folder:

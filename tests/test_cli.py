@@ -168,6 +168,13 @@ def test_untrained_models_are_not_evaluated(subcommand, data, runs, capsys):
     assert "--ckpt_path" in mistake([subcommand, *data, *TINY_VAE], capsys)
 
 
+def test_the_summary_says_what_runs(data, runs, caplog):
+    with caplog.at_level("INFO"):
+        run = fit(TINY_VAE, data, runs)
+    for text in ("VAE, 0.01 million", "MNIST from", "1x28x28, 300 train, 100 val, 100 test", "1 x CPU", str(run)):
+        assert text in caplog.text
+
+
 def test_a_checkpoint_of_other_networks_is_refused(data, runs, capsys):
     run = fit(TINY_VAE, data, runs)
     line = mistake(

@@ -34,7 +34,7 @@ def test_growth_by_hand(images, stage, alpha):
     [(599, 0, 1), (600, 1, 0), (900, 1, 0.5), (1200, 1, 1), (1800, 2, 0), (5400, 5, 0), (5700, 5, 0.5), (6000, 5, 1)],
 )
 def test_growth_of_the_paper(kimg, stage, alpha):
-    """With 600k images a phase, 128 pixels begin after 4x4 and four fades with their stable phases: 600k (1 + 2 * 4)."""
+    """With 600k images a phase, 128 pixels begin after 4x4 and four pairs of fade and stability: 600k (1 + 2 * 4)."""
     assert growth(kimg * 1000, 600_000, 600_000, last_stage=5) == (stage, alpha)
 
 

@@ -38,7 +38,7 @@ def test_conv_decoder_ends_linear_and_has_no_norm_at_its_output():
 
 
 def test_mlp_of_the_iwae_paper():
-    """784 - 200 tanh - 200 tanh - 50 means and 50 log-variances; 50 - 200 - 200 - 784 back (Burda et al., section 5)."""
+    """784 - 200 tanh - 200 tanh - 100 (two for each of 50); 50 - 200 - 200 - 784 back (Burda et al., section 5)."""
     encoder = MLPEncoder((1, 28, 28), [200, 200], 100, nn.Tanh)
     decoder = MLPDecoder(50, [200, 200], (1, 28, 28), nn.Tanh)
     shapes = [tuple(layer.weight.shape) for layer in encoder if isinstance(layer, nn.Linear)]

@@ -85,7 +85,7 @@ def test_bound_neither_overflows_nor_underflows():
 
 
 def test_gradient_gives_better_samples_more_weight():
-    """The gradient with respect to the log-weights is the normalized weights (Burda et al., equation 14), not the inverse."""
+    """The gradient with respect to the log-weights is the normalized weights (Burda et al., section 3)."""
     log_weights = torch.tensor([[-101.0], [-100.0], [-103.0]], dtype=torch.float64, requires_grad=True)
     importance_weighted_bound(log_weights).sum().backward()
     relative = torch.tensor([math.exp(-1), 1, math.exp(-3)], dtype=torch.float64)
@@ -94,8 +94,8 @@ def test_gradient_gives_better_samples_more_weight():
 
 @pytest.fixture(scope="module")
 def linear_gaussian():
-    """z ~ N(0, I), x|z ~ N(Wz + b, s^2 I) has x ~ N(b, WW' + s^2 I). Gives log p(x), and log-weights for 2^19 draws of a
-    proposal that is not the posterior."""
+    """z ~ N(0, I), x|z ~ N(Wz + b, s^2 I) has x ~ N(b, WW' + s^2 I). Gives log p(x), and log-weights for 2^19 draws of
+    a proposal that is not the posterior."""
     x, weight, bias, deviation = randn(10, 3), randn(11, 3, 2), randn(12, 3), 0.8
     covariance = weight @ weight.T + deviation**2 * torch.eye(3, dtype=torch.float64)
     exact = MultivariateNormal(bias, covariance).log_prob(x).item()

@@ -91,9 +91,11 @@ def build(size=16, channels=3, **settings):
 
 
 def test_latents_are_normal_and_normalized_by_the_generator():
-    model = build()
-    latent = torch.randn(4, 8)
-    torch.testing.assert_close(model.generator(latent, 1, 1.0), model.generator(100 * latent, 1, 1.0))
+    model, seen = build(), []
+    model.generator.project.register_forward_pre_hook(lambda module, args: seen.append(args[0]))
+    latent = 100 * torch.randn(4, 8)
+    model.generator(latent, 1, 1.0)
+    torch.testing.assert_close(seen[0], latent / latent.square().mean(1, keepdim=True).sqrt())
     draws = model.sample_latent(20_000)
     assert draws.var().item() == pytest.approx(1, abs=0.02) and draws.abs().max() > 3
 
@@ -176,7 +178,7 @@ def test_reals_are_averaged_down_and_faded_like_fakes():
 
 
 def test_losses_by_hand():
-    """-E[D(x)] + E[D(G(z))] + 10 (|grad D| - 1)^2 + 0.001 E[D(x)^2], for a D that sums 0.5 of three channels' corners."""
+    """-E[D(x)] + E[D(G(z))] + 10 (|grad D| - 1)^2 + 0.001 E[D(x)^2], for a D that sums half of three corners."""
     model = build()
     model.stage, model.alpha = 1, 0.5
     model.score = lambda image: 0.5 * image[:, :, 0, 0].sum(1, keepdim=True)

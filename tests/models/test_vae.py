@@ -63,7 +63,7 @@ def mean_bound(model, batch, draws):
 
 
 def test_bounds_against_the_integral(small):
-    """The evidence lower bound is below log p(x), exactly by KL(q(z|x) || p(z|x)); the importance-weighted one nearer."""
+    """The evidence lower bound is below log p(x), by KL(q(z|x) || p(z|x)); the importance-weighted one nearer."""
     model, batch = small
     target = model.target(batch.image)
     exact = log_evidence(model, target)
@@ -109,8 +109,8 @@ def test_log_likelihood_of_the_test_split(tmp_path):
 
 
 def test_log_likelihood_in_pieces(tmp_path):
-    """200 images of 256 numbers leave room for 2^24 / 51,200 = 327 samples at once. Weights of 1, 2, ... 1000 have a mean of
-    500.5 over all pieces, but not over any single one."""
+    """200 images of 256 numbers leave room for 2^24 / 51,200 = 327 samples at once. Weights of 1, 2, ... 1000 have a
+    mean of 500.5 over all pieces, but not over any single one."""
     model = tiny.build(VAE, num_eval_samples=1000)
     pieces = []
 
@@ -246,7 +246,7 @@ def test_targets_without_binarization():
 
 
 def test_better_samples_get_more_weight():
-    """Public code gives the worst sample the most weight. The gradient of the loss with respect to each sample's log-weight
+    """Public code gives the worst sample the most. The gradient of the loss with respect to a sample's log-weight
     is minus its normalized weight, by hand."""
     model = tiny.build(VAE, num_importance_samples=3)
     log_weights = torch.tensor([[-200.0], [-201.0], [-205.0]], requires_grad=True)
