@@ -51,7 +51,7 @@ def halvings(size: int) -> int:
 
 
 class ConvEncoder(nn.Sequential):
-    """(B, C, S, S) to (B, out_features): 4x4 convolutions of stride 2, with batch norm, down to 3 or 4 pixels.
+    """(B, C, S, S) to (B, out_features): 4x4 convolutions of stride 2, with batch norm, down to 3, 4 or 5 pixels.
 
     Args:
         image_shape: C, S, S.

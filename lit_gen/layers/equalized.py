@@ -40,12 +40,20 @@ class EqualizedConv2d(nn.Conv2d):
 
 
 class EqualizedLinear(nn.Linear):
-    """A linear layer with weights from N(0, 1), scaled at run time by gain / sqrt(fan_in) (section 4.1)."""
+    """A linear layer with weights from N(0, 1), scaled at run time by gain / sqrt(fan_in) (section 4.1).
 
-    def __init__(self, in_features: int, out_features: int, gain: float = math.sqrt(2)) -> None:
-        super().__init__(in_features, out_features)
+    Args:
+        in_features: units in.
+        out_features: units out.
+        gain: as for `EqualizedConv2d`.
+        bias: whether there is one; it starts at 0 and is not scaled.
+    """
+
+    def __init__(self, in_features: int, out_features: int, gain: float = math.sqrt(2), bias: bool = True) -> None:
+        super().__init__(in_features, out_features, bias)
         nn.init.normal_(self.weight)
-        nn.init.zeros_(self.bias)
+        if bias:
+            nn.init.zeros_(self.bias)
         self.scale = gain / math.sqrt(in_features)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -2,6 +2,8 @@
 
 Departures from the paper:
     - Adam in place of SGD with momentum; `optimizer: sgd`, `learning_rate: 0.1` and `momentum: 0.5` are the paper's.
+    - D steps before G, where the authors step both at once; the factor 1/2 of their code's D loss is not there.
+    - PyTorch's initialization of the weights, and no schedules for momentum and learning rate.
     - D is LeakyReLU layers with dropout unless `maxout_pieces` is set; the authors' has maxout layers of 240 units x 5.
 """
 

@@ -3,7 +3,6 @@ Variation", ICLR 2018, arXiv:1710.10196.
 
 Departures from the paper:
     - D and G of one step share one batch of fakes (the paper draws new latents for G).
-    - The bias of G's first layer has a number for each channel and place; the authors' has one for each channel.
     - The resolution's minibatch size applies to each process; the paper's tables are for the sum of all GPUs.
 """
 
@@ -49,7 +48,8 @@ class Generator(nn.Module):
     def __init__(self, latent_dim: int, widths: list[int], image_channels: int) -> None:
         super().__init__()
         # The gain of the first layer is sqrt(2) / 4: its fan-in is Z for each of 4x4 places.
-        self.project = EqualizedLinear(latent_dim, widths[0] * 16, gain=math.sqrt(2) / 4)
+        self.project = EqualizedLinear(latent_dim, widths[0] * 16, gain=math.sqrt(2) / 4, bias=False)
+        self.project_bias = nn.Parameter(torch.zeros(widths[0], 1, 1))
         self.first = nn.Sequential(EqualizedConv2d(widths[0], widths[0], 3), nn.LeakyReLU(0.2), PixelNorm())
         self.blocks = nn.ModuleList(
             nn.Sequential(
@@ -63,7 +63,7 @@ class Generator(nn.Module):
 
     def forward(self, latent: Tensor, stage: int, alpha: float) -> Tensor:
         """(B, Z) to (B, C, S, S) with S = 4 * 2^stage; the output is linear."""
-        x = self.project(self.normalize(latent)).view(len(latent), -1, 4, 4)  # (B, W, 4, 4)
+        x = self.project(self.normalize(latent)).view(len(latent), -1, 4, 4) + self.project_bias  # (B, W, 4, 4)
         x = self.first(self.normalize(functional.leaky_relu(x, 0.2)))
         before = x
         for block in self.blocks[:stage]:

@@ -27,8 +27,9 @@ from lit_gen.models.autoencoding import AutoencodingModule
 class VAE(AutoencodingModule):
     """Variational autoencoder (Kingma & Welling 2013): the evidence lower bound, or its importance-weighted kin.
 
-    The validation loss is the negative bound in nats an image; `val/log_likelihood` is the estimate of log p(x) with
-    `num_eval_samples` importance samples. Test images are made binary with a fixed seed, so that runs can be compared.
+    The validation loss is the negative evidence lower bound in nats an image, also when several importance samples are
+    trained on; `test/log_likelihood` estimates log p(x) with `num_eval_samples` of them. Held-out images are made
+    binary in the same way each time, so that runs can be compared.
 
     Args:
         spec: what the data look like; on the command line it comes from the data.
@@ -90,9 +91,11 @@ class VAE(AutoencodingModule):
             return grey
         if self.training:
             return torch.bernoulli(grey)
-        # Outside training a pixel's draw depends on its place alone: every evaluation sees the same binary images.
-        thresholds = torch.rand(grey.shape[1:], generator=torch.Generator().manual_seed(0))
-        return (grey > thresholds.to(grey.device)).to(grey.dtype)
+        # Outside training every evaluation is to see the same binary images: one fixed threshold for each place, moved
+        # round the unit interval by an amount that each image gives, so that images do not share their luck.
+        base = torch.rand(grey.shape[1:], generator=torch.Generator().manual_seed(0)).to(grey.device)
+        thresholds = (base + grey.float().flatten(1).sum(1).view(-1, 1, 1, 1)) % 1
+        return (grey > thresholds).to(grey.dtype)
 
     def log_likelihood(self, target: Tensor, latent: Tensor) -> Tensor:
         """log p(x|z) in nats: targets (B, C, H, W) and latents (K, B, Z) to (K, B)."""
