@@ -17,6 +17,7 @@ from lightning import LightningDataModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 import lit_gen.data  # noqa: F401  so that the short names of data modules resolve
 import lit_gen.models  # noqa: F401  likewise those of models
@@ -247,7 +248,7 @@ def main(args: Sequence[str] | None = None) -> None:
             args=args,
         )
     except Exception as error:
-        mistake = _user_error(error)
+        mistake = _mistake(error)
         if mistake is None:
             raise
         print(f"error: {_one_line(str(mistake))}", file=sys.stderr)
@@ -259,9 +260,9 @@ def main(args: Sequence[str] | None = None) -> None:
             wandb.finish()
 
 
-def _user_error(error: BaseException | None) -> UserError | None:
-    """The `UserError` that `error` is, or was raised from: jsonargparse wraps what constructors raise."""
-    while error is not None and not isinstance(error, UserError):
+def _mistake(error: BaseException | None) -> UserError | MisconfigurationException | None:
+    """The mistake that `error` is, or was raised from: jsonargparse wraps what constructors raise."""
+    while error is not None and not isinstance(error, UserError | MisconfigurationException):
         error = error.__cause__
     return error
 

@@ -134,6 +134,18 @@ def test_resume_goes_on_in_the_same_run(data, runs):
     assert checkpoint["epoch"] == 1 and checkpoint["state_dict"]["_extra_state"]["images_seen"] == 2 * 3 * 16
 
 
+@pytest.mark.parametrize("model", [TINY_VAE, TINY_DCGAN, TINY_PROGAN], ids=["VAE", "DCGAN", "ProGAN"])
+def test_a_resumed_run_ends_where_an_unbroken_one_does(model, data, tmp_path):
+    whole = fit(model, data, tmp_path / "whole", "--trainer.max_epochs=2")
+    half = fit(model, data, tmp_path / "half")
+    fit(model, data, tmp_path / "half", "--ckpt_path=last", "--trainer.max_epochs=2", "--seed_everything=5")
+    one, other = (torch.load(run / "checkpoints" / "last.ckpt", weights_only=True) for run in (whole, half))
+    for part in ("state_dict", "optimizer_states", "random_states"):
+        assert str(one[part]) == str(other[part])
+    assert all(torch.equal(torch.as_tensor(one["state_dict"][name]), torch.as_tensor(value))
+               for name, value in other["state_dict"].items() if isinstance(value, torch.Tensor))  # fmt: skip
+
+
 def test_the_saved_config_runs_again_and_serves_all_subcommands(data, runs):
     run = fit(TINY_PROGAN, data, runs)
     config, checkpoint = run / "config.yaml", run / "checkpoints" / "last.ckpt"
@@ -210,6 +222,11 @@ def test_mistakes_end_in_one_line(data, runs, capsys, tmp_path):
     nearest = mistake(["fit", "--model=VAE", "--data=CelebA", "--data.attributes=[Smilling]"], capsys)
     assert "Did you mean Smiling" in nearest
     assert not runs.exists() and not (tmp_path / "none").exists()
+
+
+def test_what_lightning_refuses_is_one_line_too(data, runs, capsys):
+    words = ["fit", *data, *TINY_DCGAN, f"--trainer.default_root_dir={runs}", "--trainer.logger=false"]
+    assert "manual optimization" in mistake([*words, "--trainer.gradient_clip_val=1"], capsys)
 
 
 def test_a_truncated_file_is_named(mnist_root, tmp_path, capsys):

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from lit_gen.data.batches import DataSpec
 from lit_gen.data.files import complete_folder
+from lit_gen.data.synthetic import VERSION
 from lit_gen.errors import UserError
 
 IMAGE_ENDINGS = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
@@ -102,7 +103,7 @@ class ImageData(LightningDataModule):
         """The folder that is read: `root`, or where the rendered data lie."""
         if not self.synthetic:
             return self.root
-        return self.root / "rendered" / f"{type(self).__name__.lower()}-{self.synthetic_count}"
+        return self.root / "rendered" / f"{type(self).__name__.lower()}-{self.synthetic_count}-v{VERSION}"
 
     @property
     def cache_folder(self) -> Path:

@@ -5,10 +5,12 @@ from typing import Any, ClassVar
 
 import torch
 from lightning import LightningModule
+from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 
 from lit_gen.data.batches import DataSpec
 from lit_gen.errors import UserError
+from lit_gen.random_state import gather_random_states, set_random_state
 
 
 class GenerativeModule(LightningModule):
@@ -27,15 +29,17 @@ class GenerativeModule(LightningModule):
         super().__init__()
         self.spec = spec
         self.image_shape = tuple(spec["image_shape"])
+        self._random_state_restored = False
 
     def setup(self, stage: str) -> None:
         data = self.trainer.datamodule
         if data is not None:
             check_pair(type(self), type(data))
-            if tuple(data.spec["image_shape"]) != self.image_shape:
+            given = tuple(getattr(data, "spec", self.spec)["image_shape"])
+            if given != self.image_shape:
                 raise UserError(
                     f"the model was built for images of shape {self.image_shape}, but the data give "
-                    f"{tuple(data.spec['image_shape'])}. Use the same data settings for both."
+                    f"{given}. Use the same data settings for both."
                 )
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
@@ -49,8 +53,19 @@ class GenerativeModule(LightningModule):
                 "Use the settings it was trained with: --config <run>/config.yaml."
             ) from error
 
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["random_states"] = gather_random_states()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        states = checkpoint.get("random_states", [])
+        resuming = self._trainer is not None and self.trainer.state.fn == TrainerFn.FITTING
+        if resuming and len(states) == self.trainer.world_size:
+            # Here and not later: the loader draws the first epoch's order before training starts.
+            set_random_state(states[self.global_rank])
+            self._random_state_restored = True
+
     def on_train_start(self) -> None:
-        if self.trainer.world_size > 1:
+        if self.trainer.world_size > 1 and not self._random_state_restored:
             # All processes were seeded alike, to build the same networks; from here on each draws its own noise.
             torch.manual_seed(torch.initial_seed() + self.global_rank)
         # A resumed optimizer carries the checkpoint's settings; what this run was told is what counts.

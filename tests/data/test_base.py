@@ -200,7 +200,7 @@ def test_rendered_data_are_rendered_once(tmp_path):
     data.prepare_data()
     data.prepare_data()
     assert data.renderings == 1
-    assert (tmp_path / "new" / "rendered" / "numbers-123" / "file").read_text() == "rendered"
+    assert (tmp_path / "new" / "rendered" / "numbers-123-v1" / "file").read_text() == "rendered"
     another = Numbers(root=tmp_path / "new", synthetic=True, synthetic_count=123)
     another.prepare_data()
     assert another.renderings == 0

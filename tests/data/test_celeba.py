@@ -372,7 +372,7 @@ def test_a_download_that_does_not_match_its_checksum_is_refused(tmp_path, drive)
 def test_rendered_faces(tmp_path, monkeypatch):
     data = CelebA(root=tmp_path, image_size=16, batch_size=8, synthetic=True, synthetic_count=100)
     data.prepare_data()
-    folder = tmp_path / "rendered" / "celeba-100" / "celeba"
+    folder = tmp_path / "rendered" / "celeba-100-v1" / "celeba"
     assert {*LISTS, "img_align_celeba"} <= set(os.listdir(folder))
     with Image.open(folder / "img_align_celeba" / "000100.jpg") as image:
         assert (image.format, image.size, image.mode) == ("JPEG", (178, 218), "RGB")

@@ -298,7 +298,7 @@ def test_rendered_animals(tmp_path, monkeypatch):
     data.prepare_data()
     data.prepare_data()
     assert written == [(100, 10)]
-    folder = tmp_path / "rendered" / "horse2zebra-100" / "horse2zebra"
+    folder = tmp_path / "rendered" / "horse2zebra-100-v1" / "horse2zebra"
     assert set(PARTS) <= set(os.listdir(folder))
     with Image.open(folder / "trainA" / "0001.jpg") as image:
         assert (image.format, image.size, image.mode) == ("JPEG", (256, 256), "RGB")

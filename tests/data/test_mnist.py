@@ -220,7 +220,7 @@ def test_a_download_puts_the_four_files_there(tmp_path, monkeypatch, mnist_root)
 def test_rendered_digits(tmp_path, monkeypatch):
     data = MNIST(root=tmp_path, synthetic=True, synthetic_count=120, val_size=20)
     data.prepare_data()
-    raw = tmp_path / "rendered" / "mnist-120" / "MNIST" / "raw"
+    raw = tmp_path / "rendered" / "mnist-120-v1" / "MNIST" / "raw"
     assert sorted(os.listdir(raw)) == sorted(sum(mnist.FILES.values(), ()))
     assert (raw / IMAGES).read_bytes()[:16] == struct.pack(">IIII", 0x803, 120, 28, 28)
     assert (raw / "t10k-labels-idx1-ubyte").read_bytes()[:8] == struct.pack(">II", 0x801, 20)

@@ -44,7 +44,7 @@ def batch(count: int = 8, channels: int = 1, size: int = 16, seed: int = 0) -> L
 
 
 class NoiseData(LightningDataModule):
-    """`batches` batches of the same 8 images a batch number, without any file."""
+    """`batches` batches of images without meaning, in a random order in training, without any file."""
 
     batch_type = LabelledImages
 
@@ -57,9 +57,12 @@ class NoiseData(LightningDataModule):
         return [batch(self.batch_size, self.channels, self.size, seed) for seed in range(self.count)]
 
     def train_dataloader(self) -> DataLoader:
+        return DataLoader(self._batches(), batch_size=None, shuffle=True)
+
+    def val_dataloader(self) -> DataLoader:
         return DataLoader(self._batches(), batch_size=None)
 
-    val_dataloader = test_dataloader = predict_dataloader = train_dataloader
+    test_dataloader = predict_dataloader = val_dataloader
 
 
 def trainer(tmp_path: Any, **settings: Any) -> Trainer:
