@@ -90,12 +90,16 @@ class AutoencodingModule(GenerativeModule):
         """Logs `prefix/name` for each value, averaged over all images and processes."""
         self.log_terms(prefix, values, batch_size=len(batch[0]), prog_bar=True, sync_dist=True)
 
+    def sample_latent(self, count: int, generator: torch.Generator | None = None) -> Tensor:
+        """(count, Z) draws from the prior of codes; N(0, I) unless a model says otherwise."""
+        return self.noise(count, self.latent_dim, generator=generator)
+
     @torch.no_grad()
     def generate(self, count: int, generator: torch.Generator | None = None) -> Tensor:
-        """`count` images (count, C, H, W) in [-1, 1] decoded from draws of the prior, N(0, I)."""
+        """`count` images (count, C, H, W) in [-1, 1] decoded from draws of the prior."""
         training = self.training
         self.eval()
-        images = self.decode(self.noise(count, self.latent_dim, generator=generator)).float().clamp(-1, 1)
+        images = self.decode(self.sample_latent(count, generator)).float().clamp(-1, 1)
         self.train(training)
         return images
 

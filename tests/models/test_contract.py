@@ -1,5 +1,7 @@
 """What every model must do; a new model is covered by existing."""
 
+import inspect
+
 import pytest
 import torch
 from lightning import seed_everything
@@ -138,7 +140,8 @@ def test_the_command_line_wins_over_the_checkpoint(model_class, tmp_path):
     saver = ModelCheckpoint(tmp_path, "last", save_on_train_epoch_end=True)
     first = tiny.build(model_class)
     tiny.trainer(tmp_path, callbacks=[saver], enable_checkpointing=True).fit(first, datamodule=tiny.NoiseData(1))
-    second = tiny.build(model_class, learning_rate=0.777)
+    rates = [name for name in inspect.signature(model_class).parameters if name.endswith("learning_rate")]
+    second = tiny.build(model_class, **dict.fromkeys(rates, 0.777))
     trainer = tiny.trainer(tmp_path, max_epochs=2)
     trainer.fit(second, datamodule=tiny.NoiseData(1), ckpt_path=tmp_path / "last.ckpt")
     assert {group["lr"] for optimizer in trainer.optimizers for group in optimizer.param_groups} == {0.777}

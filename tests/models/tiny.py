@@ -16,6 +16,7 @@ from lit_gen.models.base import GenerativeModule
 SMALL: dict[str, dict[str, Any]] = {
     "AutoEncoder": {"latent_dim": 4, "hidden_sizes": [16]},
     "VAE": {"latent_dim": 4, "hidden_sizes": [16], "num_eval_samples": 3},
+    "AAE": {"latent_dim": 4, "hidden_sizes": [16], "discriminator_sizes": [16]},
     "GAN": {"latent_dim": 8, "generator_sizes": [16], "discriminator_sizes": [16]},
     "DCGAN": {"latent_dim": 8, "max_channels": 16},
     "ProGAN": {

@@ -1,0 +1,216 @@
+"""AAE: Makhzani, Shlens, Jaitly, Goodfellow, Frey, "Adversarial Autoencoders", 2015, arXiv:1511.05644.
+
+Departures from the paper:
+    - The reconstruction, the encoder's adversarial term and D's are summed and stepped at once by Adam, where the paper
+      takes turns with SGD; the gradients are those of separate backward passes, because the encoder's term takes D's
+      weights as constants and D's term takes the codes as constants.
+    - PyTorch's initialization of the weights.
+"""
+
+import colorsys
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn import functional
+from torch.optim import Adam, Optimizer
+
+from lit_gen.data.batches import DataSpec
+from lit_gen.errors import UserError
+from lit_gen.losses import Terms
+from lit_gen.losses.adversarial import minimax_discriminator, nonsaturating_generator
+from lit_gen.models.autoencoding import AutoencodingModule
+from lit_gen.models.base import tile
+from lit_gen.priors import Gaussian, GaussianMixture, Prior, SwissRoll, Uniform
+
+PRIORS = {"gaussian": Gaussian, "uniform": Uniform, "gaussian_mixture": GaussianMixture, "swiss_roll": SwissRoll}
+
+
+class AAE(AutoencodingModule):
+    """Adversarial autoencoder (Makhzani et al. 2015): a discriminator on codes makes them follow any prior that can be
+    sampled.
+
+    Args:
+        spec: what the data look like; on the command line it comes from the data.
+        latent_dim: length of the code; 2 for `gaussian_mixture` and `swiss_roll`.
+        prior: the distribution that codes are to follow.
+        prior_scale: standard deviation of `gaussian`, half width of `uniform`, factor on the two others.
+        posterior: the encoder gives the code itself (`deterministic`), or mean and log-variance of a `gaussian`.
+        conditional: tie labels to the components of a two-dimensional prior (figure 3); needs data with labels.
+        labelled_fraction: part of the images, drawn anew in each batch, that `conditional` shows with their label; the
+            others carry the eleventh, "unlabelled" class.
+        adversarial_weight: of the encoder's adversarial term beside the squared error summed over pixels.
+        input_dropout: dropped part of the encoder's input, in training.
+        discriminator_sizes: units of D's hidden layers.
+        discriminator_learning_rate: of D's parameters; `learning_rate` is that of encoder and decoder.
+        betas: of Adam.
+        network: fully connected (`mlp`) or convolutional (`conv`).
+        hidden_sizes: units of the encoder's hidden layers for `mlp`; the decoder mirrors them.
+        activation: nonlinearity for `mlp`.
+        channels: width of the first convolution for `conv`; it doubles with each further one.
+        learning_rate: of encoder and decoder.
+    """
+
+    monitor: ClassVar[str | None] = "val/reconstruction"
+
+    def __init__(
+        self,
+        spec: DataSpec,
+        latent_dim: int = 8,
+        prior: Literal["gaussian", "uniform", "gaussian_mixture", "swiss_roll"] = "gaussian",
+        prior_scale: float = 5.0,
+        posterior: Literal["deterministic", "gaussian"] = "deterministic",
+        conditional: bool = False,
+        labelled_fraction: float = 1.0,
+        adversarial_weight: float = 1.0,
+        input_dropout: float = 0.2,
+        discriminator_sizes: list[int] = [1000, 1000],
+        discriminator_learning_rate: float = 2e-4,
+        betas: tuple[float, float] = (0.5, 0.999),
+        network: Literal["mlp", "conv"] = "mlp",
+        hidden_sizes: list[int] = [1000, 1000],
+        activation: Literal["relu", "tanh"] = "relu",
+        channels: int = 64,
+        learning_rate: float = 2e-4,
+    ) -> None:
+        code_features = 2 * latent_dim if posterior == "gaussian" else latent_dim
+        super().__init__(
+            spec, latent_dim, network, hidden_sizes, activation, channels, learning_rate, code_features=code_features
+        )
+        self.save_hyperparameters()
+        self.prior = make_prior(prior, latent_dim, prior_scale)
+        self.num_classes = spec["num_classes"] if conditional else 0
+        if conditional and self.num_classes != self.prior.components:
+            raise UserError(
+                f"conditional ties labels to the prior's components: {prior} has {self.prior.components}, the data "
+                f"have {spec['num_classes']} classes. Use gaussian_mixture or swiss_roll with data of ten classes."
+            )
+        if not 0 <= labelled_fraction <= 1:
+            raise UserError(f"labelled_fraction must be from 0 to 1, not {labelled_fraction}.")
+        self.posterior, self.labelled_fraction = posterior, labelled_fraction
+        self.adversarial_weight, self.input_dropout = adversarial_weight, input_dropout
+        self.discriminator_learning_rate, self.betas = discriminator_learning_rate, betas
+        # With labels, D sees one class more: "unlabelled".
+        layers: list[nn.Module] = []
+        sizes = [latent_dim + (self.num_classes + 1 if conditional else 0), *discriminator_sizes]
+        for before, size in zip(sizes, discriminator_sizes, strict=False):
+            layers += [nn.Linear(before, size), nn.ReLU()]
+        self.discriminator = nn.Sequential(*layers, nn.Linear(sizes[-1], 1))
+
+    def encode(self, image: Tensor) -> Tensor:
+        """Codes (B, Z) of images (B, C, H, W): the code, or in training a draw from the Gaussian posterior."""
+        code = self.encoder(functional.dropout(image, self.input_dropout, self.training))
+        if self.posterior == "deterministic":
+            return code
+        mean, log_variance = code.chunk(2, dim=1)
+        return mean + (0.5 * log_variance).exp() * torch.randn_like(mean) if self.training else mean
+
+    def decode(self, latent: Tensor) -> Tensor:
+        return torch.tanh(self.decoder(latent))
+
+    def reconstruct(self, image: Tensor) -> Tensor:
+        return self.decode(self.encode(image))
+
+    def sample_prior(self, count: int, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+        """(count, Z) draws from the prior and (count,) the component of each."""
+        component = torch.randint(self.prior.components, (count,), generator=generator).to(self.device)
+        return self.prior.sample(component, generator), component
+
+    def sample_latent(self, count: int, generator: torch.Generator | None = None) -> Tensor:
+        return self.sample_prior(count, generator)[0]
+
+    def losses(self, batch: Any) -> Terms:
+        """Squared error in [0, 1] summed over pixels, and the game of D (prior or code?) and encoder (section 2).
+
+        `reconstruction` and `encoder_adversarial` move encoder and decoder only, `d_real` and `d_fake` move D only.
+        """
+        code = self.encode(batch.image)
+        error = (self.decode(code) - batch.image).float() / 2
+        prior, component = self.sample_prior(len(code))
+        # Labels of positive and negative samples are drawn alike, so that D cannot tell them apart by these.
+        labels = self.hide_labels(batch.label if self.num_classes else component)
+        prior_labels = self.hide_labels(component)
+        frozen = {name: parameter.detach() for name, parameter in self.discriminator.named_parameters()}
+        fooled = functional_call(self.discriminator, frozen, self.discriminator_input(code, labels))
+        real = self.discriminator(self.discriminator_input(prior, prior_labels))
+        fake = self.discriminator(self.discriminator_input(code.detach(), labels))
+        encoder_term = self.adversarial_weight * nonsaturating_generator(fooled)["g_adversarial"]
+        return {
+            "reconstruction": error.square().flatten(1).sum(1).mean(),
+            "encoder_adversarial": encoder_term,
+            **minimax_discriminator(real, fake),
+        }
+
+    def hide_labels(self, labels: Tensor) -> Tensor:
+        """Labels (B,) with the unlabelled class in place of all but `labelled_fraction` of them."""
+        hidden = torch.rand(len(labels), device=labels.device) >= self.labelled_fraction
+        return labels.masked_fill(hidden, self.num_classes)
+
+    def discriminator_input(self, code: Tensor, labels: Tensor) -> Tensor:
+        """Codes (B, Z), with the one-hot label beside them (B, Z + classes + 1) when `conditional`."""
+        if not self.num_classes:
+            return code
+        return torch.cat([code, functional.one_hot(labels, self.num_classes + 1).to(code.dtype)], dim=1)
+
+    def configure_optimizers(self) -> Optimizer:
+        coders = [*self.encoder.parameters(), *self.decoder.parameters()]
+        groups = [
+            {"params": coders, "lr": self.learning_rate},
+            {"params": self.discriminator.parameters(), "lr": self.discriminator_learning_rate},
+        ]
+        return Adam(groups, lr=self.learning_rate, betas=self.betas)
+
+    def sample_sheets(self, batch: Any, count: int = 64) -> dict[str, Tensor]:
+        """Samples and reconstructions; for codes in the plane also the decoded plane and the codes over the prior."""
+        sheets = super().sample_sheets(batch, count)
+        if self.latent_dim != 2:
+            return sheets
+        prior = self.sample_latent(2_000, torch.Generator().manual_seed(0))
+        training = self.training
+        self.eval()
+        codes = self.encode(batch.image)
+        reach = float(prior.abs().max()) * 1.1
+        side = torch.linspace(-reach, reach, 16, device=self.device)
+        plane = torch.cartesian_prod(-side, side).flip(1)  # top to bottom, left to right: (256, 2) as (x, y)
+        images = self.decode(plane)
+        self.train(training)
+        labels = getattr(batch, "label", torch.zeros(len(codes), dtype=torch.int64))
+        return sheets | {"plane": tile(images, 16, gap=0), "codes": scatter(prior, codes, labels, reach)}
+
+
+def make_prior(name: str, latent_dim: int, scale: float) -> Prior:
+    """The prior of that name; a `UserError` when it does not have `latent_dim` dimensions."""
+    if scale <= 0:
+        raise UserError(f"prior_scale must be positive, not {scale}.")
+    if name in ("gaussian", "uniform"):
+        return PRIORS[name](latent_dim, scale)
+    if latent_dim != 2:
+        raise UserError(f"the prior {name} has two dimensions: set latent_dim to 2, not {latent_dim}.")
+    return PRIORS[name](scale)
+
+
+def scatter(prior: Tensor, codes: Tensor, labels: Tensor, reach: float, size: int = 384) -> Tensor:
+    """Codes coloured by label over grey draws of the prior.
+
+    Args:
+        prior: (M, 2).
+        codes: (N, 2); those outside the picture are put on its edge.
+        labels: (N,) int64, 0 to 9.
+        reach: the picture shows [-reach, reach] in both directions, y upwards.
+        size: side of the picture in pixels.
+
+    Returns:
+        (3, size, size) in [-1, 1], on the CPU.
+    """
+    hues = [colorsys.hsv_to_rgb(label / 10, 0.9, 0.8) for label in range(10)]
+    picture = torch.ones(3, size, size)
+    for points, colours in (
+        (prior, [(0.8, 0.8, 0.8)] * len(prior)),
+        (codes, [hues[label] for label in labels.tolist()]),
+    ):
+        places = ((points.cpu().float() / reach + 1) / 2 * (size - 1)).round().long().clamp(1, size - 2)
+        for (x, y), colour in zip(places.tolist(), colours, strict=True):
+            row = size - 1 - y
+            picture[:, row - 1 : row + 2, x - 1 : x + 2] = torch.tensor(colour)[:, None, None] * 2 - 1
+    return picture
