@@ -138,9 +138,9 @@ class LitGenCLI(LightningCLI):
         if RUN_FOLDER_VARIABLE in os.environ:
             return Path(os.environ[RUN_FOLDER_VARIABLE])
         checkpoint = self._settings.get("ckpt_path")
-        if self.subcommand == "fit" and checkpoint and (Path(checkpoint).parents[1] / "config.yaml").is_file():
-            folder = Path(checkpoint).parents[1]
-        else:
+        # <run>/checkpoints/last.ckpt
+        folder = Path(os.path.abspath(checkpoint)).parent.parent if checkpoint else None
+        if self.subcommand != "fit" or folder is None or not (folder / "config.yaml").is_file():
             folder = parent / time.strftime("%Y%m%d-%H%M%S")
             if rank_zero_only.rank == 0:
                 make_folder(parent)

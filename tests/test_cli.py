@@ -134,6 +134,13 @@ def test_resume_goes_on_in_the_same_run(data, runs):
     assert checkpoint["epoch"] == 1 and checkpoint["state_dict"]["_extra_state"]["images_seen"] == 2 * 3 * 16
 
 
+def test_a_checkpoint_from_elsewhere_starts_a_run_of_its_own(data, runs, tmp_path, monkeypatch):
+    run = fit(TINY_VAE, data, runs)
+    shutil.copy(run / "checkpoints" / "last.ckpt", tmp_path / "mine.ckpt")
+    monkeypatch.chdir(tmp_path)
+    assert fit(TINY_VAE, data, runs, "--ckpt_path=mine.ckpt", "--trainer.max_epochs=2") not in (None, run)
+
+
 @pytest.mark.parametrize("model", [TINY_VAE, TINY_DCGAN, TINY_PROGAN], ids=["VAE", "DCGAN", "ProGAN"])
 def test_a_resumed_run_ends_where_an_unbroken_one_does(model, data, tmp_path):
     whole = fit(model, data, tmp_path / "whole", "--trainer.max_epochs=2")
