@@ -63,7 +63,7 @@ class AAE(AutoencodingModule):
         posterior: Literal["deterministic", "gaussian"] = "deterministic",
         conditional: bool = False,
         labelled_fraction: float = 1.0,
-        adversarial_weight: float = 1.0,
+        adversarial_weight: float = 10.0,
         input_dropout: float = 0.2,
         discriminator_sizes: list[int] = [1000, 1000],
         discriminator_learning_rate: float = 2e-4,
