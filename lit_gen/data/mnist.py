@@ -16,6 +16,7 @@ from lit_gen.data.idx import read_idx
 from lit_gen.data.synthetic.digits import write_mnist
 from lit_gen.errors import UserError
 
+SOURCE = "https://ossci-datasets.s3.amazonaws.com/mnist/"  # torchvision's
 FILES = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
     "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
@@ -83,7 +84,7 @@ class MNIST(ImageData):
             reason = "is not there, and download is off"
         raise UserError(
             f"MNIST {reason}. Put {', '.join(name for names in FILES.values() for name in names)} (or the same ending "
-            f"in .gz) into {self.raw_folder}; they are at {TorchvisionMNIST.mirrors[0]}, see data/README.md. For "
+            f"in .gz) into {self.raw_folder}; they are at {SOURCE}, see data/README.md. For "
             "rendered digits set --data.synthetic=true."
         )
 
