@@ -272,6 +272,8 @@ def _quiet() -> None:
     for message in (
         ".*does not have many workers.*",  # a batch is one read from a memory map
         ".*Checkpoint directory .* exists and is not empty.*",  # a resumed run
+        ".*callbacks used to create the checkpoint need to be provided.*",  # a trained model being used
+        ".*The dirpath has changed from.*",
         ".*is not within the signature.*",
         ".*TensorBoard.*",
         ".*tensorboardX.*",
