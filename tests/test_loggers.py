@@ -1,0 +1,38 @@
+import csv
+
+import pytest
+
+from lit_gen.loggers import AppendingCSVLogger, has_wandb_key
+
+
+@pytest.fixture
+def no_key(monkeypatch, tmp_path):
+    for name in ("WANDB_MODE", "WANDB_API_KEY", "WANDB_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    return tmp_path / "netrc"
+
+
+def test_a_key_in_the_environment_or_in_netrc(no_key, monkeypatch):
+    assert not has_wandb_key()
+    no_key.write_text("machine elsewhere.org login user password secret\n")
+    assert not has_wandb_key()
+    no_key.write_text("machine api.wandb.ai login user password secret\n")
+    assert has_wandb_key()
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    assert not has_wandb_key()
+
+
+def test_a_key_in_the_environment(no_key, monkeypatch):
+    monkeypatch.setenv("WANDB_API_KEY", "secret")
+    assert has_wandb_key()
+
+
+def test_a_resumed_log_goes_on_and_may_gain_columns(tmp_path):
+    for step, metrics in ((1, {"a": 1.0}), (2, {"a": 2.0, "b": 3.0})):
+        logger = AppendingCSVLogger(tmp_path)
+        logger.log_metrics(metrics, step)
+        logger.save()
+    with (tmp_path / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["step"], row["a"], row["b"]) for row in rows] == [("1", "1.0", ""), ("2", "2.0", "3.0")]
