@@ -108,6 +108,11 @@ class GenerativeModule(LightningModule):
             return torch.randn(*shape, device=self.device)
         return torch.randn(*shape, generator=generator).to(self.device)
 
+    def uniform_noise(self, *shape: int, generator: torch.Generator | None = None) -> Tensor:
+        """Noise uniform on (-1, 1), as `noise` otherwise."""
+        device = self.device if generator is None else None
+        return torch.rand(*shape, generator=generator, device=device).to(self.device) * 2 - 1
+
 
 def tile(images: Tensor, columns: int | None = None, gap: int = 2) -> Tensor:
     """Images side by side, row after row.

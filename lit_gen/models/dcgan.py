@@ -120,8 +120,7 @@ class DCGAN(AdversarialModule):
 
     def sample_latent(self, count: int, generator: torch.Generator | None = None) -> Tensor:
         """(count, Z), uniform on (-1, 1) (section 4)."""
-        device = self.device if generator is None else None
-        return torch.rand(count, self.latent_dim, generator=generator, device=device).to(self.device) * 2 - 1
+        return self.uniform_noise(count, self.latent_dim, generator=generator)
 
     def make_fakes(self, batch: tuple) -> Tensor:
         return self.generator(self.sample_latent(len(batch.image)))

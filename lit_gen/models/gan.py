@@ -97,9 +97,7 @@ class GAN(AdversarialModule):
 
     def sample_latent(self, count: int, generator: torch.Generator | None = None) -> Tensor:
         """(count, Z), uniform with unit variance, as in the authors' code."""
-        device = self.device if generator is None else None
-        uniform = torch.rand(count, self.latent_dim, generator=generator, device=device).to(self.device)
-        return (uniform * 2 - 1) * math.sqrt(3)
+        return self.uniform_noise(count, self.latent_dim, generator=generator) * math.sqrt(3)
 
     def make_fakes(self, batch: tuple) -> Tensor:
         return self.generator(self.sample_latent(len(batch.image)))
