@@ -27,9 +27,8 @@ from lit_gen.errors import UserError, nearest
 from lit_gen.loggers import make_loggers
 from lit_gen.models.base import GenerativeModule, check_pair
 
-RUN_FOLDER_VARIABLE = (
-    "LIT_GEN_RUN_FOLDER"  # the processes that DDP starts run this same command: they are told the folder
-)
+# The processes that DDP starts run this same command: they are told the folder.
+RUN_FOLDER_VARIABLE = "LIT_GEN_RUN_FOLDER"
 
 
 class OneLineParser(LightningArgumentParser):
@@ -282,6 +281,8 @@ def _quiet() -> None:
         ".*in eval mode at the start of training.*",  # the averaged generator
     ):
         warnings.filterwarnings("ignore", message)
-    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(
-        lambda record: "Tip:" not in record.getMessage()
-    )
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_is_no_tip)
+
+
+def _is_no_tip(record: logging.LogRecord) -> bool:
+    return "Tip:" not in record.getMessage()
