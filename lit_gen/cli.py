@@ -79,7 +79,8 @@ class LitGenCLI(LightningCLI):
 
     def before_instantiate_classes(self) -> None:
         settings = self._settings
-        check_pair(_import(settings.model.class_path), _import(settings.data.class_path))
+        predicting = self.subcommand == "predict"
+        check_pair(_import(settings.model.class_path), _import(settings.data.class_path), predicting)
         trainer = settings.trainer
         if trainer.strategy == "auto" and several_processes(trainer.accelerator, trainer.devices, trainer.num_nodes):
             # While D steps, G's parameters take no gradient, and the reverse.

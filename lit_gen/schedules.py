@@ -31,3 +31,26 @@ def growth(images_seen: int, fade_images: int, stable_images: int, last_stage: i
         return Growth(last_stage, 1.0)
     into_stage = into_cycle % cycle
     return Growth(stage, min(1.0, into_stage / fade_images) if fade_images else 1.0)
+
+
+def constant_then_linear(progress: float, constant: float = 0.5) -> float:
+    """1 for the first part of the training, then a straight line to 0 at its end.
+
+    Zhu et al. (arXiv:1703.10593), section 4, and Choi et al. (arXiv:1711.09020), section 5: the second half.
+
+    Args:
+        progress: the part of the training that is done, from 0 to 1.
+        constant: the part before the decline.
+    """
+    return 1.0 if progress <= constant else (1 - progress) / (1 - constant)
+
+
+def log_spaced(progress: float, first: float, last: float) -> float:
+    """From `first` to `last` over the training, by equal factors in equal times.
+
+    Args:
+        progress: the part of the training that is done, from 0 to 1.
+        first: positive.
+        last: positive.
+    """
+    return first * (last / first) ** progress

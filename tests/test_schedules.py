@@ -1,8 +1,8 @@
-"""Progressive growing against tables by hand."""
+"""Schedules against tables by hand."""
 
 import pytest
 
-from lit_gen.schedules import growth
+from lit_gen.schedules import constant_then_linear, growth, log_spaced
 
 
 @pytest.mark.parametrize(
@@ -64,3 +64,21 @@ def test_nothing_but_stages_without_length_is_the_last_stage():
 
 def test_one_stage_never_fades():
     assert {growth(images, 5, 5, 0) for images in range(50)} == {(0, 1.0)}
+
+
+@pytest.mark.parametrize("progress, factor", [(0, 1), (0.5, 1), (0.75, 0.5), (0.9, 0.2), (1, 0)])
+def test_constant_then_linear(progress, factor):
+    assert constant_then_linear(progress) == pytest.approx(factor)
+
+
+def test_constant_then_linear_with_another_start():
+    assert [constant_then_linear(p, 0.8) for p in (0.8, 0.9)] == pytest.approx([1, 0.5])
+    assert constant_then_linear(1.0, 1.0) == 1, "no decline asked for"
+
+
+def test_log_spaced_has_equal_factors():
+    values = [log_spaced(step / 4, 1e-2, 1e-4) for step in range(5)]
+    assert values[0] == pytest.approx(1e-2) and values[-1] == pytest.approx(1e-4)
+    assert [later / earlier for earlier, later in zip(values, values[1:], strict=False)] == pytest.approx(
+        [10**-0.5] * 4
+    )

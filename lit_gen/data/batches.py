@@ -32,6 +32,22 @@ class UnpairedImages(NamedTuple):
     image_b: Tensor
 
 
+class CaptionedImages(NamedTuple):
+    """Images with a sentence each, and what is known of both.
+
+    image: (B, C, H, W) in [-1, 1].
+    caption: (B, L) numbers of characters, int64; 0 pads and stands for characters outside the alphabet.
+    attributes: (B, A) in {0, 1}, float: what is true of the image.
+    stated: (B, A) in {0, 1}, float: which of these the sentence speaks of. An image fits a sentence when it agrees with
+        the sentence's own image in all of them.
+    """
+
+    image: Tensor
+    caption: Tensor
+    attributes: Tensor
+    stated: Tensor
+
+
 class DataSpec(TypedDict):
     """What a model may need to know of the data before it is built. Plain types only: it goes into checkpoints."""
 

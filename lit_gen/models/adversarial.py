@@ -5,10 +5,12 @@ from typing import Any
 
 import torch
 from lightning.pytorch.core.optimizer import LightningOptimizer
+from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from lit_gen.data.batches import DataSpec
+from lit_gen.errors import UserError
 from lit_gen.losses import Terms
 from lit_gen.models.base import GenerativeModule
 
@@ -59,15 +61,15 @@ class AdversarialModule(GenerativeModule):
 
     # What a model defines
 
-    def make_fakes(self, batch: Any) -> Tensor:
-        """The fake images of this step, with their graph."""
+    def make_fakes(self, batch: Any) -> Any:
+        """The fake images of this step, with their graph; a named tuple where they come with more than themselves."""
         raise NotImplementedError
 
-    def discriminator_loss(self, batch: Any, fakes: Tensor) -> Terms:
+    def discriminator_loss(self, batch: Any, fakes: Any) -> Terms:
         """D's terms on the real images of `batch` and on `fakes`, which carry no graph."""
         raise NotImplementedError
 
-    def generator_loss(self, batch: Any, fakes: Tensor) -> Terms:
+    def generator_loss(self, batch: Any, fakes: Any) -> Terms:
         """G's terms; the gradient reaches G through `fakes`, and D takes none."""
         raise NotImplementedError
 
@@ -85,11 +87,13 @@ class AdversarialModule(GenerativeModule):
         """One step of D, and one of G on every `n_critic`-th call, on the same fakes."""
         discriminator_optimizer, generator_optimizer = self.optimizers()
         self.before_step()
+        self.set_learning_rates(discriminator_optimizer, generator_optimizer)
         generator_turn = (self.discriminator_steps + 1) % self.n_critic == 0
         with torch.set_grad_enabled(generator_turn):
             fakes = self.make_fakes(batch)
 
-        self.step(discriminator_optimizer, self.discriminator_loss, batch, fakes.detach())
+        detached = apply_to_collection(fakes, Tensor, Tensor.detach)
+        self.step(discriminator_optimizer, self.discriminator_loss, batch, detached)
         if generator_turn:
             # Trainer.global_step, and with it max_steps, is to mean D's steps and not those of both.
             generator_optimizer._on_before_step = generator_optimizer._on_after_step = _do_nothing
@@ -102,9 +106,45 @@ class AdversarialModule(GenerativeModule):
     def before_step(self) -> None:
         """Called before each pair of steps, for schedules."""
 
-    def step(
-        self, optimizer: LightningOptimizer, loss: Callable[[Any, Tensor], Terms], batch: Any, fakes: Tensor
-    ) -> None:
+    def learning_rate_factor(self) -> float:
+        """What the optimizers' learning rates are multiplied by in this step; models with a schedule override it."""
+        return 1.0
+
+    def set_learning_rates(self, *optimizers: LightningOptimizer) -> None:
+        factor = self.learning_rate_factor()
+        for optimizer in optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = group["initial_lr"] * factor
+
+    def on_train_start(self) -> None:
+        super().on_train_start()  # sets the learning rates that this run was told
+        for optimizer in self.trainer.optimizers:
+            for group in optimizer.param_groups:
+                group["initial_lr"] = group["lr"]
+
+    @property
+    def progress(self) -> float:
+        """The part of the training that is done, from 0 to 1, for schedules that end with it; 0 outside of training.
+
+        Raises:
+            UserError: neither `max_epochs` nor `max_steps` says where the training ends.
+        """
+        trainer = self._trainer
+        if trainer is None or not trainer.training:
+            return 0.0
+        ends = []
+        if trainer.max_epochs is not None and trainer.max_epochs > 0:
+            ends.append(trainer.max_epochs * trainer.num_training_batches)
+        if trainer.max_steps > 0:
+            ends.append(trainer.max_steps)
+        if not ends:
+            raise UserError(
+                f"{type(self).__name__}'s schedule ends with the training: set --trainer.max_epochs or "
+                "--trainer.max_steps."
+            )
+        return min(1.0, trainer.fit_loop.epoch_loop.total_batch_idx / min(ends))
+
+    def step(self, optimizer: LightningOptimizer, loss: Callable[[Any, Any], Terms], batch: Any, fakes: Any) -> None:
         """One step down the sum of `loss(batch, fakes)`; no parameter of the other optimizer takes a gradient."""
         self.toggle_optimizer(optimizer)
         terms = loss(batch, fakes)

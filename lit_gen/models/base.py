@@ -22,6 +22,10 @@ class GenerativeModule(LightningModule):
 
     needs: ClassVar[tuple[str, ...]] = ("image",)
     """The fields of a batch that the model reads."""
+    needs_to_predict: ClassVar[tuple[str, ...] | None] = None
+    """Those that `predict` reads, where it can do with fewer."""
+    needs_input: ClassVar[bool] = False
+    """Whether the model makes pictures from pictures or words only, so that `generate` has no meaning."""
     monitor: ClassVar[str | None] = None
     """The logged value whose lowest point is kept as the best checkpoint, where there is one."""
 
@@ -34,7 +38,7 @@ class GenerativeModule(LightningModule):
     def setup(self, stage: str) -> None:
         data = self.trainer.datamodule
         if data is not None:
-            check_pair(type(self), type(data))
+            check_pair(type(self), data, predicting=stage == "predict")
             given = tuple(getattr(data, "spec", self.spec)["image_shape"])
             if given != self.image_shape:
                 raise UserError(
@@ -136,13 +140,15 @@ def tile(images: Tensor, columns: int | None = None, gap: int = 2) -> Tensor:
     return sheet
 
 
-def check_pair(model: type, data: type) -> None:
-    """Raises a `UserError` naming data that do fit when `data` lack a field that `model` needs."""
+def check_pair(model: type, data: Any, predicting: bool = False) -> None:
+    """Raises a `UserError` naming data that do fit when `data` (class or object) lack a field that `model` needs."""
     batch_type = getattr(data, "batch_type", None)
-    needs = getattr(model, "needs", None)
+    needs = predicting and getattr(model, "needs_to_predict", None) or getattr(model, "needs", None)
     if batch_type is None or needs is None or set(needs) <= set(batch_type._fields):
         return
     from lit_gen import data as package
+
+    name_of_data = (data if isinstance(data, type) else type(data)).__name__
 
     fitting = [
         name
@@ -151,7 +157,7 @@ def check_pair(model: type, data: type) -> None:
         and set(needs) <= set(getattr(getattr(candidate, "batch_type", None), "_fields", ()))
     ]
     raise UserError(
-        f"{model.__name__} needs batches with fields {', '.join(needs)}; {data.__name__} gives "
+        f"{model.__name__} needs batches with fields {', '.join(needs)}; {name_of_data} gives "
         f"{batch_type.__name__}({', '.join(batch_type._fields)}). "
         f"Data that fit: {', '.join(sorted(fitting)) or 'none'}."
     )

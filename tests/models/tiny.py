@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 import lit_gen.models
-from lit_gen.data.batches import DataSpec, LabelledImages
+from lit_gen.data.batches import AttributedImages, CaptionedImages, DataSpec, LabelledImages, UnpairedImages
 from lit_gen.models.base import GenerativeModule
 
 # What makes each model small. A model that is missing here is built with its defaults.
@@ -25,10 +25,17 @@ SMALL: dict[str, dict[str, Any]] = {
     },
 }  # fmt: skip
 ALL = [getattr(lit_gen.models, name) for name in lit_gen.models.__all__]
+ATTRIBUTES = ["Black_Hair", "Blond_Hair", "Brown_Hair", "Male", "Young", "Smiling"]
 
 
 def spec(channels: int = 1, size: int = 16) -> DataSpec:
-    return DataSpec(image_shape=[channels, size, size], num_classes=10, attributes=[])
+    return DataSpec(image_shape=[channels, size, size], num_classes=10, attributes=ATTRIBUTES)
+
+
+def kind_for(model: type[GenerativeModule]) -> type:
+    """The batch type that the model trains on; labelled images where it needs images only."""
+    kinds = (LabelledImages, AttributedImages, UnpairedImages, CaptionedImages)
+    return next(kind for kind in kinds if set(model.needs) <= set(kind._fields))
 
 
 def build(model: type[GenerativeModule], channels: int = 1, size: int = 16, **settings: Any) -> GenerativeModule:
@@ -36,12 +43,26 @@ def build(model: type[GenerativeModule], channels: int = 1, size: int = 16, **se
     return model(spec(channels, size), **SMALL.get(model.__name__, {}) | settings)
 
 
-def batch(count: int = 8, channels: int = 1, size: int = 16, seed: int = 0) -> LabelledImages:
+def images(count: int = 8, channels: int = 1, size: int = 16, seed: int = 0) -> Tensor:
     """Blurred noise in [-1, 1]: images without meaning but with structure."""
     generator = torch.Generator().manual_seed(seed)
     coarse = torch.rand(count, channels, 4, 4, generator=generator) * 2 - 1
-    image = torch.nn.functional.interpolate(coarse, size=(size, size), mode="bilinear")
-    return LabelledImages(image, torch.arange(count) % 10)
+    return torch.nn.functional.interpolate(coarse, size=(size, size), mode="bilinear")
+
+
+def batch(count: int = 8, channels: int = 1, size: int = 16, seed: int = 0, kind: type = LabelledImages) -> Any:
+    image = images(count, channels, size, seed)
+    generator = torch.Generator().manual_seed(seed + 1000)
+    attributes = torch.randint(2, (count, len(ATTRIBUTES)), generator=generator).float()
+    if kind is LabelledImages:
+        return LabelledImages(image, torch.arange(count) % 10)
+    if kind is AttributedImages:
+        return AttributedImages(image, attributes)
+    if kind is UnpairedImages:
+        return UnpairedImages(image, images(count, channels, size, seed + 500))
+    caption = torch.randint(1, 30, (count, 48), generator=generator)
+    stated = torch.randint(2, attributes.shape, generator=generator).float()
+    return CaptionedImages(image, caption, attributes, stated)
 
 
 class NoiseData(LightningDataModule):
@@ -49,13 +70,17 @@ class NoiseData(LightningDataModule):
 
     batch_type = LabelledImages
 
-    def __init__(self, batches: int = 4, channels: int = 1, size: int = 16, batch_size: int = 8) -> None:
+    def __init__(
+        self, batches: int = 4, channels: int = 1, size: int = 16, batch_size: int = 8, kind: type = LabelledImages
+    ) -> None:
         super().__init__()
         self.count, self.channels, self.size, self.batch_size = batches, channels, size, batch_size
+        self.batch_type = kind
         self.spec = spec(channels, size)
 
     def _batches(self) -> list[LabelledImages]:
-        return [batch(self.batch_size, self.channels, self.size, seed) for seed in range(self.count)]
+        sizes = self.batch_size, self.channels, self.size
+        return [batch(*sizes, seed, self.batch_type) for seed in range(self.count)]
 
     def train_dataloader(self) -> DataLoader:
         return DataLoader(self._batches(), batch_size=None, shuffle=True)
