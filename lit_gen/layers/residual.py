@@ -1,0 +1,31 @@
+"""The residual block of image-to-image generators."""
+
+from typing import Literal
+
+from torch import Tensor, nn
+
+
+class ResidualBlock(nn.Module):
+    """x + two 3x3 convolutions with instance norm of it, (B, C, H, W) to the same shape; no ReLU after the sum.
+
+    Johnson et al. (arXiv:1603.08155), as CycleGAN (arXiv:1703.10593, appendix) and StarGAN (arXiv:1711.09020, table 4)
+    use it. The norm has no running statistics: training and evaluation are alike.
+
+    Args:
+        channels: C.
+        padding_mode: what lies beyond the edges: the mirror image (`reflect`) or 0 (`zeros`).
+        affine: whether the norms have a learnt scale and shift.
+    """
+
+    def __init__(self, channels: int, padding_mode: Literal["reflect", "zeros"] = "reflect", affine: bool = False):
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(channels, channels, 3, padding=1, padding_mode=padding_mode, bias=False),
+            nn.InstanceNorm2d(channels, affine=affine),
+            nn.ReLU(),
+            nn.Conv2d(channels, channels, 3, padding=1, padding_mode=padding_mode, bias=False),
+            nn.InstanceNorm2d(channels, affine=affine),
+        )
+
+    def forward(self, features: Tensor) -> Tensor:
+        return features + self.layers(features)
