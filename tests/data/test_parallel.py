@@ -1,4 +1,6 @@
 import os
+import subprocess
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -48,3 +50,12 @@ def test_an_error_comes_back_as_itself(count):
 
 def test_functions_need_not_be_picklable_in_one_process():
     assert map_indices(lambda index: -index, 300, "negatives", workers=1) == [-index for index in range(300)]
+
+
+def test_a_script_without_a_guard_ends_with_an_explanation(tmp_path):
+    """Its workers would run it again: multiprocessing.Pool starts new ones for ever."""
+    script = tmp_path / "script.py"
+    script.write_text("from lit_gen.data.parallel import map_indices\nmap_indices(abs, 300, 'counting', workers=2)\n")
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120, env=environment)
+    assert done.returncode == 1 and "ended while counting" in done.stderr
