@@ -1,0 +1,1 @@
+"""What tells how good pictures are, independent of the model that made them."""
