@@ -1,8 +1,8 @@
 """Measures a finished run on held-out data: `python -m benchmarks.measure runs/stargan/<time> [--save <name>]`.
 
-The checkpoint's own test metrics come first. Where the task asks for more (is the hair blond now?), a `Judge` trained on
-the dataset's labels answers, and its accuracy on real held-out images stands beside. The figures go to the run's
-`measures.json`, and with `--save` to `benchmarks/results/`, from which `python -m benchmarks.report` makes RESULTS.md.
+The checkpoint's own test metrics come first. Where the task asks for more (is the hair blond now?), a `Judge` trained
+on the dataset's labels answers, and its accuracy on real held-out images stands beside. The figures go to the run's
+`measures.json` and, with `--save`, to `benchmarks/results/`, of which `python -m benchmarks.report` makes RESULTS.md.
 """
 
 import argparse
