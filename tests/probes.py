@@ -29,3 +29,14 @@ class WeightDigest(Callback):
         (folder / f"{name}-{trainer.global_rank}").write_text(
             f"{digest(model)} {noise} {trainer.strategy.__class__.__name__}"
         )
+
+
+def check_probes(folder: Path) -> None:
+    """Asserts that two ranks trained, end with the same weights and drew different noise."""
+    probes = {
+        (when, rank): (folder / f"{when}-{rank}").read_text().split() for when in ("start", "end") for rank in (0, 1)
+    }
+    assert probes["start", 0][0] != probes["end", 0][0], "nothing was trained"
+    assert probes["end", 0][0] == probes["end", 1][0]
+    assert probes["end", 0][1] != probes["end", 1][1], "both ranks draw the same noise"
+    assert {probe[2] for probe in probes.values()} == {"DDPStrategy"}

@@ -1,5 +1,8 @@
 """Every config and overlay, as a user gives it, on tiny data."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,6 +12,7 @@ from lightning import Trainer
 
 from lit_gen.cli import main
 from lit_gen.models.adversarial import AdversarialModule
+from tests.probes import check_probes
 
 CONFIGS = Path("configs")
 SYSTEMS = sorted(path.stem for path in CONFIGS.glob("*.yaml"))
@@ -19,7 +23,7 @@ NARROW = {"dcgan": ["--model.max_channels=32"], "progan": ["--model.channel_base
 def data_words(system: str, quick: bool, roots: dict[str, Path], rendered: Path) -> list[str]:
     config = yaml.safe_load((CONFIGS / f"{system}.yaml").read_text())
     words = ["--data.batch_size=8"]
-    if config["data"]["class_path"] == "MNIST":
+    if config["data"]["class_path"].startswith("MNIST"):
         words.append("--data.val_size=20")
     if quick:
         return [*words, f"--data.root={rendered}", "--data.synthetic_count=120"]
@@ -32,8 +36,9 @@ def rendered(tmp_path_factory):
 
 
 @pytest.fixture
-def roots(mnist_root, celeba_root):
-    return {"MNIST": mnist_root, "CelebA": celeba_root}
+def roots(mnist_root, celeba_root, horse2zebra_root):
+    captions = {"MNISTCaptions": mnist_root, "CelebACaptions": celeba_root}
+    return {"MNIST": mnist_root, "CelebA": celeba_root, "Horse2Zebra": horse2zebra_root} | captions
 
 
 def words(system, quick):
@@ -93,6 +98,24 @@ def test_both_networks_move(system, quick, roots, rendered, tmp_path, monkeypatc
     moved = {name for name, value in model.named_parameters() if not torch.equal(value, before[name])}
     for network in ("discriminator", "generator") if isinstance(model, AdversarialModule) else ("encoder", "decoder"):
         assert any(name.startswith(f"{network}.") for name in moved), network
-    (run,) = (tmp_path / "runs" / system).iterdir()
+    (run,) = (tmp_path / "runs").glob("*/*")
     assert (run / "config.yaml").is_file() and (run / "checkpoints" / "last.ckpt").is_file()
-    assert list((run / "samples").glob("samples-*.png"))
+    assert list((run / "samples").glob("*.png"))
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_two_processes_end_with_the_same_weights(system, roots, rendered, tmp_path):
+    environment = os.environ | {"PROBE_FOLDER": str(tmp_path), "OMP_NUM_THREADS": "1"}
+    settings = [
+        *words(system, quick=True), *data_words(system, True, roots, rendered), *NARROW.get(system, []),
+        "--trainer.max_epochs=1", "--trainer.limit_train_batches=6", "--trainer.limit_val_batches=1",
+        "--trainer.log_every_n_steps=1",
+        "--trainer.enable_progress_bar=false", f"--trainer.default_root_dir={tmp_path}/runs", "--data.batch_size=4",
+        "--trainer.devices=2", "--trainer.accelerator=cpu", "--trainer.callbacks+=tests.probes.WeightDigest",
+    ]  # fmt: skip
+    command = [sys.executable, "main.py", *settings]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    check_probes(tmp_path)
+    (run,) = (tmp_path / "runs").glob("*/*")
+    assert {"config.yaml", "metrics.csv", "checkpoints", "samples"} <= {path.name for path in run.iterdir()}
