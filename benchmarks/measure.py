@@ -26,6 +26,7 @@ from lit_gen.data.files import complete_file
 from lit_gen.metrics.distances import median_distance, mmd
 from lit_gen.metrics.judge import train_judge
 from lit_gen.models.base import GenerativeModule
+from lit_gen.models.stargan import single_changes
 
 Figures = dict[str, float]
 JUDGED_IMAGES = 20_000  # that a judge learns from, at most
@@ -108,20 +109,19 @@ def measure_stargan(model: Any, data: LightningDataModule, judge_epochs: int) ->
     before = judge.decide(test.image)
     right = (before == labels).float()
     figures = {f"judge_{name}": right[:, index].mean() for index, name in enumerate(model.attributes)}
-    targets = model.single_changes(labels)  # (A, B, A)
-    kept = []
+    targets = single_changes(labels, model.attributes)  # (A, B, A)
+    changed, kept = [], []
     for index, name in enumerate(model.attributes):
         target = targets[index]
         pieces = zip(test.image.split(100), target.split(100), strict=True)
         images = torch.cat([model.translate(*piece) for piece in pieces])
         after = judge.decide(images)
-        figures[f"changed_{name}"] = (after[:, index] == target[:, index]).float().mean()
+        asked = (target != labels).any(1)  # hair that has the colour already needs no change
+        changed.append((after[:, index] == target[:, index])[asked].float().mean())
         others = (target == labels).all(0)  # the columns that this change leaves alone
-        others[index] = False
-        kept.append((after == before)[:, others].float().mean())
-        figures[f"kept_with_{name}"] = kept[-1]
-    figures["changed"] = sum(figures[f"changed_{name}"] for name in model.attributes) / len(model.attributes)
-    figures["kept"] = sum(kept) / len(kept)
+        kept.append((after == before)[asked][:, others].float().mean())
+        figures |= {f"changed_{name}": changed[-1], f"kept_with_{name}": kept[-1]}
+    figures["changed"], figures["kept"] = sum(changed) / len(changed), sum(kept) / len(kept)
     figures["judge_accuracy"] = right.mean()
     return figures
 
@@ -159,7 +159,7 @@ def measure_cyclegan(model: Any, data: LightningDataModule, judge_epochs: int) -
     verdicts = [(judge.decide(test[name]) == index).float() for index, name in enumerate("AB")]
     figures = {"judge_accuracy": torch.cat(verdicts).mean()}
     for name, direction, target in (("A", "a_to_b", 1), ("B", "b_to_a", 0)):
-        made = torch.cat([model.translate(images, direction) for images in test[name].split(20)])
+        made = torch.cat([model(images, direction) for images in test[name].split(20)])
         figures[f"{direction}_taken_for_target"] = (judge.decide(made) == target).float().mean()
         if not (data.folder / f"truth{name}").is_dir():
             continue

@@ -143,7 +143,9 @@ def tile(images: Tensor, columns: int | None = None, gap: int = 2) -> Tensor:
 def check_pair(model: type, data: Any, predicting: bool = False) -> None:
     """Raises a `UserError` naming data that do fit when `data` (class or object) lack a field that `model` needs."""
     batch_type = getattr(data, "batch_type", None)
-    needs = predicting and getattr(model, "needs_to_predict", None) or getattr(model, "needs", None)
+    needs = getattr(model, "needs", None)
+    if predicting and getattr(model, "needs_to_predict", None) is not None:
+        needs = model.needs_to_predict
     if batch_type is None or needs is None or set(needs) <= set(batch_type._fields):
         return
     from lit_gen import data as package
