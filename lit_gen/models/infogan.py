@@ -1,0 +1,440 @@
+"""InfoGAN: Chen, Duan, Houthooft, Schulman, Sutskever, Abbeel, "InfoGAN: Interpretable Representation Learning by
+Information Maximizing Generative Adversarial Nets", NIPS 2016, arXiv:1606.03657.
+
+Departures from the paper:
+    - Images in [-1, 1] and a tanh at G's end for MNIST too, where the authors have [0, 1] and a sigmoid.
+    - Q's Gaussians for continuous codes have the standard deviation 1, as in the authors' code for MNIST; the appendix
+      lets Q give it, as `learnt_std` does.
+    - D and G of one step share one batch of fakes and of codes.
+    - The two networks (tables 1 and 5) are one rule for the number of convolutions that the settings give.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.optim import Adam, Optimizer
+
+from lit_gen.data.batches import DataSpec
+from lit_gen.errors import UserError
+from lit_gen.losses import Terms
+from lit_gen.losses.adversarial import minimax_discriminator, nonsaturating_generator
+from lit_gen.losses.likelihood import gaussian_log_density
+from lit_gen.models.adversarial import AdversarialModule
+from lit_gen.models.base import tile
+
+# Sheets show continuous codes over [-2, 2], beyond the (-1, 1) of training, as figure 2 does.
+SWEEP = [step * 0.4 - 2 for step in range(11)]
+
+
+class Code:
+    """The distribution of one code, and the family of Q(c | x) for it.
+
+    `features` is its length in G's input, `outputs` how many numbers Q gives for it, `entropy` is H(c) in nats.
+    """
+
+    kind: str
+    features: int
+    outputs: int
+    entropy: float
+
+    def sample(self, count: int, device: torch.device, generator: torch.Generator | None = None) -> Tensor:
+        """(count, features) on `device`; with a CPU generator, the same on every device."""
+        raise NotImplementedError
+
+    def log_density(self, code: Tensor, output: Tensor) -> Tensor:
+        """log Q(c | x) in nats, one value a sample: codes (B, features) and Q's outputs (B, outputs) to (B,)."""
+        raise NotImplementedError
+
+    def information(self, code: Tensor, output: Tensor) -> Tensor:
+        """H(c) + E[log Q(c | x)] in nats, a lower bound of I(c; G(z, c)) (equation 4): a scalar."""
+        return self.entropy + self.log_density(code, output).mean()
+
+
+class CategoricalCode(Code):
+    """One of `categories` equally likely values, as a one-hot vector; Q gives logits."""
+
+    kind = "categorical"
+
+    def __init__(self, categories: int) -> None:
+        self.features = self.outputs = categories
+        self.entropy = math.log(categories)
+
+    def sample(self, count: int, device: torch.device, generator: torch.Generator | None = None) -> Tensor:
+        on = device if generator is None else None
+        value = torch.randint(self.features, (count,), generator=generator, device=on).to(device)
+        return functional.one_hot(value, self.features).float()
+
+    def log_density(self, code: Tensor, output: Tensor) -> Tensor:
+        return (code * output.float().log_softmax(1)).sum(1)
+
+
+class ContinuousCode(Code):
+    """One number, uniform on (-1, 1); Q gives the mean of a Gaussian and, if `learnt_std`, the log of its variance."""
+
+    kind = "continuous"
+    features = 1
+    entropy = math.log(2)
+
+    def __init__(self, learnt_std: bool) -> None:
+        self.outputs = 2 if learnt_std else 1
+
+    def sample(self, count: int, device: torch.device, generator: torch.Generator | None = None) -> Tensor:
+        on = device if generator is None else None
+        return torch.rand(count, 1, generator=generator, device=on).to(device) * 2 - 1
+
+    def log_density(self, code: Tensor, output: Tensor) -> Tensor:
+        mean, log_variance = output[:, :1].float(), output[:, 1:].float()
+        return gaussian_log_density(code, mean, log_variance if self.outputs == 2 else torch.zeros_like(mean))
+
+    def information(self, code: Tensor, output: Tensor) -> Tensor:
+        """As in `Code`, but where the standard deviation is fixed, for the one that fits these samples best.
+
+        The fixed one serves the gradient only: with 1, the bound of a Q that makes no mistake would be -0.23 nats.
+        """
+        if self.outputs == 2:
+            return super().information(code, output)
+        squared_error = (code - output.float()).square().mean().clamp_min(1e-8)
+        return self.entropy - 0.5 * (math.log(2 * math.pi * math.e) + squared_error.log())
+
+
+class Fakes(NamedTuple):
+    """image: (B, C, S, S); codes: (B, F), all codes side by side as they went into G."""
+
+    image: Tensor
+    codes: Tensor
+
+
+def initialize(module: nn.Module) -> None:
+    """Weights from N(0, 0.02), as in the authors' code; biases 0."""
+    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+        nn.init.normal_(module.weight, 0, 0.02)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+
+
+class Generator(nn.Sequential):
+    """(B, Z) to (B, C, S, S): a projection to the smallest map, then 4x4 transposed convolutions of stride 2.
+
+    Batch norm follows the linear layers and the first convolution, which is all hidden layers of table 1 and those that
+    have it in table 5.
+
+    Args:
+        latent_dim: Z, noise and codes.
+        hidden_features: units of a linear layer before the projection, 0 for none.
+        channels: widths from the smallest map on; the map has S / 2^len(channels) pixels.
+        image_shape: C, S, S.
+    """
+
+    def __init__(
+        self, latent_dim: int, hidden_features: int, channels: list[int], image_shape: tuple[int, int, int]
+    ) -> None:
+        side = image_shape[-1] // 2 ** len(channels)
+        sizes = [latent_dim, *([hidden_features] if hidden_features else []), channels[0] * side * side]
+        layers: list[nn.Module] = []
+        for before, size in zip(sizes, sizes[1:], strict=False):
+            layers += [nn.Linear(before, size, bias=False), nn.BatchNorm1d(size), nn.ReLU()]
+        layers.append(nn.Unflatten(1, (channels[0], side, side)))
+        for index, (before, width) in enumerate(zip(channels, channels[1:], strict=False)):
+            layers.append(nn.ConvTranspose2d(before, width, 4, 2, 1, bias=index > 0))
+            layers += [nn.ReLU()] if index else [nn.BatchNorm2d(width), nn.ReLU()]
+        super().__init__(*layers, nn.ConvTranspose2d(channels[-1], image_shape[0], 4, 2, 1), nn.Tanh())
+        self.apply(initialize)
+
+
+class Discriminator(nn.Module):
+    """D and Q on one body of 4x4 convolutions of stride 2, with batch norm in all hidden layers but the first.
+
+    Args:
+        image_shape: C, S, S.
+        channels: widths from the image on.
+        hidden_features: units of a linear layer at the body's end, 0 for none.
+        recognition_features: units of Q's hidden layer.
+        outputs: how many numbers Q gives.
+    """
+
+    def __init__(
+        self,
+        image_shape: tuple[int, int, int],
+        channels: list[int],
+        hidden_features: int,
+        recognition_features: int,
+        outputs: int,
+    ) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for index, (before, width) in enumerate(zip([image_shape[0], *channels], channels, strict=False)):
+            layers.append(nn.Conv2d(before, width, 4, 2, 1, bias=index == 0))
+            layers += [nn.BatchNorm2d(width), nn.LeakyReLU(0.1)] if index else [nn.LeakyReLU(0.1)]
+        layers.append(nn.Flatten())
+        features = channels[-1] * (image_shape[-1] // 2 ** len(channels)) ** 2
+        if hidden_features:
+            layers.append(nn.Linear(features, hidden_features, bias=False))
+            layers += [nn.BatchNorm1d(hidden_features), nn.LeakyReLU(0.1)]
+            features = hidden_features
+        self.body = nn.Sequential(*layers)
+        self.head = nn.Linear(features, 1)
+        self.recognition = nn.Sequential(
+            nn.Linear(features, recognition_features, bias=False),
+            nn.BatchNorm1d(recognition_features),
+            nn.LeakyReLU(0.1),
+            nn.Linear(recognition_features, outputs),
+        )
+        self.apply(initialize)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """D's logits (B, 1)."""
+        return self.head(self.body(images))
+
+    def recognize(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """D's logits (B, 1) and Q's outputs (B, outputs), in the order of the codes."""
+        features = self.body(images)
+        return self.head(features), self.recognition(features)
+
+
+class InfoGAN(AdversarialModule):
+    """InfoGAN (Chen et al. 2016): codes that the images must tell of, so that they come to mean something.
+
+    The log has the lower bound L_I(G, Q) = H(c) + E[log Q(c | x)] of the mutual information (equation 5) in nats, as
+    `information_categorical` and `information_continuous`: the sums over the codes of a kind. The former ends near the
+    codes' entropy, ln 10 = 2.30 for ten categories; the latter has no such end, because c is a real number there.
+
+    Args:
+        spec: what the data look like; on the command line it comes from the data. The size must be a multiple of
+            2^(number of generator_channels) and of 2^(number of discriminator_channels).
+        noise_dim: length of the noise in G's input, uniform on (-1, 1); codes come on top.
+        categorical_codes: number of categories of each categorical code; the first is read as the class of an image.
+        continuous_codes: number of continuous codes, uniform on (-1, 1).
+        information_weight: lambda of the categorical codes.
+        continuous_weight: lambda of the continuous codes.
+        learnt_std: let Q give each continuous code's standard deviation, in place of 1; then continuous_weight should
+            be about 0.1.
+        generator_channels: widths of G from its smallest map on; one doubling of the size each.
+        discriminator_channels: widths of the convolutions of D and Q, from the image on.
+        hidden_features: units of the linear layers between maps and vectors, in G and D; 0 for none, as for CelebA.
+        recognition_features: units of Q's own hidden layer.
+        discriminator_learning_rate: of the Adam optimizer of D and Q.
+        generator_learning_rate: of G's Adam optimizer.
+        betas: of both Adam optimizers.
+        n_critic: D steps for each G step.
+        ema_decay: decay a step of the average of G's weights that pictures are made with; 0, as in the paper, for none.
+    """
+
+    def __init__(
+        self,
+        spec: DataSpec,
+        noise_dim: int = 62,
+        categorical_codes: list[int] = [10],
+        continuous_codes: int = 2,
+        information_weight: float = 1.0,
+        continuous_weight: float = 1.0,
+        learnt_std: bool = False,
+        generator_channels: list[int] = [128, 64],
+        discriminator_channels: list[int] = [64, 128],
+        hidden_features: int = 1024,
+        recognition_features: int = 128,
+        discriminator_learning_rate: float = 2e-4,
+        generator_learning_rate: float = 1e-3,
+        betas: tuple[float, float] = (0.5, 0.999),
+        n_critic: int = 1,
+        ema_decay: float = 0.0,
+    ) -> None:
+        super().__init__(spec, n_critic, ema_decay)
+        self.save_hyperparameters()
+        self.codes: list[Code] = [CategoricalCode(categories) for categories in categorical_codes]
+        self.codes += [ContinuousCode(learnt_std) for _ in range(continuous_codes)]
+        self.weights = {"categorical": information_weight, "continuous": continuous_weight}
+        for name, channels in (("generator", generator_channels), ("discriminator", discriminator_channels)):
+            if not channels or self.image_shape[-1] % 2 ** len(channels):
+                raise UserError(
+                    f"InfoGAN with {len(channels)} {name}_channels needs an image size that is a multiple of "
+                    f"{2 ** max(1, len(channels))}, not {self.image_shape[-1]}. "
+                    f"Set --data.image_size or --model.{name}_channels."
+                )
+        if not self.codes or min(categorical_codes, default=2) < 2:
+            raise UserError(
+                "InfoGAN needs at least one code, and at least two categories in each categorical one, not "
+                f"categorical_codes {categorical_codes} and continuous_codes {continuous_codes}."
+            )
+        self.noise_dim = noise_dim
+        self.latent_dim = noise_dim + sum(code.features for code in self.codes)
+        self.learning_rates = discriminator_learning_rate, generator_learning_rate
+        self.betas = betas
+        self.generator = Generator(self.latent_dim, hidden_features, generator_channels, self.image_shape)
+        self.discriminator = Discriminator(
+            self.image_shape,
+            discriminator_channels,
+            hidden_features,
+            recognition_features,
+            sum(code.outputs for code in self.codes),
+        )
+        self.start_average()
+        self.bounds: Terms = {}
+        self.confusion: Tensor | None = None
+
+    def sample_latent(self, count: int, generator: torch.Generator | None = None) -> Tensor:
+        """(count, Z): noise, then the codes in their order."""
+        noise = self.uniform_noise(count, self.noise_dim, generator=generator)
+        return torch.cat([noise, *(code.sample(count, self.device, generator) for code in self.codes)], dim=1)
+
+    def make_fakes(self, batch: tuple) -> Fakes:
+        if self.training and len(batch.image) < 2:
+            raise UserError("InfoGAN's batch norm needs two images a batch at least: set --data.batch_size higher.")
+        latent = self.sample_latent(len(batch.image))
+        return Fakes(self.generator(latent), latent[:, self.noise_dim :])
+
+    def sums(self, measure: Callable[[Code, Tensor, Tensor], Tensor], codes: Tensor, outputs: Tensor) -> Terms:
+        """`measure(code, its values, Q's outputs for it)`, summed over the codes of each kind.
+
+        Args:
+            measure: gives a scalar.
+            codes: (B, F), all codes as they went into G.
+            outputs: (B, O), what Q says of all of them.
+        """
+        values = codes.split([code.features for code in self.codes], dim=1)
+        given = outputs.split([code.outputs for code in self.codes], dim=1)
+        terms: Terms = {}
+        for code, value, output in zip(self.codes, values, given, strict=True):
+            terms[code.kind] = terms.get(code.kind, 0) + measure(code, value, output)
+        return terms
+
+    def code_terms(self, prefix: str, fakes: Fakes, outputs: Tensor) -> Terms:
+        """lambda E[-log Q(c | x)] by kind: -lambda L_I (equation 6) but for the constant H(c)."""
+        log_densities = self.sums(lambda code, *rest: code.log_density(*rest).mean(), fakes.codes, outputs)
+        return {f"{prefix}_{kind}": -self.weights[kind] * value for kind, value in log_densities.items()}
+
+    @torch.no_grad()
+    def information(self, codes: Tensor, outputs: Tensor) -> Terms:
+        """The bound L_I (equation 5) in nats by kind, to be logged."""
+        bounds = self.sums(lambda code, *rest: code.information(*rest), codes, outputs)
+        return {f"information_{kind}": bound for kind, bound in bounds.items()}
+
+    def discriminator_loss(self, batch: tuple, fakes: Fakes) -> Terms:
+        """D's part of the game, and the codes' terms, which train Q and, as in the authors' code, the body.
+
+        Reals and fakes go through D in batches of their own: batch norm must not mix them.
+        """
+        real_logits = self.discriminator(batch.image)
+        logits, outputs = self.discriminator.recognize(fakes.image)
+        self.bounds = self.information(fakes.codes, outputs)
+        return minimax_discriminator(real_logits, logits) | self.code_terms("d", fakes, outputs)
+
+    def generator_loss(self, batch: tuple, fakes: Fakes) -> Terms:
+        logits, outputs = self.discriminator.recognize(fakes.image)
+        return nonsaturating_generator(logits) | self.code_terms("g", fakes, outputs)
+
+    def adversarial_step(self, batch: tuple) -> None:
+        super().adversarial_step(batch)
+        self.log_terms("train", self.bounds)
+
+    @torch.no_grad()
+    def categories(self, images: Tensor) -> Tensor:
+        """The likeliest value of the first categorical code for each image: a class, found without labels.
+
+        Args:
+            images: (B, C, S, S) in [-1, 1].
+
+        Returns:
+            (B,) int64.
+
+        Raises:
+            UserError: there is no categorical code.
+        """
+        if self.codes[0].kind != "categorical":
+            raise UserError("this InfoGAN has no categorical code to tell categories by: set categorical_codes.")
+        training = self.discriminator.training
+        self.discriminator.eval()
+        _, outputs = self.discriminator.recognize(images)
+        self.discriminator.train(training)
+        return outputs[:, : self.codes[0].outputs].argmax(1)
+
+    def validation_step(self, batch: tuple, batch_idx: int) -> None:
+        self.evaluate(batch, "val")
+
+    def test_step(self, batch: tuple, batch_idx: int) -> None:
+        self.evaluate(batch, "test")
+
+    def evaluate(self, batch: tuple, prefix: str) -> None:
+        """Logs D's mean outputs and the bound for new fakes, and counts the labels that fall into each category."""
+        latent = self.sample_latent(len(batch.image))
+        logits, outputs = self.discriminator.recognize(self(latent))
+        values = {"d_logit_real": self.discriminator(batch.image).mean(), "d_logit_fake": logits.mean()}
+        values |= self.information(latent[:, self.noise_dim :], outputs)
+        self.log_terms(prefix, values, batch_size=len(batch.image), sync_dist=True)
+        if self.confusion is not None and hasattr(batch, "label"):
+            one = torch.ones_like(batch.label)
+            self.confusion.index_put_((self.categories(batch.image), batch.label), one, accumulate=True)
+
+    def on_validation_epoch_start(self) -> None:
+        # Not a buffer: DDP would overwrite it with the first process's before each batch.
+        shape = self.codes[0].features, self.spec["num_classes"]
+        countable = self.codes[0].kind == "categorical" and shape[1] > 0
+        self.confusion = torch.zeros(shape, dtype=torch.int64, device=self.device) if countable else None
+
+    def on_validation_epoch_end(self, prefix: str = "val") -> None:
+        if self.confusion is not None:
+            counts = self.all_gather(self.confusion).reshape(-1, *self.confusion.shape).sum(0)  # over processes
+            self.log(f"{prefix}/category_accuracy", matched(counts) / max(1, int(counts.sum())), sync_dist=True)
+
+    def on_test_epoch_start(self) -> None:
+        self.on_validation_epoch_start()
+
+    def on_test_epoch_end(self) -> None:
+        self.on_validation_epoch_end("test")
+
+    @torch.no_grad()
+    def sample_sheets(self, batch: Any, count: int = 64) -> dict[str, Tensor]:
+        """Samples, and a sheet for each code in which nothing but this code changes.
+
+        Down the columns of a categorical code's sheet, a row a category; along the rows of a continuous code's, from -2
+        to 2, where the rows are the categories of the first code, if it has any.
+        """
+        sheets = super().sample_sheets(batch, count)
+        random = torch.Generator().manual_seed(0)
+        first = self.codes[0]
+        training = self.sampler.training
+        self.sampler.eval()
+        start = self.noise_dim
+        for number, code in enumerate(self.codes, 1):
+            if code.kind == "categorical":
+                grid = self.sample_latent(max(1, count // 8), random).repeat(code.features, 1, 1)  # (rows, columns, Z)
+                grid[..., start : start + code.features] = torch.eye(code.features, device=self.device)[:, None]
+            else:
+                rows = first.features if first.kind == "categorical" else 8
+                grid = self.sample_latent(rows, random)[:, None].repeat(1, len(SWEEP), 1)
+                if first.kind == "categorical":
+                    grid[..., self.noise_dim : self.noise_dim + rows] = torch.eye(rows, device=self.device)[:, None]
+                grid[..., start] = torch.tensor(SWEEP, device=self.device)
+            sheets[f"code_{number}_{code.kind}"] = tile(self(grid.flatten(0, 1)), grid.shape[1])
+            start += code.features
+        self.sampler.train(training)
+        return sheets
+
+    def configure_optimizers(self) -> list[Optimizer]:
+        networks = (self.discriminator, self.generator)
+        return [
+            Adam(network.parameters(), rate, self.betas)
+            for network, rate in zip(networks, self.learning_rates, strict=True)
+        ]
+
+
+def matched(counts: Tensor) -> int:
+    """The most images that agree when each category stands for at most one class, and no two for the same.
+
+    An exact search, one category after another, for the best total of each set of classes that are taken. Its time
+    grows as 2^(number of classes): ten take a tenth of a second.
+
+    Args:
+        counts: (categories, classes), how many images of each class fell into each category.
+    """
+    best = {0: 0}  # bits of the classes that are taken: images that agree
+    for row in counts.tolist():
+        for taken, total in list(best.items()):
+            for index, count in enumerate(row):
+                if not taken >> index & 1:
+                    with_it = taken | 1 << index
+                    best[with_it] = max(best.get(with_it, 0), total + count)
+    return max(best.values())
