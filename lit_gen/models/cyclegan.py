@@ -1,0 +1,312 @@
+"""CycleGAN: Zhu, Park, Isola, Efros, "Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial Networks",
+ICCV 2017, arXiv:1703.10593.
+
+Departures from the paper:
+    - The critics step first and the generators then, on the same fakes; the authors' code steps the generators first.
+    - The identity terms (section 5.2) are on by default. The paper has them for paintings to photographs only, but they
+      keep colours, and with them zebras made of horses have the better FID (62 against 77). `identity_weight: 0` leaves
+      them out.
+    - The learning rate falls with every step of the second half of the training, not with every epoch.
+    - Convolutions before an instance norm have no bias (the norm takes it away again), and the norms have no learnt
+      scale and shift.
+"""
+
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Adam, Optimizer
+
+from lit_gen.data.batches import DataSpec, UnpairedImages
+from lit_gen.errors import UserError
+from lit_gen.layers.residual import ResidualBlock
+from lit_gen.losses import Terms
+from lit_gen.models.adversarial import AdversarialModule
+from lit_gen.models.base import tile
+from lit_gen.schedules import constant_then_linear
+
+
+def initialize(module: nn.Module) -> None:
+    """All weights from N(0, 0.02), biases 0 (appendix, training details)."""
+    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+        nn.init.normal_(module.weight, 0, 0.02)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+
+
+class Generator(nn.Sequential):
+    """(B, C, H, W) to (B, C, H, W) in [-1, 1]: down by 4, residual blocks, up by 4 (appendix, generator architectures).
+
+    Args:
+        image_channels: C.
+        channels: width at full resolution; four times as wide at the quarter of it.
+        residual_blocks: number of blocks between down and up.
+        blend: one more channel of the output is a mask, with which the others are laid over the given images.
+    """
+
+    def __init__(self, image_channels: int, channels: int, residual_blocks: int, blend: bool = False) -> None:
+        def layers(convolution: nn.Module) -> tuple[nn.Module, ...]:
+            return convolution, nn.InstanceNorm2d(convolution.out_channels), nn.ReLU()
+
+        half, quarter = channels * 2, channels * 4
+        super().__init__(
+            *layers(nn.Conv2d(image_channels, channels, 7, padding=3, padding_mode="reflect", bias=False)),
+            *layers(nn.Conv2d(channels, half, 3, 2, 1, bias=False)),
+            *layers(nn.Conv2d(half, quarter, 3, 2, 1, bias=False)),
+            *(ResidualBlock(quarter) for _ in range(residual_blocks)),
+            *layers(nn.ConvTranspose2d(quarter, half, 3, 2, 1, output_padding=1, bias=False)),
+            *layers(nn.ConvTranspose2d(half, channels, 3, 2, 1, output_padding=1, bias=False)),
+            nn.Conv2d(channels, image_channels + blend, 7, padding=3, padding_mode="reflect"),
+            nn.Tanh(),
+        )
+        self.blend = blend
+        self.apply(initialize)
+
+    def forward(self, images: Tensor) -> Tensor:
+        made = super().forward(images)
+        if not self.blend:
+            return made
+        color, mask = made[:, :-1], (made[:, -1:] + 1) / 2
+        return images + mask * (color - images)
+
+
+class Discriminator(nn.Sequential):
+    """(B, C, H, W) to scores (B, 1, H', W') of overlapping patches (appendix, discriminator architectures).
+
+    Args:
+        image_channels: C.
+        channels: width of the first layer; it doubles with each layer up to eight times as much.
+        strided_layers: number of layers that halve the size. A patch has side 70 with 3, 34 with 2, 16 with 1.
+    """
+
+    def __init__(self, image_channels: int, channels: int, strided_layers: int) -> None:
+        layers: list[nn.Module] = [nn.Conv2d(image_channels, channels, 4, 2, 1), nn.LeakyReLU(0.2)]
+        before = channels
+        for layer in range(1, strided_layers + 1):
+            width, stride = channels * min(2**layer, 8), 2 if layer < strided_layers else 1
+            layers += [
+                nn.Conv2d(before, width, 4, stride, 1, bias=False), nn.InstanceNorm2d(width), nn.LeakyReLU(0.2),
+            ]  # fmt: skip
+            before = width
+        super().__init__(*layers, nn.Conv2d(before, 1, 4, 1, 1))
+        self.apply(initialize)
+
+
+class ImagePool(nn.Module):
+    """A history of fakes for the critic (section 4; Shrivastava et al., arXiv:1612.07828).
+
+    Until it is full, each image is stored and returned. From then on each, with probability 1/2, takes the place of a
+    random stored one, which is returned in its stead. The images are no buffers, since DDP would overwrite those of
+    every process with the first one's. They are in the state dict all the same (`get_extra_state`), however many they
+    are; where several processes resume, all go on from the first one's.
+
+    Args:
+        size: number of images kept; 0 returns every image as it is.
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.size = size
+        self.images: list[Tensor] = []
+
+    def get_extra_state(self) -> Tensor:
+        """(N, C, H, W), N the number of images stored."""
+        return torch.stack(self.images) if self.images else torch.empty(0)
+
+    def set_extra_state(self, state: Tensor) -> None:
+        self.images = list(state.clone())[: self.size]
+
+    def forward(self, images: Tensor) -> Tensor:
+        """As many images as are given, (B, C, H, W), new or from the history; they carry no graph."""
+        if self.size == 0:
+            return images.detach()
+        # Drawn on the CPU: what depends on these numbers then waits for no GPU.
+        exchange = (torch.rand(len(images)) < 0.5).tolist()
+        places = torch.randint(self.size, (len(images),)).tolist()
+        shown = []
+        for image, exchanged, place in zip(images.detach(), exchange, places, strict=True):
+            kept = image.to(torch.float32, copy=True)
+            if len(self.images) < self.size:
+                self.images.append(kept)
+            elif exchanged:
+                image, self.images[place] = self.images[place].to(image), kept
+            shown.append(image)
+        return torch.stack(shown)
+
+
+class Fakes(NamedTuple):
+    """fake_a: image_b brought to domain A; fake_b: image_a brought to domain B; both (B, C, H, W) in [-1, 1]."""
+
+    fake_a: Tensor
+    fake_b: Tensor
+
+
+def least_squares(scores: Tensor, target: float) -> Tensor:
+    """E[(D(x) - target)^2], the mean over batch and patches (section 4; Mao et al., arXiv:1611.04076)."""
+    return (scores.float() - target).square().mean()
+
+
+def l1(image: Tensor, other: Tensor) -> Tensor:
+    """Mean absolute difference, in float32."""
+    return (image.float() - other.float()).abs().mean()
+
+
+class CycleGAN(AdversarialModule):
+    """CycleGAN (Zhu et al. 2017): two domains of pictures, unpaired, and a translation each way that the other undoes.
+
+    Args:
+        spec: what the data look like; on the command line it comes from the data. Sides that are multiples of 4.
+        residual_blocks: blocks of each generator; by default 9 for images of 256 pixels and more, 6 for smaller ones.
+        channels: width of the generators at full resolution; four times as wide where the image is a quarter as large.
+        discriminator_channels: width of the critics' first layer.
+        discriminator_layers: layers of the critics that halve the size: with 3 a score is for a patch of 70x70 pixels,
+            with 2 of 34x34, with 1 of 16x16.
+        blend: let the generators make a mask besides a picture, and lay the picture over the given one through it (as
+            Pumarola et al., arXiv:1807.09251, equation 1). What lies around the animal is then kept from the start, not
+            learnt, which takes long; for short trainings.
+        cycle_weight: of the mean absolute error of A to B to A, and of B to A to B; 0 leaves the terms out.
+        identity_weight: of the mean absolute change that a picture already of the target domain undergoes; 0 leaves
+            the terms out.
+        pool_size: how many past fakes of each domain are kept to show the critics; 0 shows them the new ones only.
+        direction: which way `predict` translates pictures.
+        learning_rate: of both Adam optimizers; it falls to 0 in the second half of the training.
+        betas: of both Adam optimizers.
+        n_critic: steps of the critics for each step of the generators.
+        ema_decay: decay a step of the average of the generators' weights that pictures are made with; 0, as in the
+            paper, for none.
+    """
+
+    needs = ("image_a", "image_b")
+    needs_to_predict = ()  # pictures of any kind: see predict_step
+    needs_input = True
+
+    def __init__(
+        self,
+        spec: DataSpec,
+        residual_blocks: int | None = None,
+        channels: int = 64,
+        discriminator_channels: int = 64,
+        discriminator_layers: int = 3,
+        blend: bool = False,
+        cycle_weight: float = 10.0,
+        identity_weight: float = 5.0,
+        pool_size: int = 50,
+        direction: Literal["a_to_b", "b_to_a"] = "a_to_b",
+        learning_rate: float = 2e-4,
+        betas: tuple[float, float] = (0.5, 0.999),
+        n_critic: int = 1,
+        ema_decay: float = 0.0,
+    ) -> None:
+        super().__init__(spec, n_critic, ema_decay)
+        self.save_hyperparameters()
+        image_channels, *sides = self.image_shape
+        if any(side % 4 for side in sides):
+            raise UserError(
+                f"CycleGAN needs images whose sides are multiples of 4, not {sides[0]}x{sides[1]}. "
+                "Set --data.image_size."
+            )
+        # The last instance norm must have more than one pixel to norm.
+        if discriminator_layers < 1 or min(sides) // 2**discriminator_layers < 3:
+            raise UserError(
+                f"CycleGAN's critics with {discriminator_layers} layers that halve the size do not fit images of "
+                f"{sides[0]}x{sides[1]}: they need 1 layer at least, and 3 pixels behind the last. "
+                "Set --model.discriminator_layers, or --data.image_size."
+            )
+        if residual_blocks is None:
+            residual_blocks = 9 if min(sides) >= 256 else 6
+        self.cycle_weight, self.identity_weight = cycle_weight, identity_weight
+        self.direction, self.learning_rate, self.betas = direction, learning_rate, betas
+        self.generator = nn.ModuleDict(
+            {way: Generator(image_channels, channels, residual_blocks, blend) for way in ("a_to_b", "b_to_a")}
+        )
+        self.discriminator = nn.ModuleDict(
+            {domain: Discriminator(image_channels, discriminator_channels, discriminator_layers) for domain in "ab"}
+        )
+        self.pools = nn.ModuleDict({domain: ImagePool(pool_size) for domain in "ab"})
+        self.start_average()
+
+    def make_fakes(self, batch: UnpairedImages) -> Fakes:
+        return Fakes(self.generator["b_to_a"](batch.image_b), self.generator["a_to_b"](batch.image_a))
+
+    def discriminator_loss(self, batch: UnpairedImages, fakes: Fakes) -> Terms:
+        """Section 4: least squares, halved, with fakes from the pools. D_a judges pictures of domain A."""
+        d_a, d_b = self.discriminator["a"], self.discriminator["b"]
+        return {
+            "d_a_real": 0.5 * least_squares(d_a(batch.image_a), 1),
+            "d_a_fake": 0.5 * least_squares(d_a(self.pools["a"](fakes.fake_a)), 0),
+            "d_b_real": 0.5 * least_squares(d_b(batch.image_b), 1),
+            "d_b_fake": 0.5 * least_squares(d_b(self.pools["b"](fakes.fake_b)), 0),
+        }
+
+    def generator_loss(self, batch: UnpairedImages, fakes: Fakes) -> Terms:
+        """Equations 1 to 3, with least squares, and the identity terms of section 5.2."""
+        a, b = batch
+        fake_a, fake_b = fakes
+        terms = {
+            "g_a_to_b": least_squares(self.discriminator["b"](fake_b), 1),
+            "g_b_to_a": least_squares(self.discriminator["a"](fake_a), 1),
+        }
+        to_a, to_b = self.generator["b_to_a"], self.generator["a_to_b"]
+        if self.cycle_weight:
+            terms["g_cycle_a"] = self.cycle_weight * l1(to_a(fake_b), a)
+            terms["g_cycle_b"] = self.cycle_weight * l1(to_b(fake_a), b)
+        if self.identity_weight:
+            terms["g_identity_a"] = self.identity_weight * l1(to_a(a), a)
+            terms["g_identity_b"] = self.identity_weight * l1(to_b(b), b)
+        return terms
+
+    def learning_rate_factor(self) -> float:
+        return constant_then_linear(self.progress)
+
+    def forward(self, images: Tensor, direction: str | None = None) -> Tensor:
+        """Images (B, C, H, W) in [-1, 1] translated, by the generators that pictures are made with.
+
+        Args:
+            images: (B, C, H, W) in [-1, 1].
+            direction: `a_to_b` or `b_to_a`; the model's setting by default.
+        """
+        return self.sampler[direction or self.direction](images).float()
+
+    def predict_step(self, batch: Any, batch_idx: int) -> Tensor:
+        """The translations (B, C, H, W) of `image`, where the batch has it, or else of the domain to translate from."""
+        field = "image_a" if self.direction == "a_to_b" else "image_b"
+        return self(batch.image if hasattr(batch, "image") else getattr(batch, field))
+
+    @torch.no_grad()
+    def sample_sheets(self, batch: UnpairedImages, count: int = 64) -> dict[str, Tensor]:
+        """A sheet for each direction: picture, translation, and the translation translated back, side by side."""
+        rows = max(1, count // 3)
+        columns = 3 * max(1, round((rows / 3) ** 0.5))
+        sheets = {}
+        for there, back, images in (("a_to_b", "b_to_a", batch.image_a), ("b_to_a", "a_to_b", batch.image_b)):
+            pictures = []
+            for image in images[:rows].split(1):  # one by one: at 256 pixels all at once take gigabytes
+                translated = self(image, there)
+                pictures += [image, translated, self(translated, back)]
+            sheets[there] = tile(torch.cat(pictures), columns)
+        return sheets
+
+    def validation_step(self, batch: UnpairedImages, batch_idx: int) -> None:
+        self.log_held_out(batch, "val")
+
+    def test_step(self, batch: UnpairedImages, batch_idx: int) -> None:
+        self.log_held_out(batch, "test")
+
+    def log_held_out(self, batch: UnpairedImages, prefix: str) -> None:
+        """Logs the mean absolute errors of both cycles, and the critics' mean scores (aims: real 1, fake 0)."""
+        fake_a, fake_b = self(batch.image_b, "b_to_a"), self(batch.image_a, "a_to_b")
+        values = {
+            "cycle_a": l1(self(fake_b, "b_to_a"), batch.image_a),
+            "cycle_b": l1(self(fake_a, "a_to_b"), batch.image_b),
+            "score_a_real": self.discriminator["a"](batch.image_a).mean(),
+            "score_a_fake": self.discriminator["a"](fake_a).mean(),
+            "score_b_real": self.discriminator["b"](batch.image_b).mean(),
+            "score_b_fake": self.discriminator["b"](fake_b).mean(),
+        }
+        self.log_terms(prefix, values, batch_size=len(batch.image_a), sync_dist=True)
+
+    def configure_optimizers(self) -> list[Optimizer]:
+        return [
+            Adam(network.parameters(), self.learning_rate, self.betas)
+            for network in (self.discriminator, self.generator)
+        ]
