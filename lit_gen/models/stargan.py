@@ -1,0 +1,302 @@
+"""StarGAN: Choi, Choi, Kim, Ha, Kim, Choo, "StarGAN: Unified Generative Adversarial Networks for Multi-Domain
+Image-to-Image Translation", CVPR 2018, arXiv:1711.09020.
+
+Departures from the paper:
+    - Sizes other than 128 pixels have as many layers in D as lead to a last map of 2x2 (or 3x3) places.
+    - Both learning rates fall in every step of the second half of the training, not once an epoch.
+    - The gradient penalty is of an image's mean score over the patches, which is what the loss maximizes; the authors'
+      code takes the gradient of the sum over the patches.
+    - Pictures may be made by an average of G's weights (`ema_decay`); the default is none, as in the paper.
+    - One dataset at a time: the mask vector for joint training on several is left out.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.optim import Adam, Optimizer
+
+from lit_gen.data.batches import AttributedImages, DataSpec
+from lit_gen.errors import UserError, nearest
+from lit_gen.layers.residual import ResidualBlock
+from lit_gen.losses import Terms
+from lit_gen.losses.adversarial import gradient_penalty, wasserstein_discriminator, wasserstein_generator
+from lit_gen.models.adversarial import AdversarialModule
+from lit_gen.models.base import tile
+from lit_gen.schedules import constant_then_linear
+
+PAPER_ATTRIBUTES = ["Black_Hair", "Blond_Hair", "Brown_Hair", "Male", "Young"]
+HAIR_COLOURS = ("Black_Hair", "Blond_Hair", "Brown_Hair", "Gray_Hair")
+
+
+class Translations(NamedTuple):
+    """image: (B, C, H, W), translated; target: (B, A) in {0, 1}, the attributes it was to get."""
+
+    image: Tensor
+    target: Tensor
+
+
+class Generator(nn.Module):
+    """An image and attributes to an image (table 4): down to a quarter of the size, residual blocks, and up again.
+
+    Padding is with zeros: next to mirrored edges a constant plane stays constant, and instance norm takes it away.
+
+    Args:
+        image_channels: C.
+        attributes: A.
+        channels: width at full size; twice at half, four times at a quarter.
+        residual_blocks: how many.
+    """
+
+    def __init__(self, image_channels: int, attributes: int, channels: int, residual_blocks: int) -> None:
+        super().__init__()
+        layers: list[nn.Module] = [nn.Conv2d(image_channels + attributes, channels, 7, padding=3, bias=False)]
+        layers += [nn.InstanceNorm2d(channels, affine=True), nn.ReLU()]
+        for width in (channels, channels * 2):
+            layers += [nn.Conv2d(width, width * 2, 4, stride=2, padding=1, bias=False)]
+            layers += [nn.InstanceNorm2d(width * 2, affine=True), nn.ReLU()]
+        layers += [ResidualBlock(channels * 4, "zeros", affine=True) for _ in range(residual_blocks)]
+        for width in (channels * 2, channels):
+            layers += [nn.ConvTranspose2d(width * 2, width, 4, stride=2, padding=1, bias=False)]
+            layers += [nn.InstanceNorm2d(width, affine=True), nn.ReLU()]
+        layers += [nn.Conv2d(channels, image_channels, 7, padding=3, bias=False), nn.Tanh()]
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, image: Tensor, target: Tensor) -> Tensor:
+        """Images (B, C, H, W) and attributes (B, A) to images (B, C, H, W)."""
+        planes = target[:, :, None, None].expand(-1, -1, *image.shape[2:])  # (B, A, H, W)
+        return self.layers(torch.cat([image, planes.to(image.dtype)], dim=1))
+
+
+class Discriminator(nn.Module):
+    """Images to scores of patches and logits of attributes (table 5), without any norm.
+
+    Args:
+        image_channels: C.
+        attributes: A.
+        channels: width behind the first layer; it doubles with each.
+        size: side of the images in pixels.
+    """
+
+    def __init__(self, image_channels: int, attributes: int, channels: int, size: int) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        before, width = image_channels, channels
+        while size >= 4:
+            layers += [nn.Conv2d(before, width, 4, stride=2, padding=1), nn.LeakyReLU(0.01)]
+            before, width, size = width, width * 2, size // 2
+        self.layers = nn.Sequential(*layers)
+        self.to_score = nn.Conv2d(before, 1, 3, padding=1, bias=False)
+        self.to_logits = nn.Conv2d(before, attributes, size, bias=False)
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, C, S, S) to scores (B, 1, S', S'), S' being 2 or 3, and logits (B, A); float32 also under autocast."""
+        features = self.layers(image)
+        return self.to_score(features).float(), self.to_logits(features).flatten(1).float()
+
+
+class StarGAN(AdversarialModule):
+    """StarGAN (Choi et al. 2018): one generator that changes any of several attributes of a picture.
+
+    Args:
+        spec: what the data look like; on the command line it comes from the data. Sizes are multiples of 4 from 8 on.
+        attributes: names of the attributes to change, among those of the data.
+        channels: width of G at full size.
+        residual_blocks: residual blocks of G.
+        discriminator_channels: width of D behind its first layer.
+        classification_weight: of the cross-entropy of the attributes, summed over them.
+        reconstruction_weight: of the mean absolute error of the image translated there and back.
+        penalty_weight: of the gradient penalty.
+        learning_rate: of both Adam optimizers, in the first half of the training; it then falls to 0 linearly.
+        betas: of both Adam optimizers.
+        n_critic: D steps for each G step.
+        ema_decay: decay a step of the average of G's weights that pictures are made with; 0, as in the paper, for none.
+    """
+
+    needs = ("image", "attributes")
+    needs_to_predict = ("image",)
+    needs_input = True
+
+    def __init__(
+        self,
+        spec: DataSpec,
+        attributes: list[str] = PAPER_ATTRIBUTES,
+        channels: int = 64,
+        residual_blocks: int = 6,
+        discriminator_channels: int = 64,
+        classification_weight: float = 1.0,
+        reconstruction_weight: float = 10.0,
+        penalty_weight: float = 10.0,
+        learning_rate: float = 1e-4,
+        betas: tuple[float, float] = (0.5, 0.999),
+        n_critic: int = 5,
+        ema_decay: float = 0.0,
+    ) -> None:
+        super().__init__(spec, n_critic, ema_decay)
+        self.save_hyperparameters()
+        image_channels, size, _ = self.image_shape
+        if size < 8 or size % 4:
+            raise UserError(
+                f"StarGAN needs an image size that is a multiple of 4 from 8 on, not {size}. Set --data.image_size."
+            )
+        if not attributes or len(set(attributes)) < len(attributes):
+            raise UserError(
+                f"StarGAN needs one or more attributes, each once, not {attributes}. Set --model.attributes."
+            )
+        self.attributes, self.data_attributes = list(attributes), list(spec["attributes"])
+        self.classification_weight, self.reconstruction_weight = classification_weight, reconstruction_weight
+        self.penalty_weight, self.learning_rate, self.betas = penalty_weight, learning_rate, betas
+        self.generator = Generator(image_channels, len(attributes), channels, residual_blocks)
+        self.discriminator = Discriminator(image_channels, len(attributes), discriminator_channels, size)
+        self.start_average()
+
+    def setup(self, stage: str) -> None:
+        super().setup(stage)
+        self.data_attributes = list(getattr(self.trainer.datamodule, "spec", self.spec)["attributes"])
+        for name in self.attributes:
+            if stage != "predict" and name not in self.data_attributes:
+                raise UserError(
+                    f"the data have no attribute {name!r}.{nearest(name, self.data_attributes)} "
+                    "Set --model.attributes to names that the data have."
+                )
+
+    def labels(self, batch: Any) -> Tensor:
+        """The batch's own values (B, A) of the model's attributes."""
+        columns = [self.data_attributes.index(name) for name in self.attributes]
+        return torch.stack([batch.attributes[:, column] for column in columns], dim=1).float()
+
+    def make_fakes(self, batch: AttributedImages) -> Translations:
+        """Targets are the batch's own labels in another order: only combinations that exist are asked for."""
+        labels = self.labels(batch)
+        target = labels[torch.randperm(len(labels), device=labels.device)]
+        return Translations(self.generator(batch.image, target), target)
+
+    def discriminator_loss(self, batch: AttributedImages, fakes: Translations) -> Terms:
+        """Equation 5 with the adversarial loss of equation 8; attributes are learnt from the real images alone."""
+        real_scores, logits = self.discriminator(batch.image)
+        fake_scores, _ = self.discriminator(fakes.image)
+        return {
+            **wasserstein_discriminator(real_scores, fake_scores),
+            **gradient_penalty(self.score, batch.image, fakes.image, self.penalty_weight),
+            "d_classification": self.classification_weight * classification(logits, self.labels(batch)),
+        }
+
+    def generator_loss(self, batch: AttributedImages, fakes: Translations) -> Terms:
+        """Equation 6: the fakes pass as real, show their targets, and lead back to the originals (equation 4)."""
+        scores, logits = self.discriminator(fakes.image)
+        back = self.generator(fakes.image, self.labels(batch))
+        return {
+            **wasserstein_generator(scores),
+            "g_classification": self.classification_weight * classification(logits, fakes.target),
+            "g_reconstruction": self.reconstruction_weight * functional.l1_loss(back.float(), batch.image),
+        }
+
+    def score(self, image: Tensor) -> Tensor:
+        """D's mean score over the patches, (B,)."""
+        return self.discriminator(image)[0].mean((1, 2, 3))
+
+    def learning_rate_factor(self) -> float:
+        return constant_then_linear(self.progress)
+
+    def configure_optimizers(self) -> list[Optimizer]:
+        return [
+            Adam(network.parameters(), self.learning_rate, self.betas)
+            for network in (self.discriminator, self.generator)
+        ]
+
+    # What comes out
+
+    @torch.no_grad()
+    def translate(self, image: Tensor, target: Tensor) -> Tensor:
+        """The images with other attributes, in evaluation mode, by the averaged generator if there is one.
+
+        Args:
+            image: (B, C, H, W) in [-1, 1].
+            target: (B, A) in {0, 1}: all attributes, in the order of `attributes`.
+
+        Returns:
+            (B, C, H, W) in [-1, 1].
+        """
+        training = self.sampler.training
+        self.sampler.eval()
+        translated = self.sampler(image, target).float()
+        self.sampler.train(training)
+        return translated
+
+    @torch.no_grad()
+    def known_or_guessed_labels(self, batch: Any) -> Tensor:
+        """The batch's own labels (B, A); what D sees in the images where the batch does not have them."""
+        if hasattr(batch, "attributes") and set(self.attributes) <= set(self.data_attributes):
+            return self.labels(batch)
+        return (self.discriminator(batch.image)[1] > 0).float()
+
+    def changed(self, batch: Any) -> list[Tensor]:
+        """The images, and their translations by each single change, each (B, C, H, W)."""
+        targets = single_changes(self.known_or_guessed_labels(batch), self.attributes)
+        return [batch.image, *(self.translate(batch.image, target) for target in targets)]
+
+    def predict_step(self, batch: Any, batch_idx: int) -> Tensor:
+        """For each image a wide one: itself, then with each attribute changed, side by side (B, C, H, (1 + A) W)."""
+        return torch.cat(self.changed(batch), dim=3)
+
+    def sample_sheets(self, batch: Any, count: int = 64) -> dict[str, Tensor]:
+        """A row an image: itself, then with each attribute changed."""
+        columns = 1 + len(self.attributes)
+        batch = type(batch)(*(field[: max(1, count // columns)] for field in batch))
+        return {"samples": tile(torch.stack(self.changed(batch), dim=1).flatten(0, 1), columns)}
+
+    def validation_step(self, batch: AttributedImages, batch_idx: int) -> None:
+        self.log_translations(batch, "val")
+
+    def test_step(self, batch: AttributedImages, batch_idx: int) -> None:
+        self.log_translations(batch, "test")
+
+    def log_translations(self, batch: AttributedImages, prefix: str) -> None:
+        """Logs how well images get their neighbours' attributes and come back; unweighted, with D's mean scores."""
+        labels = self.labels(batch)
+        target = labels.roll(1, 0)
+        fakes = self.translate(batch.image, target)
+        scores, logits = self.discriminator(fakes)
+        back = self.translate(fakes, labels)
+        values = {
+            "reconstruction": functional.l1_loss(back, batch.image),
+            "classification": classification(logits, target),
+            "d_score_real": self.score(batch.image).mean(),
+            "d_score_fake": scores.mean(),
+        }
+        self.log_terms(prefix, values, batch_size=len(labels), sync_dist=True)
+
+
+def classification(logits: Tensor, target: Tensor) -> Tensor:
+    """Cross-entropy in nats, summed over the attributes and averaged over the batch (equations 2 and 3).
+
+    Args:
+        logits: (B, A).
+        target: (B, A) in {0, 1}.
+    """
+    return functional.binary_cross_entropy_with_logits(logits, target, reduction="sum") / len(target)
+
+
+def single_changes(labels: Tensor, names: Sequence[str]) -> Tensor:
+    """The targets that differ from `labels` in one thing, one set for each attribute.
+
+    A hair colour is set, and the other hair colours with it unset; any other attribute is turned into its opposite.
+
+    Args:
+        labels: (B, A) in {0, 1}.
+        names: of the A columns.
+
+    Returns:
+        (A, B, A): first the attribute that is changed.
+    """
+    hair = [column for column, name in enumerate(names) if name in HAIR_COLOURS]
+    targets = labels.repeat(len(names), 1, 1)
+    for column, target in enumerate(targets):
+        if column in hair:
+            target[:, hair] = 0
+            target[:, column] = 1
+        else:
+            target[:, column] = 1 - target[:, column]
+    return targets
