@@ -1,0 +1,176 @@
+"""Key local patches of images: where they are, cut out and enlarged, for whole batches on their device.
+
+Lee et al. (arXiv:1703.10730) take the best three EdgeBoxes proposals after non-maximum suppression. Here, candidates
+lie on a grid and are ranked by the edges they hold, in the spirit of EdgeBoxes (Zitnick & Dollar, ECCV 2014): edges
+inside count for a box, edges that cross its border against it. So eyes and mouths come before the outline of the hair,
+which leaves any box on two sides.
+"""
+
+import math
+from functools import lru_cache
+from itertools import combinations
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torchvision.ops import box_convert, box_iou
+
+SMALLEST_SIDE, LARGEST_SIDE = 0.25, 0.40
+MAX_IOU = 0.5
+
+
+class KeyPatches(NamedTuple):
+    """patches: (B, N, C, H, W), each enlarged to the size of the images; mask: (B, 1, H, W) in {0, 1}, the union of the
+    boxes; boxes: (B, N, 4) x, y, width and height in whole pixels, int64, the best first."""
+
+    patches: Tensor
+    mask: Tensor
+    boxes: Tensor
+
+
+@torch.no_grad()
+def key_patches(images: Tensor, count: int = 3) -> KeyPatches:
+    """The `count` most telling patches of each image; the same for an image whatever the rest of its batch.
+
+    Args:
+        images: (B, C, H, W) in [-1, 1], 16 pixels or more a side.
+        count: N; few enough to find room beside each other.
+    """
+    height, width = images.shape[-2:]
+    boxes = key_boxes(images, count)
+    return KeyPatches(cut(images, boxes), union(boxes, height, width), boxes)
+
+
+def key_boxes(images: Tensor, count: int = 3) -> Tensor:
+    """Boxes with the best scores, no two with an intersection over union of one half or more.
+
+    Args:
+        images: (B, C, H, W) in [-1, 1].
+        count: N.
+
+    Returns:
+        (B, N, 4) int64: x, y, width, height, the best first.
+    """
+    candidates = candidate_boxes(*images.shape[-2:], images.device)
+    corners = box_convert(candidates.float(), "xywh", "xyxy")
+    scores = box_scores(edge_energy(images), candidates)
+    best = []
+    for _ in range(count):
+        best.append(scores.argmax(1))
+        scores = scores.masked_fill(box_iou(corners[best[-1]], corners) >= MAX_IOU, -torch.inf)
+    return candidates[torch.stack(best, 1)]
+
+
+@lru_cache(maxsize=8)
+def candidate_boxes(height: int, width: int, device: torch.device) -> Tensor:
+    """(M, 4) int64: boxes of three widths and three heights, 25 to 40 % of the image, on a grid of 1/32 of the image.
+
+    None touches the border of the image, beyond which edges that leave the box cannot be seen.
+    """
+
+    def intervals(length: int) -> list[tuple[int, int]]:
+        smallest, largest = math.ceil(SMALLEST_SIDE * length), math.floor(LARGEST_SIDE * length)
+        step = max(1, length // 32)
+        return [
+            (start, side)
+            for side in sorted({smallest, (smallest + largest) // 2, largest})
+            for start in range(1, length - side, step)
+        ]
+
+    boxes = [[x, y, w, h] for y, h in intervals(height) for x, w in intervals(width)]
+    return torch.tensor(boxes, device=device)
+
+
+def edge_energy(images: Tensor) -> Tensor:
+    """(B, C, H, W) in [-1, 1] to (B, H, W) int64: differences between neighbours, of 255 at most, summed over C.
+
+    Whole numbers add up to the same sum in any order: boxes do not depend on the batch or the device.
+    """
+    steps = functional.pad((images.float() * 127.5).round(), (1, 1, 1, 1), mode="replicate")
+    across = (steps[..., 1:-1, 2:] - steps[..., 1:-1, :-2]).abs()
+    down = (steps[..., 2:, 1:-1] - steps[..., :-2, 1:-1]).abs()
+    return (across + down).sum(1).long()
+
+
+def box_scores(energy: Tensor, boxes: Tensor) -> Tensor:
+    """Mean energy in the inner part of each box, less that in the heaviest of the four strips along its sides.
+
+    Args:
+        energy: (B, H, W), whole numbers.
+        boxes: (M, 4) x, y, width, height.
+
+    Returns:
+        (B, M).
+    """
+    width = energy.shape[-1]
+    strip = max(1, width // 16)
+    # (H + 1, W + 1, B): sums above and to the left; the batch comes last, as whole rows are quick to collect.
+    integral = functional.pad(energy.cumsum(1).cumsum(2).int(), (1, 0, 1, 0)).permute(1, 2, 0).flatten(0, 1)
+    x, y, w, h = boxes.unbind(1)
+    lines_x, lines_y = ([start, start + strip, start + side - strip, start + side] for start, side in ((x, w), (y, h)))
+    sums = [[integral[row * (width + 1) + column] for column in lines_x] for row in lines_y]  # (M, B) each
+
+    def mean(top: int, bottom: int, left: int, right: int) -> Tensor:
+        total = sums[bottom][right] - sums[top][right] - sums[bottom][left] + sums[top][left]
+        return total / ((lines_y[bottom] - lines_y[top]) * (lines_x[right] - lines_x[left]))[:, None]
+
+    strips = [mean(0, 1, 0, 3), mean(2, 3, 0, 3), mean(0, 3, 0, 1), mean(0, 3, 2, 3)]
+    return (mean(1, 2, 1, 2) - torch.stack(strips).amax(0)).T
+
+
+def cut(images: Tensor, boxes: Tensor) -> Tensor:
+    """Each box of each image, cut out and enlarged to the size of the image (bilinear; nothing from beyond the box).
+
+    Args:
+        images: (B, C, H, W).
+        boxes: (B, N, 4) x, y, width, height in whole pixels.
+
+    Returns:
+        (B, N, C, H, W).
+    """
+    height, width = images.shape[-2:]
+    x, y, w, h = boxes.to(images.dtype).unbind(-1)
+
+    def positions(start: Tensor, side: Tensor, length: int) -> Tensor:
+        """(B, N, length): which pixels of the image the patch's are, -1 the first and 1 the last of all."""
+        pixel = (torch.arange(length, device=images.device) + 0.5) * (side[..., None] / length) - 0.5
+        pixel = start[..., None] + torch.minimum(pixel.clamp(min=0), side[..., None] - 1)
+        return 2 * pixel / (length - 1) - 1
+
+    columns = positions(x, w, width)[:, :, None, :].expand(-1, -1, height, -1)
+    rows = positions(y, h, height)[:, :, :, None].expand(-1, -1, -1, width)
+    grid = torch.stack([columns, rows], -1).flatten(1, 2)  # (B, N * H, W, 2): one below the other
+    patches = functional.grid_sample(images, grid, mode="bilinear", align_corners=True)
+    return patches.unflatten(2, (-1, height)).transpose(1, 2)
+
+
+def union(boxes: Tensor, height: int, width: int) -> Tensor:
+    """(B, N, 4) boxes to (B, 1, height, width): 1 where any box of the image is, else 0."""
+    x, y, w, h = boxes[..., None].unbind(2)  # (B, N, 1)
+    columns, rows = (torch.arange(length, device=boxes.device) for length in (width, height))
+    in_columns, in_rows = (columns >= x) & (columns < x + w), (rows >= y) & (rows < y + h)
+    inside = in_rows[..., :, None] & in_columns[..., None, :]  # (B, N, H, W)
+    return inside.any(1, keepdim=True).float()
+
+
+def in_fixed_order(patches: Tensor) -> Tensor:
+    """The patches of each image in an order that depends on nothing but what is in them: by their first difference.
+
+    Whatever follows gives the same bits however the patches came: sums of floats, batch norm, gradients.
+
+    Args:
+        patches: (B, N, ...).
+
+    Returns:
+        The same shape; the patch with the lowest number at the first place where they differ comes first.
+    """
+    count = patches.shape[1]
+    flat = patches.detach().flatten(2)
+    places = torch.zeros(flat.shape[:2], dtype=torch.long, device=flat.device)
+    for one, other in combinations(range(count), 2):
+        first = (flat[:, one] != flat[:, other]).byte().argmax(1, keepdim=True)  # (B, 1)
+        later = (flat[:, one].gather(1, first) > flat[:, other].gather(1, first)).squeeze(1)
+        places[:, one] += later
+        places[:, other] += ~later  # equal patches keep their order, to no effect
+    return patches[torch.arange(len(patches), device=patches.device)[:, None], places.argsort()]

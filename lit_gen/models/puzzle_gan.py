@@ -1,0 +1,340 @@
+"""PuzzleGAN: Lee, Yun, Choi, Yoo, Yang, Oh, "Unsupervised Holistic Image Generation from Key Local Patches", ECCV 2018,
+arXiv:1703.10730.
+
+The networks are the U-net variant of the second author's released code.
+
+Departures from the paper:
+    - The key patches are the best boxes of a grid by the edges they hold (`lit_gen.layers.key_patches`) instead of
+      EdgeBoxes proposals.
+    - The patches of a batch share the statistics of batch norm, where the released code normalizes three streams, the
+      first, the second and the third patches, by themselves: here the order means nothing in training either.
+    - The spatial and appearance losses are means over elements; the default weights make them equal to the released
+      code's sums at 64 pixels and batches of 64. Their decay is smooth, not once an epoch.
+    - The image that is spliced into a real one is the next of the same minibatch, where the released code loads further
+      images. A minibatch of one has no spliced images.
+    - D and G of one step share one batch of fakes, where the released code makes them anew for G.
+    - Images are mirrored one by one, where the released code decides once a batch.
+"""
+
+import math
+from typing import Any, ClassVar, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.optim import Adam, Optimizer
+
+from lit_gen.data.batches import DataSpec
+from lit_gen.errors import UserError
+from lit_gen.layers.key_patches import KeyPatches, in_fixed_order, key_patches
+from lit_gen.losses import Terms
+from lit_gen.losses.adversarial import minimax_discriminator, nonsaturating_generator
+from lit_gen.models.adversarial import AdversarialModule
+from lit_gen.models.base import tile
+from lit_gen.schedules import log_spaced
+
+KERNEL = 5
+
+
+class Assembly(NamedTuple):
+    """image: (B, C, S, S) in [-1, 1]; mask: (B, 1, S, S) in [0, 1], where the patches are taken to belong;
+    truth: (B, 1, S, S) in {0, 1}, where they do."""
+
+    image: Tensor
+    mask: Tensor
+    truth: Tensor
+
+
+def strided_stages(image_channels: int, widths: list[int]) -> nn.ModuleList:
+    """Strided 5x5 convolutions, each of which halves the size; no batch norm at the input."""
+    stages = nn.ModuleList()
+    for before, width in zip([image_channels, *widths], widths, strict=False):
+        norm = [nn.BatchNorm2d(width)] if stages else []
+        stages.append(
+            nn.Sequential(nn.Conv2d(before, width, KERNEL, 2, KERNEL // 2), *norm, nn.LeakyReLU(0.2)),
+        )
+    return stages
+
+
+class PatchEncoder(nn.Module):
+    """(B, C, S, S) to its features: S/2, S/4, ... 4 pixels a side, and an embedding (B, E, 1, 1) last.
+
+    Args:
+        image_channels: C.
+        widths: of the strided stages, from the finest on.
+        embedding_dim: E.
+    """
+
+    def __init__(self, image_channels: int, widths: list[int], embedding_dim: int) -> None:
+        super().__init__()
+        self.stages = strided_stages(image_channels, widths)
+        self.stages.append(nn.Sequential(nn.Conv2d(widths[-1], embedding_dim, 4), nn.LeakyReLU(0.2)))
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        features = []
+        for stage in self.stages:
+            images = stage(images)
+            features.append(images)
+        return features
+
+
+class Decoder(nn.Module):
+    """A code (B, Z, 1, 1) and maps to join at 4 pixels and on, to (B, C, S, S); no nonlinearity at the end.
+
+    Args:
+        code_channels: Z.
+        widths: of its own maps, from the finest on.
+        joined_widths: of the maps to join, from the finest on.
+        image_channels: C.
+    """
+
+    def __init__(self, code_channels: int, widths: list[int], joined_widths: list[int], image_channels: int) -> None:
+        super().__init__()
+        self.stages = nn.ModuleList(
+            [nn.Sequential(nn.ConvTranspose2d(code_channels, widths[-1], 4), nn.BatchNorm2d(widths[-1]), nn.ReLU())]
+        )
+        inputs = [own + joined for own, joined in zip(widths, joined_widths, strict=True)]
+        for before, width in zip(inputs[:0:-1], widths[-2::-1], strict=True):
+            double = nn.ConvTranspose2d(before, width, KERNEL, 2, KERNEL // 2, output_padding=1)
+            self.stages.append(nn.Sequential(double, nn.BatchNorm2d(width), nn.ReLU()))
+        self.last = nn.ConvTranspose2d(inputs[0], image_channels, KERNEL, 2, KERNEL // 2, output_padding=1)
+
+    def forward(self, code: Tensor, maps: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        """The image, and the decoder's maps with those that were joined to them; maps go from the finest on."""
+        joined = []
+        for stage, features in zip(self.stages, reversed(maps), strict=True):
+            code = torch.cat([stage(code), features], 1)
+            joined.insert(0, code)
+        return self.last(code), joined
+
+
+class Assembler(nn.Module):
+    """Patches and noise to image and mask: one encoder for all patches, two decoders, of which the image's reads the
+    mask's.
+
+    Args:
+        image_channels: C.
+        widths: of all networks, from half the size on.
+        embedding_dim: E.
+        latent_dim: Z.
+    """
+
+    def __init__(self, image_channels: int, widths: list[int], embedding_dim: int, latent_dim: int) -> None:
+        super().__init__()
+        self.encoder = PatchEncoder(image_channels, widths, embedding_dim)
+        self.mask_decoder = Decoder(embedding_dim, widths, widths, 1)
+        self.image_decoder = Decoder(
+            embedding_dim + latent_dim, widths, [2 * width for width in widths], image_channels
+        )
+
+    def forward(self, patches: Tensor, latent: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, N, C, S, S) and (B, Z) to image (B, C, S, S) in [-1, 1] and mask (B, 1, S, S) in [0, 1].
+
+        The order of the patches changes no bit of the result.
+        """
+        count = patches.shape[1]
+        features = self.encoder(in_fixed_order(patches).flatten(0, 1))
+        *maps, code = (level.unflatten(0, (-1, count)).sum(1) for level in features)  # sums over the patches
+        mask, maps = self.mask_decoder(code, maps)
+        image, _ = self.image_decoder(torch.cat([code, latent[:, :, None, None]], 1), maps)
+        return image.tanh(), mask.sigmoid()
+
+
+class Discriminator(nn.Sequential):
+    """(B, C, S, S) to logits (B, 1).
+
+    Args:
+        image_channels: C.
+        widths: of the strided stages, from the finest on.
+    """
+
+    def __init__(self, image_channels: int, widths: list[int]) -> None:
+        super().__init__(*strided_stages(image_channels, widths), nn.Conv2d(widths[-1], 1, 4), nn.Flatten())
+
+
+class PuzzleGAN(AdversarialModule):
+    """PuzzleGAN (Lee et al. 2018): from three key patches of an image, without their places or order, where they belong
+    and the whole image.
+
+    Args:
+        spec: what the data look like; on the command line it comes from the data. 16 pixels or more, a power of two.
+        channels: width of the first convolution; it doubles with each further one, up to eight times.
+        embedding_dim: length of the embedding of the patches.
+        latent_dim: length of the noise vector, uniform on (-1, 1).
+        mask_weight: of the mean absolute error of the mask, at the beginning and at the end of training; in between it
+            falls by equal factors. The adversarial loss has weight 1.
+        appearance_weight: likewise, of the mean absolute error of the image under the masks.
+        generated_composites: show D two further kinds of fakes: generated inside the true mask with real around it, and
+            the reverse.
+        learning_rate: of both Adam optimizers.
+        betas: of both Adam optimizers.
+        n_critic: D steps for each G step.
+        ema_decay: decay a step of the average of G's weights that pictures are made with; 0, as in the paper, for none.
+    """
+
+    needs_input: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        spec: DataSpec,
+        channels: int = 64,
+        embedding_dim: int = 128,
+        latent_dim: int = 128,
+        mask_weight: tuple[float, float] = (2621.44, 26.2144),
+        appearance_weight: tuple[float, float] = (7864.32, 78.6432),
+        generated_composites: bool = False,
+        learning_rate: float = 2e-4,
+        betas: tuple[float, float] = (0.5, 0.999),
+        n_critic: int = 2,
+        ema_decay: float = 0.0,
+    ) -> None:
+        super().__init__(spec, n_critic, ema_decay)
+        self.save_hyperparameters()
+        image_channels, size, _ = self.image_shape
+        stages = math.log2(size) - 2
+        if stages < 2 or stages != int(stages):
+            raise UserError(
+                f"PuzzleGAN needs an image size that is a power of two from 16 on, not {size}. "
+                "Set --data.image_size, to 32 for MNIST."
+            )
+        for name, ends in (("mask_weight", mask_weight), ("appearance_weight", appearance_weight)):
+            if min(ends) <= 0:
+                raise UserError(f"{name} falls by equal factors: both its ends must be above 0, not {list(ends)}.")
+        self.mask_weight, self.appearance_weight = mask_weight, appearance_weight
+        self.generated_composites = generated_composites
+        self.latent_dim, self.learning_rate, self.betas = latent_dim, learning_rate, betas
+        widths = [channels * 2 ** min(3, stage) for stage in range(int(stages))]
+        self.generator = Assembler(image_channels, widths, embedding_dim, latent_dim)
+        self.discriminator = Discriminator(image_channels, widths)
+        self.start_average()
+
+    def sample_latent(self, count: int, generator: torch.Generator | None = None) -> Tensor:
+        """(count, Z), uniform on (-1, 1)."""
+        return self.uniform_noise(count, self.latent_dim, generator=generator)
+
+    def make_fakes(self, batch: tuple) -> Assembly:
+        key = key_patches(batch.image)
+        image, mask = self.generator(key.patches, self.sample_latent(len(batch.image)))
+        return Assembly(image, mask, key.mask)
+
+    def discriminator_loss(self, batch: tuple, fakes: Assembly) -> Terms:
+        """The adversarial loss with composites; each kind of image goes through D in a batch of its own."""
+        terms = minimax_discriminator(self.discriminator(batch.image), self.discriminator(fakes.image))
+        for name, images in self.composites(batch.image, fakes).items():
+            terms[f"d_{name}"] = functional.softplus(self.discriminator(images)).mean()
+        return terms
+
+    def composites(self, real: Tensor, fakes: Assembly) -> dict[str, Tensor]:
+        """Images that are seamed along the true mask, and so fake, by name of what is spliced in."""
+        truth, other = fakes.truth, real.roll(1, 0)
+        images = {}
+        if len(real) > 1:
+            images |= {"real_inside": torch.where(truth > 0, other, real)}
+            images |= {"real_outside": torch.where(truth > 0, real, other)}
+        if self.generated_composites:
+            images |= {"generated_inside": torch.where(truth > 0, fakes.image, real)}
+            images |= {"generated_outside": torch.where(truth > 0, real, fakes.image)}
+        return images
+
+    def generator_loss(self, batch: tuple, fakes: Assembly) -> Terms:
+        """Spatial, appearance and adversarial loss."""
+        terms = nonsaturating_generator(self.discriminator(fakes.image))
+        image, mask = fakes.image.float(), fakes.mask.float()
+        # Both masks take part: what is generated counts where it is taken to belong.
+        errors = {
+            "g_mask": (self.mask_weight, mask - fakes.truth),
+            "g_appearance": (self.appearance_weight, image * mask - batch.image * fakes.truth),
+        }
+        for name, (weight, error) in errors.items():
+            terms[name] = log_spaced(self.progress, *weight) * error.abs().mean()
+        return terms
+
+    def configure_optimizers(self) -> list[Optimizer]:
+        return [
+            Adam(network.parameters(), self.learning_rate, self.betas)
+            for network in (self.discriminator, self.generator)
+        ]
+
+    # Pictures and measures
+
+    @torch.no_grad()
+    def assemble(self, patches: Tensor, latent: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Whole images from patches, in evaluation mode, by the averaged generator if there is one.
+
+        Args:
+            patches: (B, N, C, S, S) in [-1, 1], in any order, each enlarged to the size of an image.
+            latent: (B, Z); drawn by default.
+
+        Returns:
+            Images (B, C, S, S) in [-1, 1] and masks (B, 1, S, S) in [0, 1], float32.
+        """
+        if patches.ndim != 5 or tuple(patches.shape[2:]) != self.image_shape:
+            channels, size, _ = self.image_shape
+            raise UserError(
+                f"assemble takes patches of shape (images, patches, {channels}, {size}, {size}), not "
+                f"{tuple(patches.shape)}. Resize each patch to {size} pixels."
+            )
+        training = self.sampler.training
+        self.sampler.eval()
+        image, mask = self.sampler(patches, self.sample_latent(len(patches)) if latent is None else latent)
+        self.sampler.train(training)
+        return image.float().clamp(-1, 1), mask.float().clamp(0, 1)
+
+    def forward(self, patches: Tensor, latent: Tensor) -> tuple[Tensor, Tensor]:
+        """Images and masks from patches, by the generator that pictures are made with."""
+        return self.sampler(patches, latent)
+
+    def strips(self, real: Tensor, latent: Tensor | None = None) -> Tensor:
+        """(B, C, S, W): the patches, predicted and true mask, generated and real image of each, side by side."""
+        key = key_patches(real)
+        image, mask = self.assemble(key.patches, latent)
+        masks = [(2 * shown - 1).expand_as(real) for shown in (mask, key.mask)]
+        pictures = [*key.patches.unbind(1), *masks, image, real]
+        gap = real.new_ones(*real.shape[:3], 2)
+        return torch.cat([part for picture in pictures for part in (picture, gap)][:-1], -1)
+
+    def predict_step(self, batch: Any, batch_idx: int) -> Tensor:
+        return self.strips(batch.image)
+
+    def sample_sheets(self, batch: Any, count: int = 64) -> dict[str, Tensor]:
+        """`puzzle`: for each image the patches, predicted and true mask, generated and real image."""
+        real = batch.image[: max(1, count // 4)]
+        latent = self.sample_latent(len(real), torch.Generator().manual_seed(0))
+        return {"puzzle": tile(self.strips(real, latent), columns=2)}
+
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        self.log_measures(batch, "val")
+
+    def test_step(self, batch: Any, batch_idx: int) -> None:
+        self.log_measures(batch, "test")
+
+    def log_measures(self, batch: Any, prefix: str) -> None:
+        """Logs `mask_iou`, `patch_l1` and D's mean logits for the held-out images and what is made of their patches."""
+        key = key_patches(batch.image)
+        image, mask = self.assemble(key.patches)
+        values = {
+            **assembly_measures(image, mask, batch.image, key),
+            "d_logit_real": self.discriminator(batch.image).mean(),
+            "d_logit_fake": self.discriminator(image).mean(),
+        }
+        self.log_terms(prefix, values, batch_size=len(image), sync_dist=True)
+
+
+def assembly_measures(image: Tensor, mask: Tensor, real: Tensor, key: KeyPatches) -> Terms:
+    """How well patches were placed and kept.
+
+    Args:
+        image: (B, C, S, S) generated.
+        mask: (B, 1, S, S) predicted, in [0, 1].
+        real: (B, C, S, S).
+        key: the patches of `real`.
+
+    Returns:
+        mask_iou: intersection over union of the mask, cut at one half, with the true one. patch_l1: mean absolute
+        difference to the real image inside the true mask, range [-1, 1]. Both are means over the images.
+    """
+    inside, predicted = key.mask > 0.5, mask > 0.5
+    intersection, union = ((area.sum((1, 2, 3))) for area in (inside & predicted, inside | predicted))
+    error = (image - real).abs().mean(1, keepdim=True) * key.mask
+    patch_l1 = error.sum((1, 2, 3)) / key.mask.sum((1, 2, 3))
+    return {"mask_iou": (intersection / union).mean(), "patch_l1": patch_l1.mean()}
