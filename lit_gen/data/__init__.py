@@ -1,8 +1,10 @@
 """The data modules. The command line knows one by being imported here."""
 
 from lit_gen.data.celeba import CelebA
+from lit_gen.data.celeba_captions import CelebACaptions
 from lit_gen.data.horse2zebra import Horse2Zebra
 from lit_gen.data.image_folder import ImageFolder
 from lit_gen.data.mnist import MNIST
+from lit_gen.data.mnist_captions import MNISTCaptions
 
-__all__ = ["MNIST", "CelebA", "Horse2Zebra", "ImageFolder"]
+__all__ = ["MNIST", "CelebA", "CelebACaptions", "Horse2Zebra", "ImageFolder", "MNISTCaptions"]

@@ -1,0 +1,179 @@
+"""What data with captions share: the datasets, and the settings on sentences."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from random import Random
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader
+
+from lit_gen.data.base import ArrayDataset, ImageData
+from lit_gen.data.batches import CaptionedImages, DataSpec
+from lit_gen.data.captions import CAPTION_LENGTH, SHORTEST, encode
+from lit_gen.data.synthetic import VERSION
+from lit_gen.errors import UserError
+
+MOST_KEPT = 10**9  # bytes
+
+
+class Captions:
+    """Several sentences for each image: sentence k of image i is a fixed function of (i, k).
+
+    They are written when they are first asked for, and kept, unless there is no room for all.
+
+    Args:
+        images: how many images.
+        per_image: how many sentences for each.
+        length: characters, as of `encode`.
+        columns: how many attributes a sentence may speak of.
+    """
+
+    def __init__(self, images: int, per_image: int, length: int, columns: int) -> None:
+        self.shape, self.length, self.columns = (images, per_image), length, columns
+        self.kept: tuple[np.ndarray, np.ndarray] | None = None
+
+    def describe(self, row: int, rng: Random) -> tuple[str, Sequence[int]]:
+        """A sentence for an image, and which attributes (numbers of columns) it speaks of."""
+        raise NotImplementedError
+
+    def fetch(self, rows: np.ndarray, which: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Sentence `which[b]` of image `rows[b]`, for all b.
+
+        Returns:
+            Characters (B, length), int64, and for each attribute whether it is spoken of, (B, columns), float32.
+        """
+        if np.prod(self.shape) * (self.length + self.columns) > MOST_KEPT:
+            written = [self._write(row, k) for row, k in zip(rows.tolist(), which.tolist(), strict=True)]
+            text, stated = (np.stack(field) for field in zip(*written, strict=True))
+            return text.astype(np.int64), stated.astype(np.float32)
+        if self.kept is None:  # zeros take up no memory until something is written
+            self.kept = (
+                np.zeros((*self.shape, self.length), np.uint8),
+                np.zeros((*self.shape, self.columns), bool),
+            )
+        text, stated = self.kept
+        for place in np.flatnonzero(text[rows, which, 0] == 0):  # no sentence begins with a character unknown
+            row, k = int(rows[place]), int(which[place])
+            text[row, k], stated[row, k] = self._write(row, k)
+        return text[rows, which].astype(np.int64), stated[rows, which].astype(np.float32)
+
+    def _write(self, row: int, k: int) -> tuple[np.ndarray, np.ndarray]:
+        sentence, spoken_of = self.describe(row, Random((row << 16) + k))
+        stated = np.zeros(self.columns, bool)
+        stated[spoken_of] = True
+        return encode(sentence, self.length).numpy(), stated
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"kept": None}  # too much to send to a loading process, which keeps its own
+
+
+class CaptionedDataset(ArrayDataset):
+    """Images, a sentence for each, and their attributes, as `CaptionedImages`.
+
+    Args:
+        images: (N, H, W, C) uint8.
+        attributes: (N, A) float32 in {0, 1}.
+        captions: the sentences for all N images.
+        rows: the rows to use.
+        vary: draw one of an image's sentences at each fetch, rather than always take its first.
+    """
+
+    def __init__(
+        self, images: np.ndarray, attributes: np.ndarray, captions: Captions, rows: np.ndarray, vary: bool
+    ) -> None:
+        super().__init__(CaptionedImages, (images, attributes), rows)
+        self.captions, self.vary = captions, vary
+
+    def __getitems__(self, indices: Sequence[int]) -> CaptionedImages:
+        rows = self.rows[np.asarray(indices)]
+        which = np.zeros(len(rows), int)
+        if self.vary:
+            which = torch.randint(self.captions.shape[1], (len(rows),)).numpy()
+        caption, stated = self.captions.fetch(rows, which)
+        images, attributes = self.arrays
+        return CaptionedImages(
+            torch.from_numpy(images[rows]).permute(0, 3, 1, 2),  # (B, C, H, W)
+            torch.from_numpy(caption),
+            torch.from_numpy(attributes[rows]),
+            torch.from_numpy(stated),
+        )
+
+
+def prompt_dataset(prompts: Sequence[str], copies: int, length: int, spec: DataSpec) -> ArrayDataset:
+    """`CaptionedImages` with these sentences, `copies` times each; images, attributes and `stated` hold nothing.
+
+    Raises:
+        UserError: a sentence is empty.
+    """
+    caption = np.stack([encode(prompt, length).numpy() for prompt in prompts]).repeat(copies, axis=0)
+    channels, height, width = spec["image_shape"]
+    images = np.broadcast_to(np.zeros(1, np.uint8), (len(caption), height, width, channels))
+    nothing = np.zeros((len(caption), len(spec["attributes"])), np.float32)
+    return ArrayDataset(CaptionedImages, (images, caption, nothing, nothing))
+
+
+class CaptionedData(ImageData):
+    """Settings on sentences. A data module with captions derives from this first, and then from one with pictures.
+
+    Args:
+        caption_length: characters a caption; shorter ones are padded.
+        captions_per_image: different sentences for each image. Training draws one of them each time, validation and
+            test take the first.
+        prompts: a sentence, or a list of sentences, that `predict` draws in place of the test captions; no dataset is
+            needed for that. Of those longer than `caption_length` the end is not read.
+        images_per_prompt: how many pictures `predict` draws of each of `prompts`.
+    """
+
+    batch_type = CaptionedImages
+    pictures: ClassVar[str]
+    """Whose pictures these are, rendered ones too."""
+
+    def __init__(
+        self,
+        caption_length: int = CAPTION_LENGTH,
+        captions_per_image: int = 10,
+        prompts: list[str] | str | None = None,
+        images_per_prompt: int = 8,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if caption_length < SHORTEST:
+            raise UserError(f"caption_length must be at least {SHORTEST} characters, not {caption_length}.")
+        for name, value in {"captions_per_image": captions_per_image, "images_per_prompt": images_per_prompt}.items():
+            if value < 1:
+                raise UserError(f"{name} must be at least 1, not {value}.")
+        if prompts == []:
+            raise UserError("prompts is an empty list. Write at least one sentence, or leave prompts out.")
+        self.caption_length, self.captions_per_image = caption_length, captions_per_image
+        self.prompted = None
+        if prompts is not None:
+            sentences = [prompts] if isinstance(prompts, str) else prompts
+            self.prompted = prompt_dataset(sentences, images_per_prompt, caption_length, self.spec)
+
+    @property
+    def source(self) -> Path:
+        if not self.synthetic:
+            return self.root
+        return self.root / "rendered" / f"{self.pictures}-{self.synthetic_count}-v{VERSION}"
+
+    def prepare_data(self) -> None:
+        if self.prompted is None:
+            super().prepare_data()
+
+    def setup(self, stage: str) -> None:
+        if self.prompted is None:
+            super().setup(stage)
+            self.add_captions()
+        elif stage == "predict":
+            self.datasets = {"predict": self.prompted}
+        else:
+            raise UserError(f"prompts are for predict only. Leave them out of {stage}.")
+
+    def add_captions(self) -> None:
+        """Replaces the datasets by such as have captions."""
+        raise NotImplementedError
+
+    def predict_dataloader(self) -> DataLoader:
+        return self._loader("test" if self.prompted is None else "predict")

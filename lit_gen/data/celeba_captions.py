@@ -1,0 +1,95 @@
+"""CelebA with sentences written from its attributes."""
+
+from collections.abc import Sequence
+from random import Random
+from typing import Any
+
+import numpy as np
+
+from lit_gen.data.captioned import CaptionedData, CaptionedDataset, Captions
+from lit_gen.data.captions import check_sayable, describe_face
+from lit_gen.data.celeba import CelebA
+from lit_gen.errors import UserError, nearest
+
+
+class FaceCaptions(Captions):
+    """Sentences such as "A smiling young woman with wavy blond hair".
+
+    Args:
+        attributes: (N, A) bool, of all images.
+        names: the A names; sentences speak of no others.
+        per_image: how many sentences for each.
+        length: characters.
+        always: names of which every sentence about an image speaks, by row; nothing is prescribed for other rows.
+    """
+
+    def __init__(
+        self,
+        attributes: np.ndarray,
+        names: Sequence[str],
+        per_image: int,
+        length: int,
+        always: dict[int, Sequence[str]] | None = None,
+    ) -> None:
+        super().__init__(len(attributes), per_image, length, len(names))
+        self.attributes, self.names, self.always = attributes, names, always or {}
+        self.column = {name: number for number, name in enumerate(names)}
+
+    def describe(self, row: int, rng: Random) -> tuple[str, list[int]]:
+        values = dict(zip(self.names, self.attributes[row].tolist(), strict=True))
+        sentence, stated = describe_face(values, rng, self.always.get(row, ()), self.length)
+        return sentence, [self.column[name] for name in stated]
+
+
+class CelebACaptions(CaptionedData, CelebA):
+    """CelebA with captions such as "A smiling young woman with wavy blond hair", written from its attributes.
+
+    Each caption speaks of some of the attributes only, and never of Attractive and Blurry.
+
+    Args:
+        held_out: combinations of attributes, each a list of names ("not " before one that is false), for example
+            [[Male, Blond_Hair], [not Male, Eyeglasses, Smiling]]. Images that have all of one are in no training or
+            validation batch; they make a split of their own, `datasets["held_out"]`, where the captions speak of all of
+            the combination.
+    """
+
+    pictures = "celeba"
+
+    def __init__(self, held_out: list[list[str]] | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.held_out = [self._combination(words) for words in held_out or ()]
+
+    def _combination(self, words: Sequence[str]) -> dict[str, bool]:
+        """["Male", "not Young"] as {"Male": True, "Young": False}."""
+        combination = {word.removeprefix("not "): not word.startswith("not ") for word in words}
+        for name in combination:
+            if name not in self.attributes:
+                hint = nearest(name, self.attributes)
+                raise UserError(f"held_out names {name!r}, which is none of the attributes of these captions.{hint}")
+        if len(combination) != len(words) or not combination:
+            raise UserError(f"held_out has the combination {list(words)}. List each attribute once, and at least one.")
+        check_sayable(combination)
+        return combination
+
+    def add_captions(self) -> None:
+        images, attributes = self.datasets["train"].arrays
+        settings = self.attributes, self.captions_per_image, self.caption_length
+        captions = FaceCaptions(attributes > 0.5, *settings)
+        always = self._held_out_rows(attributes > 0.5)
+        kept = np.ones(len(attributes), bool)
+        kept[list(always)] = False
+        for split, dataset in self.datasets.items():
+            rows = dataset.rows if split == "test" else dataset.rows[kept[dataset.rows]]
+            self.datasets[split] = CaptionedDataset(images, attributes, captions, rows, vary=split == "train")
+        if self.held_out:
+            captions, rows = FaceCaptions(attributes > 0.5, *settings, always), np.flatnonzero(~kept)
+            self.datasets["held_out"] = CaptionedDataset(images, attributes, captions, rows, vary=False)
+
+    def _held_out_rows(self, attributes: np.ndarray) -> dict[int, list[str]]:
+        """The rows (of (N, A) bool) that have all of a combination, and the names of the first such combination."""
+        rows: dict[int, list[str]] = {}
+        for combination in self.held_out:
+            columns = [self.attributes.index(name) for name in combination]
+            for row in np.flatnonzero((attributes[:, columns] == list(combination.values())).all(1)).tolist():
+                rows.setdefault(row, list(combination))
+        return rows

@@ -1,0 +1,71 @@
+"""MNIST with sentences about each digit."""
+
+from random import Random
+
+import numpy as np
+
+from lit_gen.data.batches import DataSpec
+from lit_gen.data.captioned import CaptionedData, CaptionedDataset, Captions
+from lit_gen.data.captions import DIGITS, describe_digit
+from lit_gen.data.mnist import MNIST
+
+
+class DigitCaptions(Captions):
+    """Sentences such as "A thick handwritten seven".
+
+    Args:
+        labels: (N,) of all images.
+        stroke: (N,) -1 for thin, 1 for thick, 0 where it is neither.
+        per_image: how many sentences for each.
+        length: characters.
+    """
+
+    def __init__(self, labels: np.ndarray, stroke: np.ndarray, per_image: int, length: int) -> None:
+        super().__init__(len(labels), per_image, length, len(DIGITS))
+        self.labels, self.stroke = labels, stroke
+
+    def describe(self, row: int, rng: Random) -> tuple[str, list[int]]:
+        label = int(self.labels[row])
+        return describe_digit(label, rng, {-1: "thin", 0: "", 1: "thick"}[int(self.stroke[row])]), [label]
+
+
+class MNISTCaptions(CaptionedData, MNIST):
+    """MNIST with captions such as "A thick handwritten seven", read from `root/MNIST/raw`.
+
+    The attributes are the digits, of which one is true. A caption may also call a digit thick or thin: one of the third
+    of its kind that has the most ink, or the least. Nothing judges that.
+    """
+
+    pictures = "mnist"
+
+    @property
+    def spec(self) -> DataSpec:
+        return DataSpec(image_shape=[1, self.image_size, self.image_size], num_classes=0, attributes=list(DIGITS))
+
+    def add_captions(self) -> None:
+        train = self.datasets["train"]
+        limits = ink_limits(train.arrays[0][train.rows], train.arrays[1][train.rows])
+        for splits in (("train", "val"), ("test",)):  # training and validation are rows of the same arrays
+            images, labels = self.datasets[splits[0]].arrays
+            stroke = strokes(images, labels, limits)
+            captions = DigitCaptions(labels, stroke, self.captions_per_image, self.caption_length)
+            attributes = np.eye(len(DIGITS), dtype=np.float32)[labels]
+            for split in splits:
+                rows = self.datasets[split].rows
+                self.datasets[split] = CaptionedDataset(images, attributes, captions, rows, vary=split == "train")
+
+
+def ink_limits(images: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """(10, 2): for each digit the amounts of ink between which the middle third of `images` (N, H, W, 1) lies."""
+    ink = images.mean((1, 2, 3))
+    limits = np.tile([-np.inf, np.inf], (len(DIGITS), 1))
+    for label in np.unique(labels):
+        limits[label] = np.quantile(ink[labels == label], (1 / 3, 2 / 3))
+    return limits
+
+
+def strokes(images: np.ndarray, labels: np.ndarray, limits: np.ndarray) -> np.ndarray:
+    """(N,): -1 for digits with less ink than the middle third of their kind, 1 for those with more, else 0."""
+    ink = images.mean((1, 2, 3))
+    low, high = limits[labels].T
+    return (ink > high).astype(int) - (ink < low)
