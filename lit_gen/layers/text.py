@@ -1,0 +1,140 @@
+"""Sentences: as vectors that images are compared with, and as lettering in sheets of pictures.
+
+Reed, Akata, Schiele, Lee, "Learning Deep Representations of Fine-grained Visual Descriptions", CVPR 2016,
+arXiv:1605.05395. Departures from the paper are listed where the pieces are used, in `models/text2image.py`.
+"""
+
+import textwrap
+from collections.abc import Sequence
+
+import torch
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor, nn
+from torch.nn import functional
+from torchvision.transforms.functional import pil_to_tensor
+
+from lit_gen.data.captions import ALPHABET, encode
+from lit_gen.errors import UserError
+
+KERNEL, POOL = 4, 3
+STRIDE = POOL**2  # characters from one step of the GRU to the next
+REACH = KERNEL + (POOL - 1) + POOL * (KERNEL - 1 + POOL - 1) + STRIDE * (KERNEL - 1)  # characters that a step reads
+MARGIN = 1.0  # by which a score of two that belong together is to exceed others: the 0-1 loss
+
+LINE_HEIGHT, CHARACTER_WIDTH, NARROWEST = 13, 6, 200  # of lettering, in pixels
+
+
+class TextEncoder(nn.Module):
+    """The char-CNN-RNN (arXiv:1605.05395, section 4): (B, L) character numbers to (B, E).
+
+    One-hot characters go through three temporal convolutions with ReLU, the first two with max pooling by 3, then
+    through a GRU whose states are averaged over time, and a linear layer. A step counts when it begins within the
+    sentence: the vector does not depend on how much padding follows.
+
+    Args:
+        channels: widths of the three convolutions; the last is the GRU's too.
+        embedding_dim: E.
+    """
+
+    def __init__(self, channels: tuple[int, int, int], embedding_dim: int) -> None:
+        super().__init__()
+        first, second, last = channels
+        self.convolutions = nn.Sequential(
+            nn.Conv1d(len(ALPHABET), first, KERNEL),
+            nn.ReLU(),
+            nn.MaxPool1d(POOL),
+            nn.Conv1d(first, second, KERNEL),
+            nn.ReLU(),
+            nn.MaxPool1d(POOL),
+            nn.Conv1d(second, last, KERNEL),
+            nn.ReLU(),
+        )
+        self.recurrent = nn.GRU(last, last, batch_first=True)
+        self.project = nn.Linear(last, embedding_dim)
+
+    def forward(self, caption: Tensor) -> Tensor:
+        characters = functional.pad(one_hot(caption), (0, REACH - 1))  # so that a step begins at every 9th character
+        states, _ = self.recurrent(self.convolutions(characters).transpose(1, 2))  # (B, T, D)
+        positions = torch.arange(1, caption.shape[1] + 1, device=caption.device)
+        length = ((caption > 0) * positions).amax(1).clamp(min=1)
+        beginnings = torch.arange(states.shape[1], device=caption.device) * STRIDE
+        counts = (beginnings < length[:, None]).unsqueeze(2).to(states.dtype)  # (B, T, 1)
+        return self.project((states * counts).sum(1) / counts.sum(1))
+
+
+def one_hot(caption: Tensor) -> Tensor:
+    """(B, L) character numbers as float (B, 70, L); number 0, padding or an unknown character, is a row of zeros."""
+    numbers = torch.arange(1, len(ALPHABET) + 1, device=caption.device)
+    return (caption[:, None, :] == numbers[:, None]).float()
+
+
+class ImageEncoder(nn.Sequential):
+    """Images (B, C, S, S) to vectors (B, E) that are compared with those of sentences: 4x4 convolutions of stride 2.
+
+    Args:
+        channels: widths at 4x4, 8x8, ... up to half of S.
+        image_channels: C.
+        embedding_dim: E.
+    """
+
+    def __init__(self, channels: list[int], image_channels: int, embedding_dim: int) -> None:
+        before, layers = image_channels, []
+        for width in reversed(channels):
+            layers += [nn.Conv2d(before, width, 4, 2, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
+            before = width
+        super().__init__(*layers, nn.Flatten(), nn.Linear(before * 16, embedding_dim))
+
+
+def embedding_scores(images: Tensor, texts: Tensor) -> Tensor:
+    """(B, B): inner product of text vector i (row) and image vector j (column), both (B, E), in float32."""
+    with torch.autocast(images.device.type, enabled=False):
+        return texts.float() @ images.float().T
+
+
+def joint_embedding_loss(scores: Tensor, mismatch: Tensor) -> Tensor:
+    """The structured joint embedding objective, symmetric in images and texts (arXiv:1605.05395, section 3).
+
+    The hinge losses of finding the right image for a sentence and the right sentence for an image, averaged over the
+    pairs that do not fit.
+
+    Args:
+        scores: (B, B), as from `embedding_scores`; the diagonal holds the pairs that belong together.
+        mismatch: (B, B) bool; pairs that are false here do not compete.
+    """
+    own = scores.diagonal()
+    by_text = functional.relu(MARGIN + scores - own[:, None])
+    by_image = functional.relu(MARGIN + scores - own[None, :])
+    return mean_where(by_text + by_image, mismatch)
+
+
+def mean_where(values: Tensor, chosen: Tensor) -> Tensor:
+    """The mean of the `values` that are `chosen`, in float32; 0 when there is none."""
+    return (values.float() * chosen).sum() / chosen.sum().clamp(min=1)
+
+
+def spell(sentences: Sequence[str]) -> Tensor:
+    """Character numbers (B, L), L being the length of the longest sentence.
+
+    Raises:
+        UserError: there is no sentence, or nothing can be read of one.
+    """
+    if not sentences:
+        raise UserError("there is no sentence to draw. Give at least one, for example 'a smiling woman'.")
+    length = max(len(sentence) for sentence in sentences)
+    return torch.stack([encode(sentence, length) for sentence in sentences])
+
+
+def lettering(text: str, width: int, channels: int) -> Tensor:
+    """`text` in black on white, in as many lines as it takes: (channels, H, W) in [-1, 1]; W is `width` or more."""
+    width = max(NARROWEST, width)
+    lines = textwrap.wrap(text, width // CHARACTER_WIDTH) or [""]
+    paper = Image.new("L", (width, LINE_HEIGHT * len(lines) + 2), 255)
+    for number, line in enumerate(lines):
+        ImageDraw.Draw(paper).text((2, 1 + number * LINE_HEIGHT), line, 0, ImageFont.load_default())
+    return (pil_to_tensor(paper).float() / 127.5 - 1).expand(channels, -1, -1)
+
+
+def stack(pictures: Sequence[Tensor]) -> Tensor:
+    """Pictures (C, H, W) one below the other, with white at the right of the narrower ones."""
+    width = max(picture.shape[-1] for picture in pictures)
+    return torch.cat([functional.pad(picture, (0, width - picture.shape[-1]), value=1.0) for picture in pictures], 1)

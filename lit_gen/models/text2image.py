@@ -1,0 +1,394 @@
+"""GAN-CLS and GAN-INT: Reed, Akata, Yan, Logeswaran, Schiele, Lee, "Generative Adversarial Text to Image Synthesis",
+ICML 2016, arXiv:1605.05396; the text encoder: Reed, Akata, Schiele, Lee, "Learning Deep Representations of Fine-grained
+Visual Descriptions", CVPR 2016, arXiv:1605.05395.
+
+Departures from the papers:
+    - The text encoder is not trained beforehand but side by side with D and G, by D's optimizer (Adam, not RMSprop),
+      against a small convolutional image encoder in place of GoogLeNet's features. D and G see its vectors without
+      their graph, so that only the joint embedding objective moves it, and scaled to a mean square of 1, so that they
+      weigh as much as the noise however far that objective is.
+    - There are no classes: an image does not fit a sentence when it contradicts an attribute that the sentence states.
+      All pairs of a batch that do not fit enter the objective, not one pair for each other class.
+    - A picture is seen with one caption a step, not with the mean vector of four.
+    - The mean over the GRU's states leaves out steps that begin in the padding; there, all sentences are equally long.
+    - A wrong image comes from the same batch, and its features in D from the same pass as those of the right one. A
+      sentence that all images of the batch fit has no wrong term.
+    - D's 256-channel layer has its leaky ReLU, which the authors' GAN-INT script leaves out, and the projection of the
+      text in D has no batch norm, as in their GAN-CLS script.
+    - Sizes other than 64 pixels have as many stages as lead from 4x4 to them. Images are not cropped at random.
+    - The learning rates halve after each sixth of the training, however long it is; the authors' has 600 epochs, on
+      data twenty times smaller than CelebA.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.optim import Adam, Optimizer
+
+from lit_gen.data.batches import CaptionedImages, DataSpec
+from lit_gen.data.captions import decode
+from lit_gen.errors import UserError
+from lit_gen.layers.text import (
+    ImageEncoder,
+    TextEncoder,
+    embedding_scores,
+    joint_embedding_loss,
+    lettering,
+    mean_where,
+    spell,
+    stack,
+)
+from lit_gen.losses import Terms
+from lit_gen.losses.adversarial import minimax_discriminator, nonsaturating_generator
+from lit_gen.models.adversarial import AdversarialModule
+from lit_gen.models.base import tile
+
+
+class Fakes(NamedTuple):
+    """Fake images (B, C, S, S) and the vectors (B, E) of the sentences that they were made for; these have no graph."""
+
+    image: Tensor
+    text: Tensor
+
+
+def initialize(module: nn.Module) -> None:
+    """Convolutions from N(0, 0.02), batch norm from N(1, 0.02); linear layers keep PyTorch's, as the authors'."""
+    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+        nn.init.normal_(module.weight, 0, 0.02)
+    elif isinstance(module, nn.BatchNorm2d):
+        nn.init.normal_(module.weight, 1, 0.02)
+
+
+def widths(narrowest: int, size: int) -> list[int]:
+    """Channels at 4x4, 8x8, ... for images of `size` pixels: `narrowest` at half the size, doubling with each stage."""
+    stages = math.log2(size) - 2
+    if stages < 2 or stages != int(stages):
+        raise UserError(
+            f"Text2Image needs an image size that is a power of two from 16 on, not {size}. "
+            "Set --data.image_size, to 32 for MNISTCaptions."
+        )
+    return [narrowest * 2**stage for stage in reversed(range(int(stages)))]
+
+
+def normed(convolution: nn.Module, *activation: nn.Module) -> list[nn.Module]:
+    """A convolution with batch norm and activation. No convolution has a bias: the authors set it to 0 in each step."""
+    return [convolution, nn.BatchNorm2d(convolution.out_channels), *activation]
+
+
+class Bottleneck(nn.Module):
+    """x + a branch of it, then the activation; the branch is 1x1 to a quarter of the width, 3x3, and 3x3 back.
+
+    Args:
+        channels: width.
+        activation: after each convolution but the last, and after the sum.
+    """
+
+    def __init__(self, channels: int, activation: nn.Module) -> None:
+        super().__init__()
+        inner = max(1, channels // 4)
+        self.branch = nn.Sequential(
+            *normed(nn.Conv2d(channels, inner, 1, bias=False), activation),
+            *normed(nn.Conv2d(inner, inner, 3, padding=1, bias=False), activation),
+            *normed(nn.Conv2d(inner, channels, 3, padding=1, bias=False)),
+        )
+        self.activation = activation
+
+    def forward(self, features: Tensor) -> Tensor:
+        return self.activation(features + self.branch(features))
+
+
+class Generator(nn.Module):
+    """Noise (B, Z) and text vectors (B, E) to images (B, C, S, S) in [-1, 1].
+
+    Args:
+        latent_dim: Z.
+        embedding_dim: E.
+        text_dim: what the text vector is projected to.
+        channels: widths at 4x4, 8x8, ...
+        image_channels: C.
+    """
+
+    def __init__(
+        self, latent_dim: int, embedding_dim: int, text_dim: int, channels: list[int], image_channels: int
+    ) -> None:
+        super().__init__()
+        self.text = nn.Sequential(nn.Linear(embedding_dim, text_dim), nn.LeakyReLU(0.2))
+        layers = normed(nn.ConvTranspose2d(latent_dim + text_dim, channels[0], 4, bias=False))
+        layers += [
+            Bottleneck(channels[0], nn.ReLU()),
+            *normed(nn.ConvTranspose2d(channels[0], channels[1], 4, 2, 1, bias=False)),
+            Bottleneck(channels[1], nn.ReLU()),
+        ]
+        for before, width in zip(channels[1:], channels[2:], strict=False):
+            layers += normed(nn.ConvTranspose2d(before, width, 4, 2, 1, bias=False), nn.ReLU())
+        last = nn.ConvTranspose2d(channels[-1], image_channels, 4, 2, 1, bias=False)
+        self.layers = nn.Sequential(*layers, last, nn.Tanh())
+        self.apply(initialize)
+
+    def forward(self, latent: Tensor, embedding: Tensor) -> Tensor:
+        return self.layers(torch.cat([latent, self.text(embedding)], 1)[:, :, None, None])
+
+
+class Discriminator(nn.Module):
+    """Images (B, C, S, S) and text vectors (B, E) to logits (B, 1): text joins at 4x4.
+
+    Args:
+        embedding_dim: E.
+        text_dim: what the text vector is projected to; G has a projection of its own.
+        channels: widths at 4x4, 8x8, ..., as for `Generator`.
+        image_channels: C.
+    """
+
+    def __init__(self, embedding_dim: int, text_dim: int, channels: list[int], image_channels: int) -> None:
+        super().__init__()
+        last, *rest = channels
+        before, layers = image_channels, []
+        for width in reversed(rest):
+            convolution = nn.Conv2d(before, width, 4, 2, 1, bias=False)
+            layers += normed(convolution, nn.LeakyReLU(0.2)) if layers else [convolution, nn.LeakyReLU(0.2)]
+            before = width
+        layers += normed(nn.Conv2d(before, last, 4, 2, 1, bias=False))
+        self.features = nn.Sequential(*layers, Bottleneck(last, nn.LeakyReLU(0.2)))
+        self.text = nn.Sequential(nn.Linear(embedding_dim, text_dim), nn.LeakyReLU(0.2))
+        self.joint = nn.Sequential(
+            *normed(nn.Conv2d(last + text_dim, last, 1, bias=False), nn.LeakyReLU(0.2)),
+            nn.Conv2d(last, 1, 4, bias=False),
+            nn.Flatten(),
+        )
+        self.apply(initialize)
+
+    def join(self, features: Tensor, embedding: Tensor) -> Tensor:
+        """Logits (B, 1) from the features (B, D, 4, 4) of images and from text vectors (B, E)."""
+        text = self.text(embedding)[:, :, None, None].expand(-1, -1, 4, 4)
+        return self.joint(torch.cat([features, text], 1))
+
+    def forward(self, image: Tensor, embedding: Tensor) -> Tensor:
+        return self.join(self.features(image), embedding)
+
+
+def mismatches(batch: CaptionedImages) -> Tensor:
+    """(B, B) bool: whether image j (column) contradicts an attribute that sentence i (row) states."""
+    differ = batch.attributes[:, None] != batch.attributes[None]  # (B, B, A)
+    return (differ & (batch.stated[:, None] > 0)).any(2)
+
+
+def choose_wrong(mismatch: Tensor) -> tuple[Tensor, Tensor]:
+    """For each sentence an image that does not fit it, all such images being equally likely.
+
+    Args:
+        mismatch: (B, B) bool, as from `mismatches`.
+
+    Returns:
+        Indices (B,) of images, and (B,) bool: whether there is such an image; where not, the index means nothing.
+    """
+    draws = torch.rand(mismatch.shape, device=mismatch.device).masked_fill(~mismatch, -1)
+    return draws.argmax(1), mismatch.any(1)
+
+
+def midpoints(texts: Tensor) -> Tensor:
+    """(B // 2, E): halfway between the text vectors (B, E) of the two halves of a batch (section 4.3, beta 0.5)."""
+    half = len(texts) // 2
+    return (texts[:half] + texts[half : 2 * half]) / 2
+
+
+class Text2Image(AdversarialModule):
+    """Pictures from sentences (Reed et al. 2016): GAN-CLS with GAN-INT, and the text encoder trained beside them.
+
+    Args:
+        spec: what the data look like; on the command line it comes from the data. 16 pixels or more, a power of two.
+        latent_dim: length of the noise vector.
+        embedding_dim: length of a sentence's vector.
+        text_dim: length to which G and D each project that vector.
+        generator_channels: width of G's last hidden layer, at half the image size; it doubles with each halving.
+        discriminator_channels: width of D's first layer, likewise.
+        text_channels: widths of the text encoder's three convolutions; the last is its GRU's too.
+        image_encoder_channels: width of the first layer of the encoder that images and sentences are compared by.
+        matching_aware: GAN-CLS: D also learns that a real image with a sentence that it does not fit is wrong.
+        interpolation_weight: GAN-INT: weight of G's term on vectors halfway between two sentences; 0 for none.
+        learning_rate: of D's and G's Adam at first.
+        text_learning_rate: of the text and image encoders at first.
+        learning_rate_halvings: how often these rates halve during the training, at equal distances.
+        betas: of both Adam optimizers.
+        n_critic: D steps for each G step.
+        ema_decay: decay a step of the average of G's weights that pictures are made with; 0, as in the paper, for none.
+    """
+
+    needs = CaptionedImages._fields
+    needs_to_predict = ("caption",)
+    needs_input = True
+
+    def __init__(
+        self,
+        spec: DataSpec,
+        latent_dim: int = 100,
+        embedding_dim: int = 1024,
+        text_dim: int = 128,
+        generator_channels: int = 128,
+        discriminator_channels: int = 64,
+        text_channels: tuple[int, int, int] = (384, 512, 512),
+        image_encoder_channels: int = 64,
+        matching_aware: bool = True,
+        interpolation_weight: float = 1.0,
+        learning_rate: float = 2e-4,
+        text_learning_rate: float = 7e-4,
+        learning_rate_halvings: int = 5,
+        betas: tuple[float, float] = (0.5, 0.999),
+        n_critic: int = 1,
+        ema_decay: float = 0.0,
+    ) -> None:
+        super().__init__(spec, n_critic, ema_decay)
+        self.save_hyperparameters()
+        image_channels, size, _ = self.image_shape
+        self.latent_dim, self.interpolation_weight = latent_dim, interpolation_weight
+        self.matching_aware = matching_aware
+        self.learning_rate, self.text_learning_rate, self.betas = learning_rate, text_learning_rate, betas
+        self.learning_rate_halvings = learning_rate_halvings
+        up, down, compare = (
+            widths(narrowest, size)
+            for narrowest in (generator_channels, discriminator_channels, image_encoder_channels)
+        )
+        self.generator = Generator(latent_dim, embedding_dim, text_dim, up, image_channels)
+        self.discriminator = nn.ModuleDict(
+            {
+                "critic": Discriminator(embedding_dim, text_dim, down, image_channels),
+                "text_encoder": TextEncoder(text_channels, embedding_dim),
+                "image_encoder": ImageEncoder(compare, image_channels, embedding_dim),
+            }
+        )
+        self.start_average()
+
+    def embed(self, caption: Tensor) -> Tensor:
+        """What D and G see of sentences (B, L): their vectors (B, E), scaled to a mean square of 1, without a graph.
+
+        Neither D's nor G's loss moves the text encoder.
+        """
+        with torch.no_grad():
+            text = self.discriminator["text_encoder"](caption).float()
+            return text * (text.square().mean(1, keepdim=True) + 1e-8).rsqrt()
+
+    def make_fakes(self, batch: CaptionedImages) -> Fakes:
+        text = self.embed(batch.caption)
+        return Fakes(self.generator(self.sample_latent(len(text)), text), text)
+
+    def discriminator_loss(self, batch: CaptionedImages, fakes: Fakes) -> Terms:
+        """GAN-CLS (algorithm 1): -log s_r - (log(1 - s_w) + log(1 - s_f)) / 2; and the joint embedding's objective."""
+        critic, mismatch = self.discriminator["critic"], mismatches(batch)
+        real_features = critic.features(batch.image)
+        terms = minimax_discriminator(critic.join(real_features, fakes.text), critic(fakes.image, fakes.text))
+        if self.matching_aware:
+            wrong, found = choose_wrong(mismatch)
+            wrong_logits = critic.join(real_features[wrong], fakes.text)
+            terms["d_fake"] = terms["d_fake"] / 2
+            terms["d_wrong"] = mean_where(functional.softplus(wrong_logits).flatten(), found) / 2
+        terms["d_embedding"] = joint_embedding_loss(self.scores(batch), mismatch)
+        return terms
+
+    def generator_loss(self, batch: CaptionedImages, fakes: Fakes) -> Terms:
+        """-log D(G(z, t), t), and GAN-INT's likewise at midpoints of text vectors, which D never trains on."""
+        critic = self.discriminator["critic"]
+        terms = nonsaturating_generator(critic(fakes.image, fakes.text))
+        between = midpoints(fakes.text)
+        if self.interpolation_weight > 0 and len(between):
+            images = self.generator(self.sample_latent(len(between)), between)
+            adversarial = nonsaturating_generator(critic(images, between))["g_adversarial"]
+            terms["g_interpolation"] = self.interpolation_weight * adversarial
+        return terms
+
+    def scores(self, batch: CaptionedImages) -> Tensor:
+        """How well each sentence (row) and each image (column) of the batch fit by their vectors, (B, B)."""
+        images = self.discriminator["image_encoder"](batch.image)
+        return embedding_scores(images, self.discriminator["text_encoder"](batch.caption))
+
+    def learning_rate_factor(self) -> float:
+        """Halved at equal distances: with five halvings, after each 100 of the paper's 600 epochs."""
+        return 0.5 ** math.floor((self.learning_rate_halvings + 1) * self.progress)
+
+    def configure_optimizers(self) -> list[Optimizer]:
+        encoders = [*self.discriminator["text_encoder"].parameters(), *self.discriminator["image_encoder"].parameters()]
+        groups = [
+            {"params": list(self.discriminator["critic"].parameters())},
+            {"params": encoders, "lr": self.text_learning_rate},
+        ]
+        return [
+            Adam(groups, self.learning_rate, self.betas),
+            Adam(self.generator.parameters(), self.learning_rate, self.betas),
+        ]
+
+    def log_logits(self, batch: CaptionedImages, prefix: str) -> None:
+        """Logs D's mean output for the three kinds of pairs, and how well images and sentences find each other.
+
+        `retrieval` is the share of pairs that do not fit which score below the sentence with its own image.
+        """
+        critic, mismatch, text = self.discriminator["critic"], mismatches(batch), self.embed(batch.caption)
+        wrong, found = choose_wrong(mismatch)
+        features = critic.features(batch.image)
+        fake = self.paint(self.sample_latent(len(text)), text)
+        scores = self.scores(batch)
+        values = {
+            "d_logit_right": critic.join(features, text).mean(),
+            "d_logit_wrong": mean_where(critic.join(features[wrong], text).flatten(), found),
+            "d_logit_fake": critic(fake, text).mean(),
+            "d_embedding": joint_embedding_loss(scores, mismatch),
+            "retrieval": mean_where(scores < scores.diagonal()[:, None], mismatch),
+        }
+        self.log_terms(prefix, values, batch_size=len(text), sync_dist=True)
+
+    # Pictures
+
+    def forward(self, latent: Tensor, embedding: Tensor) -> Tensor:
+        """Images (B, C, H, W) in [-1, 1] from noise (B, Z) and text vectors (B, E)."""
+        return self.sampler(latent, embedding)
+
+    @torch.no_grad()
+    def paint(self, latent: Tensor, embedding: Tensor) -> Tensor:
+        """As `forward`, in evaluation mode and float32."""
+        training = self.sampler.training
+        self.sampler.eval()
+        images = self(latent, embedding).float().clamp(-1, 1)
+        self.sampler.train(training)
+        return images
+
+    def draw(self, captions: str | Sequence[str] | Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """One picture for each sentence, (B, C, H, W) in [-1, 1], on the model's device.
+
+        Args:
+            captions: sentences of any length, or their character numbers (B, L). Characters outside the alphabet are
+                passed over.
+            generator: a CPU generator to draw the noise from, for pictures that can be had again.
+
+        Raises:
+            UserError: there is no sentence, or nothing can be read of one.
+        """
+        if not isinstance(captions, Tensor):
+            captions = spell([captions] if isinstance(captions, str) else captions)
+        text = self.embed(captions.to(self.device))
+        return self.paint(self.sample_latent(len(text), generator), text)
+
+    def predict_step(self, batch: CaptionedImages, batch_idx: int) -> Tensor:
+        """One picture for each of the batch's sentences."""
+        return self.draw(batch.caption)
+
+    def sample_sheets(self, batch: CaptionedImages, count: int = 64) -> dict[str, Tensor]:
+        """Held-out sentences, each above its row of pictures, and rows on the way from one sentence to another.
+
+        A column of the first sheet and a row of the second share their noise.
+        """
+        texts = self.embed(batch.caption[:8])  # the encoder has no layer that training and evaluation differ in
+        sentences = [decode(numbers) for numbers in batch.caption[:8]]
+        columns, channels = max(1, count // len(texts)), self.image_shape[0]
+        latent = self.sample_latent(columns, torch.Generator().manual_seed(0))
+        parts = []
+        for sentence, text in zip(sentences, texts, strict=True):
+            row = tile(self.paint(latent, text.expand(columns, -1)), columns)
+            parts += [lettering(sentence, row.shape[-1], channels), row]
+
+        last, steps = len(texts) // 2, torch.linspace(0, 1, 8, device=texts.device)
+        path = torch.lerp(texts[0], texts[last], steps[:, None])  # (8, E)
+        rows = tile(torch.cat([self.paint(noise.expand(8, -1), path) for noise in latent[:4]]), 8)
+        titles = [f"from: {sentences[0]}", f"to: {sentences[last]}"]
+        titles = [lettering(title, rows.shape[-1], channels) for title in titles]
+        return {"captions": stack(parts), "interpolation": stack([*titles, rows])}

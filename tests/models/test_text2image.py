@@ -1,0 +1,441 @@
+"""Text2Image: networks of the authors, GAN-CLS's pairs by hand, wrong images by brute force, and what moves what."""
+
+import copy
+import math
+from collections import Counter
+
+import pytest
+import torch
+from torch import nn
+
+from lit_gen.data.batches import CaptionedImages
+from lit_gen.data.captions import encode
+from lit_gen.errors import UserError
+from lit_gen.models import Text2Image
+from lit_gen.models.text2image import choose_wrong, midpoints, mismatches
+from tests.models import tiny
+
+
+def batch(count=8, channels=1, size=16, seed=0):
+    return tiny.batch(count, channels, size, seed, CaptionedImages)
+
+
+def said(attributes, stated):
+    """A batch of which only these two count."""
+    attributes, stated = torch.tensor(attributes).float(), torch.tensor(stated).float()
+    return CaptionedImages(tiny.images(len(stated)), torch.ones(len(stated), 48, dtype=torch.int64), attributes, stated)
+
+
+def count(network):
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def layers(network, kind):
+    return [module for module in network.modules() if isinstance(module, kind)]
+
+
+# Networks
+
+
+def bottleneck(width):
+    inner = width // 4
+    return width * inner + 9 * inner * inner + 9 * inner * width + 2 * (inner + inner + width)
+
+
+@pytest.fixture(scope="module")
+def paper():
+    with torch.device("meta"):
+        return Text2Image(tiny.spec(3, 64))
+
+
+def test_parameter_counts_of_the_authors(paper):
+    """By hand from the authors' code: no convolution has a bias; batch norm has two numbers a channel."""
+    text = 1024 * 128 + 128
+    up = 228 * 1024 * 16 + 1024 * 512 * 16 + 512 * 256 * 16 + 256 * 128 * 16 + 128 * 3 * 16
+    up += 2 * (1024 + 512 + 256 + 128) + bottleneck(1024) + bottleneck(512)
+    assert count(paper.generator) == text + up
+    down = 16 * (3 * 64 + 64 * 128 + 128 * 256 + 256 * 512) + 2 * (128 + 256 + 512) + bottleneck(512)
+    down += 640 * 512 + 2 * 512 + 512 * 16
+    assert count(paper.discriminator["critic"]) == text + down
+
+
+@pytest.mark.parametrize("size, up, down", [(32, [512, 256, 128], [256, 128, 64]), (16, [256, 128], [128, 64])])
+def test_widths_of_other_sizes(size, up, down):
+    with torch.device("meta"):
+        model = Text2Image(tiny.spec(3, size))
+    transposed = layers(model.generator, nn.ConvTranspose2d)
+    assert [layer.out_channels for layer in transposed] == [*up, 3]
+    features = [m for m in model.discriminator["critic"].features if isinstance(m, nn.Conv2d)]
+    assert [layer.out_channels for layer in features] == down[::-1]
+
+
+@pytest.mark.parametrize("size", [16, 32, 64])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_shapes(size, channels):
+    model = tiny.build(Text2Image, channels, size)
+    image = model.generator(torch.randn(2, 8), torch.randn(2, 8))
+    assert image.shape == (2, channels, size, size) and image.abs().max() <= 1
+    critic = model.discriminator["critic"]
+    assert critic.features(image).shape[2:] == (4, 4)
+    assert critic(image, torch.randn(2, 8)).shape == (2, 1)
+
+
+def test_activations_and_initial_weights():
+    model = tiny.build(Text2Image, generator_channels=64, discriminator_channels=64)
+    critic = model.discriminator["critic"]
+    assert {layer.negative_slope for layer in layers(model, nn.LeakyReLU)} == {0.2}
+    assert not layers(critic, nn.ReLU | nn.Sigmoid | nn.Dropout), "D gives logits"
+    assert isinstance(critic.features[1], nn.LeakyReLU), "no batch norm at D's input"
+    assert isinstance(model.generator.layers[-1], nn.Tanh)
+    for layer in layers(nn.ModuleList([model.generator, critic]), nn.Conv2d | nn.ConvTranspose2d):
+        assert layer.bias is None
+        deviation = 0.02 / (2 * layer.weight.numel()) ** 0.5  # of the estimate of the deviation
+        assert layer.weight.std().item() == pytest.approx(0.02, abs=5 * deviation)
+
+
+def test_d_and_g_project_the_text_by_themselves():
+    model = tiny.build(Text2Image)
+    shared = {id(p) for p in model.generator.parameters()} & {id(p) for p in model.discriminator.parameters()}
+    assert not shared
+    (up,), (down,) = (layers(net.text, nn.Linear) for net in (model.generator, model.discriminator["critic"]))
+    assert up.in_features == down.in_features == 8 and up.out_features == down.out_features == 4
+
+
+@pytest.mark.parametrize("size", [8, 28, 48])
+def test_sizes_that_do_not_fit(size):
+    with pytest.raises(UserError, match=rf"power of two.*not {size}.*32 for MNISTCaptions"):
+        tiny.build(Text2Image, size=size)
+
+
+def test_two_optimizers_of_the_paper():
+    model = tiny.build(Text2Image)
+    d_optimizer, g_optimizer = model.configure_optimizers()
+    owned = [{id(p) for group in o.param_groups for p in group["params"]} for o in (d_optimizer, g_optimizer)]
+    assert owned[0] == {id(p) for p in model.discriminator.parameters()}
+    assert owned[1] == {id(p) for p in model.generator.parameters()}
+    assert {group["betas"] for o in (d_optimizer, g_optimizer) for group in o.param_groups} == {(0.5, 0.999)}
+    assert [group["lr"] for group in d_optimizer.param_groups] == [2e-4, model.text_learning_rate]
+    critic = {id(p) for p in model.discriminator["critic"].parameters()}
+    assert {id(p) for p in d_optimizer.param_groups[0]["params"]} == critic
+
+
+@pytest.mark.parametrize("progress, factor", [(0, 1), (0.16, 1), (0.17, 1 / 2), (0.5, 1 / 8), (0.99, 1 / 32)])
+def test_learning_rate_halves_every_100_of_600_epochs(progress, factor, monkeypatch):
+    monkeypatch.setattr(Text2Image, "progress", progress)
+    assert tiny.build(Text2Image).learning_rate_factor() == factor
+    assert tiny.build(Text2Image, learning_rate_halvings=0).learning_rate_factor() == 1
+
+
+# Wrong images
+
+
+def test_mismatches_by_hand():
+    """Sentence 0 says that the first attribute is there, sentence 1 that the second is not, sentence 2 nothing."""
+    data = said([[1, 1], [1, 0], [0, 0]], [[1, 0], [0, 1], [0, 0]])
+    assert mismatches(data).tolist() == [[False, False, True], [True, False, False], [False, False, False]]
+
+
+def test_mismatches_by_brute_force():
+    for seed in range(5):
+        data = batch(12, seed=seed)
+        found = mismatches(data)
+        for i in range(12):
+            for j in range(12):
+                wrong = any(data.stated[i, a] == 1 and data.attributes[i, a] != data.attributes[j, a] for a in range(6))
+                assert found[i, j] == wrong
+
+
+def test_wrong_images_never_fit_and_each_is_as_likely():
+    torch.manual_seed(0)
+    mismatch = torch.tensor([[0, 1, 1, 1], [1, 0, 0, 0], [0, 0, 0, 0], [0, 1, 0, 1]]).bool()
+    draws = [Counter() for _ in mismatch]
+    for _ in range(3000):
+        wrong, found = choose_wrong(mismatch)
+        assert found.tolist() == [True, True, False, True]
+        for row, image in enumerate(wrong.tolist()):
+            draws[row][image] += 1
+    assert set(draws[1]) == {0} and set(draws[3]) == {1, 3} and set(draws[0]) == {1, 2, 3}
+    for row, share in ((0, 1000), (3, 1500)):
+        assert all(times == pytest.approx(share, abs=5 * share**0.5) for times in draws[row].values())
+
+
+# GAN-CLS
+
+
+class Lookup(nn.Module):
+    """A critic that looks logits up: one for each pair of the first pixel of an image and the first entry of a text."""
+
+    def __init__(self, logits):
+        super().__init__()
+        self.logits, self.pairs = logits, []
+
+    def features(self, image):
+        return image[:, 0, 0, 0]
+
+    def join(self, features, text):
+        pairs = [(round(a), round(b)) for a, b in zip(features.tolist(), text[:, 0].tolist(), strict=True)]
+        self.pairs.append(pairs)
+        return torch.tensor([[self.logits[pair]] for pair in pairs])
+
+    def forward(self, image, text):
+        return self.join(self.features(image), text)
+
+
+def lookup_model(**settings):
+    """Images 1 and 2 with texts 10 and 20 that contradict each other; fakes 3 and 4."""
+    logits = {(1, 10): 0.3, (2, 20): -0.7, (1, 20): 1.1, (2, 10): 0.2, (3, 10): -0.4, (4, 20): 0.9}
+    model = tiny.build(Text2Image, **settings)
+    model.discriminator["critic"] = Lookup(logits)
+    data = said([[1], [0]], [[1], [1]])
+    data = data._replace(image=torch.tensor([1.0, 2.0])[:, None, None, None].expand(2, 1, 16, 16))
+    fakes = model.make_fakes(data)
+    fakes = fakes._replace(
+        image=torch.tensor([3.0, 4.0])[:, None, None, None].expand(2, 1, 16, 16),
+        text=torch.tensor([[10.0] + [0] * 7, [20.0] + [0] * 7]),
+    )
+    return model, data, fakes
+
+
+def test_three_pairs_by_hand():
+    """L_D = -log s_r - (log(1 - s_w) + log(1 - s_f)) / 2, algorithm 1, s being the sigmoid of the logit."""
+    model, data, fakes = lookup_model()
+    terms = model.discriminator_loss(data, fakes)
+    s = {pair: 1 / (1 + math.exp(-logit)) for pair, logit in model.discriminator["critic"].logits.items()}
+    right = -(math.log(s[1, 10]) + math.log(s[2, 20])) / 2
+    wrong = -(math.log(1 - s[2, 10]) + math.log(1 - s[1, 20])) / 2
+    fake = -(math.log(1 - s[3, 10]) + math.log(1 - s[4, 20])) / 2
+    assert terms["d_real"].item() == pytest.approx(right)
+    assert terms["d_wrong"].item() == pytest.approx(wrong / 2)
+    assert terms["d_fake"].item() == pytest.approx(fake / 2)
+    assert set(terms) == {"d_real", "d_wrong", "d_fake", "d_embedding"}
+
+
+def test_without_matching_awareness_it_is_a_conditional_gan():
+    model, data, fakes = lookup_model(matching_aware=False)
+    terms = model.discriminator_loss(data, fakes)
+    s = {pair: 1 / (1 + math.exp(-logit)) for pair, logit in model.discriminator["critic"].logits.items()}
+    assert set(terms) == {"d_real", "d_fake", "d_embedding"}
+    assert terms["d_fake"].item() == pytest.approx(-(math.log(1 - s[3, 10]) + math.log(1 - s[4, 20])) / 2)
+    assert sorted(sum(model.discriminator["critic"].pairs, [])) == [(1, 10), (2, 20), (3, 10), (4, 20)]
+
+
+def test_generator_loss_by_hand():
+    """-log s_f at the sentences, and nothing of mismatched pairs."""
+    model, data, fakes = lookup_model(interpolation_weight=0)
+    terms = model.generator_loss(data, fakes)
+    expected = (math.log(1 + math.exp(0.4)) + math.log(1 + math.exp(-0.9))) / 2
+    assert terms["g_adversarial"].item() == pytest.approx(expected) and len(terms) == 1
+    assert model.discriminator["critic"].pairs == [[(3, 10), (4, 20)]]
+
+
+def test_a_sentence_without_a_wrong_image_is_left_out():
+    """Only sentence 0 states something; without its wrong image, the term is 0 and finite."""
+    model = tiny.build(Text2Image)
+    logits = []
+    model.discriminator["critic"].joint.register_forward_hook(lambda module, args, output: logits.append(output))
+    data = said([[1, 0], [0, 0], [1, 1]], [[1, 0], [0, 0], [0, 0]])
+    terms = model.discriminator_loss(data, model.make_fakes(data))
+    wrong = torch.nn.functional.softplus(logits[2])
+    torch.testing.assert_close(terms["d_wrong"], wrong[0, 0] / 2)
+    nobody = data._replace(stated=torch.zeros(3, 2))
+    terms = model.discriminator_loss(nobody, model.make_fakes(nobody))
+    assert terms["d_wrong"] == 0 and terms["d_embedding"] == 0
+    sum(terms.values()).backward()
+    assert all(torch.isfinite(p.grad).all() for p in model.discriminator.parameters() if p.grad is not None)
+
+
+def test_batch_of_one():
+    model = tiny.build(Text2Image)
+    data = batch(1)
+    fakes = model.make_fakes(data)
+    terms = model.discriminator_loss(data, fakes) | model.generator_loss(data, fakes)
+    assert all(term.shape == () and torch.isfinite(term) for term in terms.values())
+
+
+# GAN-INT
+
+
+@pytest.mark.parametrize("rows, expected", [(4, [[2, 3], [4, 5]]), (5, [[2, 3], [4, 5]]), (1, [])])
+def test_midpoints_by_hand(rows, expected):
+    texts = torch.tensor([[0.0, 1.0], [2.0, 3.0], [4.0, 5.0], [6.0, 7.0], [100.0, 100.0]])[:rows]
+    assert midpoints(texts).tolist() == expected
+
+
+def test_midpoints_are_for_g_only():
+    model = tiny.build(Text2Image, interpolation_weight=0.5)
+    critic, seen = model.discriminator["critic"], []
+    critic.text.register_forward_hook(lambda module, args, output: seen.append(args[0]))
+    data = batch(6)
+    fakes = model.make_fakes(data)
+    model.discriminator_loss(data, fakes)
+    assert all(torch.equal(text, fakes.text) for text in seen) and len(seen) == 3
+    seen.clear()
+    state = copy.deepcopy(critic.state_dict())
+    terms = model.generator_loss(data, fakes)
+    right, between = seen
+    assert torch.equal(right, fakes.text)
+    torch.testing.assert_close(between, (fakes.text[:3] + fakes.text[3:]) / 2)
+    critic.load_state_dict(state)
+    full = tiny.build(Text2Image, interpolation_weight=1.0)
+    full.load_state_dict(model.state_dict())
+    torch.manual_seed(3)
+    half = model.generator_loss(data, fakes)["g_interpolation"]
+    full.load_state_dict(model.state_dict())
+    torch.manual_seed(3)
+    torch.testing.assert_close(half * 2, full.generator_loss(data, fakes)["g_interpolation"])
+    assert set(terms) == {"g_adversarial", "g_interpolation"}
+
+
+# What moves what
+
+
+def gradients(network):
+    return {name for name, p in network.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0}
+
+
+def test_no_gan_gradient_reaches_the_text_encoder():
+    model = tiny.build(Text2Image)
+    encoders = nn.ModuleList([model.discriminator["text_encoder"], model.discriminator["image_encoder"]])
+    data = batch()
+    fakes = model.make_fakes(data)
+    assert fakes.image.requires_grad and not fakes.text.requires_grad
+    d_terms = model.discriminator_loss(data, fakes)
+    embedding = d_terms.pop("d_embedding")
+    (sum(d_terms.values()) + sum(model.generator_loss(data, fakes).values())).backward()
+    assert not gradients(encoders)
+    assert gradients(model.generator) and gradients(model.discriminator["critic"])
+    model.zero_grad()
+    embedding.backward()
+    assert gradients(encoders) == {name for name, _ in encoders.named_parameters()}
+    assert not gradients(model.generator) and not gradients(model.discriminator["critic"])
+
+
+def test_a_step_trains_all_three_networks_of_d(tmp_path):
+    model = tiny.build(Text2Image)
+    before = tiny.parameters(model)
+    tiny.trainer(tmp_path, max_steps=2).fit(model, datamodule=tiny.NoiseData(2, kind=CaptionedImages))
+    names = {".".join(name.split(".")[:2]) for name in tiny.moved(before, model) if name.startswith("discriminator")}
+    assert names == {f"discriminator.{part}" for part in ("critic", "text_encoder", "image_encoder")}
+
+
+def test_the_embedding_learns_to_tell_sentences_apart():
+    """Four sentences about four kinds of image: after some steps, each image scores highest with its own sentence."""
+    torch.manual_seed(0)
+    model = tiny.build(Text2Image, text_learning_rate=5e-3)
+    sentences = ["a dark left side", "a dark right side", "a bright left side", "a bright right side"]
+    image = torch.zeros(4, 1, 16, 16)
+    image[0, :, :, :8], image[1, :, :, 8:], image[2, :, :, :8], image[3, :, :, 8:] = -1, -1, 1, 1
+    data = CaptionedImages(image, torch.stack([encode(s, 48) for s in sentences]), torch.eye(4), torch.ones(4, 4))
+    optimizer, _ = model.configure_optimizers()
+    for _ in range(60):
+        optimizer.zero_grad()
+        model.discriminator_loss(data, model.make_fakes(data))["d_embedding"].backward()
+        optimizer.step()
+    scores = model.scores(data)
+    assert scores.argmax(1).tolist() == scores.argmax(0).tolist() == [0, 1, 2, 3]
+
+
+# Pictures
+
+
+def test_draw_takes_any_sentence():
+    model = tiny.build(Text2Image, channels=3)
+    words = ["a smiling woman", "ANY sentence, 100% \N{SNOWMAN}!", "a man " * 400]
+    images = model.draw(words, torch.Generator().manual_seed(0))
+    assert images.shape == (3, 3, 16, 16) and images.abs().max() <= 1 and not images.requires_grad
+    assert torch.equal(images, model.draw(words, torch.Generator().manual_seed(0)))
+    assert not torch.equal(images, model.draw(words, torch.Generator().manual_seed(1)))
+    assert model.draw("a man").shape == (1, 3, 16, 16), "one sentence is not its characters"
+    assert model.training and model.generator.training
+
+
+def test_draw_spells_as_the_data_do():
+    """Sentences and their numbers, however padded, give the same picture."""
+    model = tiny.build(Text2Image)
+    numbers = torch.stack([encode(words, 96) for words in ("a smiling woman", "a man")])
+    one = model.draw(["A smiling  woman", "a man"], torch.Generator().manual_seed(0))
+    torch.testing.assert_close(model.draw(numbers, torch.Generator().manual_seed(0)), one)
+
+
+def test_pictures_depend_on_the_sentence():
+    model = tiny.build(Text2Image)
+    one, other = (model.draw(words, torch.Generator().manual_seed(0)) for words in ("a smiling woman", "a bald man"))
+    assert not torch.equal(one, other)
+
+
+@pytest.mark.parametrize("captions", ["", [], ["a man", "  "]])
+def test_nothing_to_draw(captions):
+    with pytest.raises(UserError, match="sentence"):
+        tiny.build(Text2Image).draw(captions)
+
+
+def test_text_vectors_weigh_as_much_as_the_noise():
+    model = tiny.build(Text2Image)
+    caption = batch(3).caption
+    raw, seen = model.discriminator["text_encoder"](caption), model.embed(caption)
+    torch.testing.assert_close(seen.norm(dim=1), torch.full((3,), 8**0.5))
+    torch.testing.assert_close(torch.cosine_similarity(raw, seen), torch.ones(3))
+
+
+def test_prediction_needs_captions_only():
+    model = tiny.build(Text2Image).eval()
+    data = CaptionedImages(None, batch(3).caption, None, None)
+    assert model.predict_step(data, 0).shape == (3, 1, 16, 16)
+
+
+def test_pictures_come_from_the_average_and_the_current_encoder():
+    model = tiny.build(Text2Image, ema_decay=0.9)
+    torch.manual_seed(0)
+    for parameter in model.generator.parameters():
+        nn.init.normal_(parameter)
+    expected = copy.deepcopy(model.average.module).eval()
+    noise = torch.randn(1, 8, generator=torch.Generator().manual_seed(0))
+    caption = encode("a smiling woman", 20)[None]
+    with torch.no_grad():
+        nn.init.normal_(model.discriminator["text_encoder"].project.weight)
+        text = model.discriminator["text_encoder"](caption)
+        text *= (8 / text.square().sum()).sqrt()
+        torch.testing.assert_close(
+            model.draw("a smiling woman", torch.Generator().manual_seed(0)), expected(noise, text)
+        )
+
+
+def test_the_state_holds_every_tensor_once():
+    state = tiny.build(Text2Image).state_dict()
+    tensors = [value.data_ptr() for value in state.values() if isinstance(value, torch.Tensor) and value.numel() > 1]
+    assert len(tensors) == len(set(tensors))
+
+
+@pytest.mark.parametrize("channels, rows", [(1, 8), (3, 2), (3, 1)])
+def test_sheets(channels, rows):
+    model = tiny.build(Text2Image, channels)
+    captions = torch.stack([encode(words, 60) for words in ["a smiling woman", "a man"] * 4])[:rows]
+    data = batch(rows, channels)._replace(caption=captions)
+    sheets = model.sample_sheets(data, 16)
+    again = model.sample_sheets(data, 16)
+    assert set(sheets) == {"captions", "interpolation"}
+    for name, sheet in sheets.items():
+        assert sheet.shape[0] == channels and torch.equal(sheet, again[name])
+    with torch.no_grad():
+        first = model.paint(
+            model.sample_latent(16 // rows, torch.Generator().manual_seed(0))[:1], model.embed(captions[:1])
+        )
+    places = sheets["captions"].unfold(1, 16, 1).unfold(2, 16, 1).permute(1, 2, 0, 3, 4)[:40, :4]
+    assert (places - first[0]).abs().amax((2, 3, 4)).min() < 1e-5, "the first sentence's first picture is at the left"
+
+
+def test_validation_logs_all_pairs(tmp_path):
+    model = tiny.build(Text2Image)
+    data = tiny.NoiseData(2, kind=CaptionedImages)
+    (metrics,) = tiny.trainer(tmp_path).validate(model, datamodule=data, verbose=False)
+    assert set(metrics) == {
+        f"val/{name}" for name in ("d_logit_right", "d_logit_wrong", "d_logit_fake", "d_embedding", "retrieval")
+    }
+    assert 0 <= metrics["val/retrieval"] <= 1
+    share = []
+    model.eval()
+    for number in range(2):
+        pairs, scores = mismatches(batch(seed=number)), model.scores(batch(seed=number))
+        hits = [scores[i, j] < scores[i, i] for i in range(8) for j in range(8) if pairs[i, j]]
+        share.append(sum(hits).item() / len(hits))
+    assert metrics["val/retrieval"] == pytest.approx(sum(share) / 2, abs=1e-5)
