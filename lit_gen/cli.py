@@ -3,6 +3,7 @@
 import logging
 import os
 import re
+import signal
 import sys
 import time
 import warnings
@@ -14,13 +15,15 @@ import torch
 import wandb
 from jsonargparse import Namespace
 from lightning import LightningDataModule, Trainer
+from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
-from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.utilities.exceptions import MisconfigurationException, SIGTERMException
 
 import lit_gen.data  # noqa: F401  so that the short names of data modules resolve
 import lit_gen.models  # noqa: F401  likewise those of models
+from lit_gen.callbacks.checkpoints import RunCheckpoints, Stopped, WholeCheckpointIO
 from lit_gen.callbacks.pictures import PredictionWriter, SampleSheets
 from lit_gen.data.files import make_folder
 from lit_gen.errors import UserError, nearest
@@ -60,6 +63,7 @@ class LitGenCLI(LightningCLI):
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         parser.link_arguments("data.spec", "model.init_args.spec", apply_on="instantiate")
         parser.add_class_arguments(SampleSheets, "samples", skip={"folder"}, instantiate=False)
+        parser.add_class_arguments(RunCheckpoints, "checkpoints", skip={"folder"}, instantiate=False)
 
     def _parse_ckpt_path(self) -> None:
         # Lightning would let the checkpoint's settings overrule the command line; here the command line is what counts.
@@ -107,7 +111,10 @@ class LitGenCLI(LightningCLI):
         return super().instantiate_trainer(**kwargs)
 
     def _instantiate_trainer(self, config: dict[str, Any], callbacks: list) -> Trainer:
-        return super()._instantiate_trainer(config, [*callbacks, *self.run_callbacks])
+        trainer = super()._instantiate_trainer(config, [*callbacks, *self.run_callbacks])
+        if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:  # and not one that the user chose
+            trainer.strategy.checkpoint_io = WholeCheckpointIO()
+        return trainer
 
     def config_for_loggers(self) -> dict[str, Any]:
         """The resolved settings as plain types."""
@@ -122,15 +129,12 @@ class LitGenCLI(LightningCLI):
         callbacks = [SampleSheets(self.run_folder / "samples", **self._settings.samples.as_dict())]
         if trainer.enable_checkpointing is not False:
             folder = self.run_folder / "checkpoints"
-            callbacks.append(
-                ModelCheckpoint(
-                    folder, "last", save_top_k=1, enable_version_counter=False, save_on_train_epoch_end=True
-                )
-            )
             if self.model.monitor is not None:
+                # First, so that last.ckpt knows the best value so far.
                 callbacks.append(
                     ModelCheckpoint(folder, "best", monitor=self.model.monitor, enable_version_counter=False)
                 )
+            callbacks.append(RunCheckpoints(folder, **self._settings.checkpoints.as_dict()))
         return callbacks
 
     def _make_run_folder(self, parent: Path) -> Path:
@@ -228,7 +232,8 @@ def main(args: Sequence[str] | None = None) -> None:
         args: the words after the program's name; those of the process by default.
 
     Raises:
-        SystemExit: with code 2 after one line on standard error, when something is wrong that the user can mend.
+        SystemExit: with code 2 after one line on standard error, when something is wrong that the user can mend; with
+            143 or 130 when SIGTERM or Ctrl-C stopped it.
     """
     _quiet()
     told = RUN_FOLDER_VARIABLE in os.environ
@@ -253,6 +258,15 @@ def main(args: Sequence[str] | None = None) -> None:
             raise
         print(f"error: {_one_line(str(mistake))}", file=sys.stderr)
         raise SystemExit(2) from None
+    except (KeyboardInterrupt, SystemExit) as end:
+        if isinstance(end, Stopped) and end.code:
+            print(end.message, file=sys.stderr)
+        elif isinstance(end, SIGTERMException):
+            raise SystemExit(128 + signal.SIGTERM) from None
+        elif isinstance(end, KeyboardInterrupt) or isinstance(end.__context__, KeyboardInterrupt):
+            print("stopped by Ctrl-C", file=sys.stderr)
+            raise SystemExit(128 + signal.SIGINT) from None
+        raise
     finally:
         if not told:
             os.environ.pop(RUN_FOLDER_VARIABLE, None)

@@ -1,5 +1,6 @@
 """The loggers of a run: a CSV file, and Weights & Biases (offline where there is no key)."""
 
+import csv
 import netrc
 import os
 import secrets
@@ -11,6 +12,8 @@ from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 from lightning.pytorch.utilities import rank_zero_info
 
+from lit_gen.data.files import complete_file
+
 PROJECT = "lit_gen"
 
 
@@ -19,15 +22,40 @@ class AppendingWriter(ExperimentWriter):
 
     def _check_log_dir_exists(self) -> None:
         path = Path(self.metrics_file_path)
-        if path.is_file():
+        self._continues = path.is_file()
+        if self._continues:
             self.metrics_keys = path.read_text(encoding="utf-8").split("\n", 1)[0].strip().split(",")
+
+    def log_metrics(self, metrics_dict: dict[str, float], step: int | None = None) -> None:
+        if self._continues and step is not None:
+            # A killed run may have logged more than its checkpoint knows of, and half a last line.
+            self._continues = False
+            rows = self._rows()
+            kept = [row for row in rows if None not in row.values() and int(row["step"]) < step]
+            if len(kept) < len(rows):
+                self._write(kept, self.metrics_keys)
+        super().log_metrics(metrics_dict, step)
+
+    def _rewrite_with_new_header(self, fieldnames: list[str]) -> None:
+        self._write(self._rows(), fieldnames)
+
+    def _rows(self) -> list[dict[str, str]]:
+        with open(self.metrics_file_path, newline="", encoding="utf-8") as file:
+            return list(csv.DictReader(file))
+
+    def _write(self, rows: list[dict[str, str]], fieldnames: list[str]) -> None:
+        with complete_file(Path(self.metrics_file_path)) as partial, partial.open("w", newline="") as file:
+            writer = csv.DictWriter(file, fieldnames)
+            writer.writeheader()
+            writer.writerows(rows)
 
 
 class AppendingCSVLogger(CSVLogger):
     """CSVLogger that writes `metrics.csv` right into its folder and appends when the run is resumed."""
 
     def __init__(self, folder: Path) -> None:
-        super().__init__(str(folder), name="", version="")
+        # Each row at once: those that a killed run had not yet written would be missing when it is resumed.
+        super().__init__(str(folder), name="", version="", flush_logs_every_n_steps=1)
 
     @property
     def experiment(self) -> ExperimentWriter:

@@ -31,9 +31,13 @@ def set_random_state(state: dict[str, Any]) -> None:
         torch.cuda.set_rng_state_all([gpu.cpu() for gpu in state["cuda"]])
 
 
-def gather_random_states() -> list[dict[str, Any]]:
-    """The states of all processes, by rank; to be called by all of them."""
-    state = get_random_state()
+def gather_random_states(state: dict[str, Any] | None = None) -> list[dict[str, Any]]:
+    """The states of all processes, by rank; to be called by all of them.
+
+    Args:
+        state: this process's; the present one by default.
+    """
+    state = get_random_state() if state is None else state
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
         return [state]
     states: list[Any] = [None] * torch.distributed.get_world_size()

@@ -3,6 +3,7 @@
 import hashlib
 import os
 from pathlib import Path
+from typing import Any
 
 import torch
 from lightning import Callback, LightningModule, Trainer
@@ -12,6 +13,18 @@ def digest(model: LightningModule) -> str:
     """One string for all trainable weights."""
     weights = torch.cat([parameter.detach().double().flatten() for parameter in model.parameters()])
     return hashlib.sha1(weights.numpy().tobytes()).hexdigest()
+
+
+class SignalBetween(Callback):
+    """Sends `$PROBE_SIGNAL` to the first process, in the middle of batch number `$PROBE_BATCH` (from 1).
+
+    With `$PROBE_GROUP`, to the whole process group: to the loading processes too.
+    """
+
+    def on_train_batch_start(self, trainer: Trainer, *_: Any) -> None:
+        if trainer.is_global_zero and trainer.fit_loop.total_batch_idx + 1 == int(os.environ["PROBE_BATCH"]):
+            group = os.environ.get("PROBE_GROUP")
+            os.kill(-os.getpgrp() if group else os.getpid(), int(os.environ["PROBE_SIGNAL"]))
 
 
 class WeightDigest(Callback):

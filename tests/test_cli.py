@@ -2,7 +2,9 @@
 
 import csv
 import os
+import shlex
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +15,7 @@ import yaml
 from PIL import Image
 
 from lit_gen.cli import main, several_processes
+from tests.models.tiny import assert_same
 from tests.probes import check_probes
 
 TINY_VAE = ["--model=VAE", "--model.latent_dim=2", "--model.hidden_sizes=[8]"]
@@ -154,6 +157,106 @@ def test_a_resumed_run_ends_where_an_unbroken_one_does(model, data, tmp_path):
                for name, value in other["state_dict"].items() if isinstance(value, torch.Tensor))  # fmt: skip
 
 
+STOPPABLE = [*SHORT, "--trainer.max_epochs=2", "--trainer.limit_train_batches=5", "--checkpoints.every_n_batches=2"]
+SIGNAL = "--trainer.callbacks+=tests.probes.SignalBetween"
+
+
+def signalled(words, number, batch):
+    """A command in a process of its own that is sent a signal in the middle of a batch."""
+    environment = os.environ | {"PROBE_SIGNAL": str(int(number)), "PROBE_BATCH": str(batch), "OMP_NUM_THREADS": "1"}
+    environment.pop("WANDB_SERVICE", None)  # this process's own, if it has logged already
+    command = [sys.executable, "main.py", *words, SIGNAL]
+    session = {"start_new_session": True}  # a process group of its own
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, **session)
+
+
+def assert_same_end(one, other):
+    """Asserts that two runs end with the same networks, average, optimizers, random states and counters."""
+    ends = [torch.load(run / "checkpoints" / "last.ckpt", weights_only=True) for run in (one, other)]
+    for part in ("state_dict", "optimizer_states", "random_states", "loops", "MNIST"):
+        assert_same(*(end[part] for end in ends), part)
+
+
+def test_a_run_that_is_killed_in_mid_epoch_goes_on_to_the_bit(data, tmp_path):
+    """With its log: no row twice, none missing."""
+    words = ["fit", *data, *TINY_VAE, *STOPPABLE, "--data.num_workers=2"]
+    main([*words, f"--trainer.default_root_dir={tmp_path}/whole"])
+    words += [f"--trainer.default_root_dir={tmp_path}/broken"]
+    assert signalled(words, signal.SIGKILL, 10).returncode == -signal.SIGKILL
+    (run,) = (tmp_path / "broken" / "vae").iterdir()
+    checkpoint = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
+    assert checkpoint["global_step"] == 8 and len(rows(run)) == 9 + 1  # nine batches, one validation
+    main([*words, "--ckpt_path=last", "--seed_everything=7"])
+    (whole,) = (tmp_path / "whole" / "vae").iterdir()
+    assert_same_end(whole, run)
+    assert rows(run) == rows(whole)
+    assert [row["step"] for row in rows(run) if row["train/kl"]] == [str(step) for step in range(10)]
+
+
+@pytest.mark.parametrize(("number", "name"), [(signal.SIGTERM, "SIGTERM"), (signal.SIGINT, "Ctrl-C")])
+def test_a_run_that_is_told_to_stop(number, name, data, tmp_path, monkeypatch, capsys):
+    """It ends after the batch, and says how to go on; doing that ends where an unbroken run does."""
+    words = ["fit", *data, *TINY_DCGAN, *STOPPABLE, "--trainer.logger=false"]
+    main([*words, f"--trainer.default_root_dir={tmp_path}/whole"])
+    monkeypatch.setenv("PROBE_SIGNAL", str(int(number)))
+    monkeypatch.setenv("PROBE_BATCH", "7")
+    before = signal.getsignal(number)
+    with pytest.raises(SystemExit) as end:
+        main([*words, f"--trainer.default_root_dir={tmp_path}/broken", SIGNAL])
+    assert end.value.code == 128 + number and signal.getsignal(number) is before
+    line = capsys.readouterr().err.strip().splitlines()[-1]
+    assert f"stopped by {name} after batch 7. To go on: python main.py fit --config" in line
+    (run,) = (tmp_path / "broken" / "dcgan").iterdir()
+    assert {path.name for path in (run / "checkpoints").iterdir()} == {"last.ckpt", "previous-1.ckpt"}
+    monkeypatch.setenv("PROBE_BATCH", "0")
+    main(shlex.split(line.split("python main.py ")[1]))
+    (whole,) = (tmp_path / "whole" / "dcgan").iterdir()
+    assert_same_end(whole, run)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_loading_processes_outlive_the_signal(number, data, runs, monkeypatch):
+    """A terminal's Ctrl-C and a cluster's SIGTERM go to all processes; without workers no batch can follow."""
+    monkeypatch.setenv("PROBE_GROUP", "yes")
+    words = ["fit", *data, *TINY_VAE, *STOPPABLE, "--trainer.logger=false", "--data.num_workers=2"]
+    done = signalled([*words, f"--trainer.default_root_dir={runs}"], number, 7)
+    assert done.returncode == 128 + number and "after batch 7. To go on: " in done.stderr, done.stderr
+
+
+def test_two_processes_stop_together_and_go_on_to_the_bit(data, tmp_path):
+    two = ["--trainer.devices=2", "--trainer.accelerator=cpu", "--trainer.logger=false"]
+    words = ["fit", *data, *TINY_DCGAN, *STOPPABLE, *two]
+    whole = signalled([*words, f"--trainer.default_root_dir={tmp_path}/whole"], signal.SIGTERM, 0)
+    assert whole.returncode == 0, whole.stderr
+    words += [f"--trainer.default_root_dir={tmp_path}/broken"]
+    broken = signalled(words, signal.SIGTERM, 8)
+    assert broken.returncode == 143 and "stopped by SIGTERM after batch 8" in broken.stderr, broken.stderr
+    resumed = signalled([*words, "--ckpt_path=last", "--data.num_workers=1"], signal.SIGTERM, 0)
+    assert resumed.returncode == 0, resumed.stderr
+    (whole,), (run,) = ((tmp_path / name / "dcgan").iterdir() for name in ("whole", "broken"))
+    assert_same_end(whole, run)
+
+
+def test_a_loss_that_is_not_finite_ends_in_one_line(data, runs, capsys):
+    words = ["fit", *data, *TINY_VAE, *STOPPABLE, "--trainer.logger=false", f"--trainer.default_root_dir={runs}"]
+    line = mistake([*words, "--model.learning_rate=1e30"], capsys)
+    assert "train/" in line and "is not finite in batch 2" in line and "learning rate" in line
+    (run,) = (runs / "vae").iterdir()
+    assert {path.name for path in (run / "checkpoints").iterdir()} == {"non-finite.ckpt"}
+
+
+def test_a_truncated_checkpoint_is_refused_and_the_one_before_it_named(data, runs, capsys):
+    run = fit(TINY_VAE, data, runs, "--checkpoints.every_n_batches=2")
+    last, previous = run / "checkpoints" / "last.ckpt", run / "checkpoints" / "previous-1.ckpt"
+    last.write_bytes(last.read_bytes()[:5000])
+    again = ["fit", *data, *TINY_VAE, *SHORT, f"--trainer.default_root_dir={runs}", "--trainer.logger=false"]
+    for words in ([*again, "--ckpt_path=last"], ["test", *again[1:], f"--ckpt_path={last}"]):
+        line = mistake(words, capsys)
+        assert f"last.ckpt is truncated or no checkpoint. Instead of it: --ckpt_path={previous}" in line
+    main([*again, f"--ckpt_path={previous}"])
+    assert torch.load(last, weights_only=True)["global_step"] == 3
+
+
 def test_the_saved_config_runs_again_and_serves_all_subcommands(data, runs):
     run = fit(TINY_PROGAN, data, runs)
     config, checkpoint = run / "config.yaml", run / "checkpoints" / "last.ckpt"
@@ -226,7 +329,8 @@ def test_mistakes_end_in_one_line(data, runs, capsys, tmp_path):
     assert "no checkpoint" in mistake([*base, "--model=VAE", "--ckpt_path=nowhere.ckpt"], capsys)
     assert "Train one with fit" in mistake([*base, "--model=VAE", "--ckpt_path=last"], capsys)
     pairs = mistake(["fit", "--model=VAE", "--data=Horse2Zebra", f"--data.root={tmp_path}/none"], capsys)
-    assert "image_a, image_b" in pairs and "Data that fit: CelebA, ImageFolder, MNIST" in pairs
+    assert "image_a, image_b" in pairs and "Horse2Zebra" not in pairs.split("Data that fit: ")[1]
+    assert all(name in pairs.split("Data that fit: ")[1] for name in ("CelebA", "ImageFolder", "MNIST"))
     nearest = mistake(["fit", "--model=VAE", "--data=CelebA", "--data.attributes=[Smilling]"], capsys)
     assert "Did you mean Smiling" in nearest
     assert not runs.exists() and not (tmp_path / "none").exists()

@@ -36,3 +36,17 @@ def test_a_resumed_log_goes_on_and_may_gain_columns(tmp_path):
     with (tmp_path / "metrics.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [(row["step"], row["a"], row["b"]) for row in rows] == [("1", "1.0", ""), ("2", "2.0", "3.0")]
+
+
+def test_what_a_killed_run_logged_after_its_checkpoint_is_replaced(tmp_path):
+    path = tmp_path / "metrics.csv"
+    path.write_text("loss,step\n0.1,0\n0.2,1\n0.3,2\n0.4,3\n0.5")
+    logger = AppendingCSVLogger(tmp_path)
+    logger.log_metrics({"loss": 7.0}, 2)
+    assert path.read_text().split() == ["loss,step", "0.1,0", "0.2,1", "7.0,2"]
+    logger.log_metrics({"loss": 8.0, "other": 1.0}, 3)
+    with path.open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["step"], row["loss"], row["other"]) for row in rows] == [
+        ("0", "0.1", ""), ("1", "0.2", ""), ("2", "7.0", ""), ("3", "8.0", "1.0"),
+    ]  # fmt: skip

@@ -36,7 +36,7 @@ class SampleSheets(Callback):
         self._batches_at_last_sheet = -1
 
     def on_train_batch_end(self, trainer: Trainer, model: LightningModule, *_: Any) -> None:
-        if self.every_n_batches and _batches(trainer) % self.every_n_batches == 0:
+        if self.every_n_batches and batches_so_far(trainer) % self.every_n_batches == 0:
             self.write(trainer, model)
 
     def on_train_epoch_end(self, trainer: Trainer, model: LightningModule) -> None:
@@ -45,7 +45,7 @@ class SampleSheets(Callback):
     @torch.no_grad()
     def write(self, trainer: Trainer, model: LightningModule) -> None:
         """Writes the sheets now, once a batch number, on the main process."""
-        batches = _batches(trainer)
+        batches = batches_so_far(trainer)
         if not trainer.is_global_zero or batches == self._batches_at_last_sheet:
             return
         self._batches_at_last_sheet = batches
@@ -61,7 +61,7 @@ class SampleSheets(Callback):
                     logger.log_image(f"samples/{name}", [str(path)])
 
 
-def _batches(trainer: Trainer) -> int:
+def batches_so_far(trainer: Trainer) -> int:
     """Batches trained on so far, over all epochs."""
     return trainer.fit_loop.epoch_loop.total_batch_idx + 1
 

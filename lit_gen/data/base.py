@@ -6,13 +6,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from lightning import LightningDataModule
 from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
 from lit_gen.data.batches import DataSpec
 from lit_gen.data.files import complete_folder
+from lit_gen.data.order import ResumableData, loader_options
 from lit_gen.data.synthetic import VERSION
 from lit_gen.errors import UserError
 
@@ -54,7 +54,7 @@ def _as_is(batch: Any) -> Any:
     return batch
 
 
-class ImageData(LightningDataModule):
+class ImageData(ResumableData):
     """A dataset of square images. Subclasses give `spec`, `prepare_data` and `setup`, which fills `datasets`.
 
     Args:
@@ -126,12 +126,19 @@ class ImageData(LightningDataModule):
         raise NotImplementedError
 
     def train_dataloader(self) -> DataLoader:
-        if len(self.datasets["train"]) < self.batch_size:
+        dataset, trainer = self.datasets["train"], self.trainer
+        processes = 1 if trainer is None else trainer.world_size
+        if len(dataset) < self.batch_size * processes:
+            each = f" for each of {processes} processes" if processes > 1 else ""
             raise UserError(
-                f"batch_size is {self.batch_size}, but there are only {len(self.datasets['train'])} training images. "
+                f"batch_size is {self.batch_size}{each}, but there are only {len(dataset)} training images. "
                 "Set --data.batch_size lower."
             )
-        return self._loader("train", shuffle=True, drop_last=True)
+        if trainer is None:
+            return self._loader("train", shuffle=True, drop_last=True, generator=None)
+        if trainer.overfit_batches:
+            return self._loader("train", drop_last=True)
+        return self.training_loader(dataset, self.batch_size, **self._loader_options())
 
     def val_dataloader(self) -> DataLoader:
         return self._loader("val")
@@ -143,15 +150,16 @@ class ImageData(LightningDataModule):
         return self._loader("test")
 
     def _loader(self, split: str, **options: Any) -> DataLoader:
-        return DataLoader(
-            self.datasets[split],
-            batch_size=self.batch_size,
-            num_workers=self.num_workers,
-            persistent_workers=self.num_workers > 0,
-            pin_memory=torch.cuda.is_available(),
-            collate_fn=_as_is,
-            **options,
-        )
+        options = loader_options() | self._loader_options() | options
+        return DataLoader(self.datasets[split], batch_size=self.batch_size, **options)
+
+    def _loader_options(self) -> dict[str, Any]:
+        return {
+            "num_workers": self.num_workers,
+            "persistent_workers": self.num_workers > 0,
+            "pin_memory": torch.cuda.is_available(),
+            "collate_fn": _as_is,
+        }
 
     def preview_batch(self, count: int) -> Any:
         """The first `count` validation images (fewer when there are fewer) as a model would get them, on the CPU."""

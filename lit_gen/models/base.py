@@ -10,7 +10,14 @@ from torch import Tensor
 
 from lit_gen.data.batches import DataSpec
 from lit_gen.errors import UserError
-from lit_gen.random_state import gather_random_states, set_random_state
+from lit_gen.random_state import gather_random_states, get_random_state, set_random_state
+
+CHECK_EVERY_N_BATCHES = 50
+"""How late a training term that is not finite may be found; never after it went into a checkpoint."""
+
+
+class NonFiniteTerm(UserError):
+    """A term of a training loss is infinite or not a number."""
 
 
 class GenerativeModule(LightningModule):
@@ -34,6 +41,8 @@ class GenerativeModule(LightningModule):
         self.spec = spec
         self.image_shape = tuple(spec["image_shape"])
         self._random_state_restored = False
+        self._random_state: dict[str, Any] | None = None  # that of the training, during a validation
+        self._unchecked: list[tuple[int, list[str], Tensor]] = []
 
     def setup(self, stage: str) -> None:
         data = self.trainer.datamodule
@@ -58,7 +67,7 @@ class GenerativeModule(LightningModule):
             ) from error
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["random_states"] = gather_random_states()
+        checkpoint["random_states"] = gather_random_states(self._random_state)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         states = checkpoint.get("random_states", [])
@@ -69,6 +78,7 @@ class GenerativeModule(LightningModule):
             self._random_state_restored = True
 
     def on_train_start(self) -> None:
+        self._unchecked = []
         if self.trainer.world_size > 1 and not self._random_state_restored:
             # All processes were seeded alike, to build the same networks; from here on each draws its own noise.
             torch.manual_seed(torch.initial_seed() + self.global_rank)
@@ -78,6 +88,19 @@ class GenerativeModule(LightningModule):
         for optimizer, fresh in zip(self.trainer.optimizers, configured, strict=True):
             for group, settings in zip(optimizer.param_groups, fresh.param_groups, strict=True):
                 group.update({name: value for name, value in settings.items() if name != "params"})
+
+    def on_validation_start(self) -> None:
+        # What a validation draws makes no difference to the training: a run that is resumed does not repeat it.
+        if self.trainer.state.fn == TrainerFn.FITTING:
+            self._random_state = get_random_state()
+
+    def on_validation_end(self) -> None:
+        if self._random_state is not None:
+            set_random_state(self._random_state)
+            self._random_state = None
+
+    def on_train_epoch_end(self) -> None:
+        self.check_terms()
 
     def generate(self, count: int, generator: torch.Generator | None = None) -> Tensor:
         """`count` new images, (count, C, H, W) in [-1, 1], on the model's device.
@@ -105,6 +128,30 @@ class GenerativeModule(LightningModule):
         """Logs each term as `prefix/name`."""
         values = {f"{prefix}/{name}": value.detach() for name, value in terms.items()}
         self.log_dict(values, **{"batch_size": 1} | options)
+        if prefix == "train" and self._trainer is not None:
+            batch = self.trainer.fit_loop.total_batch_idx + 1
+            self._unchecked.append((batch, list(values), torch.stack([value.float() for value in values.values()])))
+            if batch - self._unchecked[0][0] >= CHECK_EVERY_N_BATCHES:
+                self.check_terms()
+
+    def check_terms(self) -> None:
+        """Looks at the training terms logged since the last time; the one place where training waits for the GPU.
+
+        Raises:
+            NonFiniteTerm: on all processes, when a term is not finite on any.
+        """
+        unchecked, self._unchecked = self._unchecked, []
+        if not unchecked:
+            return
+        finite = torch.cat([values for _, _, values in unchecked]).isfinite().tolist()
+        if self.trainer.strategy.reduce_boolean_decision(all(finite)):
+            return
+        terms = [(batch, name) for batch, names, _ in unchecked for name in names]
+        first = next((term for term, good in zip(terms, finite, strict=True) if not good), None)
+        what = f"{first[1]} is not finite in batch {first[0]}" if first else "a term is not finite on another process"
+        raise NonFiniteTerm(
+            f"{what} (found in batch {unchecked[-1][0]}). Lower the learning rate, or train in a wider precision."
+        )
 
     def noise(self, *shape: int, generator: torch.Generator | None = None) -> Tensor:
         """Standard normal noise on the model's device; with a CPU generator, the same on every device."""

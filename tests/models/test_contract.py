@@ -5,11 +5,12 @@ from typing import NamedTuple
 
 import pytest
 import torch
-from lightning import seed_everything
+from lightning import Callback, seed_everything
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor
 
+from lit_gen.callbacks.checkpoints import RunCheckpoints
 from lit_gen.errors import UserError
 from lit_gen.models.adversarial import AdversarialModule
 from tests.models import tiny
@@ -145,26 +146,35 @@ def test_predictions(model_class, channels, monkeypatch):
     torch.testing.assert_close(several[:1], one, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("batch", [2, 3], ids=["mid-epoch", "end of epoch"])
 @pytest.mark.parametrize("model_class", tiny.ALL)
-def test_resume_equals_an_unbroken_run(model_class, tmp_path):
-    """Two epochs are one epoch, a checkpoint and another epoch; the checkpoint loads by itself too."""
+def test_resume_equals_an_unbroken_run(model_class, batch, tmp_path):
+    """Two epochs of three batches; and one run that dies after some batch, and another that goes on from there."""
 
-    def run(name, epochs, checkpoint=None):
+    class Death(Callback):
+        def on_train_batch_start(self, trainer, *_):
+            if trainer.fit_loop.total_batch_idx == batch:
+                raise ConnectionError
+
+    def run(name, checkpoint=None, callbacks=()):
         seed_everything(0 if checkpoint is None else 999, verbose=False)  # what is drawn must come from the checkpoint
         model = tiny.build(model_class)
-        saver = ModelCheckpoint(tmp_path / name, "last", enable_version_counter=False, save_on_train_epoch_end=True)
-        trainer = tiny.trainer(tmp_path, max_epochs=epochs, callbacks=[saver], enable_checkpointing=True)
+        saver = RunCheckpoints(tmp_path / name, every_n_batches=1)
+        trainer = tiny.trainer(tmp_path, max_epochs=2, callbacks=[*callbacks, saver], enable_checkpointing=True)
         trainer.fit(model, datamodule=data_for(model, 3), ckpt_path=checkpoint)
-        return model, tmp_path / name / "last.ckpt"
+        return model
 
-    whole, _ = run("whole", 2)
-    _, halfway = run("half", 1)
-    resumed, path = run("resumed", 2, halfway)
-    for name, value in whole.state_dict().items():
-        other = resumed.state_dict()[name]
-        assert torch.equal(value, other) if isinstance(value, torch.Tensor) else value == other, name
-    loaded = model_class.load_from_checkpoint(path, weights_only=True)
-    assert torch.equal(pictures(loaded), pictures(whole))
+    model = run("whole")
+    with pytest.raises(ConnectionError):
+        run("broken", callbacks=[Death()])
+    begun = torch.load(tmp_path / "broken" / "last.ckpt", weights_only=True)
+    assert begun["loops"]["fit_loop"]["epoch_loop.batch_progress"]["total"]["processed"] == batch
+    run("resumed", tmp_path / "broken" / "last.ckpt")
+    whole, resumed = (torch.load(tmp_path / name / "last.ckpt", weights_only=True) for name in ("whole", "resumed"))
+    assert whole["optimizer_states"] and whole["random_states"]
+    tiny.assert_same(whole, resumed)
+    loaded = model_class.load_from_checkpoint(tmp_path / "resumed" / "last.ckpt", weights_only=True)
+    assert torch.equal(pictures(loaded), pictures(model))
     if issubclass(model_class, AdversarialModule):
         assert loaded.images_seen == 2 * 3 * 8
 

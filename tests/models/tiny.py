@@ -4,12 +4,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from lightning import LightningDataModule, Trainer
+from lightning import Trainer
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 import lit_gen.models
 from lit_gen.data.batches import AttributedImages, CaptionedImages, DataSpec, LabelledImages, UnpairedImages
+from lit_gen.data.order import ResumableData, loader_options
 from lit_gen.models.base import GenerativeModule
 
 # What makes each model small. A model that is missing here is built with its defaults.
@@ -19,9 +20,20 @@ SMALL: dict[str, dict[str, Any]] = {
     "AAE": {"latent_dim": 4, "hidden_sizes": [16], "discriminator_sizes": [16]},
     "GAN": {"latent_dim": 8, "generator_sizes": [16], "discriminator_sizes": [16]},
     "DCGAN": {"latent_dim": 8, "max_channels": 16},
+    "CycleGAN": {"residual_blocks": 1, "channels": 4, "discriminator_channels": 4, "discriminator_layers": 1},
+    "InfoGAN": {
+        "noise_dim": 4, "categorical_codes": [3], "generator_channels": [8, 4], "discriminator_channels": [4, 8],
+        "hidden_features": 16, "recognition_features": 8,
+    },
     "ProGAN": {
         "latent_dim": 8, "channel_base": 64, "max_channels": 8, "stable_kimg": 0.016, "fade_kimg": 0.016,
         "total_kimg": 1000, "minibatch_sizes": {4: 8, 8: 4, 16: 4},
+    },
+    "PuzzleGAN": {"channels": 4, "embedding_dim": 8, "latent_dim": 4},
+    "StarGAN": {"channels": 4, "residual_blocks": 1, "discriminator_channels": 4, "n_critic": 2},
+    "Text2Image": {
+        "latent_dim": 8, "embedding_dim": 8, "text_dim": 4, "generator_channels": 4, "discriminator_channels": 4,
+        "text_channels": (8, 8, 8), "image_encoder_channels": 4,
     },
 }  # fmt: skip
 ALL = [getattr(lit_gen.models, name) for name in lit_gen.models.__all__]
@@ -65,7 +77,24 @@ def batch(count: int = 8, channels: int = 1, size: int = 16, seed: int = 0, kind
     return CaptionedImages(image, caption, attributes, stated)
 
 
-class NoiseData(LightningDataModule):
+class Batches(Dataset):
+    """A list of batches; whoever asks for rows gets the whole batch of that number."""
+
+    def __init__(self, batches: list[Any]) -> None:
+        self.batches = batches
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __getitem__(self, index: int) -> Any:
+        return self.batches[index]
+
+    def __getitems__(self, rows: list[int]) -> Any:
+        (row,) = rows
+        return self.batches[row]
+
+
+class NoiseData(ResumableData):
     """`batches` batches of images without meaning, in a random order in training, without any file."""
 
     batch_type = LabelledImages
@@ -78,15 +107,15 @@ class NoiseData(LightningDataModule):
         self.batch_type = kind
         self.spec = spec(channels, size)
 
-    def _batches(self) -> list[LabelledImages]:
+    def _batches(self) -> Batches:
         sizes = self.batch_size, self.channels, self.size
-        return [batch(*sizes, seed, self.batch_type) for seed in range(self.count)]
+        return Batches([batch(*sizes, seed, self.batch_type) for seed in range(self.count)])
 
     def train_dataloader(self) -> DataLoader:
-        return DataLoader(self._batches(), batch_size=None, shuffle=True)
+        return self.training_loader(self._batches(), batch_size=1)
 
     def val_dataloader(self) -> DataLoader:
-        return DataLoader(self._batches(), batch_size=None)
+        return DataLoader(self._batches(), batch_size=None, **loader_options())
 
     test_dataloader = predict_dataloader = val_dataloader
 
@@ -105,3 +134,20 @@ def parameters(module: torch.nn.Module) -> dict[str, Tensor]:
 def moved(before: dict[str, Tensor], module: torch.nn.Module) -> Iterator[str]:
     """Names of the parameters that are no longer what they were."""
     return (name for name, value in module.named_parameters() if not torch.equal(before[name], value))
+
+
+def assert_same(one: Any, other: Any, place: str = "checkpoint") -> None:
+    """Asserts that two checkpoints hold the same, bit for bit."""
+    assert type(one) is type(other), place
+    if isinstance(one, Tensor):
+        assert torch.equal(one, other), place
+    elif isinstance(one, dict):
+        assert one.keys() == other.keys(), place
+        for key in one:
+            assert_same(one[key], other[key], f"{place}[{key!r}]")
+    elif isinstance(one, list | tuple):
+        assert len(one) == len(other), place
+        for index, pair in enumerate(zip(one, other, strict=True)):
+            assert_same(*pair, f"{place}[{index}]")
+    else:
+        assert one == other, place

@@ -1,0 +1,186 @@
+"""A run's checkpoints: when they are written, how many stay, what is saved when the run is stopped or goes wrong."""
+
+import os
+import signal
+import threading
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning import LightningModule, Trainer
+from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
+from lightning.pytorch.callbacks import Checkpoint
+
+from lit_gen.callbacks.pictures import batches_so_far
+from lit_gen.data.files import complete_file
+from lit_gen.errors import UserError
+from lit_gen.models.base import NonFiniteTerm
+
+
+class Stopped(SystemExit):
+    """The run was told to stop and has saved a checkpoint; the code is 128 plus the signal's number, as in a shell."""
+
+    def __init__(self, message: str, code: int) -> None:
+        super().__init__(code)
+        self.message = message
+
+
+class RunCheckpoints(Checkpoint):
+    """Writes `folder/last.ckpt` every so many batches, at the end of each epoch, and when the run is told to stop.
+
+    SIGTERM and Ctrl-C end the run after the batch at hand; a second Ctrl-C ends it at once.
+
+    Args:
+        folder: where to write.
+        every_n_batches: how often within an epoch; 0 for the ends of epochs only.
+        keep: how many stay: last.ckpt, before it previous-1.ckpt, and so on.
+    """
+
+    def __init__(self, folder: Path, every_n_batches: int = 1_000, keep: int = 2) -> None:
+        if every_n_batches < 0:
+            raise UserError(f"checkpoints.every_n_batches must be 0 or more, not {every_n_batches}.")
+        if keep < 1:
+            raise UserError(f"checkpoints.keep must be at least 1, not {keep}.")
+        self.folder, self.every_n_batches, self.keep = folder, every_n_batches, keep
+        self._signal: int | None = None
+        self._stopping = self._cut_short = self._after_validation = False
+
+    @property
+    def last(self) -> Path:
+        return self.folder / "last.ckpt"
+
+    def on_train_start(self, trainer: Trainer, model: LightningModule) -> None:
+        # Lightning puts the former handlers back. Its own for SIGTERM saves nothing, and lets the processes of a group
+        # wait for each other.
+        self._signal = signal.SIGTERM if trainer.received_sigterm else None
+        trainer._signal_connector.received_sigterm = False
+        self._stopping = self._cut_short = self._after_validation = False
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, self._note)
+        if trainer.is_global_zero:
+            for leftover in self.folder.glob(".*.ckpt.*.partial"):  # of a run that was killed while writing
+                leftover.unlink(missing_ok=True)
+
+    def _note(self, number: int, frame: Any) -> None:
+        if self._signal == number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self._signal = number
+        os.write(2, b"\nstopping after this batch\n")  # print might have been interrupted itself
+
+    def on_train_epoch_start(self, trainer: Trainer, model: LightningModule) -> None:
+        self._cut_short = False
+        self._stop(trainer)
+
+    def on_train_batch_start(self, trainer: Trainer, *_: Any) -> None:
+        self._stop(trainer)
+
+    def on_train_batch_end(self, trainer: Trainer, model: LightningModule, *_: Any) -> None:
+        if trainer.is_last_batch:
+            return  # its checkpoint follows, after the validation
+        # An epoch that is cut short can go on, if it is saved before Lightning counts it as done.
+        self._cut_short = 0 < trainer.max_steps <= trainer.global_step
+        self._cut_short |= trainer.should_stop and trainer.fit_loop._can_stop_early
+        due = self.every_n_batches and batches_so_far(trainer) % self.every_n_batches == 0
+        self._stopping = self._told_to_stop(trainer)
+        if due or self._cut_short or self._stopping:
+            # A resumed run would leave out a validation that is still to come.
+            loop = trainer.fit_loop
+            self._after_validation = loop.epoch_loop._should_check_val_fx(loop._data_fetcher)
+            if not self._after_validation:
+                self.save(trainer)
+
+    def on_validation_end(self, trainer: Trainer, model: LightningModule) -> None:
+        if self._after_validation:
+            self._after_validation = False
+            self.save(trainer)
+
+    def on_train_epoch_end(self, trainer: Trainer, model: LightningModule) -> None:
+        if not self._cut_short:
+            self.save(trainer)
+            self._stopping = self._told_to_stop(trainer)
+
+    def on_exception(self, trainer: Trainer, model: LightningModule, exception: BaseException) -> None:
+        if isinstance(exception, NonFiniteTerm):
+            trainer.save_checkpoint(self.folder / "non-finite.ckpt", weights_only=False)
+
+    def save(self, trainer: Trainer) -> None:
+        """Writes last.ckpt; the former one becomes previous-1.ckpt."""
+        trainer.lightning_module.check_terms()  # a checkpoint that cannot go on must not replace one that can
+        new = self.folder / ".next.ckpt"
+        trainer.save_checkpoint(new, weights_only=False)
+        if trainer.is_global_zero:
+            for number in range(self.keep - 1, 0, -1):
+                _take_place(self.last if number == 1 else self._previous(number - 1), self._previous(number))
+            os.replace(new, self.last)
+
+    def _previous(self, number: int) -> Path:
+        return self.folder / f"previous-{number}.ckpt"
+
+    def _told_to_stop(self, trainer: Trainer) -> bool:
+        """Whether any process was."""
+        return trainer.strategy.reduce_boolean_decision(self._signal is not None, all=False)
+
+    def _stop(self, trainer: Trainer) -> None:
+        if not self._stopping:
+            return
+        number = self._signal or signal.SIGTERM
+        name = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
+        settings = self.folder.parent / "config.yaml"
+        # A process that ends with another code than 0 would have Lightning kill the first one.
+        raise Stopped(
+            f"stopped by {name} after batch {_batches_done(trainer)}. To go on: "
+            f"python main.py fit --config {settings} --ckpt_path={self.last}",
+            128 + number if trainer.is_global_zero else 0,
+        )
+
+
+def _batches_done(trainer: Trainer) -> int:
+    return trainer.fit_loop.epoch_loop.batch_progress.total.completed
+
+
+def _take_place(path: Path, place: Path) -> None:
+    """Puts the file at `path` also at `place`, and at no moment leaves either without one."""
+    if not path.exists():
+        return
+    second = place.with_name(f".{place.name}.link.partial")
+    second.unlink(missing_ok=True)
+    try:
+        os.link(path, second)
+    except OSError:  # a file system without hard links
+        os.replace(path, place)
+    else:
+        os.replace(second, place)
+
+
+class WholeCheckpointIO(TorchCheckpointIO):
+    """Checkpoint files that appear complete or not at all, and a line for those that are not.
+
+    Lightning's own writer moves a file from the folder for temporary files, which is a copy where that is on another
+    disk: a run killed meanwhile would leave half a file in the place of the last good one.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        with complete_file(Path(path)) as partial, partial.open("wb") as file:
+            torch.save(checkpoint, file)
+            file.flush()
+            os.fsync(file.fileno())  # the name must not be there before the bytes are
+
+    def load_checkpoint(self, path: Any, *arguments: Any, **options: Any) -> dict[str, Any]:
+        try:
+            checkpoint = super().load_checkpoint(path, *arguments, **options)
+        except Exception as error:  # torch raises RuntimeError, EOFError, UnpicklingError, KeyError and others
+            raise UserError(f"{path} is truncated or no checkpoint.{_another(Path(path))}") from error
+        if not isinstance(checkpoint, dict) or not {"state_dict", "pytorch-lightning_version"} <= checkpoint.keys():
+            raise UserError(f"{path} is no checkpoint of a run.{_another(Path(path))}")
+        return checkpoint
+
+
+def _another(path: Path) -> str:
+    """What to use instead of `path`: the newest other checkpoint beside it."""
+    others = [other for other in path.parent.glob("[!.]*.ckpt") if other.name not in (path.name, "non-finite.ckpt")]
+    if not others:
+        return ""
+    # best.ckpt only where nothing else is left: it may be much older than what was lost.
+    newest = max(others, key=lambda other: (other.name != "best.ckpt", other.stat().st_mtime))
+    return f" Instead of it: --ckpt_path={newest}"

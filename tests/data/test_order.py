@@ -1,0 +1,166 @@
+import numpy as np
+import pytest
+import torch
+from lightning import Callback
+from torch.utils.data import DataLoader
+
+from lit_gen.callbacks.checkpoints import RunCheckpoints
+from lit_gen.data import Horse2Zebra
+from lit_gen.data.horse2zebra import UnpairedDataset
+from lit_gen.data.order import SeededFetches, TrainingOrder, loader_options
+from lit_gen.models import GAN, CycleGAN
+from tests.models import tiny
+
+
+def rows(order: TrainingOrder) -> list[list[int]]:
+    return [batch for _, batch in order]
+
+
+def test_each_epoch_has_an_order_of_its_own_that_comes_again():
+    order, again = TrainingOrder(100, 8, seed=3), TrainingOrder(100, 8, seed=3)
+    orders = []
+    for epoch in range(3):
+        order.set_epoch(epoch)
+        again.set_epoch(epoch)
+        torch.rand(epoch)  # what is drawn elsewhere makes no difference
+        assert list(order) == list(again)
+        orders.append(sum(rows(order), []))
+        assert len(orders[-1]) == len(set(orders[-1])) == 12 * 8 and set(orders[-1]) <= set(range(100))
+    assert orders[0] != orders[1] != orders[2] != sorted(orders[2])
+    assert list(TrainingOrder(100, 8, seed=4)) != list(TrainingOrder(100, 8, seed=3))
+
+
+def test_an_epoch_begins_in_its_middle_once():
+    whole = TrainingOrder(20, 4, seed=0, epoch=5)
+    part = TrainingOrder(20, 4, seed=0, epoch=5, first_batch=3)
+    assert len(part) == len(whole) == 5
+    part.set_epoch(5)  # Lightning says so again when the epoch begins
+    assert list(part) == list(whole)[3:]
+    part.set_epoch(6)
+    whole.set_epoch(6)
+    assert list(part) == list(whole)
+
+
+@pytest.mark.parametrize("first_batch", [0, 1])
+def test_processes_share_an_epoch(first_batch):
+    parts = [list(TrainingOrder(23, 3, 0, 1, first_batch, processes=2, process=process)) for process in (0, 1)]
+    assert [len(part) for part in parts] == [3 - first_batch] * 2
+    shared = [row for part in parts for _, batch in part for row in batch]
+    assert len(shared) == len(set(shared)) == 2 * 3 * (3 - first_batch)
+    assert len({seed for part in parts for seed, _ in part}) == 2 * (3 - first_batch)  # each draws for itself
+
+
+def fetched(workers: int, first_batch: int = 0) -> list[torch.Tensor]:
+    images = np.tile(np.arange(50, dtype=np.uint8)[:, None, None, None], (1, 4, 4, 3))
+    dataset = SeededFetches(UnpairedDataset(images, images, fixed=False))
+    order = TrainingOrder(50, 8, seed=0, first_batch=first_batch)
+    loader = DataLoader(dataset, batch_size=None, sampler=order, num_workers=workers, **loader_options())
+    return [torch.cat([image[:, 0, 0, 0] for image in batch]) for batch in loader]
+
+
+def test_what_is_drawn_to_fetch_a_batch_depends_on_the_batch_alone():
+    """The partners in unpaired data are drawn by whichever process fetches them."""
+    torch.manual_seed(0)
+    alone, before = fetched(0), torch.get_rng_state()
+    assert any(not torch.equal(batch[:8], batch[8:]) for batch in alone) and len(alone) == 6
+    for other, first in ((fetched(2), 0), (fetched(0, 4), 4), (fetched(2, 4), 4)):
+        assert all(torch.equal(*pair) for pair in zip(other, alone[first:], strict=True))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+class Death(Callback):
+    def __init__(self, after: int) -> None:
+        self.after = after
+
+    def on_train_batch_start(self, trainer, *_):
+        if trainer.fit_loop.total_batch_idx == self.after:
+            raise ConnectionError
+
+
+def train(root, folder, workers, checkpoint=None, **settings):
+    torch.manual_seed(0 if checkpoint is None else 7)
+    data = Horse2Zebra(root=root, download=False, image_size=16, load_size=20, batch_size=4, num_workers=workers)
+    data.prepare_data()
+    model = CycleGAN(data.spec, **tiny.SMALL["CycleGAN"])
+    callbacks = [*settings.pop("callbacks", []), RunCheckpoints(folder, every_n_batches=1)]
+    trainer = tiny.trainer(folder, callbacks=callbacks, enable_checkpointing=True, **{"max_epochs": 3} | settings)
+    trainer.fit(model, datamodule=data, ckpt_path=checkpoint)
+    return torch.load(folder / "last.ckpt", weights_only=True)
+
+
+@pytest.mark.parametrize(
+    ("after", "settings"),
+    [(4, {}), (5, {}), (3, {"max_epochs": -1, "max_steps": 9}), (5, {"val_check_interval": 2})],
+)
+def test_unpaired_data_go_on_in_mid_epoch(after, settings, horse2zebra_root, tmp_path):
+    """Random partners, crops and flips, with another number of workers; dead after so many batches, three an epoch."""
+    whole = train(horse2zebra_root, tmp_path / "whole", 0, **settings)
+    with pytest.raises(ConnectionError):
+        train(horse2zebra_root, tmp_path / "broken", 2, callbacks=[Death(after)], **settings)
+    resumed = train(horse2zebra_root, tmp_path / "resumed", 2, tmp_path / "broken" / "last.ckpt", **settings)
+    assert whole["epoch"] == 2
+    tiny.assert_same(whole, resumed)
+
+
+class Validations(Callback):
+    def __init__(self) -> None:
+        self.seen = []
+
+    def on_validation_end(self, trainer, model):
+        self.seen.append((trainer.fit_loop.total_batch_idx, trainer.callback_metrics["val/d_logit_fake"].item()))
+
+
+@pytest.mark.parametrize("after", [2, 5, 7])
+@pytest.mark.parametrize("interval", [2, 1.0])
+def test_validation_makes_no_difference_and_is_not_left_out(after, interval, tmp_path):
+    """A GAN draws noise for it. Five batches an epoch."""
+
+    def run(name, *callbacks, checkpoint=None, **settings):
+        torch.manual_seed(0)
+        saver, settings = (
+            RunCheckpoints(tmp_path / name, every_n_batches=2),
+            {"val_check_interval": interval} | settings,
+        )
+        callbacks, settings = [*callbacks, saver], {"max_epochs": 2, "num_sanity_val_steps": 0} | settings
+        trainer = tiny.trainer(tmp_path, callbacks=callbacks, enable_checkpointing=True, **settings)
+        trainer.fit(tiny.build(GAN), datamodule=tiny.NoiseData(5), ckpt_path=checkpoint)
+        return torch.load(tmp_path / name / "last.ckpt", weights_only=True)
+
+    all_of_them, some, others = Validations(), Validations(), Validations()
+    whole = run("whole", all_of_them)
+    with pytest.raises(ConnectionError):
+        run("broken", some, Death(after))
+    tiny.assert_same(whole, run("resumed", others, checkpoint=tmp_path / "broken" / "last.ckpt"))
+    assert len(all_of_them.seen) == (4 if interval == 2 else 2)
+    # Lightning may repeat the last one; it must come out the same.
+    assert sorted({*some.seen, *others.seen}) == all_of_them.seen
+    tiny.assert_same(whole["state_dict"], run("without", limit_val_batches=0)["state_dict"])
+
+
+@pytest.mark.parametrize("steps", [2, 3, 4])
+def test_a_run_that_ends_by_max_steps_can_be_made_longer(steps, horse2zebra_root, tmp_path):
+    settings = {"max_epochs": -1, "limit_val_batches": 0}
+
+    def run(folder, steps, checkpoint=None):
+        return train(horse2zebra_root, tmp_path / folder, 0, checkpoint, max_steps=steps, **settings)
+
+    class Constant(CycleGAN):
+        def learning_rate_factor(self):  # the schedule would end with the shorter run
+            return 1.0
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tests.data.test_order.CycleGAN", Constant)
+        whole = run("whole", 7)
+        run("part", steps)
+        tiny.assert_same(whole, run("rest", 7, tmp_path / "part" / "last.ckpt"))
+
+
+def test_overfitting_takes_the_first_rows(horse2zebra_root, tmp_path):
+    class Watch(Callback):
+        rows = []
+
+        def on_train_start(self, trainer, model):
+            self.rows.extend(trainer.train_dataloader.sampler)
+
+    assert train(horse2zebra_root, tmp_path, 0, callbacks=[Watch()], overfit_batches=1)["epoch"] == 2
+    assert Watch.rows == list(range(12))
