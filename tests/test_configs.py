@@ -17,17 +17,26 @@ from tests.probes import check_probes
 CONFIGS = Path("configs")
 SYSTEMS = sorted(path.stem for path in CONFIGS.glob("*.yaml"))
 # Enough of a paper's width to be its network, little enough for a test.
-NARROW = {"dcgan": ["--model.max_channels=32"], "progan": ["--model.channel_base=256", "--model.max_channels=32"]}
+NARROW = {
+    "cyclegan": ["--model.channels=4", "--model.discriminator_channels=4", "--data.batch_size=2"],
+    "dcgan": ["--model.max_channels=32"],
+    "infogan_celeba": ["--model.generator_channels=[32,16,8,8]", "--model.discriminator_channels=[8,16,32]"],
+    "progan": ["--model.channel_base=256", "--model.max_channels=32"],
+    "puzzle_gan": ["--model.channels=8"],
+    "stargan": ["--model.channels=4", "--model.discriminator_channels=4", "--model.n_critic=2"],
+    "text2image": ["--model.generator_channels=8", "--model.discriminator_channels=8", "--model.text_channels=[8,8,8]"],
+}
 
 
 def data_words(system: str, quick: bool, roots: dict[str, Path], rendered: Path) -> list[str]:
     config = yaml.safe_load((CONFIGS / f"{system}.yaml").read_text())
+    data = config["data"] if isinstance(config["data"], str) else config["data"]["class_path"]
     words = ["--data.batch_size=8"]
-    if config["data"]["class_path"].startswith("MNIST"):
+    if data.startswith("MNIST"):
         words.append("--data.val_size=20")
     if quick:
         return [*words, f"--data.root={rendered}", "--data.synthetic_count=120"]
-    return [*words, f"--data.root={roots[config['data']['class_path']]}", "--data.download=false"]
+    return [*words, f"--data.root={roots[data]}", "--data.download=false"]
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ Departures from the paper:
       keep colours, and with them zebras made of horses have the better FID (62 against 77). `identity_weight: 0` leaves
       them out.
     - The learning rate falls with every step of the second half of the training, not with every epoch.
+    - The generators may make the change of a picture in place of the picture (`residual`); by default they do not.
     - Convolutions before an instance norm have no bias (the norm takes it away again), and the norms have no learnt
       scale and shift.
 """
@@ -41,10 +42,10 @@ class Generator(nn.Sequential):
         image_channels: C.
         channels: width at full resolution; four times as wide at the quarter of it.
         residual_blocks: number of blocks between down and up.
-        blend: one more channel of the output is a mask, with which the others are laid over the given images.
+        residual: the output is the change of the image, up to 2 in each direction, and not the image.
     """
 
-    def __init__(self, image_channels: int, channels: int, residual_blocks: int, blend: bool = False) -> None:
+    def __init__(self, image_channels: int, channels: int, residual_blocks: int, residual: bool = False) -> None:
         def layers(convolution: nn.Module) -> tuple[nn.Module, ...]:
             return convolution, nn.InstanceNorm2d(convolution.out_channels), nn.ReLU()
 
@@ -56,18 +57,16 @@ class Generator(nn.Sequential):
             *(ResidualBlock(quarter) for _ in range(residual_blocks)),
             *layers(nn.ConvTranspose2d(quarter, half, 3, 2, 1, output_padding=1, bias=False)),
             *layers(nn.ConvTranspose2d(half, channels, 3, 2, 1, output_padding=1, bias=False)),
-            nn.Conv2d(channels, image_channels + blend, 7, padding=3, padding_mode="reflect"),
+            nn.Conv2d(channels, image_channels, 7, padding=3, padding_mode="reflect"),
             nn.Tanh(),
         )
-        self.blend = blend
+        self.residual = residual
         self.apply(initialize)
 
     def forward(self, images: Tensor) -> Tensor:
         made = super().forward(images)
-        if not self.blend:
-            return made
-        color, mask = made[:, :-1], (made[:, -1:] + 1) / 2
-        return images + mask * (color - images)
+        # Not clamped: beyond [-1, 1] there would be no gradient to lead back.
+        return images + 2 * made if self.residual else made
 
 
 class Discriminator(nn.Sequential):
@@ -161,9 +160,8 @@ class CycleGAN(AdversarialModule):
         discriminator_channels: width of the critics' first layer.
         discriminator_layers: layers of the critics that halve the size: with 3 a score is for a patch of 70x70 pixels,
             with 2 of 34x34, with 1 of 16x16.
-        blend: let the generators make a mask besides a picture, and lay the picture over the given one through it (as
-            Pumarola et al., arXiv:1807.09251, equation 1). What lies around the animal is then kept from the start, not
-            learnt, which takes long; for short trainings.
+        residual: let the generators make the change of a picture in place of the picture. What lies around the animal
+            is then kept from the start, not learnt, which takes long; for short trainings.
         cycle_weight: of the mean absolute error of A to B to A, and of B to A to B; 0 leaves the terms out.
         identity_weight: of the mean absolute change that a picture already of the target domain undergoes; 0 leaves
             the terms out.
@@ -187,7 +185,7 @@ class CycleGAN(AdversarialModule):
         channels: int = 64,
         discriminator_channels: int = 64,
         discriminator_layers: int = 3,
-        blend: bool = False,
+        residual: bool = False,
         cycle_weight: float = 10.0,
         identity_weight: float = 5.0,
         pool_size: int = 50,
@@ -217,7 +215,7 @@ class CycleGAN(AdversarialModule):
         self.cycle_weight, self.identity_weight = cycle_weight, identity_weight
         self.direction, self.learning_rate, self.betas = direction, learning_rate, betas
         self.generator = nn.ModuleDict(
-            {way: Generator(image_channels, channels, residual_blocks, blend) for way in ("a_to_b", "b_to_a")}
+            {way: Generator(image_channels, channels, residual_blocks, residual) for way in ("a_to_b", "b_to_a")}
         )
         self.discriminator = nn.ModuleDict(
             {domain: Discriminator(image_channels, discriminator_channels, discriminator_layers) for domain in "ab"}
@@ -265,7 +263,7 @@ class CycleGAN(AdversarialModule):
             images: (B, C, H, W) in [-1, 1].
             direction: `a_to_b` or `b_to_a`; the model's setting by default.
         """
-        return self.sampler[direction or self.direction](images).float()
+        return self.sampler[direction or self.direction](images).float().clamp(-1, 1)
 
     def predict_step(self, batch: Any, batch_idx: int) -> Tensor:
         """The translations (B, C, H, W) of `image`, where the batch has it, or else of the domain to translate from."""

@@ -209,9 +209,9 @@ class InfoGAN(AdversarialModule):
         categorical_codes: number of categories of each categorical code; the first is read as the class of an image.
         continuous_codes: number of continuous codes, uniform on (-1, 1).
         information_weight: lambda of the categorical codes.
-        continuous_weight: lambda of the continuous codes.
-        learnt_std: let Q give each continuous code's standard deviation, in place of 1; then continuous_weight should
-            be about 0.1.
+        continuous_weight: lambda of the continuous codes; the paper asks for less than for categorical ones
+            without a number, the authors' code has 1. With more, these codes tell more of what makes the classes.
+        learnt_std: let Q give each continuous code's standard deviation, in place of 1.
         generator_channels: widths of G from its smallest map on; one doubling of the size each.
         discriminator_channels: widths of the convolutions of D and Q, from the image on.
         hidden_features: units of the linear layers between maps and vectors, in G and D; 0 for none, as for CelebA.
@@ -230,7 +230,7 @@ class InfoGAN(AdversarialModule):
         categorical_codes: list[int] = [10],
         continuous_codes: int = 2,
         information_weight: float = 1.0,
-        continuous_weight: float = 1.0,
+        continuous_weight: float = 0.1,
         learnt_std: bool = False,
         generator_channels: list[int] = [128, 64],
         discriminator_channels: list[int] = [64, 128],
@@ -360,13 +360,14 @@ class InfoGAN(AdversarialModule):
     def evaluate(self, batch: tuple, prefix: str) -> None:
         """Logs D's mean outputs and the bound for new fakes, and counts the labels that fall into each category."""
         latent = self.sample_latent(len(batch.image))
-        logits, outputs = self.discriminator.recognize(self(latent))
-        values = {"d_logit_real": self.discriminator(batch.image).mean(), "d_logit_fake": logits.mean()}
+        fake_logits, outputs = self.discriminator.recognize(self(latent))
+        real_logits, real_outputs = self.discriminator.recognize(batch.image)
+        values = {"d_logit_real": real_logits.mean(), "d_logit_fake": fake_logits.mean()}
         values |= self.information(latent[:, self.noise_dim :], outputs)
         self.log_terms(prefix, values, batch_size=len(batch.image), sync_dist=True)
         if self.confusion is not None and hasattr(batch, "label"):
-            one = torch.ones_like(batch.label)
-            self.confusion.index_put_((self.categories(batch.image), batch.label), one, accumulate=True)
+            category = real_outputs[:, : self.codes[0].outputs].argmax(1)
+            self.confusion.index_put_((category, batch.label), torch.ones_like(batch.label), accumulate=True)
 
     def on_validation_epoch_start(self) -> None:
         # Not a buffer: DDP would overwrite it with the first process's before each batch.
@@ -377,7 +378,8 @@ class InfoGAN(AdversarialModule):
     def on_validation_epoch_end(self, prefix: str = "val") -> None:
         if self.confusion is not None:
             counts = self.all_gather(self.confusion).reshape(-1, *self.confusion.shape).sum(0)  # over processes
-            self.log(f"{prefix}/category_accuracy", matched(counts) / max(1, int(counts.sum())), sync_dist=True)
+            if counts.any():
+                self.log(f"{prefix}/category_accuracy", matched(counts) / int(counts.sum()), sync_dist=True)
 
     def on_test_epoch_start(self) -> None:
         self.on_validation_epoch_start()

@@ -12,6 +12,10 @@ Departures from the paper:
       code's sums at 64 pixels and batches of 64. Their decay is smooth, not once an epoch.
     - The image that is spliced into a real one is the next of the same minibatch, where the released code loads further
       images. A minibatch of one has no spliced images.
+    - Composites with generated pixels, which the paper's objective shows D too, are left out unless
+      `generated_composites` is set, as in the released code.
+    - PyTorch's initialization of the weights, as in the current released code; the first had N(0, 0.02), with which the
+      mask of narrow networks stays empty (a local optimum of the spatial loss).
     - D and G of one step share one batch of fakes, where the released code makes them anew for G.
     - Images are mirrored one by one, where the released code decides once a batch.
 """
