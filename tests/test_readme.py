@@ -29,6 +29,8 @@ SMALL = {
     "vae": ["--model.hidden_sizes=[8]", "--model.num_eval_samples=2"],
     "dcgan": ["--model.max_channels=8"],
     "progan": ["--model.channel_base=64", "--model.max_channels=8"],
+    "stargan": ["--model.channels=4", "--model.discriminator_channels=4", "--model.n_critic=1"],
+    "text2image": ["--model.generator_channels=4", "--model.discriminator_channels=4", "--model.text_channels=[8,8,8]"],
 }
 
 

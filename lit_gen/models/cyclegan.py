@@ -7,7 +7,7 @@ Departures from the paper:
       keep colours, and with them zebras made of horses have the better FID (62 against 77). `identity_weight: 0` leaves
       them out.
     - The learning rate falls with every step of the second half of the training, not with every epoch.
-    - The generators may make the change of a picture in place of the picture (`residual`); by default they do not.
+    - The generators may lay what they make over the given picture through a mask (`blend`); by default they do not.
     - Convolutions before an instance norm have no bias (the norm takes it away again), and the norms have no learnt
       scale and shift.
 """
@@ -16,6 +16,7 @@ from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.optim import Adam, Optimizer
 
 from lit_gen.data.batches import DataSpec, UnpairedImages
@@ -42,10 +43,10 @@ class Generator(nn.Sequential):
         image_channels: C.
         channels: width at full resolution; four times as wide at the quarter of it.
         residual_blocks: number of blocks between down and up.
-        residual: the output is the change of the image, up to 2 in each direction, and not the image.
+        blend: one more channel of the output makes a mask, with which the others are laid over the given image.
     """
 
-    def __init__(self, image_channels: int, channels: int, residual_blocks: int, residual: bool = False) -> None:
+    def __init__(self, image_channels: int, channels: int, residual_blocks: int, blend: bool = False) -> None:
         def layers(convolution: nn.Module) -> tuple[nn.Module, ...]:
             return convolution, nn.InstanceNorm2d(convolution.out_channels), nn.ReLU()
 
@@ -57,16 +58,19 @@ class Generator(nn.Sequential):
             *(ResidualBlock(quarter) for _ in range(residual_blocks)),
             *layers(nn.ConvTranspose2d(quarter, half, 3, 2, 1, output_padding=1, bias=False)),
             *layers(nn.ConvTranspose2d(half, channels, 3, 2, 1, output_padding=1, bias=False)),
-            nn.Conv2d(channels, image_channels, 7, padding=3, padding_mode="reflect"),
-            nn.Tanh(),
+            nn.Conv2d(channels, image_channels + blend, 7, padding=3, padding_mode="reflect"),
         )
-        self.residual = residual
+        self.blend = blend
         self.apply(initialize)
 
     def forward(self, images: Tensor) -> Tensor:
-        made = super().forward(images)
-        # Not clamped: beyond [-1, 1] there would be no gradient to lead back.
-        return images + 2 * made if self.residual else made
+        made = super().forward(images).float()
+        if not self.blend:
+            return made.tanh()
+        # A mask that may close everywhere does, while the pictures laid over are still bad, and then has no gradient to
+        # open again. The norm holds it open for the part of the image where its logit is highest.
+        logit = functional.instance_norm(made[:, -1:])
+        return torch.lerp(images, made[:, :-1].tanh(), torch.sigmoid(4 * logit - 4))
 
 
 class Discriminator(nn.Sequential):
@@ -160,8 +164,9 @@ class CycleGAN(AdversarialModule):
         discriminator_channels: width of the critics' first layer.
         discriminator_layers: layers of the critics that halve the size: with 3 a score is for a patch of 70x70 pixels,
             with 2 of 34x34, with 1 of 16x16.
-        residual: let the generators make the change of a picture in place of the picture. What lies around the animal
-            is then kept from the start, not learnt, which takes long; for short trainings.
+        blend: let the generators make a mask besides a picture, and lay the picture over the given one through it (after
+            Pumarola et al., arXiv:1807.09251, equation 1). What lies around the animal is then kept from the start, not
+            learnt, which takes long; for short trainings.
         cycle_weight: of the mean absolute error of A to B to A, and of B to A to B; 0 leaves the terms out.
         identity_weight: of the mean absolute change that a picture already of the target domain undergoes; 0 leaves
             the terms out.
@@ -185,7 +190,7 @@ class CycleGAN(AdversarialModule):
         channels: int = 64,
         discriminator_channels: int = 64,
         discriminator_layers: int = 3,
-        residual: bool = False,
+        blend: bool = False,
         cycle_weight: float = 10.0,
         identity_weight: float = 5.0,
         pool_size: int = 50,
@@ -215,7 +220,7 @@ class CycleGAN(AdversarialModule):
         self.cycle_weight, self.identity_weight = cycle_weight, identity_weight
         self.direction, self.learning_rate, self.betas = direction, learning_rate, betas
         self.generator = nn.ModuleDict(
-            {way: Generator(image_channels, channels, residual_blocks, residual) for way in ("a_to_b", "b_to_a")}
+            {way: Generator(image_channels, channels, residual_blocks, blend) for way in ("a_to_b", "b_to_a")}
         )
         self.discriminator = nn.ModuleDict(
             {domain: Discriminator(image_channels, discriminator_channels, discriminator_layers) for domain in "ab"}
@@ -263,7 +268,7 @@ class CycleGAN(AdversarialModule):
             images: (B, C, H, W) in [-1, 1].
             direction: `a_to_b` or `b_to_a`; the model's setting by default.
         """
-        return self.sampler[direction or self.direction](images).float().clamp(-1, 1)
+        return self.sampler[direction or self.direction](images)
 
     def predict_step(self, batch: Any, batch_idx: int) -> Tensor:
         """The translations (B, C, H, W) of `image`, where the batch has it, or else of the domain to translate from."""

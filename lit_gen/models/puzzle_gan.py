@@ -15,7 +15,7 @@ Departures from the paper:
     - Composites with generated pixels, which the paper's objective shows D too, are left out unless
       `generated_composites` is set, as in the released code.
     - PyTorch's initialization of the weights, as in the current released code; the first had N(0, 0.02), with which the
-      mask of narrow networks stays empty (a local optimum of the spatial loss).
+      mask stayed empty in one trial of narrow networks.
     - D and G of one step share one batch of fakes, where the released code makes them anew for G.
     - Images are mirrored one by one, where the released code decides once a batch.
 """
