@@ -164,9 +164,9 @@ class CycleGAN(AdversarialModule):
         discriminator_channels: width of the critics' first layer.
         discriminator_layers: layers of the critics that halve the size: with 3 a score is for a patch of 70x70 pixels,
             with 2 of 34x34, with 1 of 16x16.
-        blend: let the generators make a mask besides a picture, and lay the picture over the given one through it (after
-            Pumarola et al., arXiv:1807.09251, equation 1). What lies around the animal is then kept from the start, not
-            learnt, which takes long; for short trainings.
+        blend: let the generators make a mask besides a picture, and lay the picture over the given one through it
+            (after Pumarola et al., arXiv:1807.09251, equation 1). What lies around the animal is then kept from the
+            start, not learnt, which takes long; for short trainings.
         cycle_weight: of the mean absolute error of A to B to A, and of B to A to B; 0 leaves the terms out.
         identity_weight: of the mean absolute change that a picture already of the target domain undergoes; 0 leaves
             the terms out.
