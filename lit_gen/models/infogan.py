@@ -5,6 +5,7 @@ Departures from the paper:
     - Images in [-1, 1] and a tanh at G's end for MNIST too, where the authors have [0, 1] and a sigmoid.
     - Q's Gaussians for continuous codes have the standard deviation 1, as in the authors' code for MNIST; the appendix
       lets Q give it, as `learnt_std` does.
+    - The default weight of the continuous codes is 0.1, where the authors' code has 1.
     - D and G of one step share one batch of fakes and of codes.
     - The two networks (tables 1 and 5) are one rule for the number of convolutions that the settings give.
 """
@@ -209,8 +210,8 @@ class InfoGAN(AdversarialModule):
         categorical_codes: number of categories of each categorical code; the first is read as the class of an image.
         continuous_codes: number of continuous codes, uniform on (-1, 1).
         information_weight: lambda of the categorical codes.
-        continuous_weight: lambda of the continuous codes; the paper asks for less than for categorical ones
-            without a number, the authors' code has 1. With more, these codes tell more of what makes the classes.
+        continuous_weight: lambda of the continuous codes; the paper asks for less than for categorical ones without a
+            number, the authors' code has 1.
         learnt_std: let Q give each continuous code's standard deviation, in place of 1.
         generator_channels: widths of G from its smallest map on; one doubling of the size each.
         discriminator_channels: widths of the convolutions of D and Q, from the image on.
