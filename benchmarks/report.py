@@ -47,6 +47,7 @@ HEAD = """# Results
 Written by `python -m benchmarks.report` from `benchmarks/results/*.json`, which hold every figure. Each of these was
 written by `python -m benchmarks.measure <run folder> --save <name>` after the command beside it, on held-out data. A
 judge is a small classifier trained on the dataset's own labels; its accuracy on real pictures stands beside.
+Minutes are wall time; all these runs had one thread, and other work beside them on the same two cores.
 """
 
 

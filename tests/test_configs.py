@@ -73,6 +73,7 @@ def test_fast_dev_run_writes_nothing(system, quick, roots, rendered, tmp_path):
         [
             *words(system, quick),
             *data_words(system, quick, roots, rendered),
+            *NARROW.get(system, []),
             "--trainer.fast_dev_run=true",
             f"--trainer.default_root_dir={tmp_path}/runs",
         ]
