@@ -21,7 +21,7 @@ from lit_gen.errors import UserError
 from lit_gen.losses import Terms
 from lit_gen.losses.adversarial import minimax_discriminator, nonsaturating_generator
 from lit_gen.models.autoencoding import AutoencodingModule
-from lit_gen.models.base import tile
+from lit_gen.models.base import evaluating, tile
 from lit_gen.priors import Gaussian, GaussianMixture, Prior, SwissRoll, Uniform
 
 PRIORS = {"gaussian": Gaussian, "uniform": Uniform, "gaussian_mixture": GaussianMixture, "swiss_roll": SwissRoll}
@@ -167,14 +167,12 @@ class AAE(AutoencodingModule):
         if self.latent_dim != 2:
             return sheets
         prior = self.sample_latent(2_000, torch.Generator().manual_seed(0))
-        training = self.training
-        self.eval()
-        codes = self.encode(batch.image)
-        reach = float(prior.abs().max()) * 1.1
-        side = torch.linspace(-reach, reach, 16, device=self.device)
-        plane = torch.cartesian_prod(-side, side).flip(1)  # top to bottom, left to right: (256, 2) as (x, y)
-        images = self.decode(plane)
-        self.train(training)
+        with evaluating(self):
+            codes = self.encode(batch.image)
+            reach = float(prior.abs().max()) * 1.1
+            side = torch.linspace(-reach, reach, 16, device=self.device)
+            plane = torch.cartesian_prod(-side, side).flip(1)  # top to bottom, left to right: (256, 2) as (x, y)
+            images = self.decode(plane)
         labels = getattr(batch, "label", torch.zeros(len(codes), dtype=torch.int64))
         return sheets | {"plane": tile(images, 16, gap=0), "codes": scatter(prior, codes, labels, reach)}
 

@@ -12,7 +12,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from lit_gen.data.batches import DataSpec
 from lit_gen.errors import UserError
 from lit_gen.losses import Terms
-from lit_gen.models.base import GenerativeModule
+from lit_gen.models.base import GenerativeModule, evaluating
 
 
 class AdversarialModule(GenerativeModule):
@@ -165,10 +165,8 @@ class AdversarialModule(GenerativeModule):
     @torch.no_grad()
     def generate(self, count: int, generator: torch.Generator | None = None) -> Tensor:
         """`count` images (count, C, H, W) in [-1, 1], in evaluation mode, by the averaged generator if there is one."""
-        training = self.sampler.training
-        self.sampler.eval()
-        images = self(self.sample_latent(count, generator)).float().clamp(-1, 1)
-        self.sampler.train(training)
+        with evaluating(self.sampler):
+            images = self(self.sample_latent(count, generator)).float().clamp(-1, 1)
         return images
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:

@@ -9,7 +9,7 @@ from torch.optim import Adam, Optimizer
 from lit_gen.data.batches import DataSpec
 from lit_gen.layers.coders import ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder
 from lit_gen.losses import Terms
-from lit_gen.models.base import GenerativeModule, tile
+from lit_gen.models.base import GenerativeModule, evaluating, tile
 
 ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh}
 
@@ -97,10 +97,8 @@ class AutoencodingModule(GenerativeModule):
     @torch.no_grad()
     def generate(self, count: int, generator: torch.Generator | None = None) -> Tensor:
         """`count` images (count, C, H, W) in [-1, 1] decoded from draws of the prior."""
-        training = self.training
-        self.eval()
-        images = self.decode(self.sample_latent(count, generator)).float().clamp(-1, 1)
-        self.train(training)
+        with evaluating(self):
+            images = self.decode(self.sample_latent(count, generator)).float().clamp(-1, 1)
         return images
 
     def predict_step(self, batch: Any, batch_idx: int) -> Tensor:
@@ -110,10 +108,8 @@ class AutoencodingModule(GenerativeModule):
     def sample_sheets(self, batch: Any, count: int = 64) -> dict[str, Tensor]:
         """Samples, and originals each beside their reconstruction."""
         image = batch.image[: count // 2]
-        training = self.training
-        self.eval()
-        pairs = torch.stack([image, self.reconstruct(image).float()], dim=1).flatten(0, 1)  # (2N, C, H, W)
-        self.train(training)
+        with evaluating(self):
+            pairs = torch.stack([image, self.reconstruct(image).float()], dim=1).flatten(0, 1)  # (2N, C, H, W)
         return super().sample_sheets(batch, count) | {"reconstructions": tile(pairs, 8)}
 
     def configure_optimizers(self) -> Optimizer:

@@ -1,12 +1,13 @@
 """What every model shares: the check against the data, the log of named terms, and how it is asked for pictures."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import torch
 from lightning import LightningModule
 from lightning.pytorch.trainer.states import TrainerFn
-from torch import Tensor
+from torch import Tensor, nn
 
 from lit_gen.data.batches import DataSpec
 from lit_gen.errors import UserError
@@ -163,6 +164,17 @@ class GenerativeModule(LightningModule):
         """Noise uniform on (-1, 1), as `noise` otherwise."""
         device = self.device if generator is None else None
         return torch.rand(*shape, generator=generator, device=device).to(self.device) * 2 - 1
+
+
+@contextmanager
+def evaluating(network: nn.Module) -> Iterator[None]:
+    """Evaluation mode within the block, and behind it the mode that the network was in."""
+    training = network.training
+    network.eval()
+    try:
+        yield
+    finally:
+        network.train(training)
 
 
 def tile(images: Tensor, columns: int | None = None, gap: int = 2) -> Tensor:

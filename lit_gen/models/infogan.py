@@ -25,7 +25,7 @@ from lit_gen.losses import Terms
 from lit_gen.losses.adversarial import minimax_discriminator, nonsaturating_generator
 from lit_gen.losses.likelihood import gaussian_log_density
 from lit_gen.models.adversarial import AdversarialModule
-from lit_gen.models.base import tile
+from lit_gen.models.base import evaluating, tile
 
 # Sheets show continuous codes over [-2, 2], beyond the (-1, 1) of training, as figure 2 does.
 SWEEP = [step * 0.4 - 2 for step in range(11)]
@@ -346,10 +346,8 @@ class InfoGAN(AdversarialModule):
         """
         if self.codes[0].kind != "categorical":
             raise UserError("this InfoGAN has no categorical code to tell categories by: set categorical_codes.")
-        training = self.discriminator.training
-        self.discriminator.eval()
-        _, outputs = self.discriminator.recognize(images)
-        self.discriminator.train(training)
+        with evaluating(self.discriminator):
+            _, outputs = self.discriminator.recognize(images)
         return outputs[:, : self.codes[0].outputs].argmax(1)
 
     def validation_step(self, batch: tuple, batch_idx: int) -> None:
@@ -398,22 +396,21 @@ class InfoGAN(AdversarialModule):
         sheets = super().sample_sheets(batch, count)
         random = torch.Generator().manual_seed(0)
         first = self.codes[0]
-        training = self.sampler.training
-        self.sampler.eval()
-        start = self.noise_dim
-        for number, code in enumerate(self.codes, 1):
-            if code.kind == "categorical":
-                grid = self.sample_latent(max(1, count // 8), random).repeat(code.features, 1, 1)  # (rows, columns, Z)
-                grid[..., start : start + code.features] = torch.eye(code.features, device=self.device)[:, None]
-            else:
-                rows = first.features if first.kind == "categorical" else 8
-                grid = self.sample_latent(rows, random)[:, None].repeat(1, len(SWEEP), 1)
-                if first.kind == "categorical":
-                    grid[..., self.noise_dim : self.noise_dim + rows] = torch.eye(rows, device=self.device)[:, None]
-                grid[..., start] = torch.tensor(SWEEP, device=self.device)
-            sheets[f"code_{number}_{code.kind}"] = tile(self(grid.flatten(0, 1)), grid.shape[1])
-            start += code.features
-        self.sampler.train(training)
+        with evaluating(self.sampler):
+            start = self.noise_dim
+            for number, code in enumerate(self.codes, 1):
+                if code.kind == "categorical":
+                    columns = self.sample_latent(max(1, count // 8), random)
+                    grid = columns.repeat(code.features, 1, 1)  # (rows, columns, Z)
+                    grid[..., start : start + code.features] = torch.eye(code.features, device=self.device)[:, None]
+                else:
+                    rows = first.features if first.kind == "categorical" else 8
+                    grid = self.sample_latent(rows, random)[:, None].repeat(1, len(SWEEP), 1)
+                    if first.kind == "categorical":
+                        grid[..., self.noise_dim : self.noise_dim + rows] = torch.eye(rows, device=self.device)[:, None]
+                    grid[..., start] = torch.tensor(SWEEP, device=self.device)
+                sheets[f"code_{number}_{code.kind}"] = tile(self(grid.flatten(0, 1)), grid.shape[1])
+                start += code.features
         return sheets
 
     def configure_optimizers(self) -> list[Optimizer]:

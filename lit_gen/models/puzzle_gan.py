@@ -34,7 +34,7 @@ from lit_gen.layers.key_patches import KeyPatches, in_fixed_order, key_patches
 from lit_gen.losses import Terms
 from lit_gen.losses.adversarial import minimax_discriminator, nonsaturating_generator
 from lit_gen.models.adversarial import AdversarialModule
-from lit_gen.models.base import tile
+from lit_gen.models.base import evaluating, tile
 from lit_gen.schedules import log_spaced
 
 KERNEL = 5
@@ -278,10 +278,8 @@ class PuzzleGAN(AdversarialModule):
                 f"assemble takes patches of shape (images, patches, {channels}, {size}, {size}), not "
                 f"{tuple(patches.shape)}. Resize each patch to {size} pixels."
             )
-        training = self.sampler.training
-        self.sampler.eval()
-        image, mask = self.sampler(patches, self.sample_latent(len(patches)) if latent is None else latent)
-        self.sampler.train(training)
+        with evaluating(self.sampler):
+            image, mask = self.sampler(patches, self.sample_latent(len(patches)) if latent is None else latent)
         return image.float().clamp(-1, 1), mask.float().clamp(0, 1)
 
     def forward(self, patches: Tensor, latent: Tensor) -> tuple[Tensor, Tensor]:

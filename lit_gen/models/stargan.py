@@ -24,7 +24,7 @@ from lit_gen.layers.residual import ResidualBlock
 from lit_gen.losses import Terms
 from lit_gen.losses.adversarial import gradient_penalty, wasserstein_discriminator, wasserstein_generator
 from lit_gen.models.adversarial import AdversarialModule
-from lit_gen.models.base import tile
+from lit_gen.models.base import evaluating, tile
 from lit_gen.schedules import constant_then_linear
 
 PAPER_ATTRIBUTES = ["Black_Hair", "Blond_Hair", "Brown_Hair", "Male", "Young"]
@@ -219,10 +219,8 @@ class StarGAN(AdversarialModule):
         Returns:
             (B, C, H, W) in [-1, 1].
         """
-        training = self.sampler.training
-        self.sampler.eval()
-        translated = self.sampler(image, target).float()
-        self.sampler.train(training)
+        with evaluating(self.sampler):
+            translated = self.sampler(image, target).float()
         return translated
 
     @torch.no_grad()

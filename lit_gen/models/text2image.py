@@ -45,7 +45,7 @@ from lit_gen.layers.text import (
 from lit_gen.losses import Terms
 from lit_gen.losses.adversarial import minimax_discriminator, nonsaturating_generator
 from lit_gen.models.adversarial import AdversarialModule
-from lit_gen.models.base import tile
+from lit_gen.models.base import evaluating, tile
 
 
 class Fakes(NamedTuple):
@@ -346,10 +346,8 @@ class Text2Image(AdversarialModule):
     @torch.no_grad()
     def paint(self, latent: Tensor, embedding: Tensor) -> Tensor:
         """As `forward`, in evaluation mode and float32."""
-        training = self.sampler.training
-        self.sampler.eval()
-        images = self(latent, embedding).float().clamp(-1, 1)
-        self.sampler.train(training)
+        with evaluating(self.sampler):
+            images = self(latent, embedding).float().clamp(-1, 1)
         return images
 
     def draw(self, captions: str | Sequence[str] | Tensor, generator: torch.Generator | None = None) -> Tensor:
