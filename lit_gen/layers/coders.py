@@ -4,6 +4,8 @@ import math
 
 from torch import Tensor, nn
 
+from lit_gen.errors import UserError
+
 
 class MLPEncoder(nn.Sequential):
     """(B, C, H, W) to (B, out_features) through hidden layers.
@@ -43,6 +45,26 @@ class MLPDecoder(nn.Sequential):
         for before, size in zip(sizes, hidden_sizes, strict=False):
             layers += [nn.Linear(before, size), activation()]
         super().__init__(*layers, nn.Linear(sizes[-1], math.prod(image_shape)), nn.Unflatten(1, image_shape))
+
+
+def doublings(size: int, model: str, digits: str = "MNIST") -> int:
+    """How often a side of 4 pixels is doubled to get to `size`, two times or more.
+
+    Args:
+        size: side of the images in pixels.
+        model: whose demand it is, for the message.
+        digits: the data that have to be enlarged for it.
+
+    Raises:
+        UserError: `size` is no power of two from 16 on.
+    """
+    stages = math.log2(size) - 2
+    if stages < 2 or stages != int(stages):
+        raise UserError(
+            f"{model} needs an image size that is a power of two from 16 on, not {size}. "
+            f"Set --data.image_size, to 32 for {digits}."
+        )
+    return int(stages)
 
 
 def halvings(size: int) -> int:

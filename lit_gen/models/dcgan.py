@@ -6,14 +6,12 @@ Departures from the paper:
     - D and G of one step share one batch of fakes.
 """
 
-import math
-
 import torch
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
 from lit_gen.data.batches import DataSpec
-from lit_gen.errors import UserError
+from lit_gen.layers.coders import doublings
 from lit_gen.losses import Terms
 from lit_gen.losses.adversarial import minimax_discriminator, nonsaturating_generator
 from lit_gen.models.adversarial import AdversarialModule
@@ -106,14 +104,9 @@ class DCGAN(AdversarialModule):
         super().__init__(spec, n_critic, ema_decay)
         self.save_hyperparameters()
         image_channels, size, _ = self.image_shape
-        stages = math.log2(size) - 2
-        if stages < 2 or stages != int(stages):
-            raise UserError(
-                f"DCGAN needs an image size that is a power of two from 16 on, not {size}. "
-                "Set --data.image_size, to 32 for MNIST."
-            )
+        stages = doublings(size, "DCGAN")
         self.latent_dim, self.learning_rate, self.betas = latent_dim, learning_rate, betas
-        widths = [max(1, max_channels // 2**stage) for stage in range(int(stages))]
+        widths = [max(1, max_channels // 2**stage) for stage in range(stages)]
         self.generator = Generator(latent_dim, widths, image_channels)
         self.discriminator = Discriminator(widths, image_channels)
         self.start_average()

@@ -20,7 +20,6 @@ Departures from the paper:
     - Images are mirrored one by one, where the released code decides once a batch.
 """
 
-import math
 from typing import Any, ClassVar, NamedTuple
 
 import torch
@@ -30,6 +29,7 @@ from torch.optim import Adam, Optimizer
 
 from lit_gen.data.batches import DataSpec
 from lit_gen.errors import UserError
+from lit_gen.layers.coders import doublings
 from lit_gen.layers.key_patches import KeyPatches, in_fixed_order, key_patches
 from lit_gen.losses import Terms
 from lit_gen.losses.adversarial import minimax_discriminator, nonsaturating_generator
@@ -195,19 +195,14 @@ class PuzzleGAN(AdversarialModule):
         super().__init__(spec, n_critic, ema_decay)
         self.save_hyperparameters()
         image_channels, size, _ = self.image_shape
-        stages = math.log2(size) - 2
-        if stages < 2 or stages != int(stages):
-            raise UserError(
-                f"PuzzleGAN needs an image size that is a power of two from 16 on, not {size}. "
-                "Set --data.image_size, to 32 for MNIST."
-            )
+        stages = doublings(size, "PuzzleGAN")
         for name, ends in (("mask_weight", mask_weight), ("appearance_weight", appearance_weight)):
             if min(ends) <= 0:
                 raise UserError(f"{name} falls by equal factors: both its ends must be above 0, not {list(ends)}.")
         self.mask_weight, self.appearance_weight = mask_weight, appearance_weight
         self.generated_composites = generated_composites
         self.latent_dim, self.learning_rate, self.betas = latent_dim, learning_rate, betas
-        widths = [channels * 2 ** min(3, stage) for stage in range(int(stages))]
+        widths = [channels * 2 ** min(3, stage) for stage in range(stages)]
         self.generator = Assembler(image_channels, widths, embedding_dim, latent_dim)
         self.discriminator = Discriminator(image_channels, widths)
         self.start_average()

@@ -31,7 +31,7 @@ from torch.optim import Adam, Optimizer
 
 from lit_gen.data.batches import CaptionedImages, DataSpec
 from lit_gen.data.captions import decode
-from lit_gen.errors import UserError
+from lit_gen.layers.coders import doublings
 from lit_gen.layers.text import (
     ImageEncoder,
     TextEncoder,
@@ -65,13 +65,8 @@ def initialize(module: nn.Module) -> None:
 
 def widths(narrowest: int, size: int) -> list[int]:
     """Channels at 4x4, 8x8, ... for images of `size` pixels: `narrowest` at half the size, doubling with each stage."""
-    stages = math.log2(size) - 2
-    if stages < 2 or stages != int(stages):
-        raise UserError(
-            f"Text2Image needs an image size that is a power of two from 16 on, not {size}. "
-            "Set --data.image_size, to 32 for MNISTCaptions."
-        )
-    return [narrowest * 2**stage for stage in reversed(range(int(stages)))]
+    stages = doublings(size, "Text2Image", "MNISTCaptions")
+    return [narrowest * 2**stage for stage in reversed(range(stages))]
 
 
 def normed(convolution: nn.Module, *activation: nn.Module) -> list[nn.Module]:
