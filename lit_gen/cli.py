@@ -24,6 +24,7 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException, SI
 import lit_gen.data  # noqa: F401  so that the short names of data modules resolve
 import lit_gen.models  # noqa: F401  likewise those of models
 from lit_gen.callbacks.checkpoints import RunCheckpoints, Stopped, WholeCheckpointIO
+from lit_gen.callbacks.evaluation import Evaluation
 from lit_gen.callbacks.pictures import PredictionWriter, SampleSheets
 from lit_gen.data.files import make_folder
 from lit_gen.errors import UserError, nearest
@@ -64,6 +65,7 @@ class LitGenCLI(LightningCLI):
         parser.link_arguments("data.spec", "model.init_args.spec", apply_on="instantiate")
         parser.add_class_arguments(SampleSheets, "samples", skip={"folder"}, instantiate=False)
         parser.add_class_arguments(RunCheckpoints, "checkpoints", skip={"folder"}, instantiate=False)
+        parser.add_class_arguments(Evaluation, "evaluation", skip={"folder"}, instantiate=False)
 
     def _parse_ckpt_path(self) -> None:
         # Lightning would let the checkpoint's settings overrule the command line; here the command line is what counts.
@@ -107,7 +109,7 @@ class LitGenCLI(LightningCLI):
                 # The other processes log nothing, and may not yet see the folder.
                 first = rank_zero_only.rank == 0
                 kwargs["logger"] = make_loggers(self.run_folder, self.config_for_loggers()) if first else False
-        self.run_callbacks = [] if trainer.fast_dev_run else self._callbacks(trainer)
+        self.run_callbacks = self._callbacks(trainer)
         return super().instantiate_trainer(**kwargs)
 
     def _instantiate_trainer(self, config: dict[str, Any], callbacks: list) -> Trainer:
@@ -122,6 +124,11 @@ class LitGenCLI(LightningCLI):
         return self.config_dump
 
     def _callbacks(self, trainer: Namespace) -> list:
+        if self.subcommand == "test":
+            self._settings.verbose = False  # in favour of the evaluation's own table
+            return [Evaluation(self.run_folder, **self._settings.evaluation.as_dict())]
+        if trainer.fast_dev_run:
+            return []
         if self.subcommand == "predict":
             return [PredictionWriter(self.run_folder / "predictions")]
         if self.subcommand != "fit":

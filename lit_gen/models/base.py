@@ -5,12 +5,13 @@ from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import torch
-from lightning import LightningModule
+from lightning import LightningDataModule, LightningModule
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
 
 from lit_gen.data.batches import DataSpec
 from lit_gen.errors import UserError
+from lit_gen.metrics.evaluator import Evaluator, Options
 from lit_gen.random_state import gather_random_states, get_random_state, set_random_state
 
 CHECK_EVERY_N_BATCHES = 50
@@ -124,6 +125,15 @@ class GenerativeModule(LightningModule):
     def predict_step(self, batch: Any, batch_idx: int) -> Tensor:
         """What `predict` writes as pictures: one new image for each image of the batch."""
         return self.generate(len(batch[0]))
+
+    def evaluators(self, data: LightningDataModule, options: Options) -> list[Evaluator]:
+        """What `test` measures beyond the terms of `test_step`.
+
+        Args:
+            data: the data that the model is tested on.
+            options: what the user chose.
+        """
+        return []
 
     def log_terms(self, prefix: str, terms: Mapping[str, Tensor], **options: Any) -> None:
         """Logs each term as `prefix/name`."""

@@ -1,0 +1,98 @@
+"""What `test` leaves behind: the model's figures as a table, in the logs, and as JSON."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from lightning import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities import rank_zero_info
+from torchmetrics import SumMetric
+
+from lit_gen.data.files import complete_file
+from lit_gen.errors import UserError
+from lit_gen.metrics.evaluator import Evaluator, Figure, Options
+
+
+class Evaluation(Callback):
+    """Runs the model's evaluators over the test data, prints all figures and writes them to `folder/test.json`.
+
+    Args:
+        folder: where to write; nothing is written without one.
+        features: the network whose features FID, KID, precision and recall are computed on: `digits` comes with the
+            project, `inception` is downloaded on first use; `auto` takes the former for grey images of 28 to 32 pixels
+            and the latter for all others; `none` leaves these metrics out.
+        samples: how many images of a generator are compared with as many held-out ones, at most.
+    """
+
+    def __init__(
+        self,
+        folder: Path | None = None,
+        features: Literal["auto", "digits", "inception", "none"] = "auto",
+        samples: int = 10_000,
+    ) -> None:
+        if samples < 2:
+            raise UserError(f"evaluation.samples must be at least 2, not {samples}.")
+        self.folder, self.options = folder, Options(features, samples)
+        self.figures: dict[str, Figure] = {}
+        self._evaluators: list[Evaluator] = []
+
+    def on_test_start(self, trainer: Trainer, model: LightningModule) -> None:
+        self._begun = time.monotonic()
+        self._images = SumMetric().to(model.device)
+        self._evaluators = [one.to(model.device) for one in model.evaluators(trainer.datamodule, self.options)]
+        for evaluator in self._evaluators:
+            evaluator.prepare(model, trainer.datamodule)
+
+    @torch.no_grad()
+    def on_test_batch_end(self, trainer: Trainer, model: LightningModule, outputs: Any, batch: Any, *_: Any) -> None:
+        self._images.update(len(batch[0]))
+        for evaluator in self._evaluators:
+            evaluator.update(model, batch)
+
+    @torch.no_grad()
+    def on_test_epoch_end(self, trainer: Trainer, model: LightningModule) -> None:
+        self.figures = {}
+        for evaluator in self._evaluators:
+            self.figures |= {f"test/{name}": figure for name, figure in evaluator.compute().items()}
+        if self.figures:
+            values = {name: torch.tensor(float(figure.value)) for name, figure in self.figures.items()}
+            model.log_dict(values, batch_size=1, sync_dist=True)
+        self._evaluators = []  # they may hold thousands of images
+
+    def on_test_end(self, trainer: Trainer, model: LightningModule) -> None:
+        images = int(self._images.compute())
+        own = {
+            name: Figure(float(value), images)
+            for name, value in trainer.callback_metrics.items()
+            if name not in self.figures
+        }
+        self.figures = own | self.figures
+        rank_zero_info(table(self.figures))
+        if self.folder is not None and trainer.is_global_zero:
+            record = {
+                "system": type(model).__name__,
+                "checkpoint": str(trainer.ckpt_path or ""),
+                "seconds": round(time.monotonic() - self._begun, 1),
+                "figures": {name: figure._asdict() for name, figure in self.figures.items()},
+            }
+            path = self.folder / "test.json"
+            with complete_file(path) as partial:
+                partial.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+            rank_zero_info(f"written to {path}")
+
+
+def table(figures: dict[str, Figure]) -> str:
+    """The figures in columns: metric, value, samples, features."""
+    rows = [("metric", "value", "samples", "features")]
+    rows += [
+        (name.removeprefix("test/"), f"{figure.value:.5g}", str(figure.samples), figure.features)
+        for name, figure in figures.items()
+    ]
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    lines = [
+        f"{name:<{widths[0]}}  {value:>{widths[1]}}  {samples:>{widths[2]}}  {features}".rstrip()
+        for name, value, samples, features in rows
+    ]
+    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
