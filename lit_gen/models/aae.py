@@ -50,6 +50,8 @@ class AAE(AutoencodingModule):
         activation: nonlinearity for `mlp`.
         channels: width of the first convolution for `conv`; it doubles with each further one.
         learning_rate: of encoder and decoder.
+        learning_rate_decay: what both learning rates are multiplied by until the training ends, by equal factors in
+            equal times.
     """
 
     monitor: ClassVar[str | None] = "val/reconstruction"
@@ -73,10 +75,19 @@ class AAE(AutoencodingModule):
         activation: Literal["relu", "tanh"] = "relu",
         channels: int = 64,
         learning_rate: float = 2e-4,
+        learning_rate_decay: float = 1.0,
     ) -> None:
         code_features = 2 * latent_dim if posterior == "gaussian" else latent_dim
         super().__init__(
-            spec, latent_dim, network, hidden_sizes, activation, channels, learning_rate, code_features=code_features
+            spec,
+            latent_dim,
+            network,
+            hidden_sizes,
+            activation,
+            channels,
+            learning_rate,
+            learning_rate_decay,
+            code_features=code_features,
         )
         self.save_hyperparameters()
         self.prior = make_prior(prior, latent_dim, prior_scale)

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from lit_gen.data.batches import DataSpec
-from lit_gen.errors import UserError
 from lit_gen.losses import Terms
 from lit_gen.models.base import GenerativeModule, evaluating
 
@@ -105,44 +104,6 @@ class AdversarialModule(GenerativeModule):
 
     def before_step(self) -> None:
         """Called before each pair of steps, for schedules."""
-
-    def learning_rate_factor(self) -> float:
-        """What the optimizers' learning rates are multiplied by in this step; models with a schedule override it."""
-        return 1.0
-
-    def set_learning_rates(self, *optimizers: LightningOptimizer) -> None:
-        factor = self.learning_rate_factor()
-        for optimizer in optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = group["initial_lr"] * factor
-
-    def on_train_start(self) -> None:
-        super().on_train_start()  # sets the learning rates that this run was told
-        for optimizer in self.trainer.optimizers:
-            for group in optimizer.param_groups:
-                group["initial_lr"] = group["lr"]
-
-    @property
-    def progress(self) -> float:
-        """The part of the training that is done, from 0 to 1, for schedules that end with it; 0 outside of training.
-
-        Raises:
-            UserError: neither `max_epochs` nor `max_steps` says where the training ends.
-        """
-        trainer = self._trainer
-        if trainer is None or not trainer.training:
-            return 0.0
-        ends = []
-        if trainer.max_epochs is not None and trainer.max_epochs > 0:
-            ends.append(trainer.max_epochs * trainer.num_training_batches)
-        if trainer.max_steps > 0:
-            ends.append(trainer.max_steps)
-        if not ends:
-            raise UserError(
-                f"{type(self).__name__}'s schedule ends with the training: set --trainer.max_epochs or "
-                "--trainer.max_steps."
-            )
-        return min(1.0, trainer.fit_loop.epoch_loop.total_batch_idx / min(ends))
 
     def step(self, optimizer: LightningOptimizer, loss: Callable[[Any, Any], Terms], batch: Any, fakes: Any) -> None:
         """One step down the sum of `loss(batch, fakes)`; no parameter of the other optimizer takes a gradient."""

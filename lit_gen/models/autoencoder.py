@@ -28,6 +28,8 @@ class AutoEncoder(AutoencodingModule):
         activation: nonlinearity for `mlp`.
         channels: width of the first convolution for `conv`; it doubles with each further one.
         learning_rate: of Adam.
+        learning_rate_decay: what the learning rate is multiplied by until the training ends, by equal factors in equal
+            times.
     """
 
     def __init__(
@@ -39,8 +41,11 @@ class AutoEncoder(AutoencodingModule):
         activation: Literal["relu", "tanh"] = "relu",
         channels: int = 64,
         learning_rate: float = 1e-3,
+        learning_rate_decay: float = 1.0,
     ) -> None:
-        super().__init__(spec, latent_dim, network, hidden_sizes, activation, channels, learning_rate)
+        super().__init__(
+            spec, latent_dim, network, hidden_sizes, activation, channels, learning_rate, learning_rate_decay
+        )
         self.save_hyperparameters()
 
     def decode(self, latent: Tensor) -> Tensor:

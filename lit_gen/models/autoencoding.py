@@ -7,9 +7,11 @@ from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
 from lit_gen.data.batches import DataSpec
+from lit_gen.errors import UserError
 from lit_gen.layers.coders import ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder
 from lit_gen.losses import Terms
 from lit_gen.models.base import GenerativeModule, evaluating, tile
+from lit_gen.schedules import log_spaced
 
 ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh}
 
@@ -27,6 +29,8 @@ class AutoencodingModule(GenerativeModule):
         activation: nonlinearity for `mlp`.
         channels: width of the first convolution for `conv`; it doubles with each further one.
         learning_rate: of Adam.
+        learning_rate_decay: what learning rates are multiplied by until the training ends, by equal factors in equal
+            times.
         code_features: outputs of the encoder; `latent_dim` by default.
     """
 
@@ -41,10 +45,14 @@ class AutoencodingModule(GenerativeModule):
         activation: Literal["relu", "tanh"],
         channels: int,
         learning_rate: float,
+        learning_rate_decay: float,
         code_features: int | None = None,
     ) -> None:
         super().__init__(spec)
-        self.latent_dim, self.learning_rate = latent_dim, learning_rate
+        if not 0 < learning_rate_decay <= 1:
+            raise UserError(f"learning_rate_decay must be above 0 and at most 1, not {learning_rate_decay}.")
+        self.latent_dim = latent_dim
+        self.learning_rate, self.learning_rate_decay = learning_rate, learning_rate_decay
         code_features = code_features or latent_dim
         if network == "mlp":
             nonlinearity = ACTIVATIONS[activation]
@@ -69,6 +77,13 @@ class AutoencodingModule(GenerativeModule):
     def forward(self, latent: Tensor) -> Tensor:
         """Codes (B, Z) to images (B, C, H, W) in [-1, 1]."""
         return self.decode(latent)
+
+    def learning_rate_factor(self) -> float:
+        # Without a decay the training may be without an end, as with --trainer.max_epochs=-1.
+        return 1.0 if self.learning_rate_decay == 1 else log_spaced(self.progress, 1.0, self.learning_rate_decay)
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        self.set_learning_rates(*self.trainer.optimizers)
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         terms = self.losses(batch)

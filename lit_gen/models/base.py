@@ -8,6 +8,7 @@ import torch
 from lightning import LightningDataModule, LightningModule
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from lit_gen.data.batches import DataSpec
 from lit_gen.errors import UserError
@@ -90,6 +91,40 @@ class GenerativeModule(LightningModule):
         for optimizer, fresh in zip(self.trainer.optimizers, configured, strict=True):
             for group, settings in zip(optimizer.param_groups, fresh.param_groups, strict=True):
                 group.update({name: value for name, value in settings.items() if name != "params"})
+                group["initial_lr"] = group["lr"]
+
+    def learning_rate_factor(self) -> float:
+        """What the optimizers' learning rates are multiplied by in this step; models with a schedule override it."""
+        return 1.0
+
+    def set_learning_rates(self, *optimizers: Optimizer) -> None:
+        """Multiplies what they were told by `learning_rate_factor`."""
+        factor = self.learning_rate_factor()
+        for optimizer in optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = group["initial_lr"] * factor
+
+    @property
+    def progress(self) -> float:
+        """The part of the training that is done, from 0 to 1, for schedules that end with it; 0 outside of training.
+
+        Raises:
+            UserError: neither `max_epochs` nor `max_steps` says where the training ends.
+        """
+        trainer = self._trainer
+        if trainer is None or not trainer.training:
+            return 0.0
+        ends = []
+        if trainer.max_epochs is not None and trainer.max_epochs > 0:
+            ends.append(trainer.max_epochs * trainer.num_training_batches)
+        if trainer.max_steps > 0:
+            ends.append(trainer.max_steps)
+        if not ends:
+            raise UserError(
+                f"{type(self).__name__}'s schedule ends with the training: set --trainer.max_epochs or "
+                "--trainer.max_steps."
+            )
+        return min(1.0, trainer.fit_loop.epoch_loop.total_batch_idx / min(ends))
 
     def on_validation_start(self) -> None:
         # What a validation draws makes no difference to the training: a run that is resumed does not repeat it.

@@ -45,6 +45,8 @@ class VAE(AutoencodingModule):
         activation: nonlinearity for `mlp`.
         channels: width of the first convolution for `conv`; it doubles with each further one.
         learning_rate: of Adam.
+        learning_rate_decay: what the learning rate is multiplied by until the training ends, by equal factors in equal
+            times.
     """
 
     def __init__(
@@ -62,9 +64,18 @@ class VAE(AutoencodingModule):
         activation: Literal["relu", "tanh"] = "tanh",
         channels: int = 64,
         learning_rate: float = 1e-3,
+        learning_rate_decay: float = 1.0,
     ) -> None:
         super().__init__(
-            spec, latent_dim, network, hidden_sizes, activation, channels, learning_rate, code_features=2 * latent_dim
+            spec,
+            latent_dim,
+            network,
+            hidden_sizes,
+            activation,
+            channels,
+            learning_rate,
+            learning_rate_decay,
+            code_features=2 * latent_dim,
         )
         self.save_hyperparameters()
         if num_importance_samples < 1 or num_eval_samples < 1:

@@ -2,10 +2,12 @@
 
 import pytest
 import torch
+from lightning import Callback
 from torch import nn
 
 from lit_gen.data.batches import LabelledImages
-from lit_gen.models import AutoEncoder
+from lit_gen.errors import UserError
+from lit_gen.models import AAE, VAE, AutoEncoder
 from tests.models import tiny
 
 
@@ -77,3 +79,24 @@ def test_learns_eight_images_by_heart(settings):
         optimizer.step()
         losses.append(loss.item())
     assert losses[-1] < losses[0] / 10
+
+
+@pytest.mark.parametrize("model_class", [AutoEncoder, VAE, AAE])
+def test_learning_rates_fall_by_equal_factors(model_class, tmp_path):
+    """Four epochs of two batches, to a hundredth: by 100^(-1/8) from batch to batch, in every group of parameters."""
+
+    class Watch(Callback):
+        def on_before_optimizer_step(self, trainer, model, optimizer):
+            seen.append([group["lr"] / group["initial_lr"] for group in optimizer.param_groups])
+
+    seen = []
+    model = tiny.build(model_class, learning_rate_decay=0.01)
+    tiny.trainer(tmp_path, max_epochs=4, callbacks=[Watch()]).fit(model, datamodule=tiny.NoiseData(2))
+    assert len(seen) == 8
+    for batch, factors in enumerate(seen):
+        assert factors == pytest.approx([100 ** (-batch / 8)] * len(factors))
+
+
+def test_a_learning_rate_cannot_decay_to_nothing():
+    with pytest.raises(UserError, match="learning_rate_decay"):
+        tiny.build(AutoEncoder, learning_rate_decay=0.0)
