@@ -121,3 +121,82 @@ class ConvDecoder(nn.Module):
 
     def forward(self, latent: Tensor) -> Tensor:
         return self.upsample(self.project(latent))
+
+
+class Branch(nn.Module):
+    """x + two 3x3 convolutions of it, each behind an ELU: (B, C, H, W) to the same shape.
+
+    He et al., "Identity Mappings in Deep Residual Networks", arXiv:1603.05027, without norms.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        convolutions = (nn.Conv2d(channels, channels, 3, padding=1) for _ in range(2))
+        self.layers = nn.Sequential(*(layer for convolution in convolutions for layer in (nn.ELU(), convolution)))
+
+    def forward(self, features: Tensor) -> Tensor:
+        return features + self.layers(features)
+
+
+class ResidualEncoder(nn.Sequential):
+    """(B, C, S, S) to (B, out_features): to a quarter of the side, a residual block there, then hidden layers.
+
+    There is no norm: what an image is coded as does not depend on others.
+
+    Args:
+        image_shape: C, S, S; S a multiple of 4.
+        channels: width at half of the side; four times as many at a quarter.
+        hidden_sizes: units of the fully connected hidden layers.
+        out_features: length of the output.
+
+    Raises:
+        UserError: S is no multiple of 4.
+    """
+
+    def __init__(
+        self, image_shape: tuple[int, int, int], channels: int, hidden_sizes: list[int], out_features: int
+    ) -> None:
+        side = _quarter(image_shape[-1])
+        layers: list[nn.Module] = [
+            nn.Conv2d(image_shape[0], channels, 4, 2, 1),
+            nn.ELU(),
+            nn.Conv2d(channels, 4 * channels, 4, 2, 1),
+            Branch(4 * channels),
+            nn.ELU(),
+        ]
+        super().__init__(*layers, MLPEncoder((4 * channels, side, side), hidden_sizes, out_features, nn.ELU))
+
+
+class ResidualDecoder(nn.Sequential):
+    """(B, latent_dim) to (B, C, S, S): the mirror of `ResidualEncoder`, but twice as wide at half of the side.
+
+    The output is linear.
+
+    Args:
+        latent_dim: length of the code.
+        hidden_sizes: units of the fully connected hidden layers.
+        channels: half of the width at half of the side.
+        image_shape: C, S, S; S a multiple of 4.
+
+    Raises:
+        UserError: S is no multiple of 4.
+    """
+
+    def __init__(
+        self, latent_dim: int, hidden_sizes: list[int], channels: int, image_shape: tuple[int, int, int]
+    ) -> None:
+        side = _quarter(image_shape[-1])
+        super().__init__(
+            MLPDecoder(latent_dim, hidden_sizes, (4 * channels, side, side), nn.ELU),
+            Branch(4 * channels),
+            nn.ELU(),
+            nn.ConvTranspose2d(4 * channels, 2 * channels, 4, 2, 1),
+            nn.ELU(),
+            nn.ConvTranspose2d(2 * channels, image_shape[0], 4, 2, 1),
+        )
+
+
+def _quarter(size: int) -> int:
+    if size % 4:
+        raise UserError(f"residual networks need an image size that is a multiple of 4, not {size}.")
+    return size // 4

@@ -45,10 +45,10 @@ class AAE(AutoencodingModule):
         discriminator_sizes: units of D's hidden layers.
         discriminator_learning_rate: of D's parameters; `learning_rate` is that of encoder and decoder.
         betas: of Adam.
-        network: fully connected (`mlp`) or convolutional (`conv`).
-        hidden_sizes: units of the encoder's hidden layers for `mlp`; the decoder mirrors them.
+        network: fully connected (`mlp`), convolutional (`conv`), or both with a residual block (`residual`).
+        hidden_sizes: units of the encoder's hidden layers for `mlp` and `residual`; the decoder mirrors them.
         activation: nonlinearity for `mlp`.
-        channels: width of the first convolution for `conv`; it doubles with each further one.
+        channels: width of the first convolution for `conv` and `residual`.
         learning_rate: of encoder and decoder.
         learning_rate_decay: what both learning rates are multiplied by until the training ends, by equal factors in
             equal times.
@@ -70,7 +70,7 @@ class AAE(AutoencodingModule):
         discriminator_sizes: list[int] = [1000, 1000],
         discriminator_learning_rate: float = 2e-4,
         betas: tuple[float, float] = (0.5, 0.999),
-        network: Literal["mlp", "conv"] = "mlp",
+        network: Literal["mlp", "conv", "residual"] = "mlp",
         hidden_sizes: list[int] = [1000, 1000],
         activation: Literal["relu", "tanh"] = "relu",
         channels: int = 64,

@@ -23,10 +23,10 @@ class AutoEncoder(AutoencodingModule):
     Args:
         spec: what the data look like; on the command line it comes from the data.
         latent_dim: length of the code.
-        network: fully connected (`mlp`) or convolutional (`conv`).
-        hidden_sizes: units of the encoder's hidden layers for `mlp`; the decoder mirrors them.
+        network: fully connected (`mlp`), convolutional (`conv`), or both with a residual block (`residual`).
+        hidden_sizes: units of the encoder's hidden layers for `mlp` and `residual`; the decoder mirrors them.
         activation: nonlinearity for `mlp`.
-        channels: width of the first convolution for `conv`; it doubles with each further one.
+        channels: width of the first convolution for `conv` and `residual`.
         learning_rate: of Adam.
         learning_rate_decay: what the learning rate is multiplied by until the training ends, by equal factors in equal
             times.
@@ -36,7 +36,7 @@ class AutoEncoder(AutoencodingModule):
         self,
         spec: DataSpec,
         latent_dim: int = 30,
-        network: Literal["mlp", "conv"] = "mlp",
+        network: Literal["mlp", "conv", "residual"] = "mlp",
         hidden_sizes: list[int] = [1000, 500, 250],
         activation: Literal["relu", "tanh"] = "relu",
         channels: int = 64,

@@ -8,7 +8,7 @@ from torch.optim import Adam, Optimizer
 
 from lit_gen.data.batches import DataSpec
 from lit_gen.errors import UserError
-from lit_gen.layers.coders import ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder
+from lit_gen.layers.coders import ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder, ResidualDecoder, ResidualEncoder
 from lit_gen.losses import Terms
 from lit_gen.models.base import GenerativeModule, evaluating, tile
 from lit_gen.schedules import log_spaced
@@ -24,10 +24,10 @@ class AutoencodingModule(GenerativeModule):
     Args:
         spec: what the data look like; on the command line it comes from the data.
         latent_dim: length of the code.
-        network: fully connected (`mlp`) or convolutional (`conv`).
-        hidden_sizes: units of the encoder's hidden layers for `mlp`; the decoder mirrors them.
+        network: fully connected (`mlp`), convolutional (`conv`), or both with a residual block (`residual`).
+        hidden_sizes: units of the encoder's hidden layers for `mlp` and `residual`; the decoder mirrors them.
         activation: nonlinearity for `mlp`.
-        channels: width of the first convolution for `conv`; it doubles with each further one.
+        channels: width of the first convolution for `conv` and `residual`.
         learning_rate: of Adam.
         learning_rate_decay: what learning rates are multiplied by until the training ends, by equal factors in equal
             times.
@@ -40,7 +40,7 @@ class AutoencodingModule(GenerativeModule):
         self,
         spec: DataSpec,
         latent_dim: int,
-        network: Literal["mlp", "conv"],
+        network: Literal["mlp", "conv", "residual"],
         hidden_sizes: list[int],
         activation: Literal["relu", "tanh"],
         channels: int,
@@ -58,6 +58,9 @@ class AutoencodingModule(GenerativeModule):
             nonlinearity = ACTIVATIONS[activation]
             self.encoder = MLPEncoder(self.image_shape, hidden_sizes, code_features, nonlinearity)
             self.decoder = MLPDecoder(latent_dim, hidden_sizes[::-1], self.image_shape, nonlinearity)
+        elif network == "residual":
+            self.encoder = ResidualEncoder(self.image_shape, channels, hidden_sizes, code_features)
+            self.decoder = ResidualDecoder(latent_dim, hidden_sizes[::-1], channels, self.image_shape)
         else:
             self.encoder = ConvEncoder(self.image_shape, channels, code_features)
             self.decoder = ConvDecoder(latent_dim, channels, self.image_shape)

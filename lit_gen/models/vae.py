@@ -40,10 +40,10 @@ class VAE(AutoencodingModule):
         beta: weight of the KL term; 1 is the bound.
         num_importance_samples: K of the importance-weighted bound in training; 1 uses the closed-form KL.
         num_eval_samples: K of the test set's log-likelihood; the papers use 5000.
-        network: fully connected (`mlp`) or convolutional (`conv`).
-        hidden_sizes: units of the encoder's hidden layers for `mlp`; the decoder mirrors them.
+        network: fully connected (`mlp`), convolutional (`conv`), or both with a residual block (`residual`).
+        hidden_sizes: units of the encoder's hidden layers for `mlp` and `residual`; the decoder mirrors them.
         activation: nonlinearity for `mlp`.
-        channels: width of the first convolution for `conv`; it doubles with each further one.
+        channels: width of the first convolution for `conv` and `residual`.
         learning_rate: of Adam.
         learning_rate_decay: what the learning rate is multiplied by until the training ends, by equal factors in equal
             times.
@@ -59,7 +59,7 @@ class VAE(AutoencodingModule):
         beta: float = 1.0,
         num_importance_samples: int = 1,
         num_eval_samples: int = 100,
-        network: Literal["mlp", "conv"] = "mlp",
+        network: Literal["mlp", "conv", "residual"] = "mlp",
         hidden_sizes: list[int] = [200, 200],
         activation: Literal["relu", "tanh"] = "tanh",
         channels: int = 64,

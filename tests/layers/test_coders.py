@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from lit_gen.layers.coders import ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder
+from lit_gen.errors import UserError
+from lit_gen.layers.coders import ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder, ResidualDecoder, ResidualEncoder
 
 # Side of the narrowest map for each size of image: halved until 3 or 4 pixels are left.
 NARROWEST = {16: 4, 28: 3, 32: 4, 64: 4}
@@ -64,3 +65,31 @@ def test_mlp_without_hidden_layers_is_linear():
     encoder, decoder = MLPEncoder((1, 2, 2), [], 3, nn.ReLU), MLPDecoder(3, [], (1, 2, 2), nn.ReLU)
     assert decoder(encoder(torch.zeros(2, 1, 2, 2))).shape == (2, 1, 2, 2)
     assert not [layer for layer in [*encoder, *decoder] if isinstance(layer, nn.ReLU)]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("size", [16, 28, 32])
+def test_residual_shapes(size, channels):
+    encoder = ResidualEncoder((channels, size, size), 4, [20, 15], 10)
+    decoder = ResidualDecoder(10, [15, 20], 4, (channels, size, size))
+    code = encoder(torch.zeros(2, channels, size, size))
+    assert code.shape == (2, 10)
+    assert decoder(code).shape == (2, channels, size, size)
+    assert encoder[-1][1].in_features == 16 * (size // 4) ** 2 == decoder[0][-2].out_features
+
+
+def test_residual_block_without_weights_is_the_identity_and_images_do_not_mix():
+    encoder = ResidualEncoder((1, 16, 16), 2, [8], 3)
+    block = encoder[3]
+    features = torch.randn(2, 8, 4, 4)
+    assert not torch.equal(block(features), features)
+    images = torch.randn(5, 1, 16, 16)
+    torch.testing.assert_close(encoder(images)[:1], encoder(images[:1]))
+    for parameter in block.parameters():
+        nn.init.zeros_(parameter)
+    assert torch.equal(block(features), features)
+
+
+def test_residual_sizes_that_do_not_fit():
+    with pytest.raises(UserError, match="multiple of 4, not 30"):
+        ResidualEncoder((1, 30, 30), 2, [8], 3)
