@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from lit_gen.data.batches import DataSpec
 from lit_gen.data.files import complete_folder
-from lit_gen.data.order import ResumableData, loader_options
+from lit_gen.data.order import EvaluationOrder, ResumableData, SeededFetches, loader_options
 from lit_gen.data.synthetic import VERSION
 from lit_gen.errors import UserError
 
@@ -141,13 +141,28 @@ class ImageData(ResumableData):
         return self.training_loader(dataset, self.batch_size, **self._loader_options())
 
     def val_dataloader(self) -> DataLoader:
-        return self._loader("val")
+        return self._evaluation_loader("val")
 
     def test_dataloader(self) -> DataLoader:
-        return self._loader("test")
+        return self._evaluation_loader("test")
 
     def predict_dataloader(self) -> DataLoader:
         return self._loader("test")
+
+    def _evaluation_loader(self, split: str) -> DataLoader:
+        """All rows of a split in their order; several processes share them so that none comes twice."""
+        dataset, trainer = self.datasets[split], self.trainer
+        processes = 1 if trainer is None else trainer.world_size
+        if processes == 1 or trainer.overfit_batches:
+            return self._loader(split)
+        if 0 < len(dataset) < processes:
+            raise UserError(
+                f"{processes} processes cannot share {len(dataset)} {split} images. Set --trainer.devices lower, or "
+                "hold out more images."
+            )
+        order = EvaluationOrder(len(dataset), self.batch_size, processes, trainer.global_rank)
+        options = loader_options() | self._loader_options()
+        return DataLoader(SeededFetches(dataset), batch_size=None, sampler=order, **options)
 
     def _loader(self, split: str, **options: Any) -> DataLoader:
         options = loader_options() | self._loader_options() | options

@@ -1,8 +1,10 @@
 """The order of the training batches, and what is drawn to fetch them: functions of a seed, the epoch and the batch.
 
-A run that goes on in mid-epoch can then begin where the other one stopped, with any number of loading processes.
+A run that goes on in mid-epoch can then begin where the other one stopped, with any number of loading processes. The
+order of the evaluation batches gives several processes what one would have.
 """
 
+import math
 import signal
 import warnings
 from collections.abc import Iterator, Sequence
@@ -59,6 +61,33 @@ class TrainingOrder(DistributedSampler):
         seeds = rng.integers(2**63, size=(len(self), self.num_replicas))[:, self.rank]
         for batch in range(self.first_batch, len(self)):
             yield int(seeds[batch]), rows[batch * self.batch_size : (batch + 1) * self.batch_size].tolist()
+
+
+class EvaluationOrder(DistributedSampler):
+    """The requests for the evaluation batches of one process of several: a seed that never changes, and rows.
+
+    Over all processes each row comes once, where Lightning's own sampler repeats some to make ends meet. All processes
+    have as many batches, since they wait for each other in each; the sizes of the batches differ by one row at most.
+    Batch b of all processes together holds consecutive rows.
+
+    Args:
+        count: rows of the dataset: none, or at least one for each process.
+        batch_size: rows a batch and process at most, except that 1 may become 2 where rows are left over.
+        processes: how many share the rows.
+        process: the number of this one.
+    """
+
+    def __init__(self, count: int, batch_size: int, processes: int, process: int) -> None:
+        super().__init__(range(count), processes, process, shuffle=False)
+        batches = min(math.ceil(count / (batch_size * processes)), count // processes)
+        pieces = np.array_split(np.arange(count), max(1, batches) * processes)
+        self.batches = [rows.tolist() for rows in pieces[process::processes] if len(rows)]
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __iter__(self) -> Iterator[tuple[int, list[int]]]:
+        return ((0, rows) for rows in self.batches)
 
 
 class SeededFetches(Dataset):

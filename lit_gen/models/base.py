@@ -170,10 +170,19 @@ class GenerativeModule(LightningModule):
         """
         return []
 
+    def validation_evaluators(self, data: LightningDataModule) -> list[Evaluator]:
+        """What each validation measures beyond the terms of `validation_step`, in seconds.
+
+        Args:
+            data: the data that the model is validated on.
+        """
+        return []
+
     def log_terms(self, prefix: str, terms: Mapping[str, Tensor], **options: Any) -> None:
         """Logs each term as `prefix/name`."""
         values = {f"{prefix}/{name}": value.detach() for name, value in terms.items()}
-        self.log_dict(values, **{"batch_size": 1} | options)
+        # No whole number: Lightning would round the mean of the processes' counts of images down to one.
+        self.log_dict(values, **options | {"batch_size": float(options.get("batch_size", 1))})
         if prefix == "train" and self._trainer is not None:
             batch = self.trainer.fit_loop.total_batch_idx + 1
             self._unchecked.append((batch, list(values), torch.stack([value.float() for value in values.values()])))

@@ -7,7 +7,7 @@ from torch.utils.data import DataLoader
 from lit_gen.callbacks.checkpoints import RunCheckpoints
 from lit_gen.data import Horse2Zebra
 from lit_gen.data.horse2zebra import UnpairedDataset
-from lit_gen.data.order import SeededFetches, TrainingOrder, loader_options
+from lit_gen.data.order import EvaluationOrder, SeededFetches, TrainingOrder, loader_options
 from lit_gen.models import GAN, CycleGAN
 from tests.models import tiny
 
@@ -48,6 +48,19 @@ def test_processes_share_an_epoch(first_batch):
     shared = [row for part in parts for _, batch in part for row in batch]
     assert len(shared) == len(set(shared)) == 2 * 3 * (3 - first_batch)
     assert len({seed for part in parts for seed, _ in part}) == 2 * (3 - first_batch)  # each draws for itself
+
+
+@pytest.mark.parametrize("processes", [1, 2, 3, 8])
+@pytest.mark.parametrize("batch_size", [1, 2, 5, 64])
+def test_evaluation_batches_hold_each_row_once_and_are_equally_many(batch_size, processes):
+    for count in [0, *range(processes, 60), 1000]:
+        parts = [list(EvaluationOrder(count, batch_size, processes, process)) for process in range(processes)]
+        in_turn = [batch for together in zip(*parts, strict=True) for _, batch in together]  # equally many on each
+        assert sum(in_turn, []) == list(range(count))
+        sizes = {len(batch) for batch in in_turn}
+        assert 0 not in sizes and (not sizes or max(sizes) - min(sizes) <= 1)
+        assert max(sizes, default=0) <= max(batch_size, 2)
+        assert all(len(EvaluationOrder(count, batch_size, processes, 0)) == len(part) for part in parts)
 
 
 def fetched(workers: int, first_batch: int = 0) -> list[torch.Tensor]:
