@@ -2,7 +2,6 @@
 
 import math
 
-import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -35,13 +34,13 @@ def bernoulli_log_likelihood(target: Tensor, logits: Tensor) -> Tensor:
 
     Args:
         target: (..., D) in [0, 1].
-        logits: (..., D): the decoder's output before the sigmoid; broadcasts against `target`.
+        logits: (..., D): the decoder's output before the sigmoid; `target` broadcasts to its shape.
 
     Returns:
         (...): summed over D.
     """
-    target, logits = torch.broadcast_tensors(target, logits)
-    return -functional.binary_cross_entropy_with_logits(logits, target, reduction="none").sum(-1)
+    # x l - log(1 + e^l), with one array of the logits' size, however many samples share a target.
+    return -functional.softplus(logits).addcmul_(logits, target, value=-1).sum(-1)
 
 
 def importance_weighted_bound(log_weights: Tensor) -> Tensor:

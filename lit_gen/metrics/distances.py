@@ -17,7 +17,8 @@ def mmd(first: Tensor, second: Tensor, bandwidth: float) -> float:
     """
 
     def kernel(a: Tensor, b: Tensor) -> Tensor:
-        return torch.exp(-torch.cdist(a.double(), b.double()).square() / (2 * bandwidth**2)).mean()
+        # In place: there are N M numbers.
+        return torch.cdist(a.double(), b.double()).square_().mul_(-0.5 / bandwidth**2).exp_().mean()
 
     squared = kernel(first, first) + kernel(second, second) - 2 * kernel(first, second)
     return float(squared.clamp(min=0).sqrt())

@@ -1,36 +1,50 @@
 """A small classifier, trained on a dataset's own labels, that judges made pictures; always quoted with its accuracy."""
 
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
 import torch
-from lightning import LightningModule, Trainer
+from lightning import LightningDataModule
+from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import Dataset
+from tqdm import tqdm
+
+from lit_gen.data.base import ArrayDataset, ImageData
+from lit_gen.data.batches import AttributedImages, UnpairedImages
+from lit_gen.data.files import complete_file
+from lit_gen.data.horse2zebra import Horse2Zebra, UnpairedDataset
+from lit_gen.errors import UserError
+from lit_gen.metrics.processes import from_first
+
+VERSION = 1  # goes into every key: raise it when the network or its training changes, and old judges are left alone
+LARGEST = 64  # pixels a side
+LEARNT_IMAGES = 20_000  # at most; of two domains, as many of each
+LEARNING_RATE = 4e-3  # the highest of a cycle over the training (Smith & Topin, arXiv:1708.07120)
+SEED = 0
 
 
-class Judge(LightningModule):
+class Judge(nn.Module):
     """Convolutions with batch norm, a mean over what is left of the picture, and one logit an answer.
 
+    Larger pictures than 64 pixels are first made that small.
+
     Args:
-        image_shape: C, H, W; 16 pixels or more.
+        image_channels: C.
         answers: number of classes, or of yes-or-no questions.
         exclusive: exactly one answer is right (a class), in place of each by itself (attributes).
         channels: width of the first convolution; it doubles with each of four.
-        learning_rate: the highest of a cycle over the training (Smith & Topin, arXiv:1708.07120).
     """
 
-    def __init__(
-        self,
-        image_shape: tuple[int, int, int],
-        answers: int,
-        exclusive: bool,
-        channels: int = 24,
-        learning_rate: float = 4e-3,
-    ) -> None:
+    def __init__(self, image_channels: int, answers: int, exclusive: bool, channels: int = 24) -> None:
         super().__init__()
-        self.save_hyperparameters()
-        self.exclusive, self.learning_rate = exclusive, learning_rate
+        self.exclusive = exclusive
         layers: list[nn.Module] = []
-        before = image_shape[0]
+        before = image_channels
         for index in range(4):
             width = channels * 2**index
             layers += [
@@ -44,23 +58,23 @@ class Judge(LightningModule):
 
     def forward(self, image: Tensor) -> Tensor:
         """Logits (B, answers) for images (B, C, H, W) in [-1, 1]."""
+        if image.shape[-1] > LARGEST:
+            image = functional.adaptive_avg_pool2d(image, LARGEST)
         return self.answer(self.network(image))
 
-    def training_step(self, batch: list[Tensor], batch_idx: int) -> Tensor:
-        """Cross-entropy in nats, on pictures moved by up to two pixels: made ones are not as exactly placed."""
-        image, target = batch
+    def loss(self, image: Tensor, target: Tensor) -> Tensor:
+        """Cross-entropy in nats, on pictures moved by up to two pixels: made ones are not as exactly placed.
+
+        Args:
+            image: (B, C, H, W) in [-1, 1].
+            target: (B,) int64 class numbers if `exclusive`, else (B, answers) in {0, 1}, float.
+        """
         top, left = torch.randint(5, (2,)).tolist()
         padded = functional.pad(image, (2, 2, 2, 2), mode="replicate")
         logits = self(padded[..., top : top + image.shape[-2], left : left + image.shape[-1]])
         if self.exclusive:
             return functional.cross_entropy(logits, target)
         return functional.binary_cross_entropy_with_logits(logits, target)
-
-    def configure_optimizers(self) -> dict:
-        optimizer = torch.optim.AdamW(self.parameters(), self.learning_rate, weight_decay=1e-2)
-        steps = self.trainer.estimated_stepping_batches
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.learning_rate, total_steps=steps)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     @torch.no_grad()
     def decide(self, image: Tensor) -> Tensor:
@@ -70,18 +84,127 @@ class Judge(LightningModule):
         return logits.argmax(1) if self.exclusive else (logits > 0).float()
 
 
-def train_judge(image: Tensor, target: Tensor, epochs: int = 4) -> Judge:
-    """A judge that has learnt `target`; on two cores a minute or so for 10,000 images of 32 pixels.
+@dataclass
+class Question:
+    """What a judge is asked, and the labelled pictures that it learns from.
 
     Args:
-        image: (N, C, H, W) in [-1, 1].
-        target: (N,) int64 class numbers, or (N, A) in {0, 1}, float.
-        epochs: passes over the images.
+        names: of the answers.
+        exclusive: exactly one answer is right.
+        dataset: the pictures, the same under each number whenever it is asked; `__getitems__` gives a batch.
+        read: images (N, C, H, W) and targets, as for `Judge.loss`, of such a batch once its images are floats.
+        epochs: passes over the pictures.
+        batch_size: rows of `dataset` a step.
     """
-    exclusive = target.ndim == 1
-    answers = int(target.max()) + 1 if exclusive else target.shape[1]
-    judge = Judge(tuple(image.shape[1:]), answers, exclusive)
-    loader = DataLoader(TensorDataset(image, target), batch_size=64, shuffle=True, drop_last=len(image) > 64)
-    trainer = Trainer(max_epochs=epochs, logger=False, enable_checkpointing=False, enable_model_summary=False)
-    trainer.fit(judge, loader)
+
+    names: Sequence[str]
+    exclusive: bool
+    dataset: Dataset
+    read: Callable[[Any], tuple[Tensor, Tensor]]
+    epochs: int
+    batch_size: int = 64
+
+
+def has_attributes(data: LightningDataModule | None) -> bool:
+    """Whether a judge of attributes can be trained on these data."""
+    return isinstance(data, ImageData) and "attributes" in data.batch_type._fields
+
+
+def attribute_question(data: ImageData, names: Sequence[str], epochs: int = 4) -> Question:
+    """Which of the attributes does the picture show?"""
+    images, attributes = data.datasets["train"].arrays
+    columns = [data.spec["attributes"].index(name) for name in names]
+    dataset = ArrayDataset(AttributedImages, (images, attributes[:, columns]), data.datasets["train"].rows)
+    return Question(names, False, dataset, lambda batch: (batch.image, batch.attributes), epochs)
+
+
+def domain_question(data: Horse2Zebra, epochs: int = 12) -> Question:
+    """Is the picture of domain A (0) or of B (1)?"""
+
+    def read(batch: UnpairedImages) -> tuple[Tensor, Tensor]:
+        images = torch.cat(batch)
+        return images, torch.arange(2, device=images.device).repeat_interleave(len(batch.image_a))
+
+    dataset = UnpairedDataset(data.arrays["trainA"], data.arrays["trainB"], fixed=True)
+    return Question(["domain A", "domain B"], True, dataset, read, epochs, batch_size=32)
+
+
+def judge_for(question: Question, data: ImageData, device: torch.device) -> Judge:
+    """The judge that has learnt to answer; trained when it is first asked for, and kept in the data's cache.
+
+    Several processes have it from the first. It makes no difference to what is drawn afterwards.
+    """
+    weights = from_first(partial(_kept_or_trained, question, data, device))
+    judge = _new_judge(question, data)
+    judge.load_state_dict(weights)
+    return judge.to(device).eval()
+
+
+def quoted(accuracy: float) -> str:
+    """How a judge is named beside what it says: with the share of real held-out pictures that it is right about."""
+    return f"judge ({100 * accuracy:.1f} % on real)"
+
+
+def _kept_or_trained(question: Question, data: ImageData, device: torch.device) -> dict[str, Tensor]:
+    path = data.cache_folder / f"judge-{_key(question, data)}.pt"
+    if path.is_file():
+        try:
+            weights = torch.load(path, map_location="cpu", weights_only=True)
+            _new_judge(question, data).load_state_dict(weights)
+            return weights
+        except Exception:  # torch raises RuntimeError, EOFError, UnpicklingError and others
+            rank_zero_info(f"{path} is damaged; its judge is trained anew")
+    rank_zero_info(f"training a judge of {', '.join(question.names)}, once for all tests on these data")
+    weights = {name: value.cpu() for name, value in train_judge(question, data, device).state_dict().items()}
+    try:
+        with complete_file(path) as partial_file:
+            torch.save(weights, partial_file)
+    except (OSError, UserError) as error:
+        rank_zero_info(f"the judge cannot be kept for the next test: {error}")
+    return weights
+
+
+def _key(question: Question, data: ImageData) -> str:
+    """A name made of everything that a judge depends on: settings, pictures and their labels."""
+    settings = VERSION, SEED, list(question.names), question.epochs, question.batch_size, data.spec["image_shape"]
+    digest = hashlib.sha1(repr(settings).encode())
+    for number in range(_learnt(question)):
+        for field in question.dataset[number]:
+            digest.update(field.numpy().tobytes())
+    return digest.hexdigest()[:12]
+
+
+def _learnt(question: Question) -> int:
+    return min(len(question.dataset), LEARNT_IMAGES)
+
+
+def _new_judge(question: Question, data: ImageData) -> Judge:
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(SEED)  # torch.manual_seed would seed the GPU's generators too
+        return Judge(data.spec["image_shape"][0], len(question.names), question.exclusive)
+
+
+def train_judge(question: Question, data: ImageData, device: torch.device | str = "cpu") -> Judge:
+    """A judge that has learnt to answer; on two cores a minute or so for 10,000 images of 32 pixels."""
+    device = torch.device(device)
+    count = _learnt(question)
+    batches = max(1, count // question.batch_size)  # what is left over is left out: batch norm needs more than a few
+    # Lightning tests without a graph, and what is made so can have none later.
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), torch.inference_mode(False):
+        torch.manual_seed(SEED)
+        judge = _new_judge(question, data).to(device)
+        optimizer = torch.optim.AdamW(judge.parameters(), LEARNING_RATE, weight_decay=1e-2)
+        steps = question.epochs * batches
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=steps)
+        with torch.enable_grad(), tqdm(total=steps, desc="judge", unit="batch", mininterval=0.5) as bar:
+            for _ in range(question.epochs):
+                for rows in torch.randperm(count).split(question.batch_size)[:batches]:
+                    batch = question.dataset.__getitems__(rows.tolist())
+                    batch = type(batch)(*(field.to(device) for field in batch))
+                    loss = judge.loss(*question.read(data.to_floats(batch, flip=False)))
+                    optimizer.zero_grad()
+                    loss.backward()
+                    optimizer.step()
+                    schedule.step()
+                    bar.update()
     return judge.eval()

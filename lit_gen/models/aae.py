@@ -11,6 +11,7 @@ import colorsys
 from typing import Any, ClassVar, Literal
 
 import torch
+from lightning import LightningDataModule
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional
@@ -20,6 +21,8 @@ from lit_gen.data.batches import DataSpec
 from lit_gen.errors import UserError
 from lit_gen.losses import Terms
 from lit_gen.losses.adversarial import minimax_discriminator, nonsaturating_generator
+from lit_gen.metrics.codes import PriorDistance
+from lit_gen.metrics.evaluator import Evaluator, Options
 from lit_gen.models.autoencoding import AutoencodingModule
 from lit_gen.models.base import evaluating, tile
 from lit_gen.priors import Gaussian, GaussianMixture, Prior, SwissRoll, Uniform
@@ -109,13 +112,19 @@ class AAE(AutoencodingModule):
             layers += [nn.Linear(before, size), nn.ReLU()]
         self.discriminator = nn.Sequential(*layers, nn.Linear(sizes[-1], 1))
 
-    def encode(self, image: Tensor) -> Tensor:
-        """Codes (B, Z) of images (B, C, H, W): the code, or in training a draw from the Gaussian posterior."""
+    def encode(self, image: Tensor, draw: bool | None = None) -> Tensor:
+        """Codes (B, Z) of images (B, C, H, W); of a Gaussian posterior its mean, or a draw from it.
+
+        Args:
+            image: (B, C, H, W) in [-1, 1].
+            draw: take a draw; by default in training only.
+        """
         code = self.encoder(functional.dropout(image, self.input_dropout, self.training))
         if self.posterior == "deterministic":
             return code
         mean, log_variance = code.chunk(2, dim=1)
-        return mean + (0.5 * log_variance).exp() * torch.randn_like(mean) if self.training else mean
+        draw = self.training if draw is None else draw
+        return mean + (0.5 * log_variance).exp() * torch.randn_like(mean) if draw else mean
 
     def decode(self, latent: Tensor) -> Tensor:
         return torch.tanh(self.decoder(latent))
@@ -163,6 +172,9 @@ class AAE(AutoencodingModule):
         if not self.num_classes:
             return code
         return torch.cat([code, functional.one_hot(labels, self.num_classes + 1).to(code.dtype)], dim=1)
+
+    def evaluators(self, data: LightningDataModule, options: Options) -> list[Evaluator]:
+        return [*super().evaluators(data, options), PriorDistance()]
 
     def configure_optimizers(self) -> Optimizer:
         coders = [*self.encoder.parameters(), *self.decoder.parameters()]

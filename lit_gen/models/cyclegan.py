@@ -15,14 +15,18 @@ Departures from the paper:
 from typing import Any, Literal, NamedTuple
 
 import torch
+from lightning import LightningDataModule
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim import Adam, Optimizer
 
 from lit_gen.data.batches import DataSpec, UnpairedImages
+from lit_gen.data.horse2zebra import Horse2Zebra
 from lit_gen.errors import UserError
 from lit_gen.layers.residual import ResidualBlock
 from lit_gen.losses import Terms
+from lit_gen.metrics.evaluator import Evaluator, Options
+from lit_gen.metrics.translation import DomainTranslations
 from lit_gen.models.adversarial import AdversarialModule
 from lit_gen.models.base import tile
 from lit_gen.schedules import constant_then_linear
@@ -179,6 +183,7 @@ class CycleGAN(AdversarialModule):
             paper, for none.
     """
 
+    makes_samples = False
     needs = ("image_a", "image_b")
     needs_to_predict = ()  # pictures of any kind: see predict_step
     needs_input = True
@@ -258,6 +263,14 @@ class CycleGAN(AdversarialModule):
             terms["g_identity_b"] = self.identity_weight * l1(to_b(b), b)
         return terms
 
+    def discriminate(self, batch: UnpairedImages, fakes: Fakes) -> tuple[Tensor, Tensor]:
+        """The scores of all patches, of both critics one after the other."""
+        scores = [
+            [self.discriminator[domain](image).flatten() for domain, image in zip("ab", images, strict=True)]
+            for images in (batch, fakes)
+        ]
+        return torch.cat(scores[0]), torch.cat(scores[1])
+
     def learning_rate_factor(self) -> float:
         return constant_then_linear(self.progress)
 
@@ -289,6 +302,10 @@ class CycleGAN(AdversarialModule):
             sheets[there] = tile(torch.cat(pictures), columns)
         return sheets
 
+    def held_out_pairs(self, batch: UnpairedImages, noise: torch.Generator) -> list[tuple[Tensor, Tensor]]:
+        """The images of each domain, and the translations into it."""
+        return [(batch.image_a, self(batch.image_b, "b_to_a")), (batch.image_b, self(batch.image_a, "a_to_b"))]
+
     def validation_step(self, batch: UnpairedImages, batch_idx: int) -> None:
         self.log_held_out(batch, "val")
 
@@ -307,6 +324,10 @@ class CycleGAN(AdversarialModule):
             "score_b_fake": self.discriminator["b"](fake_b).mean(),
         }
         self.log_terms(prefix, values, batch_size=len(batch.image_a), sync_dist=True)
+
+    def evaluators(self, data: LightningDataModule, options: Options) -> list[Evaluator]:
+        judged = [DomainTranslations(options.samples)] if isinstance(data, Horse2Zebra) else []
+        return [*super().evaluators(data, options), *judged]
 
     def configure_optimizers(self) -> list[Optimizer]:
         return [

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
+from lightning import LightningDataModule
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim import Adam, Optimizer
@@ -24,6 +25,8 @@ from lit_gen.errors import UserError
 from lit_gen.losses import Terms
 from lit_gen.losses.adversarial import minimax_discriminator, nonsaturating_generator
 from lit_gen.losses.likelihood import gaussian_log_density
+from lit_gen.metrics.codes import CodeInformation
+from lit_gen.metrics.evaluator import Evaluator, Options
 from lit_gen.models.adversarial import AdversarialModule
 from lit_gen.models.base import evaluating, tile
 
@@ -357,12 +360,16 @@ class InfoGAN(AdversarialModule):
         self.evaluate(batch, "test")
 
     def evaluate(self, batch: tuple, prefix: str) -> None:
-        """Logs D's mean outputs and the bound for new fakes, and counts the labels that fall into each category."""
+        """Logs D's mean outputs and the bound for new fakes, and counts the labels that fall into each category.
+
+        The bound is logged as the mean over batches; `test` has it over all fakes at once.
+        """
         latent = self.sample_latent(len(batch.image))
         fake_logits, outputs = self.discriminator.recognize(self(latent))
         real_logits, real_outputs = self.discriminator.recognize(batch.image)
         values = {"d_logit_real": real_logits.mean(), "d_logit_fake": fake_logits.mean()}
-        values |= self.information(latent[:, self.noise_dim :], outputs)
+        if prefix != "test":
+            values |= self.information(latent[:, self.noise_dim :], outputs)
         self.log_terms(prefix, values, batch_size=len(batch.image), sync_dist=True)
         if self.confusion is not None and hasattr(batch, "label"):
             category = real_outputs[:, : self.codes[0].outputs].argmax(1)
@@ -412,6 +419,9 @@ class InfoGAN(AdversarialModule):
                 sheets[f"code_{number}_{code.kind}"] = tile(self(grid.flatten(0, 1)), grid.shape[1])
                 start += code.features
         return sheets
+
+    def evaluators(self, data: LightningDataModule, options: Options) -> list[Evaluator]:
+        return [*super().evaluators(data, options), CodeInformation()]
 
     def configure_optimizers(self) -> list[Optimizer]:
         networks = (self.discriminator, self.generator)

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
+from lightning import LightningDataModule
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim import Adam, Optimizer
@@ -23,6 +24,9 @@ from lit_gen.errors import UserError, nearest
 from lit_gen.layers.residual import ResidualBlock
 from lit_gen.losses import Terms
 from lit_gen.losses.adversarial import gradient_penalty, wasserstein_discriminator, wasserstein_generator
+from lit_gen.metrics.attributes import AttributeChanges
+from lit_gen.metrics.evaluator import Evaluator, Options
+from lit_gen.metrics.judge import has_attributes
 from lit_gen.models.adversarial import AdversarialModule
 from lit_gen.models.base import evaluating, tile
 from lit_gen.schedules import constant_then_linear
@@ -115,6 +119,12 @@ class StarGAN(AdversarialModule):
         ema_decay: decay a step of the average of G's weights that pictures are made with; 0, as in the paper, for none.
     """
 
+    monitor = "val/translation"
+    """G's own terms but for the adversarial one, by their weights: an image shows what it was asked to, and leads back.
+
+    A distance to the held-out images would be won by a G that changes nothing, and D's score is a moving measure.
+    """
+    makes_samples = False
     needs = ("image", "attributes")
     needs_to_predict = ("image",)
     needs_input = True
@@ -197,6 +207,9 @@ class StarGAN(AdversarialModule):
         """D's mean score over the patches, (B,)."""
         return self.discriminator(image)[0].mean((1, 2, 3))
 
+    def discriminate(self, batch: AttributedImages, fakes: Translations) -> tuple[Tensor, Tensor]:
+        return self.score(batch.image), self.score(fakes.image)
+
     def learning_rate_factor(self) -> float:
         return constant_then_linear(self.progress)
 
@@ -205,6 +218,10 @@ class StarGAN(AdversarialModule):
             Adam(network.parameters(), self.learning_rate, self.betas)
             for network in (self.discriminator, self.generator)
         ]
+
+    def evaluators(self, data: LightningDataModule, options: Options) -> list[Evaluator]:
+        judged = [AttributeChanges(self.attributes, single_changes, options.samples)] if has_attributes(data) else []
+        return [*super().evaluators(data, options), *judged]
 
     # What comes out
 
@@ -252,15 +269,20 @@ class StarGAN(AdversarialModule):
         self.log_translations(batch, "test")
 
     def log_translations(self, batch: AttributedImages, prefix: str) -> None:
-        """Logs how well images get their neighbours' attributes and come back; unweighted, with D's mean scores."""
+        """Logs how well images get their neighbours' attributes and come back, with D's mean scores.
+
+        Unweighted, but for `translation`, the weighted sum of both.
+        """
         labels = self.labels(batch)
         target = labels.roll(1, 0)
         fakes = self.translate(batch.image, target)
         scores, logits = self.discriminator(fakes)
         back = self.translate(fakes, labels)
+        reconstruction, shown = functional.l1_loss(back, batch.image), classification(logits, target)
         values = {
-            "reconstruction": functional.l1_loss(back, batch.image),
-            "classification": classification(logits, target),
+            "reconstruction": reconstruction,
+            "classification": shown,
+            "translation": self.reconstruction_weight * reconstruction + self.classification_weight * shown,
             "d_score_real": self.score(batch.image).mean(),
             "d_score_fake": scores.mean(),
         }

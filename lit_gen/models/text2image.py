@@ -25,6 +25,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
+from lightning import LightningDataModule
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim import Adam, Optimizer
@@ -44,6 +45,9 @@ from lit_gen.layers.text import (
 )
 from lit_gen.losses import Terms
 from lit_gen.losses.adversarial import minimax_discriminator, nonsaturating_generator
+from lit_gen.metrics.captions import CaptionMatching, StatedAttributes
+from lit_gen.metrics.evaluator import Evaluator, Options
+from lit_gen.metrics.judge import has_attributes
 from lit_gen.models.adversarial import AdversarialModule
 from lit_gen.models.base import evaluating, tile
 
@@ -298,6 +302,10 @@ class Text2Image(AdversarialModule):
         images = self.discriminator["image_encoder"](batch.image)
         return embedding_scores(images, self.discriminator["text_encoder"](batch.caption))
 
+    def discriminate(self, batch: CaptionedImages, fakes: Fakes) -> tuple[Tensor, Tensor]:
+        critic = self.discriminator["critic"]
+        return critic(batch.image, fakes.text), critic(fakes.image, fakes.text)
+
     def learning_rate_factor(self) -> float:
         """Halved at equal distances: with five halvings, after each 100 of the paper's 600 epochs."""
         return 0.5 ** math.floor((self.learning_rate_halvings + 1) * self.progress)
@@ -332,6 +340,10 @@ class Text2Image(AdversarialModule):
         }
         self.log_terms(prefix, values, batch_size=len(text), sync_dist=True)
 
+    def evaluators(self, data: LightningDataModule, options: Options) -> list[Evaluator]:
+        judged = [StatedAttributes(options.samples)] if has_attributes(data) else []
+        return [*super().evaluators(data, options), *judged, CaptionMatching(options.samples)]
+
     # Pictures
 
     def forward(self, latent: Tensor, embedding: Tensor) -> Tensor:
@@ -360,6 +372,10 @@ class Text2Image(AdversarialModule):
             captions = spell([captions] if isinstance(captions, str) else captions)
         text = self.embed(captions.to(self.device))
         return self.paint(self.sample_latent(len(text), generator), text)
+
+    def held_out_pairs(self, batch: CaptionedImages, noise: torch.Generator) -> list[tuple[Tensor, Tensor]]:
+        """The images, and what is drawn for their sentences."""
+        return [(batch.image, self.draw(batch.caption, noise))]
 
     def predict_step(self, batch: CaptionedImages, batch_idx: int) -> Tensor:
         """One picture for each of the batch's sentences."""

@@ -1,44 +1,160 @@
-"""Judges on questions whose answer is known."""
+"""Judges on questions whose answer is known, and where they are kept."""
 
 import pytest
 import torch
 
-from lit_gen.metrics.judge import Judge, train_judge
+from lit_gen.data import Horse2Zebra
+from lit_gen.metrics import judge as module
+from lit_gen.metrics.judge import Judge, attribute_question, domain_question, has_attributes, judge_for, train_judge
+from tests.metrics.pictures import NAMES, Tinted, in_two_processes
+from tests.models import tiny
+
+CPU = torch.device("cpu")
 
 
-def pictures(count, seed):
-    """Noise; a bright left half (question 0) and a red tint (question 1) by chance."""
-    generator = torch.Generator().manual_seed(seed)
-    image = torch.rand(count, 3, 16, 16, generator=generator) - 0.5
-    answers = torch.randint(2, (count, 2), generator=generator).float()
-    image[..., :8] += answers[:, 0, None, None, None] * 0.3
-    image[:, 0] += answers[:, 1, None, None] * 0.3
-    return image.clamp(-1, 1), answers
+@pytest.fixture
+def data(tmp_path):
+    data = Tinted(tmp_path)
+    data.setup("test")
+    return data
 
 
-def test_attributes_and_classes_are_learnt():
-    torch.manual_seed(0)
-    train, test = pictures(512, 0), pictures(200, 1)
-    judge = train_judge(*train, epochs=3)
-    assert (judge.decide(test[0]) == test[1]).float().mean() > 0.97
-    classes = [(answers @ torch.tensor([1.0, 2.0])).long() for _, answers in (train, test)]
-    judge = train_judge(train[0], classes[0], epochs=3)
-    verdicts = judge.decide(test[0])
-    assert verdicts.shape == (200,) and (verdicts == classes[1]).float().mean() > 0.95
+@pytest.fixture
+def trainings(monkeypatch):
+    """A list that grows by one with each judge that is trained."""
+    done = []
+    monkeypatch.setattr(module, "train_judge", lambda *words: (done.append(1), train_judge(*words))[1])
+    return done
 
 
-def test_unlearnable_answers_stay_at_chance():
+def same(one, other):
+    weights = one.state_dict(), other.state_dict()
+    return all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+
+
+def accuracy(judge, data):
+    return torch.cat([judge.decide(batch.image) == batch.attributes for batch in data.batches()]).float().mean().item()
+
+
+def test_attributes_are_learnt(data):
+    judge = train_judge(attribute_question(data, NAMES), data)
+    assert accuracy(judge, data) > 0.97
+
+
+def test_one_of_several_attributes(data):
+    """It is the column of that name that is asked for."""
+    judge = train_judge(attribute_question(data, ["Red"]), data)
+    verdicts = torch.cat([judge.decide(batch.image)[:, 0] == batch.attributes[:, 1] for batch in data.batches()])
+    assert verdicts.float().mean() > 0.97
+
+
+def test_unlearnable_answers_stay_at_chance(tmp_path):
     """Otherwise its accuracy on held-out images would be no evidence."""
     torch.manual_seed(0)
-    image, answers = pictures(512, 0)
-    judge = train_judge(image, answers[torch.randperm(512)], epochs=2)
-    test, truth = pictures(400, 1)
-    assert (judge.decide(test) == truth).float().mean() == pytest.approx(0.5, abs=0.1)
+    data = Tinted(tmp_path, shuffled_labels=True)
+    data.setup("test")
+    judge = train_judge(attribute_question(data, NAMES, epochs=2), data)
+    assert accuracy(judge, data) == pytest.approx(0.5, abs=0.2)
+
+
+def test_domains_are_learnt(horse2zebra_root):
+    """Of 12 rendered animals a domain it learns at least these themselves."""
+    data = Horse2Zebra(horse2zebra_root, image_size=32, load_size=32)
+    data.setup("test")
+    judge = train_judge(domain_question(data, epochs=40), data)
+    for number, name in enumerate("AB"):
+        images = torch.tensor(data.arrays[f"train{name}"]).permute(0, 3, 1, 2) / 127.5 - 1
+        assert (judge.decide(images) == number).float().mean() > 0.8
 
 
 def test_decisions_do_not_depend_on_the_batch():
-    judge = Judge((3, 16, 16), 4, exclusive=False)
-    image, _ = pictures(510, 0)
+    judge = Judge(3, 4, exclusive=False)
+    image = tiny.images(510, 3)
     together = judge.decide(image)
     assert together.shape == (510, 4)
     assert torch.equal(together[505:], judge.decide(image[505:]))
+
+
+@pytest.mark.parametrize("size", [8, 64, 100, 128])
+def test_pictures_of_any_size(size):
+    assert Judge(3, 4, exclusive=True).decide(torch.rand(2, 3, size, size)).shape == (2,)
+
+
+def test_a_judge_is_trained_once(data, trainings):
+    question = attribute_question(data, NAMES, epochs=1)
+    first = judge_for(question, data, CPU)
+    second = judge_for(question, data, CPU)
+    assert len(trainings) == 1 and same(first, second)
+    assert not second.training
+    assert [path.name[:6] for path in data.cache_folder.iterdir()] == ["judge-"]
+
+
+def test_another_question_or_other_pictures_are_another_judge(data, trainings):
+    judge_for(attribute_question(data, NAMES, epochs=1), data, CPU)
+    judge_for(attribute_question(data, NAMES, epochs=2), data, CPU)
+    judge_for(attribute_question(data, NAMES[::-1], epochs=1), data, CPU)
+    data.datasets["train"].arrays[0][7, 3, 3] += 1
+    judge_for(attribute_question(data, NAMES, epochs=1), data, CPU)
+    assert len(trainings) == len(list(data.cache_folder.iterdir())) == 4
+
+
+@pytest.mark.parametrize("broken", ["truncated", "empty", "others"])
+def test_a_broken_file_is_made_anew(data, trainings, broken):
+    question = attribute_question(data, NAMES, epochs=1)
+    first = judge_for(question, data, CPU)
+    (path,) = data.cache_folder.iterdir()
+    whole = path.read_bytes()
+    if broken == "others":
+        torch.save(Judge(3, 5, exclusive=False).state_dict(), path)
+    else:
+        path.write_bytes(whole[: len(whole) // 2] if broken == "truncated" else b"")
+    assert same(first, judge_for(question, data, CPU))
+    assert len(trainings) == 2
+    assert same(first, judge_for(question, data, CPU))
+    assert len(trainings) == 2, "the new file is whole"
+
+
+def test_training_or_loading_makes_no_difference_to_what_is_drawn_afterwards(data, trainings):
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    for _ in range(2):
+        torch.manual_seed(5)
+        with torch.inference_mode():  # as in a test
+            judge_for(attribute_question(data, NAMES, epochs=1), data, CPU)
+        assert torch.equal(torch.rand(3), expected)
+    assert len(trainings) == 1
+
+
+def test_what_was_drawn_before_makes_no_difference_to_the_judge(data):
+    question, judges = attribute_question(data, NAMES, epochs=1), []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        judges.append(train_judge(question, data))
+    assert same(*judges)
+
+
+def test_a_folder_that_cannot_be_written(data, monkeypatch):
+    """The test goes on, and the judge is trained again next time."""
+    (data.root / "file").write_text("no folder")
+    monkeypatch.setattr(Tinted, "cache_folder", data.root / "file" / "cache")
+    assert isinstance(judge_for(attribute_question(data, NAMES, epochs=1), data, CPU), Judge)
+
+
+def test_data_without_attributes(data):
+    assert has_attributes(data)
+    assert not has_attributes(tiny.NoiseData()) and not has_attributes(None)
+
+
+def ask(rank, root):
+    data, trained = Tinted(root), []
+    data.setup("test")
+    original = module.train_judge
+    module.train_judge = lambda *words: (trained.append(1), original(*words))[1]
+    judge = judge_for(attribute_question(data, NAMES, epochs=1), data, CPU)
+    return len(trained), judge.state_dict()
+
+
+def test_of_two_processes_the_first_trains(tmp_path):
+    (first, weights), (second, received) = in_two_processes(ask, tmp_path)
+    assert (first, second) == (1, 0)
+    assert all(torch.equal(weights[name], received[name]) for name in weights)

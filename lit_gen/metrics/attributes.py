@@ -1,0 +1,76 @@
+"""Whether pictures that were given other attributes show them, and keep the others."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from lightning import LightningDataModule
+from torch import Tensor
+
+from lit_gen.metrics.evaluator import Evaluator, Figure
+from lit_gen.metrics.judge import attribute_question, judge_for, quoted
+from lit_gen.metrics.processes import first_rows, share
+
+
+class AttributeChanges(Evaluator):
+    """Each attribute changed by itself in every test picture: does a judge see it, and are the others as they were?
+
+    `changed_<name>`: the share of pictures in which the judge sees the attribute asked for, among those that did not
+    have it. `kept_with_<name>`: the share of its other answers that are the same for the picture and its translation,
+    over the attributes that this change leaves alone. `changed` and `kept` are their means over the attributes,
+    `judge_<name>` and `judge_accuracy` how often the judge is right about the pictures themselves.
+
+    Args:
+        names: of the attributes.
+        changes: as `lit_gen.models.stargan.single_changes`.
+        samples: how many test pictures are translated at most.
+    """
+
+    def __init__(self, names: Sequence[str], changes: Callable[[Tensor, Sequence[str]], Tensor], samples: int) -> None:
+        super().__init__()
+        self.names, self.changes, self.samples = list(names), changes, samples
+        # What a change does to faces that have nothing and to such as have everything is all that it ever does.
+        extremes = torch.tensor([[0.0], [1.0]]).expand(2, len(names))
+        self.left_alone = (changes(extremes, names) == extremes).all(1)  # (A, A), first the attribute that is changed
+        self.add_state("pictures", torch.tensor(0), "sum")
+        for state in ("right", "asked", "changed", "kept"):
+            self.add_state(state, torch.zeros(len(names), dtype=torch.int64), "sum")
+
+    def prepare(self, model: Any, data: LightningDataModule) -> None:
+        self.judge = judge_for(attribute_question(data, self.names), data, model.device)
+        self.remaining = share(self.samples)
+
+    def update(self, model: Any, batch: Any) -> None:
+        batch = first_rows(batch, self.remaining)
+        self.remaining -= len(batch.image)
+        if not len(batch.image):
+            return
+        labels, before = model.labels(batch), self.judge.decide(batch.image)
+        self.pictures += len(labels)
+        self.right += (before == labels).sum(0)
+        for index, target in enumerate(self.changes(labels, self.names)):
+            asked = (target != labels).any(1)  # hair that has the colour already needs no change
+            after = self.judge.decide(model.translate(batch.image, target))
+            self.asked[index] += asked.sum()
+            self.changed[index] += (after[asked, index] == target[asked, index]).sum()
+            self.kept[index] += (after == before)[asked][:, self.left_alone[index]].sum()
+
+    def compute(self) -> dict[str, Figure]:
+        pictures, asked, others = int(self.pictures), self.asked.tolist(), self.left_alone.sum(1).tolist()
+        accuracy = (self.right / self.pictures).tolist()
+        figures = {f"judge_{name}": Figure(right, pictures) for name, right in zip(self.names, accuracy, strict=True)}
+        changed, kept = [], []
+        for index, name in enumerate(self.names):
+            if not asked[index]:
+                continue
+            judge = quoted(accuracy[index])
+            changed.append(float(self.changed[index]) / asked[index])
+            figures[f"changed_{name}"] = Figure(changed[-1], asked[index], judge)
+            if others[index]:
+                kept.append(float(self.kept[index]) / (asked[index] * others[index]))
+                figures[f"kept_with_{name}"] = Figure(kept[-1], asked[index], judge)
+        mean_accuracy = sum(accuracy) / len(accuracy)
+        for name, shares in (("changed", changed), ("kept", kept)):
+            if shares:
+                figures[name] = Figure(sum(shares) / len(shares), sum(asked), quoted(mean_accuracy))
+        return figures | {"judge_accuracy": Figure(mean_accuracy, pictures)}

@@ -1,0 +1,100 @@
+"""Figures about codes: how many units carry something, how far from the prior they are, what pictures tell of them."""
+
+from typing import Any
+
+import torch
+from lightning import LightningDataModule
+from torchmetrics.utilities.data import dim_zero_cat
+
+from lit_gen.metrics.distances import median_distance, mmd
+from lit_gen.metrics.evaluator import Evaluator, Figure
+from lit_gen.metrics.processes import first_rows, share
+
+ACTIVE = 0.01  # Burda et al.'s threshold of variance
+COMPARED_CODES = 4_000  # a kernel between all pairs of more takes gigabytes
+PAIRS_OF_DRAWS = 3
+
+
+class ActiveUnits(Evaluator):
+    """`active_units`: the number of units u of a VAE's code with Var_x(E_q[u|x]) > 0.01 over the test images.
+
+    Burda et al. (arXiv:1509.00519), section 5.2.
+
+    Args:
+        units: how many there are.
+    """
+
+    def __init__(self, units: int) -> None:
+        super().__init__()
+        self.add_state("images", torch.tensor(0), "sum")
+        for state in ("total", "squares"):
+            self.add_state(state, torch.zeros(units, dtype=torch.float64), "sum")
+
+    def update(self, model: Any, batch: Any) -> None:
+        mean = model.encode(model.target(batch.image))[0].double()
+        self.images += len(mean)
+        self.total += mean.sum(0)
+        self.squares += mean.square().sum(0)
+
+    def compute(self) -> dict[str, Figure]:
+        variance = self.squares / self.images - (self.total / self.images).square()
+        active = int((variance > ACTIVE).sum())
+        return {"active_units": Figure(active, int(self.images), f"of {len(variance)} units")}
+
+
+class PriorDistance(Evaluator):
+    """How far the codes of test images are from draws of an autoencoder's prior, and these from each other.
+
+    `mmd_codes` is the maximum mean discrepancy of codes and prior (`lit_gen.metrics.distances.mmd`), `mmd_prior` the
+    mean of that of two sets of as many draws, `mmd_ratio` the former over the latter: 1 where nothing tells them apart.
+    The width of the kernel is the median distance of two draws.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_state("codes", [], "cat")
+
+    def prepare(self, model: Any, data: LightningDataModule) -> None:
+        random = torch.Generator().manual_seed(0)  # the same draws on all processes, and in every test
+        self.draws = [model.sample_latent(COMPARED_CODES, random) for _ in range(2 * PAIRS_OF_DRAWS)]
+        self.remaining = share(COMPARED_CODES)
+
+    def update(self, model: Any, batch: Any) -> None:
+        batch = first_rows(batch, self.remaining)
+        self.remaining -= len(batch.image)
+        if len(batch.image):
+            self.codes.append(model.encode(batch.image, draw=True).float())
+
+    def compute(self) -> dict[str, Figure]:
+        codes = dim_zero_cat(self.codes)
+        bandwidth = median_distance(self.draws[0][:1_000])
+        draws = [points[: len(codes)] for points in self.draws]
+        between = [mmd(first, second, bandwidth) for first, second in zip(draws[::2], draws[1::2], strict=True)]
+        distance, reference = mmd(codes, draws[0], bandwidth), sum(between) / len(between)
+        values = {"mmd_codes": distance, "mmd_prior": reference, "mmd_ratio": distance / reference}
+        return {name: Figure(value, len(codes)) for name, value in values.items()}
+
+
+class CodeInformation(Evaluator):
+    """The bound of the information that InfoGAN's pictures hold of their codes, over all pictures of the test at once.
+
+    It is no mean over batches: where Q has a standard deviation of its own it is the logarithm of a mean.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        for state in ("codes", "outputs"):
+            self.add_state(state, [], "cat")
+
+    def prepare(self, model: Any, data: LightningDataModule) -> None:
+        self.information = model.information
+
+    def update(self, model: Any, batch: Any) -> None:
+        latent = model.sample_latent(len(batch.image))
+        self.codes.append(latent[:, model.noise_dim :])
+        self.outputs.append(model.discriminator.recognize(model(latent))[1].float())
+
+    def compute(self) -> dict[str, Figure]:
+        codes, outputs = dim_zero_cat(self.codes), dim_zero_cat(self.outputs)
+        bounds = self.information(codes, outputs)
+        return {name: Figure(float(bound), len(codes)) for name, bound in bounds.items()}

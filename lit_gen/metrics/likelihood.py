@@ -1,0 +1,58 @@
+"""The log-likelihood of test images under a model with latent variables."""
+
+import time
+from typing import Any
+
+import torch
+from lightning.pytorch.utilities import rank_zero_info
+
+from lit_gen.losses.likelihood import importance_weighted_bound
+from lit_gen.metrics.evaluator import Evaluator, Figure
+
+AT_ONCE = 2**20  # pixels: so many stay in a processor's cache from one operation to the next
+WORTH_A_WORD = 30  # seconds
+
+
+class NegativeLogLikelihood(Evaluator):
+    """`nll`: -log p(x) in nats an image, by the importance-weighted bound with many samples.
+
+    Burda et al. (arXiv:1509.00519), section 5.1. It is an upper bound that falls towards the true value with the number
+    of samples.
+
+    Args:
+        samples: for each image; the papers have 5,000.
+    """
+
+    def __init__(self, samples: int) -> None:
+        super().__init__()
+        self.samples, self.announced = samples, False
+        self.add_state("images", torch.tensor(0), "sum")
+        self.add_state("total", torch.tensor(0.0, dtype=torch.float64), "sum")
+
+    def update(self, model: Any, batch: Any) -> None:
+        target = model.target(batch.image)
+        # The decoder's output for all samples would be (samples, B, D) numbers.
+        piece = max(1, AT_ONCE // target.numel())
+        weights, begun = [], time.monotonic()
+        for start in range(0, self.samples, piece):
+            weights.append(model.log_weights(target, min(piece, self.samples - start)))
+            if not self.announced and len(weights) == 3:
+                self.announce(model, (time.monotonic() - begun) / 3 * self.samples / piece)
+        self.images += len(target)
+        self.total += importance_weighted_bound(torch.cat(weights)).double().sum()
+
+    def announce(self, model: Any, seconds: float) -> None:
+        """Says how long it will take, if long, when a batch takes so many seconds."""
+        self.announced = True
+        if model._trainer is None:
+            return
+        seconds *= sum(model.trainer.num_test_batches)
+        if seconds > WORTH_A_WORD:
+            rank_zero_info(
+                f"-log p(x) from {self.samples:,} samples for each image: about {seconds / 60:.0f} minutes. "
+                "--model.num_eval_samples sets how many."
+            )
+
+    def compute(self) -> dict[str, Figure]:
+        samples = f"{self.samples:,} samples an image"
+        return {"nll": Figure(float(-self.total / self.images), int(self.images), samples)}

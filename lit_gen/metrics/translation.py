@@ -1,0 +1,110 @@
+"""Whether translated pictures look as if they were of the other domain, and what else of them was changed."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from tqdm import tqdm
+
+from lit_gen.data.base import image_files
+from lit_gen.data.batches import UnpairedImages
+from lit_gen.data.cache import cached_images
+from lit_gen.data.horse2zebra import Horse2Zebra
+from lit_gen.metrics.evaluator import Evaluator, Figure
+from lit_gen.metrics.judge import domain_question, judge_for, quoted
+from lit_gen.metrics.processes import place
+
+DIRECTIONS = {"a_to_b": ("A", 1), "b_to_a": ("B", 0)}  # the domain translated, the number of the one translated to
+AT_ONCE = 2**16  # pixels
+
+
+class DomainTranslations(Evaluator):
+    """All test pictures of both domains, each once, translated to the other.
+
+    `<direction>_taken_for_target` is the share that a judge takes for the other domain, `judge_accuracy` how often it
+    is right about the pictures themselves. On rendered data, where there is a true counterpart: `<direction>_error` is
+    the mean absolute difference to it, both averaged over 4x4 pixels, so that the place of each stripe does not matter;
+    `<direction>_identity_error` is that of the picture as it was, `<direction>_error_ratio` the former over the latter;
+    and `<direction>_change_outside` is the mean absolute change outside the animal. Images are in [-1, 1].
+
+    Args:
+        samples: how many pictures of a domain are translated at most.
+    """
+
+    def __init__(self, samples: int) -> None:
+        super().__init__()
+        self.samples = samples
+        for direction in DIRECTIONS:
+            for state in ("pictures", "judged_right", "taken"):
+                self.add_state(f"{direction}_{state}", torch.tensor(0), "sum")
+            for state in ("error", "identity_error", "change_outside", "outside"):
+                self.add_state(f"{direction}_{state}", torch.tensor(0.0, dtype=torch.float64), "sum")
+
+    @torch.no_grad()
+    def prepare(self, model: Any, data: Horse2Zebra) -> None:
+        """Judges everything here: a test batch holds some pictures of the smaller domain for the second time."""
+        self.judge = judge_for(domain_question(data), data, model.device)
+        number, processes = place()
+        for direction, (domain, _) in DIRECTIONS.items():
+            pictures = {"test": data.arrays[f"test{domain}"]}
+            if (data.folder / f"truth{domain}").is_dir():
+                for part in ("truth", "mask"):
+                    files = image_files(data.folder / f"{part}{domain}")
+                    pictures[part] = cached_images(files, data.cache_folder, f"{part}{domain}", data.image_size)
+            rows = range(number, min(self.samples, len(pictures["test"])), processes)
+            piece = max(1, AT_ONCE // data.image_size**2)
+            for start in tqdm(range(0, len(rows), piece), desc=direction, disable=piece > 1):
+                chosen = list(rows[start : start + piece])
+                shown = {part: self.to_floats(data, array[chosen], model.device) for part, array in pictures.items()}
+                self.look(direction, model(shown["test"], direction), **shown)
+
+    @staticmethod
+    def to_floats(data: Horse2Zebra, array: Any, device: torch.device) -> Tensor:
+        """(N, H, W, C) uint8 as (N, C, H, W) in [-1, 1]."""
+        images = torch.from_numpy(array).permute(0, 3, 1, 2).to(device)
+        return data.to_floats(UnpairedImages(images, images[:0]), flip=False).image_a
+
+    def look(
+        self, direction: str, made: Tensor, test: Tensor, truth: Tensor | None = None, mask: Tensor | None = None
+    ) -> None:
+        """Adds to the states what there is to say of translations `made` of the pictures `test`."""
+        target = DIRECTIONS[direction][1]
+
+        def add(state: str, value: Any) -> None:
+            name = f"{direction}_{state}"
+            setattr(self, name, getattr(self, name) + value)
+
+        add("pictures", len(test))
+        add("judged_right", (self.judge.decide(test) == 1 - target).sum())
+        add("taken", (self.judge.decide(made) == target).sum())
+        if truth is None:
+            return
+        for state, images in (("error", made), ("identity_error", test)):
+            add(state, functional.avg_pool2d(images - truth, 4).abs().mean((1, 2, 3)).sum())
+        outside = mask.amax(1, keepdim=True) < -0.99  # no part of the animal
+        add("change_outside", ((made - test).abs().mean(1, keepdim=True) * outside).sum())
+        add("outside", outside.sum())
+
+    def update(self, model: Any, batch: UnpairedImages) -> None:
+        pass
+
+    def compute(self) -> dict[str, Figure]:
+        def state(direction: str, name: str) -> float:
+            return float(getattr(self, f"{direction}_{name}"))
+
+        everything = sum(state(direction, "pictures") for direction in DIRECTIONS)
+        accuracy = sum(state(direction, "judged_right") for direction in DIRECTIONS) / everything
+        figures = {"judge_accuracy": Figure(accuracy, int(everything))}
+        for way in DIRECTIONS:
+            pictures = int(state(way, "pictures"))
+            taken = state(way, "taken") / pictures
+            figures[f"{way}_taken_for_target"] = Figure(taken, pictures, quoted(accuracy))
+            if state(way, "outside"):
+                error, identity_error = (state(way, name) / pictures for name in ("error", "identity_error"))
+                outside = state(way, "change_outside") / state(way, "outside")
+                figures[f"{way}_change_outside"] = Figure(outside, pictures)
+                figures[f"{way}_error"] = Figure(error, pictures)
+                figures[f"{way}_identity_error"] = Figure(identity_error, pictures)
+                figures[f"{way}_error_ratio"] = Figure(error / identity_error, pictures)
+        return figures
