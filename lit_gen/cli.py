@@ -161,6 +161,8 @@ class LitGenCLI(LightningCLI):
 
     def before_fit(self) -> None:
         """Prints what is about to run."""
+        if rank_zero_only.rank != 0:
+            return  # the data may still be in the making on another machine
         trainer, model, data = self.trainer, self.model, self.datamodule
         data.setup(self.subcommand)
         counts = ", ".join(f"{len(dataset)} {split}" for split, dataset in getattr(data, "datasets", {}).items())

@@ -73,6 +73,11 @@ class PredictionWriter(BasePredictionWriter):
         super().__init__("batch")
         self.folder, self.written = folder, 0
 
+    def setup(self, trainer: Trainer, model: LightningModule, stage: str) -> None:
+        self.folder = trainer.strategy.broadcast(
+            self.folder
+        )  # another node's has the time of another clock in its name
+
     def write_on_batch_end(self, trainer: Trainer, model: LightningModule, prediction: Tensor, *_: Any) -> None:
         make_folder(self.folder)
         for image in prediction:
