@@ -1,0 +1,135 @@
+"""The networks whose features FID, KID, precision and recall are computed on; all see images of 8 bits."""
+
+import hashlib
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from lightning.pytorch.utilities import rank_zero_info
+from torch import Tensor, nn
+
+from lit_gen.data.download import fetch
+from lit_gen.errors import UserError
+from lit_gen.metrics.digits import NUM_FEATURES, load_digits
+from lit_gen.metrics.processes import from_first
+
+INCEPTION_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
+PATIENCE = 20  # seconds without an answer before a download is given up
+
+
+class DigitFeatures(nn.Module):
+    """The 128 features of the digit classifier that comes with the project."""
+
+    num_features = NUM_FEATURES
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network, self.title = load_digits()
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(B, 128) for images (B, 1, S, S) uint8."""
+        return self.network.features(image.float() / 127.5 - 1)
+
+
+class InceptionFeatures(nn.Module):
+    """The 2,048 features of the Inception network that published FIDs are computed on.
+
+    Heusel et al. (arXiv:1706.08500); torch-fidelity has TensorFlow's weights, and its way to resize to 299 pixels.
+
+    Raises:
+        UserError: the weights are not there and cannot be downloaded, or are not the right ones.
+    """
+
+    num_features = 2048
+    title = f"inception-{INCEPTION_SHA256[:8]}"
+
+    def __init__(self) -> None:
+        super().__init__()
+        from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+
+        weights = inception_weights()
+        self.network = FeatureExtractorInceptionV3("inception-v3-compat", ["2048"], str(weights))
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(B, 2048) for images (B, C, H, W) uint8; grey ones get three equal channels."""
+        (features,) = self.network(image.expand(-1, 3, -1, -1))
+        return features
+
+
+class Features:
+    """What `--evaluation.features` asks for, once for all evaluators of a test.
+
+    Args:
+        choice: `auto`, `digits`, `inception` or `none`, see `lit_gen.callbacks.evaluation.Evaluation`.
+        image_shape: C, H, W.
+
+    Raises:
+        UserError: the digit classifier is asked to look at other images than grey ones of 28 to 32 pixels.
+    """
+
+    def __init__(self, choice: str, image_shape: Sequence[int]) -> None:
+        channels, *sides = image_shape
+        digits = channels == 1 and all(28 <= side <= 32 for side in sides)
+        if choice == "digits" and not digits:
+            raise UserError(
+                f"the digit classifier looks at grey images of 28 to 32 pixels, these are "
+                f"{'x'.join(map(str, image_shape))}. Set --evaluation.features=inception, or none."
+            )
+        if choice == "auto":
+            choice = "digits" if digits else "inception"
+        self.choice, self._network, self._tried = choice, None, False
+
+    def load(self, device: torch.device | str) -> nn.Module | None:
+        """The network with its `title` and `num_features`; none where none is wanted or can be had.
+
+        All processes call it, and all get one or none does.
+        """
+        if not self._tried:
+            self._tried = True
+            problem = from_first(_inception_problem) if self.choice == "inception" else None
+            if problem:
+                rank_zero_info(f"warning: FID, KID, precision and recall are left out: {problem}")
+            elif self.choice != "none":
+                network = DigitFeatures() if self.choice == "digits" else InceptionFeatures()
+                self._network = network.eval().requires_grad_(False).to(device)
+        return self._network
+
+
+def inception_weights() -> Path:
+    """The file of the Inception weights, where torch-fidelity has it too; downloaded if it is not there.
+
+    Raises:
+        UserError: there is no such file and no way to get it, or what is there is another file.
+    """
+    from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3 as url
+
+    path = Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[-1]
+    try:
+        with patience(PATIENCE):
+            fetch(url, path, INCEPTION_SHA256)
+    except UserError as error:
+        raise UserError(f"{error} Put the file at {path}, or set --evaluation.features=none.") from error
+    if hashlib.sha256(path.read_bytes()).hexdigest() != INCEPTION_SHA256:
+        raise UserError(f"{path} is not the file that {url} has. Delete it, or set --evaluation.features=none.")
+    return path
+
+
+def _inception_problem() -> str | None:
+    try:
+        inception_weights()
+    except UserError as error:
+        return str(error)
+    return None
+
+
+@contextmanager
+def patience(seconds: float) -> Iterator[None]:
+    """How long connections opened within wait for an answer."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(seconds)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
