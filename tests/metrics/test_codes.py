@@ -56,6 +56,14 @@ def test_codes_that_follow_the_prior():
     assert figures["mmd_ratio"].samples == 2_000
 
 
+def test_the_order_of_the_images_does_not_count():
+    """As in MNIST's test set, the first ones are unlike the rest; more than are compared."""
+    codes = normal(6_000)
+    figures = evaluate(PriorDistance(), Codes(), batches(codes[codes[:, 1].argsort()], 500))
+    assert figures["mmd_ratio"].value == pytest.approx(1, abs=0.35)
+    assert figures["mmd_ratio"].samples == 4_000
+
+
 def test_codes_that_do_not():
     """Moved by m along one axis; E k(x, y) = h^2 / r^2 exp(-m^2 / 2 r^2) in the plane, r^2 = h^2 + 2."""
     shift, width = 1.0, math.sqrt(4 * math.log(2))  # |x - y|^2 / 4 is exponential: its median is log 2
