@@ -10,9 +10,12 @@ from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from lit_gen.data.base import ImageData
 from lit_gen.data.batches import DataSpec
 from lit_gen.errors import UserError
 from lit_gen.metrics.evaluator import Evaluator, Options
+from lit_gen.metrics.parzen import ParzenWindow
+from lit_gen.metrics.samples import SampleQuality
 from lit_gen.random_state import gather_random_states, get_random_state, set_random_state
 
 CHECK_EVERY_N_BATCHES = 50
@@ -168,7 +171,16 @@ class GenerativeModule(LightningModule):
             data: the data that the model is tested on.
             options: what the user chose.
         """
-        return []
+        if self.needs_input:
+            return []
+
+        def make(batch: Any) -> Tensor:
+            return self.generate(len(batch[0]))
+
+        evaluators: list[Evaluator] = [SampleQuality(options, self.image_shape, make, lambda batch: batch[0])]
+        if self.image_shape == ParzenWindow.image_shape and isinstance(data, ImageData):
+            evaluators.append(ParzenWindow(options.samples))
+        return evaluators
 
     def validation_evaluators(self, data: LightningDataModule) -> list[Evaluator]:
         """What each validation measures beyond the terms of `validation_step`, in seconds.

@@ -12,6 +12,7 @@ Departures from the paper:
       scale and shift.
 """
 
+from operator import attrgetter
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -26,6 +27,8 @@ from lit_gen.errors import UserError
 from lit_gen.layers.residual import ResidualBlock
 from lit_gen.losses import Terms
 from lit_gen.metrics.evaluator import Evaluator, Options
+from lit_gen.metrics.features import Features
+from lit_gen.metrics.samples import SampleQuality
 from lit_gen.metrics.translation import DomainTranslations
 from lit_gen.models.adversarial import AdversarialModule
 from lit_gen.models.base import tile
@@ -326,8 +329,24 @@ class CycleGAN(AdversarialModule):
         self.log_terms(prefix, values, batch_size=len(batch.image_a), sync_dist=True)
 
     def evaluators(self, data: LightningDataModule, options: Options) -> list[Evaluator]:
-        judged = [DomainTranslations(options.samples)] if isinstance(data, Horse2Zebra) else []
-        return [*super().evaluators(data, options), *judged]
+        known = isinstance(data, Horse2Zebra)
+        sizes = [len(data.arrays[name]) for name in ("testA", "testB")] if known else [options.samples] * 2
+        features = Features(options.features, self.image_shape)
+
+        def quality(way: str, source: str, target: str, distinct: list[int]) -> SampleQuality:
+            def make(batch: UnpairedImages) -> Tensor:
+                return self(getattr(batch, source), way)
+
+            return SampleQuality(
+                options, self.image_shape, make, attrgetter(target), f"{way}_", features, distinct=tuple(distinct)
+            )
+
+        qualities = [
+            quality("a_to_b", "image_a", "image_b", sizes),
+            quality("b_to_a", "image_b", "image_a", sizes[::-1]),
+        ]
+        judged = [DomainTranslations(options.samples)] if known else []
+        return [*super().evaluators(data, options), *qualities, *judged]
 
     def configure_optimizers(self) -> list[Optimizer]:
         return [

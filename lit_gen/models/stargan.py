@@ -11,6 +11,7 @@ Departures from the paper:
 """
 
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import torch
@@ -27,6 +28,7 @@ from lit_gen.losses.adversarial import gradient_penalty, wasserstein_discriminat
 from lit_gen.metrics.attributes import AttributeChanges
 from lit_gen.metrics.evaluator import Evaluator, Options
 from lit_gen.metrics.judge import has_attributes
+from lit_gen.metrics.samples import SampleQuality
 from lit_gen.models.adversarial import AdversarialModule
 from lit_gen.models.base import evaluating, tile
 from lit_gen.schedules import constant_then_linear
@@ -221,7 +223,12 @@ class StarGAN(AdversarialModule):
 
     def evaluators(self, data: LightningDataModule, options: Options) -> list[Evaluator]:
         judged = [AttributeChanges(self.attributes, single_changes, options.samples)] if has_attributes(data) else []
-        return [*super().evaluators(data, options), *judged]
+
+        def make(batch: AttributedImages) -> Tensor:
+            return self.translate(batch.image, self.labels(batch).roll(1, 0))  # to the neighbours' attributes
+
+        quality = SampleQuality(options, self.image_shape, make, attrgetter("image"))
+        return [*super().evaluators(data, options), quality, *judged]
 
     # What comes out
 

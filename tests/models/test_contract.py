@@ -1,6 +1,7 @@
 """What every model must do; a new model is covered by existing."""
 
 import inspect
+import math
 from typing import NamedTuple
 
 import pytest
@@ -11,7 +12,9 @@ from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor
 
 from lit_gen.callbacks.checkpoints import RunCheckpoints
+from lit_gen.callbacks.evaluation import Evaluation
 from lit_gen.errors import UserError
+from lit_gen.metrics.digits import load_digits
 from lit_gen.models.adversarial import AdversarialModule
 from tests.models import tiny
 
@@ -197,7 +200,7 @@ def test_evaluation_and_prediction_run_and_change_nothing(model_class, tmp_path)
     model = tiny.build(model_class)
     before = {name: value for name, value in model.state_dict().items() if isinstance(value, torch.Tensor)}
     before = {name: value.clone() for name, value in before.items()}
-    trainer = tiny.trainer(tmp_path)
+    trainer = tiny.trainer(tmp_path, callbacks=[Evaluation(features="none", samples=12)])
     for evaluate in (trainer.validate, trainer.test):
         (metrics,) = evaluate(model, datamodule=data_for(model, 2), verbose=False)
         assert metrics and all(torch.isfinite(torch.tensor(value)) for value in metrics.values())
@@ -205,6 +208,26 @@ def test_evaluation_and_prediction_run_and_change_nothing(model_class, tmp_path)
     assert [images.shape[:2] for images in predictions] == [(8, 1)] * 2
     for name, value in before.items():
         assert torch.equal(value, model.state_dict()[name]), name
+
+
+@pytest.mark.parametrize("size, features", [(16, "none"), (32, "digits")])
+@pytest.mark.parametrize("model_class", tiny.ALL)
+def test_pictures_are_compared_with_real_ones(model_class, size, features, tmp_path):
+    """By the same figures in each model, and with the same result each time, whatever the test itself draws."""
+    model, figures = tiny.build(model_class, size=size), []
+    for _ in range(2):
+        evaluation = Evaluation(features=features, samples=12)
+        trainer = tiny.trainer(tmp_path, callbacks=[evaluation])
+        trainer.test(model, datamodule=data_for(model, 2, size=size), verbose=False)
+        figures.append(evaluation.figures)
+    directions = ("a_to_b_", "b_to_a_") if model_class.__name__ == "CycleGAN" else ("",)
+    names = ["swd_16", "swd_mean", "ms_ssim_1_scale"] if size == 16 else ["swd_32", "swd_mean", "ms_ssim_2_scales"]
+    if features == "digits":
+        names += [f"{name}_{load_digits()[1]}" for name in ("fid", "kid", "precision", "recall")]
+    for name in (f"test/{direction}{name}" for direction in directions for name in names):
+        first, second = (run[name] for run in figures)
+        assert first == second and math.isfinite(first.value)
+        assert first.samples == (6 if "ms_ssim" in name else 12)
 
 
 @pytest.mark.parametrize("model_class", tiny.ALL)
