@@ -20,9 +20,11 @@ Departures from the paper:
     - Images are mirrored one by one, where the released code decides once a batch.
 """
 
+from operator import attrgetter
 from typing import Any, ClassVar, NamedTuple
 
 import torch
+from lightning import LightningDataModule
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim import Adam, Optimizer
@@ -33,6 +35,8 @@ from lit_gen.layers.coders import doublings
 from lit_gen.layers.key_patches import KeyPatches, in_fixed_order, key_patches
 from lit_gen.losses import Terms
 from lit_gen.losses.adversarial import minimax_discriminator, nonsaturating_generator
+from lit_gen.metrics.evaluator import Evaluator, Options
+from lit_gen.metrics.samples import SampleQuality
 from lit_gen.models.adversarial import AdversarialModule
 from lit_gen.models.base import evaluating, tile
 from lit_gen.schedules import log_spaced
@@ -315,6 +319,15 @@ class PuzzleGAN(AdversarialModule):
             "d_logit_fake": self.discriminator(image).mean(),
         }
         self.log_terms(prefix, values, batch_size=len(image), sync_dist=True)
+
+    def evaluators(self, data: LightningDataModule, options: Options) -> list[Evaluator]:
+        def make(batch: Any) -> Tensor:
+            return self.assemble(key_patches(batch.image).patches)[0]
+
+        return [
+            *super().evaluators(data, options),
+            SampleQuality(options, self.image_shape, make, attrgetter("image")),
+        ]
 
 
 def assembly_measures(image: Tensor, mask: Tensor, real: Tensor, key: KeyPatches) -> Terms:

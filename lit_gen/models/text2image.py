@@ -22,6 +22,7 @@ Departures from the papers:
 
 import math
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import NamedTuple
 
 import torch
@@ -48,6 +49,7 @@ from lit_gen.losses.adversarial import minimax_discriminator, nonsaturating_gene
 from lit_gen.metrics.captions import CaptionMatching, StatedAttributes
 from lit_gen.metrics.evaluator import Evaluator, Options
 from lit_gen.metrics.judge import has_attributes
+from lit_gen.metrics.samples import SampleQuality
 from lit_gen.models.adversarial import AdversarialModule
 from lit_gen.models.base import evaluating, tile
 
@@ -342,7 +344,8 @@ class Text2Image(AdversarialModule):
 
     def evaluators(self, data: LightningDataModule, options: Options) -> list[Evaluator]:
         judged = [StatedAttributes(options.samples)] if has_attributes(data) else []
-        return [*super().evaluators(data, options), *judged, CaptionMatching(options.samples)]
+        quality = SampleQuality(options, self.image_shape, lambda batch: self.draw(batch.caption), attrgetter("image"))
+        return [*super().evaluators(data, options), quality, *judged, CaptionMatching(options.samples)]
 
     # Pictures
 
