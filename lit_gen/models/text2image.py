@@ -11,8 +11,12 @@ Departures from the papers:
       All pairs of a batch that do not fit enter the objective, not one pair for each other class.
     - A picture is seen with one caption a step, not with the mean vector of four.
     - The mean over the GRU's states leaves out steps that begin in the padding; there, all sentences are equally long.
-    - A wrong image comes from the same batch, and its features in D from the same pass as those of the right one. A
-      sentence that all images of the batch fit has no wrong term.
+    - A wrong image comes from the same batch, and its features in D from the same pass as those of the right one. It
+      is one of those that contradict the fewest attributes: the others are told apart without reading all that the
+      sentence says. A sentence that all images of the batch fit has no wrong term.
+    - With `projection`, D does not concatenate: it adds the inner product of its features, averaged over the picture,
+      with a linear map of the text vector (Miyato & Koyama, "cGANs with Projection Discriminator", ICLR 2018,
+      arXiv:1802.05637). What D learns of an attribute then holds beside any other, in combinations never seen too.
     - D's 256-channel layer has its leaky ReLU, which the authors' GAN-INT script leaves out, and the projection of the
       text in D has no batch norm, as in their GAN-CLS script.
     - Sizes other than 64 pixels have as many stages as lead from 4x4 to them. Images are not cropped at random.
@@ -142,10 +146,15 @@ class Discriminator(nn.Module):
         text_dim: what the text vector is projected to; G has a projection of its own.
         channels: widths at 4x4, 8x8, ..., as for `Generator`.
         image_channels: C.
+        projection: text joins by an inner product (arXiv:1802.05637, equation 3), not by concatenation; it is then
+            projected to the widest of `channels`.
     """
 
-    def __init__(self, embedding_dim: int, text_dim: int, channels: list[int], image_channels: int) -> None:
+    def __init__(
+        self, embedding_dim: int, text_dim: int, channels: list[int], image_channels: int, projection: bool
+    ) -> None:
         super().__init__()
+        self.projection = projection
         last, *rest = channels
         before, layers = image_channels, []
         for width in reversed(rest):
@@ -154,40 +163,47 @@ class Discriminator(nn.Module):
             before = width
         layers += normed(nn.Conv2d(before, last, 4, 2, 1, bias=False))
         self.features = nn.Sequential(*layers, Bottleneck(last, nn.LeakyReLU(0.2)))
+        concatenated = 0 if projection else text_dim
+        self.joint = nn.Sequential(*normed(nn.Conv2d(last + concatenated, last, 1, bias=False), nn.LeakyReLU(0.2)))
+        self.score = nn.Sequential(nn.Conv2d(last, 1, 4, bias=False), nn.Flatten())
         self.text = nn.Sequential(nn.Linear(embedding_dim, text_dim), nn.LeakyReLU(0.2))
-        self.joint = nn.Sequential(
-            *normed(nn.Conv2d(last + text_dim, last, 1, bias=False), nn.LeakyReLU(0.2)),
-            nn.Conv2d(last, 1, 4, bias=False),
-            nn.Flatten(),
-        )
+        if projection:
+            self.text = nn.Linear(embedding_dim, last, bias=False)
+            nn.init.normal_(self.text.weight, 0, 0.02)  # as small as the convolutions: the picture counts at first
         self.apply(initialize)
 
     def join(self, features: Tensor, embedding: Tensor) -> Tensor:
         """Logits (B, 1) from the features (B, D, 4, 4) of images and from text vectors (B, E)."""
-        text = self.text(embedding)[:, :, None, None].expand(-1, -1, 4, 4)
-        return self.joint(torch.cat([features, text], 1))
+        text = self.text(embedding)
+        if self.projection:
+            features = self.joint(features)
+            return self.score(features) + (features.mean((2, 3)) * text).sum(1, keepdim=True)
+        text = text[:, :, None, None].expand(-1, -1, 4, 4)
+        return self.score(self.joint(torch.cat([features, text], 1)))
 
     def forward(self, image: Tensor, embedding: Tensor) -> Tensor:
         return self.join(self.features(image), embedding)
 
 
-def mismatches(batch: CaptionedImages) -> Tensor:
-    """(B, B) bool: whether image j (column) contradicts an attribute that sentence i (row) states."""
+def contradictions(batch: CaptionedImages) -> Tensor:
+    """(B, B) int64: how many of the attributes that sentence i (row) states image j (column) contradicts."""
     differ = batch.attributes[:, None] != batch.attributes[None]  # (B, B, A)
-    return (differ & (batch.stated[:, None] > 0)).any(2)
+    return (differ & (batch.stated[:, None] > 0)).sum(2)
 
 
-def choose_wrong(mismatch: Tensor) -> tuple[Tensor, Tensor]:
-    """For each sentence an image that does not fit it, all such images being equally likely.
+def choose_wrong(contradicted: Tensor) -> tuple[Tensor, Tensor]:
+    """For each sentence one of the images that contradict it in the fewest attributes, all being equally likely.
 
     Args:
-        mismatch: (B, B) bool, as from `mismatches`.
+        contradicted: (B, B) int64, as from `contradictions`.
 
     Returns:
         Indices (B,) of images, and (B,) bool: whether there is such an image; where not, the index means nothing.
     """
-    draws = torch.rand(mismatch.shape, device=mismatch.device).masked_fill(~mismatch, -1)
-    return draws.argmax(1), mismatch.any(1)
+    wrong = contradicted > 0
+    fewest = contradicted.masked_fill(~wrong, contradicted.max() + 1).amin(1, keepdim=True)
+    draws = torch.rand(wrong.shape, device=wrong.device).masked_fill(contradicted != fewest, -1)
+    return draws.argmax(1), wrong.any(1)
 
 
 def midpoints(texts: Tensor) -> Tensor:
@@ -209,6 +225,8 @@ class Text2Image(AdversarialModule):
         text_channels: widths of the text encoder's three convolutions; the last is its GRU's too.
         image_encoder_channels: width of the first layer of the encoder that images and sentences are compared by.
         matching_aware: GAN-CLS: D also learns that a real image with a sentence that it does not fit is wrong.
+        projection: D compares image and sentence by an inner product, not by what a convolution makes of both. It
+            learns faster what single words mean, and draws combinations of them that it has not seen.
         interpolation_weight: GAN-INT: weight of G's term on vectors halfway between two sentences; 0 for none.
         learning_rate: of D's and G's Adam at first.
         text_learning_rate: of the text and image encoders at first.
@@ -233,6 +251,7 @@ class Text2Image(AdversarialModule):
         text_channels: tuple[int, int, int] = (384, 512, 512),
         image_encoder_channels: int = 64,
         matching_aware: bool = True,
+        projection: bool = False,
         interpolation_weight: float = 1.0,
         learning_rate: float = 2e-4,
         text_learning_rate: float = 7e-4,
@@ -255,7 +274,7 @@ class Text2Image(AdversarialModule):
         self.generator = Generator(latent_dim, embedding_dim, text_dim, up, image_channels)
         self.discriminator = nn.ModuleDict(
             {
-                "critic": Discriminator(embedding_dim, text_dim, down, image_channels),
+                "critic": Discriminator(embedding_dim, text_dim, down, image_channels, projection),
                 "text_encoder": TextEncoder(text_channels, embedding_dim),
                 "image_encoder": ImageEncoder(compare, image_channels, embedding_dim),
             }
@@ -277,15 +296,15 @@ class Text2Image(AdversarialModule):
 
     def discriminator_loss(self, batch: CaptionedImages, fakes: Fakes) -> Terms:
         """GAN-CLS (algorithm 1): -log s_r - (log(1 - s_w) + log(1 - s_f)) / 2; and the joint embedding's objective."""
-        critic, mismatch = self.discriminator["critic"], mismatches(batch)
+        critic, contradicted = self.discriminator["critic"], contradictions(batch)
         real_features = critic.features(batch.image)
         terms = minimax_discriminator(critic.join(real_features, fakes.text), critic(fakes.image, fakes.text))
         if self.matching_aware:
-            wrong, found = choose_wrong(mismatch)
+            wrong, found = choose_wrong(contradicted)
             wrong_logits = critic.join(real_features[wrong], fakes.text)
             terms["d_fake"] = terms["d_fake"] / 2
             terms["d_wrong"] = mean_where(functional.softplus(wrong_logits).flatten(), found) / 2
-        terms["d_embedding"] = joint_embedding_loss(self.scores(batch), mismatch)
+        terms["d_embedding"] = joint_embedding_loss(self.scores(batch), contradicted > 0)
         return terms
 
     def generator_loss(self, batch: CaptionedImages, fakes: Fakes) -> Terms:
@@ -328,8 +347,9 @@ class Text2Image(AdversarialModule):
 
         `retrieval` is the share of pairs that do not fit which score below the sentence with its own image.
         """
-        critic, mismatch, text = self.discriminator["critic"], mismatches(batch), self.embed(batch.caption)
-        wrong, found = choose_wrong(mismatch)
+        critic, contradicted = self.discriminator["critic"], contradictions(batch)
+        mismatch, text = contradicted > 0, self.embed(batch.caption)
+        wrong, found = choose_wrong(contradicted)
         features = critic.features(batch.image)
         fake = self.paint(self.sample_latent(len(text)), text)
         scores = self.scores(batch)

@@ -12,7 +12,7 @@ from lit_gen.data.batches import CaptionedImages
 from lit_gen.data.captions import encode
 from lit_gen.errors import UserError
 from lit_gen.models import Text2Image
-from lit_gen.models.text2image import choose_wrong, midpoints, mismatches
+from lit_gen.models.text2image import Discriminator, choose_wrong, contradictions, midpoints
 from tests.models import tiny
 
 
@@ -101,6 +101,33 @@ def test_d_and_g_project_the_text_by_themselves():
     assert up.in_features == down.in_features == 8 and up.out_features == down.out_features == 4
 
 
+def test_projection_adds_the_inner_product_of_mean_features_and_text():
+    """Miyato & Koyama, equation 3, in float64: what two texts add, each by itself, their sum adds together."""
+    torch.manual_seed(0)
+    critic = Discriminator(3, 2, [8, 4], 1, projection=True).double().eval()
+    for parameter in critic.parameters():
+        nn.init.normal_(parameter)
+    image, texts = torch.randn(1, 1, 16, 16, dtype=torch.float64), torch.randn(2, 3, dtype=torch.float64)
+    texts = torch.stack([torch.zeros(3), texts[0], texts[1], texts.sum(0)])
+    alone, first, second, both = critic(image.expand(4, -1, -1, -1), texts).flatten()
+    maps = critic.joint(critic.features(image))[0]
+    expected = sum(maps[d].sum() / 16 * sum(critic.text.weight[d, e] * texts[1, e] for e in range(3)) for d in range(8))
+    torch.testing.assert_close(first - alone, expected)
+    torch.testing.assert_close(both - alone, (first - alone) + (second - alone))
+    assert (first - alone).abs() > 1e-3, "the text counts"
+
+
+def test_projection_trains_the_text_in_d_and_has_no_concatenation():
+    plain, projecting = tiny.build(Text2Image), tiny.build(Text2Image, projection=True)
+    inputs = [model.discriminator["critic"].joint[0].in_channels for model in (plain, projecting)]
+    assert inputs[0] == inputs[1] + 4
+    data = batch()
+    terms = projecting.discriminator_loss(data, projecting.make_fakes(data))
+    (terms["d_real"] + terms["d_wrong"]).backward()
+    critic = projecting.discriminator["critic"]
+    assert gradients(critic) == {name for name, _ in critic.named_parameters()}
+
+
 @pytest.mark.parametrize("size", [8, 28, 48])
 def test_sizes_that_do_not_fit(size):
     with pytest.raises(UserError, match=rf"power of two.*not {size}.*32 for MNISTCaptions"):
@@ -129,28 +156,28 @@ def test_learning_rate_halves_every_100_of_600_epochs(progress, factor, monkeypa
 # Wrong images
 
 
-def test_mismatches_by_hand():
-    """Sentence 0 says that the first attribute is there, sentence 1 that the second is not, sentence 2 nothing."""
-    data = said([[1, 1], [1, 0], [0, 0]], [[1, 0], [0, 1], [0, 0]])
-    assert mismatches(data).tolist() == [[False, False, True], [True, False, False], [False, False, False]]
+def test_contradictions_by_hand():
+    """Sentence 0 says that the first attribute is there, sentence 1 that neither is, sentence 2 nothing."""
+    data = said([[1, 1], [0, 0], [0, 1]], [[1, 0], [1, 1], [0, 0]])
+    assert contradictions(data).tolist() == [[0, 1, 1], [2, 0, 1], [0, 0, 0]]
 
 
-def test_mismatches_by_brute_force():
+def test_contradictions_by_brute_force():
     for seed in range(5):
         data = batch(12, seed=seed)
-        found = mismatches(data)
+        found = contradictions(data)
         for i in range(12):
             for j in range(12):
-                wrong = any(data.stated[i, a] == 1 and data.attributes[i, a] != data.attributes[j, a] for a in range(6))
-                assert found[i, j] == wrong
+                wrong = [data.stated[i, a] == 1 and data.attributes[i, a] != data.attributes[j, a] for a in range(6)]
+                assert found[i, j] == sum(wrong)
 
 
-def test_wrong_images_never_fit_and_each_is_as_likely():
+def test_wrong_images_contradict_the_fewest_attributes_and_each_is_as_likely():
     torch.manual_seed(0)
-    mismatch = torch.tensor([[0, 1, 1, 1], [1, 0, 0, 0], [0, 0, 0, 0], [0, 1, 0, 1]]).bool()
-    draws = [Counter() for _ in mismatch]
+    contradicted = torch.tensor([[0, 1, 1, 1], [3, 0, 0, 0], [0, 0, 0, 0], [0, 2, 3, 2]])
+    draws = [Counter() for _ in contradicted]
     for _ in range(3000):
-        wrong, found = choose_wrong(mismatch)
+        wrong, found = choose_wrong(contradicted)
         assert found.tolist() == [True, True, False, True]
         for row, image in enumerate(wrong.tolist()):
             draws[row][image] += 1
@@ -232,7 +259,7 @@ def test_a_sentence_without_a_wrong_image_is_left_out():
     """Only sentence 0 states something; without its wrong image, the term is 0 and finite."""
     model = tiny.build(Text2Image)
     logits = []
-    model.discriminator["critic"].joint.register_forward_hook(lambda module, args, output: logits.append(output))
+    model.discriminator["critic"].score.register_forward_hook(lambda module, args, output: logits.append(output))
     data = said([[1, 0], [0, 0], [1, 1]], [[1, 0], [0, 0], [0, 0]])
     terms = model.discriminator_loss(data, model.make_fakes(data))
     wrong = torch.nn.functional.softplus(logits[2])
@@ -435,7 +462,7 @@ def test_validation_logs_all_pairs(tmp_path):
     share = []
     model.eval()
     for number in range(2):
-        pairs, scores = mismatches(batch(seed=number)), model.scores(batch(seed=number))
+        pairs, scores = contradictions(batch(seed=number)) > 0, model.scores(batch(seed=number))
         hits = [scores[i, j] < scores[i, i] for i in range(8) for j in range(8) if pairs[i, j]]
         share.append(sum(hits).item() / len(hits))
     assert metrics["val/retrieval"] == pytest.approx(sum(share) / 2, abs=1e-5)
