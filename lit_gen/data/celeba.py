@@ -11,7 +11,7 @@ from torchvision.datasets.utils import download_file_from_google_drive
 
 from lit_gen.data.base import ArrayDataset, ImageData
 from lit_gen.data.batches import AttributedImages, DataSpec
-from lit_gen.data.cache import cached_images
+from lit_gen.data.cache import cached_images, readable_rows
 from lit_gen.data.celeba_names import ATTRIBUTES
 from lit_gen.data.download import unpack
 from lit_gen.data.files import make_folder, remove_if_empty
@@ -39,6 +39,7 @@ class CelebA(ImageData):
         synthetic: use rendered faces, made on first use.
         synthetic_count: how many faces are rendered for all three splits together.
         download: fetch the files when they are not there.
+        skip_broken: leave out image files that cannot be read, and say how many, rather than stop at the first.
     """
 
     batch_type = AttributedImages
@@ -56,6 +57,7 @@ class CelebA(ImageData):
         synthetic: bool = False,
         synthetic_count: int = 10_000,
         download: bool = True,
+        skip_broken: bool = False,
     ) -> None:
         super().__init__(
             root, image_size, batch_size, num_workers, horizontal_flip, synthetic, synthetic_count, download
@@ -64,7 +66,7 @@ class CelebA(ImageData):
             if name not in ATTRIBUTES:
                 hint = nearest(name, list(ATTRIBUTES))
                 raise UserError(f"CelebA has no attribute {name!r}.{hint} All names are in data/README.md.")
-        self.attributes = list(attributes or ATTRIBUTES)
+        self.attributes, self.skip_broken = list(attributes or ATTRIBUTES), skip_broken
         x, y = crop_center or (WIDTH // 2, HEIGHT // 2)
         left, upper = x - crop_size // 2, y - crop_size // 2
         self.box = (left, upper, left + crop_size, upper + crop_size)
@@ -141,11 +143,18 @@ class CelebA(ImageData):
 
     @cached_property
     def arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Images (N, S, S, 3) uint8 as a memory map, attributes (N, 40) float32 in {0, 1}, split codes (N,)."""
+        """Images (N, S, S, 3) uint8 as a memory map, attributes (N, 40) float32 in {0, 1}, split codes (N,).
+
+        N are the rows of the list, less the images that were skipped.
+        """
         names, attributes = read_attributes(self.folder / "list_attr_celeba.txt")
         partition = read_partition(self.folder / "list_eval_partition.txt", names)
         paths = [self.folder / "img_align_celeba" / name for name in names]
-        return cached_images(paths, self.cache_folder, "celeba", self.image_size, self.box), attributes, partition
+        place = {"folder": self.cache_folder, "name": "celeba", "box": self.box, "stored": (WIDTH, HEIGHT)}
+        if self.skip_broken:
+            rows = readable_rows(paths, **place)
+            paths, attributes, partition = [paths[row] for row in rows], attributes[rows], partition[rows]
+        return cached_images(paths, size=self.image_size, **place), attributes, partition
 
 
 def read_attributes(path: Path) -> tuple[list[str], np.ndarray]:
@@ -187,6 +196,6 @@ def read_partition(path: Path, names: list[str]) -> np.ndarray:
 
 def _lines(path: Path) -> list[str]:
     try:
-        return path.read_text(encoding="utf-8").splitlines()
+        return path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"cannot read {path} ({error}). Put it back, or download it again.") from error

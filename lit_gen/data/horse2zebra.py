@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lit_gen.data.base import ArrayDataset, ImageData, image_files
 from lit_gen.data.batches import DataSpec, UnpairedImages
-from lit_gen.data.cache import cached_images
+from lit_gen.data.cache import cached_images, readable_rows
 from lit_gen.data.download import fetch, unpack
 from lit_gen.data.files import remove_if_empty
 from lit_gen.data.synthetic.animals import write_horse2zebra
@@ -68,6 +68,7 @@ class Horse2Zebra(ImageData):
         synthetic: use rendered animals, made on first use.
         synthetic_count: how many training pictures are rendered for each domain; a tenth of it more for the test split.
         download: fetch the set when it is not there.
+        skip_broken: leave out image files that cannot be read, and say how many, rather than stop at the first.
     """
 
     batch_type = UnpairedImages
@@ -84,11 +85,12 @@ class Horse2Zebra(ImageData):
         synthetic: bool = False,
         synthetic_count: int = 1_000,
         download: bool = True,
+        skip_broken: bool = False,
     ) -> None:
         super().__init__(
             root, image_size, batch_size, num_workers, horizontal_flip, synthetic, synthetic_count, download
         )
-        self.dataset = dataset
+        self.dataset, self.skip_broken = dataset, skip_broken
         self.load_size = load_size or round(image_size * 286 / 256)
         if self.load_size < image_size:
             raise UserError(f"load_size ({self.load_size}) must not be smaller than image_size ({image_size}).")
@@ -150,7 +152,10 @@ class Horse2Zebra(ImageData):
             if not folder.is_dir():
                 raise UserError(f"the folder {folder} is missing. Unpack {self.dataset} again.")
             size = self.load_size if part.startswith("train") else self.image_size
-            images[part] = cached_images(image_files(folder), self.cache_folder, f"{self.dataset}-{part}", size)
+            paths, name = image_files(folder), f"{self.dataset}-{part}"
+            if self.skip_broken:
+                paths = [paths[row] for row in readable_rows(paths, self.cache_folder, name)]
+            images[part] = cached_images(paths, self.cache_folder, name, size)
         return images
 
     def to_floats(self, batch: Any, flip: bool) -> UnpairedImages:

@@ -8,7 +8,7 @@ from torch.utils.data import DataLoader
 
 from lit_gen.data.base import IMAGE_ENDINGS, ArrayDataset, ImageData
 from lit_gen.data.batches import DataSpec, Images
-from lit_gen.data.cache import cached_images
+from lit_gen.data.cache import cached_images, readable_rows
 from lit_gen.errors import UserError
 
 
@@ -23,6 +23,7 @@ class ImageFolder(ImageData):
         val_fraction: part of the images, spread evenly over the sorted names, kept for validation and test.
         num_workers: loading processes; none is fastest, because a batch is one read from a memory map.
         horizontal_flip: mirror each training image with probability 1/2.
+        skip_broken: leave out image files that cannot be read, and say how many, rather than stop at the first.
     """
 
     batch_type = Images
@@ -36,13 +37,14 @@ class ImageFolder(ImageData):
         val_fraction: float = 0.05,
         num_workers: int = 0,
         horizontal_flip: bool = False,
+        skip_broken: bool = False,
     ) -> None:
         super().__init__(root, image_size, batch_size, num_workers, horizontal_flip)
         if channels not in (1, 3):
             raise UserError(f"channels must be 1 or 3, not {channels}.")
         if not 0 <= val_fraction < 1:
             raise UserError(f"val_fraction must be at least 0 and below 1, not {val_fraction}.")
-        self.channels, self.val_fraction = channels, val_fraction
+        self.channels, self.val_fraction, self.skip_broken = channels, val_fraction, skip_broken
 
     @property
     def spec(self) -> DataSpec:
@@ -74,7 +76,10 @@ class ImageFolder(ImageData):
     @cached_property
     def arrays(self) -> np.ndarray:
         """All images as a memory map (N, S, S, C), uint8."""
-        paths = sorted(path for path in self.root.rglob("*") if path.suffix.lower() in IMAGE_ENDINGS)
+        found = (path for path in self.root.rglob("*") if path.suffix.lower() in IMAGE_ENDINGS)
+        paths = sorted(path for path in found if not path.is_dir())
         if not paths:
             raise UserError(f"there is no image file below {self.root} ({', '.join(sorted(IMAGE_ENDINGS))}).")
+        if self.skip_broken:
+            paths = [paths[row] for row in readable_rows(paths, self.cache_folder, "images")]
         return cached_images(paths, self.cache_folder, "images", self.image_size, channels=self.channels)

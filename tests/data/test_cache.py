@@ -1,5 +1,6 @@
 import multiprocessing
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 from PIL import Image
 
 from lit_gen.data import cache
-from lit_gen.data.cache import cached_images, decode_image
+from lit_gen.data.cache import cached_images, decode_image, readable_rows
 from lit_gen.errors import UserError
 
 
@@ -123,6 +124,21 @@ def test_opaque_colours_survive_an_alpha_channel(tmp_path):
     np.testing.assert_array_equal(found, pixels)
 
 
+@pytest.mark.filterwarnings("ignore:Palette images with Transparency")
+def test_what_is_transparent_is_white(tmp_path):
+    Image.new("RGBA", (8, 8), (10, 200, 30, 0)).save(tmp_path / "alpha.png")
+    Image.new("LA", (8, 8), (10, 0)).save(tmp_path / "grey.png")
+    image = Image.new("P", (8, 8), 1)
+    image.putpalette([0, 0, 0, 10, 200, 30])
+    image.save(tmp_path / "palette.png", transparency=1)
+    image.save(tmp_path / "palette of bytes.png", transparency=b"\xff\x00")
+    for name in ("alpha.png", "grey.png", "palette.png", "palette of bytes.png"):
+        for channels in (1, 3):
+            assert np.all(decode_image(tmp_path / name, 8, channels=channels) == 255), name
+    Image.new("RGBA", (8, 8), (0, 100, 200, 51)).save(tmp_path / "fifth.png")
+    assert decode_image(tmp_path / "fifth.png", 8)[4, 4].tolist() == [204, 224, 244]  # 0.2 x colour + 0.8 x 255
+
+
 def test_exif_rotation_is_applied(tmp_path):
     pixels = colours(8, 8)
     exif = Image.Exif()
@@ -151,6 +167,13 @@ def test_an_absurdly_large_image_is_named(tmp_path, monkeypatch):
 def test_an_image_smaller_than_the_box_is_named(tmp_path):
     with pytest.raises(UserError, match="small.png"):
         decode_image(save(tmp_path / "small.png", colours(8, 8)), 4, box=(0, 0, 9, 9))
+
+
+def test_an_image_of_another_size_than_the_box_was_meant_for_is_named(tmp_path):
+    path = save(tmp_path / "wide.png", colours(8, 9))
+    assert decode_image(path, 4, box=(0, 0, 8, 8), stored=(9, 8)).shape == (4, 4, 3)
+    with pytest.raises(UserError, match="wide.png .it has 9x8 pixels, not 8x9"):
+        decode_image(path, 4, box=(0, 0, 8, 8), stored=(8, 9))
 
 
 def test_a_missing_image_is_named(tmp_path):
@@ -230,6 +253,13 @@ def test_names_with_spaces_and_letters_of_any_language(tmp_path):
     assert all(np.array_equal(row, colours(8, 8)) for row in array)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere names are Unicode")
+def test_a_name_that_is_not_unicode(tmp_path):
+    path = tmp_path / os.fsdecode(b"caf\xe9.png")
+    save(path, colours(8, 8), format="PNG")
+    np.testing.assert_array_equal(cached_images([path], tmp_path / "cache", "tiny", 8)[0], colours(8, 8))
+
+
 class Interruption(BaseException):
     """Stands for Ctrl-C."""
 
@@ -258,6 +288,16 @@ def test_what_a_killed_build_left_is_not_taken_for_the_array(tmp_path):
     (tmp_path / "cache" / name).rename(tmp_path / "cache" / f".{name}.abc.partial")
     (tmp_path / "cache" / f".{name}.abc.partial").write_bytes(b"half")
     np.testing.assert_array_equal(cached_images(paths, tmp_path / "cache", "tiny", 8), expected)
+
+
+@pytest.mark.parametrize("damage", [lambda content: content[:-50], lambda content: content[:60], lambda _: b"half"])
+def test_an_array_that_is_not_whole_is_made_again(tmp_path, damage):
+    paths = tree(tmp_path / "in")
+    expected = np.array(cached_images(paths, tmp_path / "cache", "tiny", 8))
+    [name] = os.listdir(tmp_path / "cache")
+    (tmp_path / "cache" / name).write_bytes(damage((tmp_path / "cache" / name).read_bytes()))
+    np.testing.assert_array_equal(cached_images(paths, tmp_path / "cache", "tiny", 8), expected)
+    assert os.listdir(tmp_path / "cache") == [name]
 
 
 def test_a_broken_image_among_many_is_named_and_nothing_is_left(tmp_path):
@@ -324,3 +364,93 @@ def test_two_processes_build_the_same_array_at_once(tmp_path):
         np.testing.assert_array_equal(array, expected)
     assert len(os.listdir(tmp_path / "cache")) == 1
     np.testing.assert_array_equal(cached_images(paths, tmp_path / "cache", "tiny", 8), expected)
+
+
+# ------------------------------------------------------------------------------------------------ what cannot be read
+
+
+def break_file(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:60])
+
+
+def test_all_images_of_a_sound_set_are_readable(tmp_path, caplog, no_decoding):
+    paths = tree(tmp_path / "in")
+    with caplog.at_level("INFO"):
+        assert readable_rows(paths, tmp_path / "cache", "tiny").tolist() == [0, 1, 2]
+        no_decoding()
+        assert readable_rows(paths, tmp_path / "cache", "tiny").tolist() == [0, 1, 2]
+    assert "skipped" not in caplog.text
+
+
+@pytest.mark.parametrize("count", [12, 300])
+def test_what_cannot_be_read_is_left_out_and_counted(tmp_path, caplog, count):
+    """By one process and by several, at the first use and at the second."""
+    paths = tree(tmp_path / "in", count)
+    for row in (1, 4, 5, 7):
+        break_file(paths[row])
+    paths[9].unlink()
+    expected = [row for row in range(count) if row not in (1, 4, 5, 7, 9)]
+    for _ in range(2):
+        caplog.clear()
+        with caplog.at_level("INFO"):
+            rows = readable_rows(paths, tmp_path / "cache", "tiny")
+        assert rows.tolist() == expected
+        [line] = [record.getMessage() for record in caplog.records if "skipped" in record.getMessage()]
+        assert line.startswith(f"skipped 5 of the {count} files for tiny")
+        assert line.endswith(": 1.png, 4.png, 5.png and 2 more")
+    array = cached_images([paths[row] for row in rows], tmp_path / "cache", "tiny", 8)
+    np.testing.assert_array_equal(array, np.stack([colours(8, 8, seed=row) for row in expected]))
+
+
+def test_a_mended_image_is_seen(tmp_path):
+    paths = tree(tmp_path / "in")
+    break_file(paths[1])
+    assert readable_rows(paths, tmp_path / "cache", "tiny").tolist() == [0, 2]
+    save(paths[1], colours(8, 8, seed=1))
+    assert readable_rows(paths, tmp_path / "cache", "tiny").tolist() == [0, 1, 2]
+    paths[2].unlink()
+    assert readable_rows(paths, tmp_path / "cache", "tiny").tolist() == [0, 1]
+    save(paths[2], colours(8, 8, seed=2))
+    assert readable_rows(paths, tmp_path / "cache", "tiny").tolist() == [0, 1, 2]
+
+
+def test_a_set_that_was_built_with_skipping_is_not_taken_for_a_whole_one(tmp_path):
+    paths = tree(tmp_path / "in")
+    break_file(paths[1])
+    rows = readable_rows(paths, tmp_path / "cache", "tiny")
+    assert len(cached_images([paths[row] for row in rows], tmp_path / "cache", "tiny", 8)) == 2
+    with pytest.raises(UserError, match="in/1.png"):
+        cached_images(paths, tmp_path / "cache", "tiny", 8)
+
+
+def test_images_that_do_not_fit_are_left_out(tmp_path):
+    paths = tree(tmp_path / "in")
+    save(paths[0], colours(8, 9))
+    assert readable_rows(paths, tmp_path / "cache", "tiny", stored=(8, 8)).tolist() == [1, 2]
+    assert readable_rows(paths, tmp_path / "cache", "tiny", box=(0, 0, 9, 8)).tolist() == [0]
+    assert readable_rows(paths, tmp_path / "cache", "tiny").tolist() == [0, 1, 2]
+
+
+def test_no_image_that_can_be_read(tmp_path):
+    paths = tree(tmp_path / "in")
+    for path in paths:
+        break_file(path)
+    with pytest.raises(UserError, match="would skip 3 of the 3 files for tiny, which cannot be read: 0.png") as caught:
+        readable_rows(paths, tmp_path / "cache", "tiny")
+    assert "\n" not in str(caught.value)
+
+
+def test_an_interrupted_check_is_begun_anew(tmp_path, monkeypatch):
+    paths = tree(tmp_path / "in")
+    break_file(paths[0])
+
+    def interrupt(path, *settings, **more):
+        if path == paths[2]:
+            raise Interruption
+        return decode_image(path, *settings, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(cache, "decode_image", interrupt)
+        with pytest.raises(Interruption):
+            readable_rows(paths, tmp_path / "cache", "tiny")
+    assert readable_rows(paths, tmp_path / "cache", "tiny").tolist() == [1, 2]

@@ -142,6 +142,39 @@ def test_a_damaged_picture_is_named(copied_root, damage):
     assert not list(copied_root.glob("cache/*"))
 
 
+def test_a_picture_of_another_size_is_named(copied_root):
+    path = copied_root / "celeba" / "img_align_celeba" / "000005.jpg"
+    path.unlink()
+    Image.new("RGB", (409, 687)).save(path)  # the pictures in the wild have any size: the crop would miss the face
+    with pytest.raises(UserError, match="000005.jpg .it has 409x687 pixels, not 178x218"):
+        ready(copied_root)
+
+
+BROKEN = (2, 33, 97, 110)  # rows of training, validation and test
+
+
+def break_some(root: Path) -> None:
+    for row in BROKEN:
+        path = root / "celeba" / "img_align_celeba" / f"{row + 1:06d}.jpg"
+        content = path.read_bytes()
+        path.unlink()
+        if row != 33:
+            path.write_bytes(content[: len(content) // 2])
+
+
+def test_attributes_stay_with_their_pictures_when_some_are_skipped(copied_root, celeba_root, caplog):
+    break_some(copied_root)
+    with caplog.at_level("INFO"):
+        found = ready(copied_root, skip_broken=True)
+    assert "skipped 4 of the 120 files for celeba" in caplog.text
+    assert "000003.jpg, 000034.jpg, 000098.jpg and 1 more" in caplog.text
+    whole = ready(celeba_root)
+    for split in ("train", "val", "test"):
+        kept = [place for place, row in enumerate(whole.datasets[split].rows) if row not in BROKEN]
+        expected, batch = whole.datasets[split].__getitems__(kept), rows_of(found, split)
+        assert torch.equal(batch.image, expected.image) and torch.equal(batch.attributes, expected.attributes)
+
+
 # ----------------------------------------------------------------------------------------------------- the attributes
 
 
@@ -195,6 +228,13 @@ def test_an_attribute_list_made_by_hand(tmp_path, end):
     assert names == ["b.jpg", "a.jpg"]
     assert values.dtype == np.float32
     assert values.tolist() == [[0, 1] * 20, [1] * 40]
+
+
+def test_lists_saved_by_a_windows_editor(tmp_path):
+    """They begin with a byte order mark."""
+    text = "\r\n".join(["\ufeff1", HEADER, f"a.jpg {ROW}", ""])
+    assert read_attributes(attribute_list(tmp_path, text))[0] == ["a.jpg"]
+    assert read_partition(attribute_list(tmp_path, "\ufeffa.jpg 2\r\n"), ["a.jpg"]).tolist() == [2]
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 import json
 import os
 import pickle
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -77,6 +78,18 @@ def test_sentences_agree_with_the_pictures_attributes(celeba_root):
     for batch in data.train_dataloader():
         said_in(batch)
         assert not any(complaints(decode(numbers).capitalize()) for numbers in batch.caption)
+
+
+def test_sentences_agree_with_the_pictures_when_some_are_skipped(celeba_root, tmp_path):
+    shutil.copytree(celeba_root / "celeba", tmp_path / "celeba", copy_function=os.link)
+    for row in (0, 50, 100):
+        (tmp_path / "celeba" / "img_align_celeba" / f"{row + 1:06d}.jpg").unlink()  # a link to the common tree's
+    data, whole = ready(tmp_path, skip_broken=True, held_out=COMBINATIONS), ready(celeba_root, held_out=COMBINATIONS)
+    for split in ("train", "val", "test", "held_out"):
+        kept = [place for place, row in enumerate(whole.datasets[split].rows) if row not in (0, 50, 100)]
+        expected, found = whole.datasets[split].__getitems__(kept), rows_of(data, split)
+        assert torch.equal(found.image, expected.image) and torch.equal(found.attributes, expected.attributes)
+        said_in(found)
 
 
 def test_training_varies_the_sentence_and_validation_does_not(celeba_root):

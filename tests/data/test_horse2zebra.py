@@ -175,6 +175,21 @@ def test_a_damaged_picture_is_named(copied_root):
     one_line(caught)
 
 
+def test_damaged_pictures_are_skipped_on_request(copied_root, horse2zebra_root, caplog):
+    for part, number in (("trainB", 5), ("testA", 2)):
+        path = copied_root / "horse2zebra" / part / f"{number:04d}.jpg"
+        path.unlink()
+        path.write_bytes(b"no image")
+    with caplog.at_level("INFO"):
+        found = ready(copied_root, skip_broken=True).arrays
+    whole = ready(horse2zebra_root).arrays
+    for part, row in (("trainB", 4), ("testA", 1), ("trainA", None), ("testB", None)):
+        expected = whole[part] if row is None else np.delete(whole[part], row, axis=0)
+        np.testing.assert_array_equal(found[part], expected)
+    for line in ("1 of the 12 files for horse2zebra-trainB", "1 of the 4 files for horse2zebra-testA"):
+        assert line in caplog.text
+
+
 # ---------------------------------------------------------------------------------------------------- getting the files
 
 

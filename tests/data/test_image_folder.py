@@ -6,6 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
+from lit_gen.cli import main
 from lit_gen.data import ImageFolder, cache
 from lit_gen.errors import UserError
 
@@ -96,11 +97,39 @@ def test_equal_names_in_several_folders(tmp_path):
     assert numbers(ready(tmp_path, val_fraction=0, batch_size=1), "train") == [0, 1, 2]
 
 
+def test_a_folder_may_be_called_like_an_image(tmp_path):
+    (make_tree(tmp_path, 4) / "a" / "1.jpg").mkdir()
+    (tmp_path / "a" / "000.bmp").rename(tmp_path / "a" / "1.jpg" / "000.bmp")
+    assert sorted(numbers(ready(tmp_path, val_fraction=0), "train")) == [0, 1, 2, 3]
+
+
 def test_a_broken_image_is_named(tmp_path):
     (make_tree(tmp_path) / "a" / "broken one.jpg").write_bytes(b"no image")
     with pytest.raises(UserError, match="a/broken one.jpg") as caught:
         ready(tmp_path)
     assert "\n" not in str(caught.value)
+
+
+def test_broken_images_are_skipped_on_request(tmp_path):
+    make_tree(tmp_path)
+    for number in (3, 12):
+        (path,) = tmp_path.rglob(f"{number:03d}.*")
+        path.write_bytes(b"no image")
+    data = ready(tmp_path, val_fraction=0.25, skip_broken=True)
+    shown = sorted(numbers(data, "train") + numbers(data, "val"))
+    assert shown == [number for number in range(20) if number not in (3, 12)]
+    with pytest.raises(UserError, match="a/003.PNG"):
+        ready(tmp_path)
+
+
+def test_a_folder_of_one_image_trains(tmp_path):
+    make_tree(tmp_path / "in", 1)
+    main(
+        ["fit", "--model=VAE", "--model.latent_dim=2", "--model.hidden_sizes=[4]", "--data=ImageFolder",
+         f"--data.root={tmp_path}/in", "--data.image_size=8", "--data.batch_size=1", "--trainer.max_epochs=1",
+         f"--trainer.default_root_dir={tmp_path}/runs", "--trainer.logger=false"]
+    )  # fmt: skip
+    assert list(tmp_path.glob("runs/vae/*/checkpoints/last.ckpt"))
 
 
 def test_no_folder(tmp_path):
