@@ -26,6 +26,7 @@ import lit_gen.models  # noqa: F401  likewise those of models
 from lit_gen.callbacks.checkpoints import RunCheckpoints, Stopped, WholeCheckpointIO
 from lit_gen.callbacks.evaluation import Evaluation
 from lit_gen.callbacks.pictures import PredictionWriter, SampleSheets
+from lit_gen.callbacks.timing import TrainingTime
 from lit_gen.data.files import make_folder
 from lit_gen.errors import UserError, nearest
 from lit_gen.loggers import make_loggers
@@ -142,6 +143,7 @@ class LitGenCLI(LightningCLI):
                     ModelCheckpoint(folder, "best", monitor=self.model.monitor, enable_version_counter=False)
                 )
             callbacks.append(RunCheckpoints(folder, **self._settings.checkpoints.as_dict()))
+            callbacks.append(TrainingTime(self.run_folder))
         return callbacks
 
     def _make_run_folder(self, parent: Path) -> Path:

@@ -10,7 +10,8 @@ from lit_gen.data.batches import CaptionedImages
 from lit_gen.layers.text import embedding_scores
 from lit_gen.metrics.evaluator import Evaluator, Figure
 from lit_gen.metrics.judge import attribute_question, judge_for, quoted
-from lit_gen.metrics.processes import first_rows, place, share
+from lit_gen.metrics.processes import first_rows, place, share, turn
+from lit_gen.metrics.samples import own_noise
 
 PIECE = 100  # sentences drawn at once
 
@@ -45,13 +46,15 @@ class StatedAttributes(Evaluator):
         for start in range(0, len(rows), PIECE):
             batch = held_out.__getitems__(list(rows[start : start + PIECE]))
             batch = type(batch)(*(field.to(model.device) for field in batch))
-            self.held_out += self.look(model, data.to_floats(batch, flip=False))
+            with own_noise(turn(start), model.device):
+                self.held_out += self.look(model, data.to_floats(batch, flip=False))
 
     def update(self, model: Any, batch: CaptionedImages) -> None:
         batch = first_rows(batch, self.remaining)
         self.remaining -= len(batch.image)
         if len(batch.image):
-            self.test += self.look(model, batch)
+            with own_noise(turn(self.update_count), model.device):
+                self.test += self.look(model, batch)
             self.answers += batch.attributes.numel()
             self.right_answers += (self.judge.decide(batch.image) == batch.attributes).sum()
 
@@ -106,7 +109,9 @@ class CaptionMatching(Evaluator):
         text = model.discriminator["text_encoder"](batch.caption)
         self.pictures += len(pairs)
         self.pairs += pairs.sum()
-        for state, images in (("made", model.draw(batch.caption)), ("real", batch.image)):
+        with own_noise(turn(self.update_count), model.device):
+            made = model.draw(batch.caption)
+        for state, images in (("made", made), ("real", batch.image)):
             scores = embedding_scores(model.discriminator["image_encoder"](images), text)  # (sentences, images)
             setattr(self, state, getattr(self, state) + (scores < scores.diagonal())[pairs].sum())
 

@@ -8,6 +8,8 @@ from torchmetrics.utilities.data import dim_zero_cat
 
 from lit_gen.metrics.distances import median_distance, mmd
 from lit_gen.metrics.evaluator import Evaluator, Figure
+from lit_gen.metrics.processes import turn
+from lit_gen.metrics.samples import own_noise
 
 ACTIVE = 0.01  # Burda et al.'s threshold of variance
 COMPARED_CODES = 4_000  # a kernel between all pairs of more takes gigabytes
@@ -59,7 +61,8 @@ class PriorDistance(Evaluator):
         self.draws = [model.sample_latent(COMPARED_CODES, random) for _ in range(2 * PAIRS_OF_DRAWS)]
 
     def update(self, model: Any, batch: Any) -> None:
-        self.codes.append(model.encode(batch.image, draw=True).float())
+        with own_noise(turn(self.update_count), model.device):
+            self.codes.append(model.encode(batch.image, draw=True).float())
 
     def compute(self) -> dict[str, Figure]:
         codes = dim_zero_cat(self.codes)
@@ -89,7 +92,8 @@ class CodeInformation(Evaluator):
         self.information = model.information
 
     def update(self, model: Any, batch: Any) -> None:
-        latent = model.sample_latent(len(batch.image))
+        with own_noise(turn(self.update_count), model.device):
+            latent = model.sample_latent(len(batch.image))
         self.codes.append(latent[:, model.noise_dim :])
         self.outputs.append(model.discriminator.recognize(model(latent))[1].float())
 

@@ -8,6 +8,8 @@ from lightning.pytorch.utilities import rank_zero_info
 
 from lit_gen.losses.likelihood import importance_weighted_bound
 from lit_gen.metrics.evaluator import Evaluator, Figure
+from lit_gen.metrics.processes import turn
+from lit_gen.metrics.samples import own_noise
 
 AT_ONCE = 2**20  # pixels: so many stay in a processor's cache from one operation to the next
 WORTH_A_WORD = 30  # seconds
@@ -34,10 +36,11 @@ class NegativeLogLikelihood(Evaluator):
         # The decoder's output for all samples would be (samples, B, D) numbers.
         piece = max(1, AT_ONCE // target.numel())
         weights, begun = [], time.monotonic()
-        for start in range(0, self.samples, piece):
-            weights.append(model.log_weights(target, min(piece, self.samples - start)))
-            if not self.announced and len(weights) == 3:
-                self.announce(model, (time.monotonic() - begun) / 3 * self.samples / piece)
+        with own_noise(turn(self.update_count), model.device):
+            for start in range(0, self.samples, piece):
+                weights.append(model.log_weights(target, min(piece, self.samples - start)))
+                if not self.announced and len(weights) == 3:
+                    self.announce(model, (time.monotonic() - begun) / 3 * self.samples / piece)
         self.images += len(target)
         self.total += importance_weighted_bound(torch.cat(weights)).double().sum()
 

@@ -21,6 +21,12 @@ def share(count: int) -> int:
     return count // processes + (number < count % processes)
 
 
+def turn(number: int) -> int:
+    """What numbers batch `number` of this process among those of all processes: a seed for noise of its own."""
+    process, processes = place()
+    return number * processes + process
+
+
 def first_rows(batch: Any, count: int) -> Any:
     """The first `count` rows of a batch, or all where it has fewer."""
     return type(batch)(*(field[:count] for field in batch))

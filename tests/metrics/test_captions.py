@@ -142,7 +142,7 @@ def test_matching_by_hand():
         return columns
 
     encoders = {"text_encoder": lambda caption: torch.eye(3)[caption[:, 0]], "image_encoder": look}
-    evaluator, model = CaptionMatching(1_000), SimpleNamespace(discriminator=encoders, draw=draw)
+    evaluator, model = CaptionMatching(1_000), SimpleNamespace(device=CPU, discriminator=encoders, draw=draw)
     evaluator.prepare(model, None)
     evaluator.update(model, batch)
     figures = evaluator.compute()
@@ -156,7 +156,7 @@ def test_matching_by_hand():
 def test_captions_that_never_contradict():
     evaluator, batch = CaptionMatching(10), table([[1], [1]], [[1], [1]])
     encoders = {"text_encoder": lambda caption: torch.eye(2), "image_encoder": lambda image: torch.eye(2)}
-    model = SimpleNamespace(discriminator=encoders, draw=lambda caption: batch.image)
+    model = SimpleNamespace(device=CPU, discriminator=encoders, draw=lambda caption: batch.image)
     evaluator.prepare(model, None)
     evaluator.update(model, batch)
     assert evaluator.compute() == {}

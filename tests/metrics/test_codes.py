@@ -38,6 +38,8 @@ def test_active_units():
 class Codes:
     """Two standard normal numbers as the prior; images are their own codes."""
 
+    device = torch.device("cpu")
+
     def sample_latent(self, count, generator):
         return torch.randn(count, 2, generator=generator)
 

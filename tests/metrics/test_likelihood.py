@@ -15,7 +15,7 @@ from lit_gen.metrics.likelihood import NegativeLogLikelihood
 class Counting:
     """Weights of 1, 2, ... for each image, times its first pixel."""
 
-    _trainer = None
+    _trainer, device = None, torch.device("cpu")
 
     def __init__(self):
         self.pieces = []
