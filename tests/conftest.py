@@ -9,9 +9,21 @@ import torch
 
 from lit_gen.data.parallel import map_indices
 from lit_gen.data.synthetic import animals, digits, faces
+from lit_gen.errors import UserError
+from lit_gen.metrics import features
 
 os.environ["WANDB_MODE"] = "offline"  # here and not in a fixture, so that it holds for whatever is imported later
 torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def no_inception(monkeypatch) -> None:
+    """Its weights are large: no test downloads them."""
+
+    def refuse(url, *_):
+        raise UserError(f"cannot download {url} (this is a test).")
+
+    monkeypatch.setattr(features, "fetch", refuse)
 
 
 @pytest.fixture(scope="session")

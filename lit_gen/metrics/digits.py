@@ -1,7 +1,8 @@
 """A digit classifier whose features FID, KID, precision and recall are computed on; its weights come with the project.
 
-`python -m lit_gen.metrics.digits --root data` trains it anew on MNIST's 60,000 training images and writes the weights.
-Figures name the features after the weights (`digits-1a2b3c4d`): those of other weights are not comparable with them.
+They name 99.73 % of MNIST's 10,000 test digits. `python -m lit_gen.metrics.digits --root data --precision bf16-mixed`
+made them, in 12 epochs of the 60,000 training images; it would write others over them. Figures name the features after
+the weights (`digits-1a2b3c4d`): those of other weights are not comparable.
 """
 
 import argparse
@@ -135,6 +136,7 @@ def main() -> None:
         enable_checkpointing=False,
         enable_model_summary=False,
         enable_progress_bar=sys.stderr.isatty(),
+        limit_val_batches=0,
     )
     trainer.fit(classifier, datamodule=data)
     data.setup("test")

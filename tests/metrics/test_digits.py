@@ -47,7 +47,7 @@ def test_32_pixels_are_28_with_a_border(classifier):
         assert not torch.allclose(classifier.features(image.roll(4, -1)), classifier.features(image))
 
 
-def test_jitter_moves_by_whole_pixels_and_keeps_what_is_asked_for():
+def test_jitter_moves_by_two_pixels_at_most():
     torch.manual_seed(0)
     image = torch.full((64, 1, 28, 28), -1.0)
     image[:, :, 13:15, 13:15] = 1  # its centre is the picture's
@@ -60,8 +60,8 @@ def test_jitter_moves_by_whole_pixels_and_keeps_what_is_asked_for():
     assert jitter(image, 2, 10, 0.1).min() == -1  # what comes in is black
 
 
-def test_a_quarter_turn_turns_pixels():
-    """About the centre, by no angle beyond the limit: a bar of 20 pixels leans 10 degrees at most."""
+def test_jitter_turns_by_the_angle_at_most():
+    """A bar of 20 pixels leans 10 degrees at most, to either side."""
     torch.manual_seed(0)
     image = torch.full((64, 1, 28, 28), -1.0)
     image[:, :, 4:24, 13:15] = 1

@@ -59,6 +59,7 @@ def hub(tmp_path, monkeypatch):
         raise OSError("no route to host")
 
     monkeypatch.setattr(download, "download_url_to_file", refuse)
+    monkeypatch.setattr(module, "fetch", download.fetch)
     return tmp_path / "checkpoints" / "weights-inception-2015-12-05-6726825d.pth", waited
 
 
