@@ -136,7 +136,6 @@ def main() -> None:
         enable_checkpointing=False,
         enable_model_summary=False,
         enable_progress_bar=sys.stderr.isatty(),
-        limit_val_batches=0,
     )
     trainer.fit(classifier, datamodule=data)
     data.setup("test")

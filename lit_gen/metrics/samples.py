@@ -47,6 +47,8 @@ class SampleQuality(Evaluator):
       variety. There are as many of the paper's five scales as the pictures are large enough for, their weights scaled
       to sum to 1: figures of different numbers are not comparable.
 
+    With fewer `samples` than test images the first ones are taken: in MNIST, by other writers than the rest.
+
     The same pictures give the same figures whatever the number of processes. Noise is drawn from seeds of its own, so
     that a checkpoint has the same figures each time.
 
