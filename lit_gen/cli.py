@@ -17,7 +17,7 @@ from jsonargparse import Namespace
 from lightning import LightningDataModule, Trainer
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning.pytorch.callbacks import ModelCheckpoint
-from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
 from lightning.pytorch.utilities.exceptions import MisconfigurationException, SIGTERMException
 
@@ -31,6 +31,7 @@ from lit_gen.data.files import make_folder
 from lit_gen.errors import UserError, nearest
 from lit_gen.loggers import make_loggers
 from lit_gen.models.base import GenerativeModule, check_pair
+from lit_gen.settings import changes_of_run
 
 # The processes that DDP starts run this same command: they are told the folder.
 RUN_FOLDER_VARIABLE = "LIT_GEN_RUN_FOLDER"
@@ -55,6 +56,17 @@ def _explain(message: str) -> str:
         known = package.__all__
         return f"there is no {key[1]} {name[1]!r}.{nearest(name[1], known)} Known: {', '.join(known)}."
     return message
+
+
+class SaveSettings(SaveConfigCallback):
+    """Writes config.yaml when a training begins, so that a checkpoint that does not fit leaves the run's as it was."""
+
+    def setup(self, trainer: Trainer, model: GenerativeModule, stage: str) -> None:
+        if stage != "fit":
+            super().setup(trainer, model, stage)
+
+    def on_train_start(self, trainer: Trainer, model: GenerativeModule) -> None:
+        super().setup(trainer, model, "fit")
 
 
 class LitGenCLI(LightningCLI):
@@ -151,8 +163,7 @@ class LitGenCLI(LightningCLI):
         if RUN_FOLDER_VARIABLE in os.environ:
             return Path(os.environ[RUN_FOLDER_VARIABLE])
         checkpoint = self._settings.get("ckpt_path")
-        # <run>/checkpoints/last.ckpt
-        folder = Path(os.path.abspath(checkpoint)).parent.parent if checkpoint else None
+        folder = _folder_of(checkpoint) if checkpoint else None
         if self.subcommand != "fit" or folder is None or not (folder / "config.yaml").is_file():
             folder = parent / time.strftime("%Y%m%d-%H%M%S")
             if rank_zero_only.rank == 0:
@@ -177,13 +188,28 @@ class LitGenCLI(LightningCLI):
             "devices": f"{trainer.world_size} x {accelerator}, precision {trainer.precision}",
             "run": str(self.run_folder or "none: fast_dev_run writes nothing"),
         }
+        changes = self._changes()
+        if changes is not None:
+            lines["changed"] = ("\n" + " " * 10).join(changes) or "nothing, against the run's config.yaml"
         rank_zero_info("\n".join(f"{name:>8}: {text}" for name, text in lines.items()))
 
     before_validate = before_test = before_predict = before_fit
 
+    def _changes(self) -> list[str] | None:
+        """What differs from the settings of the run that is being resumed; None when there is none."""
+        checkpoint = self._settings.get("ckpt_path")
+        if self.subcommand != "fit" or not checkpoint:
+            return None
+        return changes_of_run(_folder_of(checkpoint), self.config_for_loggers())
+
     def after_fit(self) -> None:
         if self.run_folder:
             rank_zero_info(f"finished: checkpoints, samples and metrics are in {self.run_folder}")
+
+
+def _folder_of(checkpoint: str) -> Path:
+    """<run> of <run>/checkpoints/last.ckpt."""
+    return Path(os.path.abspath(checkpoint)).parent.parent
 
 
 def _new_folder(folder: Path) -> Path:
@@ -258,6 +284,7 @@ def main(args: Sequence[str] | None = None) -> None:
             auto_configure_optimizers=False,
             seed_everything_default=0,
             trainer_defaults={"default_root_dir": "runs", "max_epochs": 100},
+            save_config_callback=SaveSettings,
             save_config_kwargs={"overwrite": True},
             parser_kwargs={"description": "Train, test and use classic generative models."},
             parser_class=OneLineParser,

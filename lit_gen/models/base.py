@@ -17,6 +17,7 @@ from lit_gen.metrics.evaluator import Evaluator, Options
 from lit_gen.metrics.parzen import ParzenWindow
 from lit_gen.metrics.samples import SampleQuality
 from lit_gen.random_state import gather_random_states, get_random_state, set_random_state
+from lit_gen.settings import changes_of_model
 
 CHECK_EVERY_N_BATCHES = 50
 """How late a training term that is not finite may be found; never after it went into a checkpoint."""
@@ -47,6 +48,7 @@ class GenerativeModule(LightningModule):
         self.spec = spec
         self.image_shape = tuple(spec["image_shape"])
         self._random_state_restored = False
+        self._trained_with: Mapping[str, Any] = {}  # the hyperparameters in the checkpoint, once there is one
         self._random_state: dict[str, Any] | None = None  # that of the training, during a validation
         self._unchecked: list[tuple[int, list[str], Tensor]] = []
 
@@ -67,8 +69,10 @@ class GenerativeModule(LightningModule):
             return super().load_state_dict(state_dict, strict, assign)
         except RuntimeError as error:
             first = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
+            changes = ", ".join(changes_of_model(self._trained_with, self.hparams))
+            differs = f"What differs: {changes}. " if changes else ""
             raise UserError(
-                f"the checkpoint does not fit this {type(self).__name__}: {first} "
+                f"the checkpoint does not fit this {type(self).__name__}: {first} {differs}"
                 "Use the settings it was trained with: --config <run>/config.yaml."
             ) from error
 
@@ -76,6 +80,7 @@ class GenerativeModule(LightningModule):
         checkpoint["random_states"] = gather_random_states(self._random_state)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self._trained_with = checkpoint.get("hyper_parameters", {})
         states = checkpoint.get("random_states", [])
         resuming = self._trainer is not None and self.trainer.state.fn == TrainerFn.FITTING
         if resuming and len(states) == self.trainer.world_size:
