@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from lightning import LightningModule, Trainer
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
-from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
+from lightning.pytorch.utilities import rank_zero_info
 
 from lit_gen.callbacks.pictures import batches_so_far
 from lit_gen.data.files import complete_file
@@ -133,6 +134,25 @@ class RunCheckpoints(Checkpoint):
             f"python main.py fit --config {settings} --ckpt_path={self.last}",
             128 + number if trainer.is_global_zero else 0,
         )
+
+
+class BestCheckpoint(ModelCheckpoint):
+    """Writes `folder/best.ckpt` when `monitor` is lower than ever before; nothing where it is never measured."""
+
+    def __init__(self, folder: Path, monitor: str) -> None:
+        super().__init__(folder, "best", monitor=monitor, enable_version_counter=False)
+
+    def on_validation_end(self, trainer: Trainer, model: LightningModule) -> None:
+        if self.monitor in trainer.callback_metrics:
+            super().on_validation_end(trainer, model)
+
+    def on_train_epoch_end(self, trainer: Trainer, model: LightningModule) -> None:
+        if self.monitor in trainer.callback_metrics:
+            super().on_train_epoch_end(trainer, model)
+
+    def on_train_end(self, trainer: Trainer, model: LightningModule) -> None:
+        if not self.best_model_path:
+            rank_zero_info(f"no best.ckpt: without a validation on held-out images there is no {self.monitor}")
 
 
 def _batches_done(trainer: Trainer) -> int:

@@ -1,4 +1,4 @@
-"""What `test` leaves behind: the model's figures as a table, in the logs, and as JSON."""
+"""Runs a model's evaluators: in `test`, which leaves a table and JSON, and quick ones in each validation."""
 
 import json
 import time
@@ -17,6 +17,8 @@ from lit_gen.metrics.evaluator import Evaluator, Figure, Options
 
 class Evaluation(Callback):
     """Runs the model's evaluators over the test data, prints all figures and writes them to `folder/test.json`.
+
+    In each validation it runs the model's `validation_evaluators`, whose figures go to the log as `val/<name>`.
 
     Args:
         folder: where to write; nothing is written without one.
@@ -41,25 +43,50 @@ class Evaluation(Callback):
     def on_test_start(self, trainer: Trainer, model: LightningModule) -> None:
         self._begun = time.monotonic()
         self._images = SumMetric().to(model.device)
-        self._evaluators = [one.to(model.device) for one in model.evaluators(trainer.datamodule, self.options)]
-        for evaluator in self._evaluators:
-            evaluator.prepare(model, trainer.datamodule)
+        self._prepare(trainer, model, model.evaluators(trainer.datamodule, self.options))
 
     @torch.no_grad()
     def on_test_batch_end(self, trainer: Trainer, model: LightningModule, outputs: Any, batch: Any, *_: Any) -> None:
         self._images.update(len(batch[0]))
-        for evaluator in self._evaluators:
-            evaluator.update(model, batch)
+        self._update(model, batch)
 
     @torch.no_grad()
     def on_test_epoch_end(self, trainer: Trainer, model: LightningModule) -> None:
+        self._compute(model, "test")
+
+    def on_validation_epoch_start(self, trainer: Trainer, model: LightningModule) -> None:
+        # At its start and not that of the validation, when the training's random state is not yet put aside.
+        chosen = [] if trainer.sanity_checking else model.validation_evaluators(trainer.datamodule)
+        self._prepare(trainer, model, chosen)
+
+    @torch.no_grad()
+    def on_validation_batch_end(
+        self, trainer: Trainer, model: LightningModule, outputs: Any, batch: Any, *_: Any
+    ) -> None:
+        self._update(model, batch)
+
+    @torch.no_grad()
+    def on_validation_epoch_end(self, trainer: Trainer, model: LightningModule) -> None:
+        self._compute(model, "val")
+
+    def _prepare(self, trainer: Trainer, model: LightningModule, evaluators: list[Evaluator]) -> None:
+        self._evaluators = [evaluator.to(model.device) for evaluator in evaluators]
+        for evaluator in self._evaluators:
+            evaluator.prepare(model, trainer.datamodule)
+
+    def _update(self, model: LightningModule, batch: Any) -> None:
+        for evaluator in self._evaluators:
+            evaluator.update(model, batch)
+
+    def _compute(self, model: LightningModule, prefix: str) -> None:
+        """Logs the figures, and lets go of the evaluators: they may hold thousands of images."""
         self.figures = {}
         for evaluator in self._evaluators:
-            self.figures |= {f"test/{name}": figure for name, figure in evaluator.compute().items()}
+            self.figures |= {f"{prefix}/{name}": figure for name, figure in evaluator.compute().items()}
         if self.figures:
-            values = {name: torch.tensor(float(figure.value)) for name, figure in self.figures.items()}
+            values = {name: float(figure.value) for name, figure in self.figures.items()}
             model.log_dict(values, batch_size=1, sync_dist=True)
-        self._evaluators = []  # they may hold thousands of images
+        self._evaluators = []
 
     def on_test_end(self, trainer: Trainer, model: LightningModule) -> None:
         images = int(self._images.compute())

@@ -1,9 +1,10 @@
 """The base of every GAN: D and G steps by manual optimization, the average of G, and their log."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
+from lightning import LightningDataModule
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor, nn
@@ -11,6 +12,9 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from lit_gen.data.batches import DataSpec
 from lit_gen.losses import Terms
+from lit_gen.metrics.evaluator import Evaluator
+from lit_gen.metrics.held_out import HeldOutDistance
+from lit_gen.metrics.sliced_wasserstein import PATCH
 from lit_gen.models.base import GenerativeModule, evaluating
 
 
@@ -27,6 +31,10 @@ class AdversarialModule(GenerativeModule):
         ema_decay: decay a step of the moving average of G's weights that all pictures are made with; 0 for none.
     """
 
+    monitor: ClassVar[str | None] = "val/sliced_wasserstein"
+    """No loss of a game says how good the pictures are: what is kept is what comes nearest to the held-out images."""
+    makes_samples: ClassVar[bool] = True
+    """Whether new images come from noise, so that G has collapsed when they are all alike."""
     generator: nn.Module
     discriminator: nn.Module
 
@@ -35,6 +43,7 @@ class AdversarialModule(GenerativeModule):
         self.automatic_optimization = False
         self.n_critic, self.ema_decay = n_critic, ema_decay
         self.average: AveragedModel | None = None
+        self.watcher: Callable[[Any, Any], None] | None = None  # is shown batch and fakes before each step
         # Schedules count images: Trainer.global_step counts optimizer steps, whatever their batch. These are plain
         # numbers in the state dict (`get_extra_state`): reading a buffer would wait for the GPU in every step.
         self.images_seen = 0
@@ -92,6 +101,8 @@ class AdversarialModule(GenerativeModule):
             fakes = self.make_fakes(batch)
 
         detached = apply_to_collection(fakes, Tensor, Tensor.detach)
+        if self.watcher is not None:
+            self.watcher(batch, detached)
         self.step(discriminator_optimizer, self.discriminator_loss, batch, detached)
         if generator_turn:
             # Trainer.global_step, and with it max_steps, is to mean D's steps and not those of both.
@@ -130,6 +141,19 @@ class AdversarialModule(GenerativeModule):
             images = self(self.sample_latent(count, generator)).float().clamp(-1, 1)
         return images
 
+    def validation_evaluators(self, data: LightningDataModule) -> list[Evaluator]:
+        measurable = min(self.image_shape[1:]) >= PATCH
+        return [HeldOutDistance()] if measurable and self.monitor == "val/sliced_wasserstein" else []
+
+    def held_out_pairs(self, batch: Any, noise: torch.Generator) -> list[tuple[Tensor, Tensor]]:
+        """Held-out images and as many made ones that are to look like them, each (B, C, H, W) in [-1, 1].
+
+        Args:
+            batch: held-out data on the model's device.
+            noise: a CPU generator to draw the noise from.
+        """
+        return [(batch.image, self.generate(len(batch.image), noise))]
+
     def validation_step(self, batch: Any, batch_idx: int) -> None:
         self.log_logits(batch, "val")
 
@@ -141,14 +165,18 @@ class AdversarialModule(GenerativeModule):
 
         Held-out reals near the fakes, while the training reals are not: D has learnt its training images by heart.
         """
-        real = self.discriminate(batch, batch.image)
-        fake = self.discriminate(batch, self.make_fakes(batch))
+        real, fake = self.discriminate(batch, self.make_fakes(batch))
         values = {"d_logit_real": real.mean(), "d_logit_fake": fake.mean()}
         self.log_terms(prefix, values, batch_size=len(batch[0]), sync_dist=True)
 
-    def discriminate(self, batch: Any, images: Tensor) -> Tensor:
-        """D's logits or scores for `images`."""
-        return self.discriminator(images)
+    def discriminate(self, batch: Any, fakes: Any) -> tuple[Tensor, Tensor]:
+        """D's logits or scores, of any shape, for the real images of `batch` and for what `make_fakes` gave."""
+        return self.discriminator(batch.image), self.discriminator(fake_images(fakes))
+
+
+def fake_images(fakes: Any) -> Tensor:
+    """The images (B, C, H, W) among what `make_fakes` gave."""
+    return fakes if isinstance(fakes, Tensor) else fakes.image
 
 
 def _do_nothing() -> None:

@@ -117,7 +117,8 @@ class Discriminator(nn.Module):
 class ProGAN(AdversarialModule):
     """Progressive GAN (Karras et al. 2018): networks that grow from 4x4 pixels to the data's size while they train.
 
-    The run ends by itself after `total_kimg` thousand images. Set `trainer.max_epochs` to -1, as the configs do.
+    The run ends by itself after `total_kimg` thousand images. Set `trainer.max_epochs` to -1, as the configs do. While
+    it grows, its images lack what is fine in the held-out ones, and so are far from them: best.ckpt comes at full size.
 
     Args:
         spec: what the data look like; on the command line it comes from the data. A power of two from 4 to 1024 pixels.
@@ -232,8 +233,8 @@ class ProGAN(AdversarialModule):
         """D's scores (B, 1) for images at the present resolution."""
         return self.discriminator(image, self.stage, self.alpha)
 
-    def discriminate(self, batch: Any, images: Tensor) -> Tensor:
-        return self.score(self.reals(images) if images is batch.image else images)
+    def discriminate(self, batch: Any, fakes: Tensor) -> tuple[Tensor, Tensor]:
+        return self.score(self.reals(batch.image)), self.score(fakes)
 
     def forward(self, latent: Tensor) -> Tensor:
         image = self.sampler(latent, self.stage, self.alpha)

@@ -180,6 +180,8 @@ class PuzzleGAN(AdversarialModule):
         ema_decay: decay a step of the average of G's weights that pictures are made with; 0, as in the paper, for none.
     """
 
+    monitor = "val/patch_l1"  # lower where patches are both placed and kept
+    makes_samples = False
     needs_input: ClassVar[bool] = True
 
     def __init__(

@@ -418,8 +418,10 @@ def test_validation_by_hand(tmp_path, batch_size):
     there_and_back = sum(0.1 * (numbers[row] + numbers[row - 1]) for row in range(batch_size)) / batch_size
     assert metrics["val/reconstruction"] == pytest.approx(there_and_back.item(), rel=1e-4)
     assert set(metrics) == {
-        "val/reconstruction", "val/classification", "val/d_score_real", "val/d_score_fake",
+        "val/reconstruction", "val/classification", "val/translation", "val/d_score_real", "val/d_score_fake",
     }  # fmt: skip
+    weighted = model.reconstruction_weight * there_and_back.item() + metrics["val/classification"]
+    assert metrics["val/translation"] == pytest.approx(weighted, rel=1e-4) and model.monitor == "val/translation"
     assert all(math.isfinite(value) for value in metrics.values())
 
 

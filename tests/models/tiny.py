@@ -119,6 +119,9 @@ class NoiseData(ResumableData):
 
     test_dataloader = predict_dataloader = val_dataloader
 
+    def preview_batch(self, count: int) -> Any:
+        return batch(min(count, self.batch_size * self.count), self.channels, self.size, 0, self.batch_type)
+
 
 def trainer(tmp_path: Any, **settings: Any) -> Trainer:
     quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "accelerator": "cpu"}
