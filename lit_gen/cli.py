@@ -16,20 +16,21 @@ import wandb
 from jsonargparse import Namespace
 from lightning import LightningDataModule, Trainer
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
-from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
 from lightning.pytorch.utilities.exceptions import MisconfigurationException, SIGTERMException
 
 import lit_gen.data  # noqa: F401  so that the short names of data modules resolve
 import lit_gen.models  # noqa: F401  likewise those of models
-from lit_gen.callbacks.checkpoints import RunCheckpoints, Stopped, WholeCheckpointIO
+from lit_gen.callbacks.checkpoints import BestCheckpoint, RunCheckpoints, Stopped, WholeCheckpointIO
 from lit_gen.callbacks.evaluation import Evaluation
+from lit_gen.callbacks.health import Health
 from lit_gen.callbacks.pictures import PredictionWriter, SampleSheets
 from lit_gen.callbacks.timing import TrainingTime
 from lit_gen.data.files import make_folder
 from lit_gen.errors import UserError, nearest
 from lit_gen.loggers import make_loggers
+from lit_gen.models.adversarial import AdversarialModule
 from lit_gen.models.base import GenerativeModule, check_pair
 from lit_gen.settings import changes_of_run
 
@@ -79,6 +80,7 @@ class LitGenCLI(LightningCLI):
         parser.add_class_arguments(SampleSheets, "samples", skip={"folder"}, instantiate=False)
         parser.add_class_arguments(RunCheckpoints, "checkpoints", skip={"folder"}, instantiate=False)
         parser.add_class_arguments(Evaluation, "evaluation", skip={"folder"}, instantiate=False)
+        parser.add_class_arguments(Health, "health", instantiate=False)
 
     def _parse_ckpt_path(self) -> None:
         # Lightning would let the checkpoint's settings overrule the command line; here the command line is what counts.
@@ -100,6 +102,8 @@ class LitGenCLI(LightningCLI):
         settings = self._settings
         predicting = self.subcommand == "predict"
         check_pair(_import(settings.model.class_path), _import(settings.data.class_path), predicting)
+        if self.subcommand == "test":
+            settings.verbose = False  # in favour of the evaluation's own table
         trainer = settings.trainer
         if trainer.strategy == "auto" and several_processes(trainer.accelerator, trainer.devices, trainer.num_nodes):
             # While D steps, G's parameters take no gradient, and the reverse.
@@ -138,22 +142,21 @@ class LitGenCLI(LightningCLI):
 
     def _callbacks(self, trainer: Namespace) -> list:
         if self.subcommand == "test":
-            self._settings.verbose = False  # in favour of the evaluation's own table
             return [Evaluation(self.run_folder, **self._settings.evaluation.as_dict())]
+        if self.subcommand == "validate":
+            return [Evaluation()]
         if trainer.fast_dev_run:
             return []
         if self.subcommand == "predict":
             return [PredictionWriter(self.run_folder / "predictions")]
-        if self.subcommand != "fit":
-            return []
-        callbacks = [SampleSheets(self.run_folder / "samples", **self._settings.samples.as_dict())]
+        callbacks = [Evaluation(), SampleSheets(self.run_folder / "samples", **self._settings.samples.as_dict())]
+        if isinstance(self.model, AdversarialModule):
+            callbacks.append(Health(**self._settings.health.as_dict()))
         if trainer.enable_checkpointing is not False:
             folder = self.run_folder / "checkpoints"
             if self.model.monitor is not None:
                 # First, so that last.ckpt knows the best value so far.
-                callbacks.append(
-                    ModelCheckpoint(folder, "best", monitor=self.model.monitor, enable_version_counter=False)
-                )
+                callbacks.append(BestCheckpoint(folder, self.model.monitor))
             callbacks.append(RunCheckpoints(folder, **self._settings.checkpoints.as_dict()))
             callbacks.append(TrainingTime(self.run_folder))
         return callbacks

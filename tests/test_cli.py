@@ -145,6 +145,29 @@ def test_a_checkpoint_from_elsewhere_starts_a_run_of_its_own(data, runs, tmp_pat
     assert fit(TINY_VAE, data, runs, "--ckpt_path=mine.ckpt", "--trainer.max_epochs=2") not in (None, run)
 
 
+def test_the_best_checkpoint_of_a_gan_is_the_nearest_to_the_held_out_images(data, runs):
+    run = fit(TINY_DCGAN, data, runs, "--trainer.logger=true", "--trainer.max_epochs=4", "--health.every_n_batches=2")
+    logged = rows(run)
+    distances = [float(row["val/sliced_wasserstein"]) for row in logged if row["val/sliced_wasserstein"]]
+    assert len(distances) == 4 == len(set(distances))
+    best = torch.load(run / "checkpoints" / "best.ckpt", weights_only=True)
+    assert best["epoch"] == distances.index(min(distances))
+    health = [row for row in logged if row["health/d_real"]]
+    assert len(health) == 6 and all(float(row["health/g_gradient_norm"]) > 0 for row in health)
+
+
+def test_a_gan_on_pictures_of_which_none_are_held_out(runs, tmp_path, caplog):
+    own = tmp_path / "own"
+    own.mkdir()
+    for number in range(16):
+        Image.new("RGB", (20, 20), (number * 15,) * 3).save(own / f"{number}.png")
+    data = ["--data=ImageFolder", f"--data.root={own}", "--data.val_fraction=0", "--data.batch_size=4"]
+    with caplog.at_level("INFO"):
+        run = fit(TINY_DCGAN, data, runs)
+    assert {path.name for path in (run / "checkpoints").iterdir()} == {"last.ckpt"}
+    assert caplog.text.count("no best.ckpt: without a validation on held-out images") == 1
+
+
 @pytest.mark.parametrize("model", [TINY_VAE, TINY_DCGAN, TINY_PROGAN], ids=["VAE", "DCGAN", "ProGAN"])
 def test_a_resumed_run_ends_where_an_unbroken_one_does(model, data, tmp_path):
     whole = fit(model, data, tmp_path / "whole", "--trainer.max_epochs=2")
@@ -207,7 +230,7 @@ def test_a_run_that_is_told_to_stop(number, name, data, tmp_path, monkeypatch, c
     line = capsys.readouterr().err.strip().splitlines()[-1]
     assert f"stopped by {name} after batch 7. To go on: python main.py fit --config" in line
     (run,) = (tmp_path / "broken" / "dcgan").iterdir()
-    assert {path.name for path in (run / "checkpoints").iterdir()} == {"last.ckpt", "previous-1.ckpt"}
+    assert {path.name for path in (run / "checkpoints").iterdir()} == {"last.ckpt", "previous-1.ckpt", "best.ckpt"}
     monkeypatch.setenv("PROBE_BATCH", "0")
     main(shlex.split(line.split("python main.py ")[1]))
     (whole,) = (tmp_path / "whole" / "dcgan").iterdir()
@@ -225,7 +248,7 @@ def test_loading_processes_outlive_the_signal(number, data, runs, monkeypatch):
 
 def test_two_processes_stop_together_and_go_on_to_the_bit(data, tmp_path):
     two = ["--trainer.devices=2", "--trainer.accelerator=cpu", "--trainer.logger=false"]
-    words = ["fit", *data, *TINY_DCGAN, *STOPPABLE, *two]
+    words = ["fit", *data, *TINY_DCGAN, *STOPPABLE, *two, "--health.every_n_batches=2"]
     whole = signalled([*words, f"--trainer.default_root_dir={tmp_path}/whole"], signal.SIGTERM, 0)
     assert whole.returncode == 0, whole.stderr
     words += [f"--trainer.default_root_dir={tmp_path}/broken"]
