@@ -52,7 +52,7 @@ class NegativeLogLikelihood(Evaluator):
         seconds *= sum(model.trainer.num_test_batches)
         if seconds > WORTH_A_WORD:
             rank_zero_info(
-                f"-log p(x) from {self.samples:,} samples for each image: about {seconds / 60:.0f} minutes. "
+                f"-log p(x) from {self.samples:,} samples for each image: about {seconds / 60:.0f} min. "
                 "--model.num_eval_samples sets how many."
             )
 

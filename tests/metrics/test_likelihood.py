@@ -53,7 +53,7 @@ def test_images_of_a_smaller_last_batch_weigh_as_much():
     assert evaluator.compute()["nll"].value == pytest.approx(-math.log(24) / 4, rel=1e-6)
 
 
-@pytest.mark.parametrize("seconds, words", [(0.5, ["about 1 minutes"]), (0.001, [])])
+@pytest.mark.parametrize("seconds, words", [(0.5, ["about 1 min."]), (0.001, [])])
 def test_a_long_wait_is_announced_once(monkeypatch, caplog, seconds, words):
     """10 batches of 10 pieces of half a second make 50 seconds."""
     clock = iter(range(1_000))
