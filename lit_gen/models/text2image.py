@@ -16,7 +16,8 @@ Departures from the papers:
       sentence says. A sentence that all images of the batch fit has no wrong term.
     - With `projection`, D does not concatenate: it adds the inner product of its features, averaged over the picture,
       with a linear map of the text vector (Miyato & Koyama, "cGANs with Projection Discriminator", ICLR 2018,
-      arXiv:1802.05637). What D learns of an attribute then holds beside any other, in combinations never seen too.
+      arXiv:1802.05637). D then learns sooner what single words mean. Combinations that were never trained on are
+      still drawn badly: that such faces do not occur is part of what D learns.
     - D's 256-channel layer has its leaky ReLU, which the authors' GAN-INT script leaves out, and the projection of the
       text in D has no batch norm, as in their GAN-CLS script.
     - Sizes other than 64 pixels have as many stages as lead from 4x4 to them. Images are not cropped at random.
@@ -225,8 +226,8 @@ class Text2Image(AdversarialModule):
         text_channels: widths of the text encoder's three convolutions; the last is its GRU's too.
         image_encoder_channels: width of the first layer of the encoder that images and sentences are compared by.
         matching_aware: GAN-CLS: D also learns that a real image with a sentence that it does not fit is wrong.
-        projection: D compares image and sentence by an inner product, not by what a convolution makes of both. It
-            learns faster what single words mean, and draws combinations of them that it has not seen.
+        projection: D compares image and sentence by an inner product, not by what a convolution makes of both, and
+            learns faster what single words mean.
         interpolation_weight: GAN-INT: weight of G's term on vectors halfway between two sentences; 0 for none.
         learning_rate: of D's and G's Adam at first.
         text_learning_rate: of the text and image encoders at first.
