@@ -61,7 +61,7 @@ class Judge(nn.Module):
         if image.shape[-1] > LARGEST:
             image = functional.adaptive_avg_pool2d(image, LARGEST)
         # On a CPU, training takes two thirds of the time so.
-        return self.answer(self.network(image.contiguous(memory_format=torch.channels_last)))
+        return self.answer(self.network(image.float().contiguous(memory_format=torch.channels_last)))
 
     def loss(self, image: Tensor, target: Tensor) -> Tensor:
         """Cross-entropy in nats, on pictures moved by up to two pixels: made ones are not as exactly placed.

@@ -80,6 +80,11 @@ def test_pictures_of_any_size(size):
     assert Judge(3, 4, exclusive=True).decide(torch.rand(2, 3, size, size)).shape == (2,)
 
 
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float64])
+def test_pictures_of_any_precision(kind):
+    assert Judge(3, 4, exclusive=True).decide(torch.rand(2, 3, 16, 16, dtype=kind)).shape == (2,)
+
+
 def test_a_judge_is_trained_once(data, trainings):
     question = attribute_question(data, NAMES, epochs=1)
     first = judge_for(question, data, CPU)
