@@ -32,6 +32,10 @@ class DigitFeatures(nn.Module):
         """(B, 128) for images (B, 1, S, S) uint8."""
         return self.network.features(image.float() / 127.5 - 1)
 
+    def shares(self, features: Tensor) -> Tensor:
+        """(10,): the part of the images with these features (B, 128) that are taken for each digit."""
+        return self.network.answer(features).argmax(1).bincount(minlength=10) / len(features)
+
 
 class InceptionFeatures(nn.Module):
     """The 2,048 features of the Inception network that published FIDs are computed on.

@@ -16,7 +16,7 @@ from torchmetrics.image import (
 from torchmetrics.utilities import dim_zero_cat
 
 from lit_gen.metrics.evaluator import Evaluator, Figure, Options
-from lit_gen.metrics.features import Features
+from lit_gen.metrics.features import DigitFeatures, Features
 from lit_gen.metrics.precision_recall import precision_recall
 from lit_gen.metrics.processes import from_first, place
 from lit_gen.metrics.sliced_wasserstein import PATCH, sliced_wasserstein
@@ -38,6 +38,8 @@ class SampleQuality(Evaluator):
       little with fewer pictures than features (128 of `digits`, 2,048 of `inception`), and falls with their number.
     - `kid`: squared maximum mean discrepancy under a cubic kernel, without bias (Bińkowski et al., arXiv:1801.01401).
     - `precision`, `recall`: see `precision_recall`.
+    - `least_digit`, `most_digit`: for digits, how often the rarest and the most frequent one are made, over how often
+      they are real: 1 where all have their share, 0 where one is missing.
 
     By the pictures themselves:
 
@@ -114,6 +116,10 @@ class SampleQuality(Evaluator):
             features = [dim_zero_cat(state)[rows] for state, rows in zip(states, orders, strict=True)]
             count, title = min(map(len, features)), self.network.title
             values = feature_distances(*features)
+            if isinstance(self.network, DigitFeatures):
+                made_shares, real_shares = map(self.network.shares, features)
+                ratio = made_shares / real_shares.clamp(min=1 / count)
+                values |= {"least_digit": float(ratio.min()), "most_digit": float(ratio.max())}
             figures |= {f"{name}_{title}": Figure(value, count, title) for name, value in values.items()}
         if min(made.shape[-2:]) >= PATCH:
             count = min(len(made), len(real), MOST_FOR_SWD)

@@ -10,6 +10,7 @@ from lit_gen.data.batches import Images
 from lit_gen.metrics import samples as module
 from lit_gen.metrics.digits import load_digits
 from lit_gen.metrics.evaluator import Options
+from lit_gen.metrics.features import DigitFeatures
 from lit_gen.metrics.samples import (
     SSIM_BETAS,
     SampleQuality,
@@ -39,6 +40,35 @@ def test_some_are_not_the_first():
 
 
 # By features
+
+
+class ByBrightness(DigitFeatures):
+    """Takes an image for the digit that its first pixel says, by features that are this digit's one-hot vector."""
+
+    def __init__(self):
+        super().__init__()
+        self.network.answer = torch.nn.Linear(128, 10, bias=False)
+        torch.nn.init.eye_(self.network.answer.weight)
+
+    def forward(self, image):
+        return torch.nn.functional.one_hot(image[:, 0, 0, 0].long(), 128).float()
+
+
+def test_shares_of_digits_by_hand():
+    """Each digit 20 times in 200 real images; of 200 made ones 50 are ones, 10 are twos, none is a three."""
+    real = torch.arange(10).repeat(20)
+    made = torch.cat([torch.tensor([1] * 50 + [2] * 10), torch.tensor([0, 4, 5, 6, 7, 8, 9]).repeat(20)])
+    made, real = (digits.float().view(-1, 1, 1, 1).expand(-1, 1, 28, 28) / 127.5 - 1 for digits in (made, real))
+
+    def figures(made):
+        evaluator = SampleQuality(Options("digits", 200), (1, 28, 28), lambda _: made, attrgetter("image"))
+        evaluator.network = ByBrightness().eval()
+        evaluator.update(MODEL, Images(real))
+        found = {name.split("_digits-")[0]: figure.value for name, figure in evaluator.compute().items()}
+        return found["least_digit"], found["most_digit"]
+
+    assert figures(made) == pytest.approx((0, 2.5))
+    assert figures(real) == pytest.approx((1, 1))
 
 
 def crossed(scales: list[float], shift: float) -> torch.Tensor:
@@ -169,7 +199,8 @@ def test_figures_and_their_names():
     figures = run(evaluator(prefix="a_to_b_"), tiny.images(21, 1, 28))
     _, title = load_digits()
     counts = {name.removeprefix("a_to_b_"): (figure.samples, figure.features) for name, figure in figures.items()}
-    assert counts == {f"{name}_{title}": (21, title) for name in ("fid", "kid", "precision", "recall")} | {
+    by_features = "fid", "kid", "precision", "recall", "least_digit", "most_digit"
+    assert counts == {f"{name}_{title}": (21, title) for name in by_features} | {
         "swd_28": (21, ""), "swd_mean": (21, ""), "ms_ssim_2_scales": (10, ""), "ms_ssim_2_scales_real": (10, ""),
     }  # fmt: skip
 
