@@ -37,9 +37,13 @@ def gather_random_states(state: dict[str, Any] | None = None) -> list[dict[str, 
     Args:
         state: this process's; the present one by default.
     """
-    state = get_random_state() if state is None else state
+    return gather(get_random_state() if state is None else state)
+
+
+def gather(mine: Any) -> list[Any]:
+    """What each process has here, by rank; to be called by all of them."""
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
-        return [state]
-    states: list[Any] = [None] * torch.distributed.get_world_size()
-    torch.distributed.all_gather_object(states, state)
-    return states
+        return [mine]
+    everyones: list[Any] = [None] * torch.distributed.get_world_size()
+    torch.distributed.all_gather_object(everyones, mine)
+    return everyones

@@ -69,7 +69,7 @@ class Health(Callback):
     def on_train_start(self, trainer: Trainer, model: AdversarialModule) -> None:
         self._seen = {}
         self._held_out = None
-        if self.every_n_batches and model.makes_samples:
+        if self.every_n_batches and model.makes_samples and hasattr(trainer.datamodule, "preview_batch"):
             held_out = trainer.datamodule.preview_batch(SAMPLES)
             self._held_out = held_out if len(held_out[0]) > 1 else None
 
@@ -77,7 +77,7 @@ class Health(Callback):
         return -batches_so_far(trainer) % self.every_n_batches
 
     def on_train_batch_start(self, trainer: Trainer, model: AdversarialModule, *_: Any) -> None:
-        if self.every_n_batches and self._batches_to_look(trainer) == 0:
+        if self.every_n_batches and self._batches_to_look(trainer) < model.accumulate_grad_batches:
             model.watcher = lambda batch, fakes: self._watch(model, batch, fakes)
 
     @torch.no_grad()
@@ -90,14 +90,17 @@ class Health(Callback):
     def on_before_optimizer_step(self, trainer: Trainer, model: AdversarialModule, optimizer: Optimizer) -> None:
         if not self.every_n_batches:
             return
-        name, last = ("d", 1) if optimizer is trainer.optimizers[0] else ("g", model.n_critic)
-        if self._batches_to_look(trainer) < last:  # G does not step in each batch
+        name, steps = ("d", 1) if optimizer is trainer.optimizers[0] else ("g", model.n_critic)
+        # Neither need step in the batch of the look.
+        if self._batches_to_look(trainer) < steps * model.accumulate_grad_batches:
             self._seen[f"{name}_gradient_norm"] = gradient_norm(optimizer)
 
     def on_train_batch_end(self, trainer: Trainer, model: AdversarialModule, *_: Any) -> None:
         if not self.every_n_batches or self._batches_to_look(trainer) > 0:
             return
         model.watcher = None
+        if "d_real" not in self._seen:
+            return  # no step since the start
         if self._held_out is not None:
             self._seen["diversity"] = self._diversity(model)
         # The one place where the training waits for the GPU, and for other processes.

@@ -330,8 +330,8 @@ class InfoGAN(AdversarialModule):
         logits, outputs = self.discriminator.recognize(fakes.image)
         return nonsaturating_generator(logits) | self.code_terms("g", fakes, outputs)
 
-    def adversarial_step(self, batch: tuple) -> None:
-        super().adversarial_step(batch)
+    def adversarial_step(self, batches: list[tuple]) -> None:
+        super().adversarial_step(batches)
         self.log_terms("train", self.bounds)
 
     @torch.no_grad()

@@ -121,9 +121,10 @@ def test_d_and_g_share_one_set_of_fakes_and_d_s_carry_no_graph(n_critic, tmp_pat
     model.generator.register_forward_hook(lambda module, args, output: made.append(output.requires_grad))
     step = model.step
 
-    def watched(optimizer, loss, batch, fakes):
-        graphs[loss.__name__].append((fakes.requires_grad, fakes.detach().clone()))
-        step(optimizer, loss, batch, fakes)
+    def watched(optimizer, loss, batches, fakes):
+        (only,) = fakes
+        graphs[loss.__name__].append((only.requires_grad, only.detach().clone()))
+        step(optimizer, loss, batches, fakes)
 
     model.step = watched
     tiny.trainer(tmp_path, limit_val_batches=0).fit(model, datamodule=tiny.NoiseData(4))
