@@ -75,11 +75,10 @@ HEAD = """# Results
 Written by `python -m benchmarks.report` from `benchmarks/results/*.json`, which hold every figure. Each of these was
 written by `python -m benchmarks.measure <run folder> --save <name>` after the command beside it, on held-out data. A
 judge is a small classifier trained on the dataset's own labels, with its accuracy on real pictures. Minutes are wall
-time, and images/s those of training; most of these runs had other work beside them on the same two cores. The commit is
-that of the measuring. The two runs of 2ed05bd compared the first 4,000 test images' codes with the prior, which are other
-writers' than the rest: their first figure is too high. vae-residual's minutes are by hand, and 300 importance samples make
-its -log p(x) an upper bound; its run and those of GAN, DCGAN and 8-d codes were in bfloat16.
-
+time, and images/s those of training; most of these runs had other work beside them on the same two cores. The commit
+is that of the measuring. The two runs of 2ed05bd compared the first 4,000 test images' codes with the prior, which are
+other writers' than the rest: their first figure is too high. vae-residual's minutes are by hand, and 300 importance
+samples make its -log p(x) an upper bound; its run and those of GAN, DCGAN and 8-d codes were in bfloat16.
 """
 COLUMNS = (
     "run", "system", "data", "settings", "seed", "commit", "hardware", "minutes", "images/s", "metric", "measured",
