@@ -126,6 +126,15 @@ class LitGenCLI(LightningCLI):
                 # The other processes log nothing, and may not yet see the folder.
                 first = rank_zero_only.rank == 0
                 kwargs["logger"] = make_loggers(self.run_folder, self.config_for_loggers()) if first else False
+        if isinstance(self.model, AdversarialModule):
+            if trainer.accumulate_grad_batches < 1:
+                raise UserError(
+                    f"trainer.accumulate_grad_batches must be 1 or more, not {trainer.accumulate_grad_batches}."
+                )
+            # Lightning refuses both to models that take their steps themselves.
+            self.model.accumulate_grad_batches = trainer.accumulate_grad_batches
+            self.model.gradient_clip_val = trainer.gradient_clip_val
+            kwargs |= {"accumulate_grad_batches": 1, "gradient_clip_val": None}
         self.run_callbacks = self._callbacks(trainer)
         return super().instantiate_trainer(**kwargs)
 

@@ -248,7 +248,8 @@ def test_loading_processes_outlive_the_signal(number, data, runs, monkeypatch):
 
 def test_two_processes_stop_together_and_go_on_to_the_bit(data, tmp_path):
     two = ["--trainer.devices=2", "--trainer.accelerator=cpu", "--trainer.logger=false"]
-    words = ["fit", *data, *TINY_DCGAN, *STOPPABLE, *two, "--health.every_n_batches=2"]
+    two += ["--health.every_n_batches=2", "--trainer.accumulate_grad_batches=2"]  # a step of batches 8 and 9
+    words = ["fit", *data, *TINY_DCGAN, *STOPPABLE, *two]
     whole = signalled([*words, f"--trainer.default_root_dir={tmp_path}/whole"], signal.SIGTERM, 0)
     assert whole.returncode == 0, whole.stderr
     words += [f"--trainer.default_root_dir={tmp_path}/broken"]
@@ -361,7 +362,27 @@ def test_mistakes_end_in_one_line(data, runs, capsys, tmp_path):
 
 def test_what_lightning_refuses_is_one_line_too(data, runs, capsys):
     words = ["fit", *data, *TINY_DCGAN, f"--trainer.default_root_dir={runs}", "--trainer.logger=false"]
-    assert "manual optimization" in mistake([*words, "--trainer.gradient_clip_val=1"], capsys)
+    assert "overfit_batches" in mistake([*words, "--trainer.overfit_batches=1.5"], capsys)
+
+
+@pytest.mark.parametrize(("model", "steps"), [(TINY_DCGAN, 3), (TINY_VAE, 2)], ids=["DCGAN", "VAE"])
+def test_accumulation_and_clipping_by_lightnings_own_flags(model, steps, data, runs, capsys):
+    """Three batches an epoch, so steps on two and on one; a GAN's `global_step` counts batches."""
+    flags = ["--trainer.accumulate_grad_batches=2", "--trainer.gradient_clip_val=1e-6"]
+    run = fit(model, data, runs, *flags)
+    checkpoint = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
+    assert checkpoint["global_step"] == steps
+    if model is TINY_DCGAN:
+        assert checkpoint["state_dict"]["_extra_state"]["discriminator_steps"] == 2
+    moments = [
+        state["exp_avg"] for optimizer in checkpoint["optimizer_states"] for state in optimizer["state"].values()
+    ]
+    assert all(moment.norm() <= 1e-6 for moment in moments)
+    config = yaml.safe_load((run / "config.yaml").read_text())["trainer"]
+    assert config["accumulate_grad_batches"] == 2 and config["gradient_clip_val"] == 1e-6
+    main(["fit", "--config", str(run / "config.yaml")])
+    words = ["fit", *data, *TINY_DCGAN, f"--trainer.default_root_dir={runs}", "--trainer.logger=false"]
+    assert "must be 1 or more, not 0" in mistake([*words, "--trainer.accumulate_grad_batches=0"], capsys)
 
 
 def test_a_truncated_file_is_named(mnist_root, tmp_path, capsys):
