@@ -24,11 +24,13 @@ SHOWN = {
         ("nll", "-log p(x) in nats", "at most 85.0; paper 86.76 on MNIST (Burda et al., table 1)"),
         ("active_units", "active units", "paper 19"),
         ("elbo", "evidence lower bound in nats", ""),
+        PICTURES[0],
     ],
     "AAE": [
         ("mmd_ratio", "MMD of codes and prior, over that of two draws of the prior", "at most 2"),
         ("reconstruction", "squared error an image", "within 10 % of the AutoEncoder"),
         (*PARZEN, "paper 340 +- 2 on MNIST"),
+        PICTURES[0],
     ],
     "GAN": [(*PARZEN, "paper 225 +- 2 on MNIST"), *PICTURES],
     "DCGAN": [
@@ -79,6 +81,9 @@ time, and images/s those of training; most of these runs had other work beside t
 is that of the measuring. The two runs of 2ed05bd compared the first 4,000 test images' codes with the prior, which are
 other writers' than the rest: their first figure is too high. vae-residual's minutes are by hand, and 300 importance
 samples make its -log p(x) an upper bound; its run and those of GAN, DCGAN and 8-d codes were in bfloat16.
+
+Is an AAE better than a VAE with the same encoder and decoder (pair-*: 8-d codes, 400 units, six epochs, three seeds)? By
+FID on the digit classifier's features in all three: 10.5, 10.2, 9.9 against 12.3, 13.0, 12.0.
 """
 COLUMNS = (
     "run", "system", "data", "settings", "seed", "commit", "hardware", "minutes", "images/s", "metric", "measured",
