@@ -82,8 +82,9 @@ is that of the measuring. The two runs of 2ed05bd compared the first 4,000 test 
 other writers' than the rest: their first figure is too high. vae-residual's minutes are by hand, and 300 importance
 samples make its -log p(x) an upper bound; its run and those of GAN, DCGAN and 8-d codes were in bfloat16.
 
-Is an AAE better than a VAE with the same encoder and decoder (pair-*: 8-d codes, 400 units, six epochs, three seeds)? By
-FID on the digit classifier's features in all three: 10.5, 10.2, 9.9 against 12.3, 13.0, 12.0.
+Is an AAE better than a VAE with the same encoder and decoder (pair-*: 8-d codes, 400 units, six epochs, three seeds)?
+By FID on the digit classifier's features in all three: 10.5, 10.2, 9.9 against 12.3, 13.0, 12.0.
+
 """
 COLUMNS = (
     "run", "system", "data", "settings", "seed", "commit", "hardware", "minutes", "images/s", "metric", "measured",
