@@ -32,10 +32,11 @@ from lit_gen.errors import UserError, nearest
 from lit_gen.loggers import make_loggers
 from lit_gen.models.adversarial import AdversarialModule
 from lit_gen.models.base import GenerativeModule, check_pair
-from lit_gen.settings import changes_of_run
+from lit_gen.settings import changes_of_run, check_settings
 
 # The processes that DDP starts run this same command: they are told the folder.
 RUN_FOLDER_VARIABLE = "LIT_GEN_RUN_FOLDER"
+NO_MEMORY = re.compile("can't allocate memory|Storage size calculation overflowed")
 
 
 class OneLineParser(LightningArgumentParser):
@@ -51,6 +52,10 @@ def _explain(message: str) -> str:
     key = re.search(r'[Kk]ey "(?:\w+\.)?(model|data)', message)
     if setting and key:
         return f"--{key[1]} has no setting {setting[1]!r}. `fit --{key[1]}.help <class>` lists them."
+    value = re.search(r'Parser key "(\w+)":\s+Expected an? (.+?)\. Got value: (.*?)\s+- Expected', message, re.DOTALL)
+    if value and key:
+        kind = re.sub(r"<class '(\w+)'>|typing\.", r"\1", value[2])
+        return f"--{key[1]}.{value[1]} must be of type {kind}, not {value[3]}."
     name = re.search(r"Expected a dot import path string: (\w+)", message)
     if name and key:
         package = {"model": lit_gen.models, "data": lit_gen.data}[key[1]]
@@ -102,6 +107,8 @@ class LitGenCLI(LightningCLI):
         settings = self._settings
         predicting = self.subcommand == "predict"
         check_pair(_import(settings.model.class_path), _import(settings.data.class_path), predicting)
+        for part in ("model", "data"):
+            check_settings(part, settings[part].get("init_args", {}))
         if self.subcommand == "test":
             settings.verbose = False  # in favour of the evaluation's own table
         trainer = settings.trainer
@@ -327,6 +334,12 @@ def main(args: Sequence[str] | None = None) -> None:
 def _mistake(error: BaseException | None) -> UserError | MisconfigurationException | None:
     """The mistake that `error` is, or was raised from: jsonargparse wraps what constructors raise."""
     while error is not None and not isinstance(error, UserError | MisconfigurationException):
+        # The CPU's allocator has no error of its own.
+        if isinstance(error, torch.OutOfMemoryError | MemoryError) or NO_MEMORY.search(str(error)):
+            return UserError(
+                "there is not enough memory. Set --data.batch_size, --data.image_size or the sizes of the networks "
+                "lower."
+            )
         error = error.__cause__
     return error
 

@@ -1,12 +1,54 @@
-"""What differs between the settings of two runs, for people to read."""
+"""What a setting may be, by its name; and what differs between the settings of two runs, for people to read."""
 
-from collections.abc import Mapping
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from lit_gen.errors import UserError
+
 LONGEST = 40  # characters of a value
+
+Limit = tuple[str, Callable[[float], bool], str]
+LIMITS: list[Limit] = [
+    (r"betas|momentum|ema_decay|.*_dropout", lambda value: 0 <= value < 1, "at least 0 and below 1"),
+    (r"n_critic|.*(_dim|channels|_sizes|_features|_base|_group|_interval)", lambda value: value >= 1, "at least 1"),
+    (
+        r"beta|num_workers|pool_size|.*(_blocks|_pieces|_codes|_halvings|_kimg|_rate|_scale|_deviation|_weight)",
+        lambda value: 0 <= value < math.inf,
+        "finite and not negative",
+    ),
+]
+"""Names, which values are allowed, and that in words. A model checks by itself what its other settings make impossible.
+
+A setting of several numbers, such as the sizes of layers, has the limit for each."""
+
+
+def check_settings(part: str, settings: Mapping[str, Any]) -> None:
+    """Looks at numbers before anything is built from them.
+
+    Args:
+        part: model or data.
+        settings: by name.
+
+    Raises:
+        UserError: a number is one that no setting of that name can be.
+    """
+    for name, value in settings.items():
+        allowed, words = next((rest for names, *rest in LIMITS if re.fullmatch(names, name)), (None, None))
+        if allowed and not all(allowed(number) for number in _numbers(value)):
+            raise UserError(f"{name} must be {words}, not {_short(value)}. Set --{part}.{name}.")
+
+
+def _numbers(value: Any) -> Iterator[float]:
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    for item in value if isinstance(value, list | tuple) else [value]:
+        if isinstance(item, int | float):
+            yield item
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:

@@ -84,6 +84,8 @@ class ImageData(ResumableData):
         super().__init__()
         if image_size < 4:
             raise UserError(f"image_size must be at least 4 pixels, not {image_size}.")
+        if image_size > 4096:  # some networks would fill all memory before anything says that it is short
+            raise UserError(f"image_size must be at most 4096 pixels, not {image_size}.")
         if batch_size < 1:
             raise UserError(f"batch_size must be at least 1, not {batch_size}.")
         if synthetic_count < 100:

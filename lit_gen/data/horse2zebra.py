@@ -115,7 +115,7 @@ class Horse2Zebra(ImageData):
         folder, archive = self.folder, self.root / f"{self.dataset}.zip"
         if all((folder / part).is_dir() for part in ("trainA", "trainB")):
             return
-        reason = "is not there, and download is off"
+        reason = "is not there, and download is off."
         if self.dataset not in SETS:
             reason = f"is not one of the public sets.{nearest(self.dataset, list(SETS))}"
         if archive.is_file():
@@ -132,7 +132,7 @@ class Horse2Zebra(ImageData):
                 if not there:
                     remove_if_empty(self.root)
         raise UserError(
-            f"{self.dataset} {reason.rstrip('.')}. Put trainA/, trainB/, testA/ and testB/ into {folder}, or "
+            f"{self.dataset} {reason} Put trainA/, trainB/, testA/ and testB/ into {folder}, or "
             f"{archive.name} (the public ones are at {SITE}) into {self.root}; see data/README.md. For "
             "rendered animals set --data.synthetic=true."
         )

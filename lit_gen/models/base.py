@@ -19,6 +19,7 @@ from lit_gen.metrics.samples import SampleQuality
 from lit_gen.random_state import gather_random_states, get_random_state, set_random_state
 from lit_gen.settings import changes_of_model
 
+PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 CHECK_EVERY_N_BATCHES = 50
 """How late a training term that is not finite may be found; never after it went into a checkpoint."""
 
@@ -53,6 +54,11 @@ class GenerativeModule(LightningModule):
         self._unchecked: list[tuple[int, list[str], Tensor]] = []
 
     def setup(self, stage: str) -> None:
+        if self.trainer.precision not in PRECISIONS:
+            raise UserError(
+                f"precision {self.trainer.precision} would need images of that type. Set --trainer.precision to one of "
+                f"{', '.join(PRECISIONS)}."
+            )
         data = self.trainer.datamodule
         if data is not None:
             check_pair(type(self), data, predicting=stage == "predict")

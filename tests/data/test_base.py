@@ -225,6 +225,7 @@ def test_an_interrupted_rendering_is_begun_anew(tmp_path):
     ("settings", "complaint"),
     [
         ({"image_size": 3}, "image_size must be at least 4 pixels, not 3"),
+        ({"image_size": 4097}, "image_size must be at most 4096 pixels, not 4097"),
         ({"batch_size": 0}, "batch_size must be at least 1, not 0"),
         ({"synthetic_count": 99}, "synthetic_count must be at least 100, not 99"),
     ],
