@@ -146,7 +146,10 @@ class LitGenCLI(LightningCLI):
         return super().instantiate_trainer(**kwargs)
 
     def _instantiate_trainer(self, config: dict[str, Any], callbacks: list) -> Trainer:
-        trainer = super()._instantiate_trainer(config, [*callbacks, *self.run_callbacks])
+        try:
+            trainer = super()._instantiate_trainer(config, [*callbacks, *self.run_callbacks])
+        except (ValueError, TypeError) as error:
+            raise UserError(f"the Trainer refuses its settings: {error}") from error
         if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:  # and not one that the user chose
             trainer.strategy.checkpoint_io = WholeCheckpointIO()
         return trainer
