@@ -15,9 +15,13 @@ LONGEST = 40  # characters of a value
 Limit = tuple[str, Callable[[float], bool], str]
 LIMITS: list[Limit] = [
     (r"betas|momentum|ema_decay|.*_dropout", lambda value: 0 <= value < 1, "at least 0 and below 1"),
-    (r"n_critic|.*(_dim|channels|_sizes|_features|_base|_group|_interval)", lambda value: value >= 1, "at least 1"),
     (
-        r"beta|num_workers|pool_size|.*(_blocks|_pieces|_codes|_halvings|_kimg|_rate|_scale|_deviation|_weight)",
+        r"n_critic|recognition_features|.*(_dim|channels|_sizes|_base|_group|_interval)",
+        lambda value: value >= 1,
+        "at least 1",
+    ),
+    (
+        r"beta|num_workers|pool_size|hidden_features|.*(_blocks|_pieces|_codes|_halvings|_kimg|_rate|_scale|_deviation|_weight)",
         lambda value: 0 <= value < math.inf,
         "finite and not negative",
     ),
