@@ -49,8 +49,9 @@ class CelebACaptions(CaptionedData, CelebA):
     Args:
         held_out: combinations of attributes, each a list of names ("not " before one that is false), for example
             [[Male, Blond_Hair], [not Male, Eyeglasses, Smiling]]. Images that have all of one are in no training or
-            validation batch; they make a split of their own, `datasets["held_out"]`, where the captions speak of all of
-            the combination.
+            validation batch. Half of them (but no test image) are for those who are to judge pictures of such
+            combinations and must have seen some: `datasets["for_judges"]`. The others make a split of their own,
+            `datasets["held_out"]`, where the captions speak of all of the combination.
     """
 
     pictures = "celeba"
@@ -83,7 +84,9 @@ class CelebACaptions(CaptionedData, CelebA):
             self.datasets[split] = CaptionedDataset(images, attributes, captions, rows, vary=split == "train")
         if self.held_out:
             captions, rows = FaceCaptions(attributes > 0.5, *settings, always), np.flatnonzero(~kept)
-            self.datasets["held_out"] = CaptionedDataset(images, attributes, captions, rows, vary=False)
+            for_judges = np.setdiff1d(rows, self.datasets["test"].rows)[::2]
+            for split, part in (("held_out", np.setdiff1d(rows, for_judges)), ("for_judges", for_judges)):
+                self.datasets[split] = CaptionedDataset(images, attributes, captions, part, vary=False)
 
     def _held_out_rows(self, attributes: np.ndarray) -> dict[int, list[str]]:
         """The rows (of (N, A) bool) that have all of a combination, and the names of the first such combination."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from lightning import LightningDataModule
 from lightning.pytorch.utilities import rank_zero_info
@@ -112,10 +113,15 @@ def has_attributes(data: LightningDataModule | None) -> bool:
 
 
 def attribute_question(data: ImageData, names: Sequence[str], epochs: int = 4) -> Question:
-    """Which of the attributes does the picture show?"""
+    """Which of the attributes does the picture show?
+
+    The judge learns from the training pictures, and from those that the data keep for judges: of combinations that it
+    has never seen it would say what models say that have never seen them.
+    """
     images, attributes = data.datasets["train"].arrays
     columns = [data.spec["attributes"].index(name) for name in names]
-    dataset = ArrayDataset(AttributedImages, (images, attributes[:, columns]), data.datasets["train"].rows)
+    rows = [data.datasets[split].rows for split in ("for_judges", "train") if split in data.datasets]
+    dataset = ArrayDataset(AttributedImages, (images, attributes[:, columns]), np.concatenate(rows))
     return Question(names, False, dataset, lambda batch: (batch.image, batch.attributes), epochs)
 
 

@@ -85,9 +85,19 @@ def test_sentences_agree_with_the_pictures_when_some_are_skipped(celeba_root, tm
     for row in (0, 50, 100):
         (tmp_path / "celeba" / "img_align_celeba" / f"{row + 1:06d}.jpg").unlink()  # a link to the common tree's
     data, whole = ready(tmp_path, skip_broken=True, held_out=COMBINATIONS), ready(celeba_root, held_out=COMBINATIONS)
-    for split in ("train", "val", "test", "held_out"):
-        kept = [place for place, row in enumerate(whole.datasets[split].rows) if row not in (0, 50, 100)]
-        expected, found = whole.datasets[split].__getitems__(kept), rows_of(data, split)
+
+    def pictures(module, *splits, without=()):
+        batches = {
+            row: module.datasets[split].__getitems__([place])
+            for split in splits
+            for place, row in enumerate(module.datasets[split].rows.tolist())
+            if row not in without
+        }
+        in_order = (batches[row] for row in sorted(batches))
+        return CaptionedImages(*(torch.cat(field) for field in zip(*in_order, strict=True)))
+
+    for splits in (("train",), ("val",), ("test",), ("held_out", "for_judges")):  # which of the two depends on the rest
+        expected, found = pictures(whole, *splits, without=(0, 50, 100)), pictures(data, *splits)
         assert torch.equal(found.image, expected.image) and torch.equal(found.attributes, expected.attributes)
         said_in(found)
 
@@ -221,8 +231,13 @@ def test_combinations_held_out_are_in_no_training_or_validation_picture(celeba_r
         assert not any(any(is_held_out(row)) for row in batch.attributes)
         assert len(batch.image) == len(counts[split]) - sum(counts[split])
     assert torch.equal(rows_of(data, "test").image, rows_of(plain, "test").image)
-    assert len(data.datasets["held_out"]) == sum(map(sum, counts.values()))
-    assert "held_out" not in plain.datasets
+    held_out, for_judges, test = (
+        set(data.datasets[split].rows.tolist()) for split in ("held_out", "for_judges", "test")
+    )
+    assert len(held_out | for_judges) == len(held_out) + len(for_judges) == sum(map(sum, counts.values()))
+    assert all(any(is_held_out(row)) for row in rows_of(data, "for_judges").attributes)
+    assert not for_judges & test and len(for_judges) == -(-sum(counts["train"] + counts["val"]) // 2)
+    assert "held_out" not in plain.datasets and "for_judges" not in plain.datasets
 
 
 def test_captions_of_the_combinations_held_out_speak_of_all_of_them(celeba_root):

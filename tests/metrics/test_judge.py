@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from lit_gen.data import Horse2Zebra
+from lit_gen.data import CelebACaptions, Horse2Zebra
 from lit_gen.metrics import judge as module
 from lit_gen.metrics.judge import Judge, attribute_question, domain_question, has_attributes, judge_for, train_judge
 from tests.metrics.pictures import NAMES, Tinted, in_two_processes
@@ -46,6 +46,21 @@ def test_one_of_several_attributes(data):
     judge = train_judge(attribute_question(data, ["Red"]), data)
     verdicts = torch.cat([judge.decide(batch.image)[:, 0] == batch.attributes[:, 1] for batch in data.batches()])
     assert verdicts.float().mean() > 0.97
+
+
+def test_combinations_that_models_never_see_are_learnt_too(celeba_root):
+    """The judge's pictures are those of training and those kept for judges, and no others."""
+    data = CelebACaptions(
+        root=celeba_root, image_size=16, attributes=["Male", "Smiling"], held_out=[["Male", "Smiling"]]
+    )
+    data.prepare_data()
+    data.setup("test")
+    learnt = attribute_question(data, ["Smiling"]).dataset
+    expected = [*data.datasets["for_judges"].rows.tolist(), *data.datasets["train"].rows.tolist()]
+    assert len(data.datasets["for_judges"]) > 2 and learnt.rows.tolist() == expected
+    assert torch.equal(
+        learnt.__getitems__([0]).attributes, data.datasets["for_judges"].__getitems__([0]).attributes[:, 1:]
+    )
 
 
 def test_unlearnable_answers_stay_at_chance(tmp_path):
