@@ -29,6 +29,7 @@ def main() -> None:
     parser.add_argument("run", type=Path, help="the run's folder, runs/<system>/<time>")
     parser.add_argument("--save", metavar="NAME", help="also write benchmarks/results/<name>.json")
     parser.add_argument("--command", default="", help="the command that made the run, for the table")
+    parser.add_argument("--note", default="", help="what is to be said of the figures: how short of the aim, and why")
     parser.add_argument("--samples", help="as --evaluation.samples of `main.py test`")
     parser.add_argument("--features", help="as --evaluation.features of `main.py test`")
     options, words = parser.parse_known_args()
@@ -40,6 +41,7 @@ def main() -> None:
         "system": tested["system"],
         **describe(options.run),
         "command": options.command,
+        "note": options.note,
         "commit": commit(),
         "hardware": hardware(),
         "torch": torch.__version__,

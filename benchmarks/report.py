@@ -148,13 +148,15 @@ def section(name: str, record: dict[str, Any]) -> str:
         f"{record['system']} on {record['data']}, {record['size']} px:\n",
         f"`{record['command']}`\n",
         f"Seed {record['seed']}, {record['images_seen']:,} images in {record['minutes']:g} minutes on "
-        f"{record['hardware']}, commit {record['commit']}{torch}.\n\n",
+        f"{record['hardware']}, commit {record['commit']}{torch}.\n",
     ]
+    if record["note"]:
+        lines.append(f"{record['note']}\n")
     rows = [
         (key.removeprefix("test/"), f"{figure['value']:.4g}", f"{figure['samples']:,}", figure["features"])
         for key, figure in record["figures"].items()
     ]
-    return "\n".join(lines) + table(("figure", "measured", "of", "by"), rows)
+    return "\n".join([*lines, ""]) + table(("figure", "measured", "of", "by"), rows)
 
 
 if __name__ == "__main__":

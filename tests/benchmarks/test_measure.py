@@ -52,6 +52,7 @@ def test_measure(system, tmp_path, monkeypatch):
     monkeypatch.setattr(translation, "domain_question", partial(domain_question, epochs=1))
     monkeypatch.setattr(measure, "RESULTS", tmp_path / "results")
     arguments = ["--command", "python main.py fit", "--save", "name", "--features", "none", "--samples", "10"]
+    arguments += ["--note", "too short"]
     monkeypatch.setattr(sys, "argv", ["measure", str(run), *arguments])
     measure.main()
     record = json.loads((run / "measures.json").read_text())
@@ -61,7 +62,7 @@ def test_measure(system, tmp_path, monkeypatch):
         assert figure["value"] is not None and figure["samples"] > 0 and isinstance(figure["features"], str)
     judged = [name for name, figure in record["figures"].items() if figure["features"].startswith("judge (")]
     assert bool(judged) == (system in ("cyclegan", "stargan", "text2image"))
-    assert record["command"] == "python main.py fit" and record["seed"] == 0
+    assert (record["command"], record["note"], record["seed"]) == ("python main.py fit", "too short", 0)
     assert record["data"].startswith("rendered ") and record["torch"] == torch.__version__
     assert (record["minutes"], record["images_seen"]) == (1.5, 16)
     assert record["images_per_second"] == pytest.approx(16 / 90, abs=0.05)

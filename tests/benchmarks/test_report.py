@@ -9,7 +9,7 @@ from benchmarks import report
 RECORD = {
     "system": "CycleGAN", "data": "rendered Horse2Zebra", "size": 64, "seed": 3, "minutes": 9.5, "images_seen": 5_700,
     "images_per_second": 10.0, "command": "python main.py fit --config configs/cyclegan.yaml --trainer.max_epochs=6",
-    "commit": "abc", "hardware": "a processor", "torch": "2.9",
+    "note": "", "commit": "abc", "hardware": "a processor", "torch": "2.9",
     "figures": {
         "test/a_to_b_error_ratio": {"value": 0.41234, "samples": 100, "features": ""},
         "test/b_to_a_error_ratio": {"value": 0.39, "samples": 100, "features": ""},
@@ -66,12 +66,14 @@ def test_a_sheet_is_linked_where_there_is_one(page, tmp_path):
 
 def test_every_run_has_all_its_figures(page):
     vae = {"test/nll": {"value": 91.256, "samples": 10_000, "features": "5,000 samples an image"}}
-    lines = page(first=RECORD, second=RECORD | {"system": "VAE", "figures": vae})
+    lines = page(first=RECORD, second=RECORD | {"system": "VAE", "figures": vae, "note": "Why it is short."})
     first, second = lines.index("## first"), lines.index("## second")
     assert first < lines.index("| cycle_a | 0.1 | 120 |  |") < second
     assert lines.index("| nll | 91.26 | 10,000 | 5,000 samples an image |") > second
     assert "Seed 3, 5,700 images in 9.5 minutes on a processor, commit abc, torch 2.9." in lines
     assert f"`{RECORD['command']}`" in lines
+    assert lines[second:].index("Why it is short.") < lines[second:].index("| figure | measured | of | by |")
+    assert "" not in [lines[number + 1] for number, line in enumerate(lines[:-1]) if line == ""], "no two empty lines"
 
 
 @pytest.mark.parametrize(
