@@ -8,7 +8,7 @@ from lightning import LightningDataModule
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch.optim import Adam, Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from lit_gen.data.batches import DataSpec
@@ -24,8 +24,9 @@ class AdversarialModule(GenerativeModule):
     """A generator and a discriminator that take turns.
 
     A subclass assigns `generator` and `discriminator` (whatever their optimizers move), calls `start_average` when it
-    wants an averaged generator, and defines `make_fakes`, `discriminator_loss`, `generator_loss` and
-    `configure_optimizers` (D's first, then G's). Here, a step is: make fakes once; step D on them, detached; step G.
+    wants an averaged generator, and defines `make_fakes`, `discriminator_loss` and `generator_loss`. Its
+    `learning_rate` and `betas` are those of both Adam optimizers, unless it has a `configure_optimizers` of its own
+    (D's first, then G's). Here, a step is: make fakes once; step D on them, detached; step G.
 
     `--trainer.accumulate_grad_batches` and `--trainer.gradient_clip_val`, which Lightning refuses to models that take
     their steps themselves, come here from the command line. Several batches then make one step of D and after it one of
@@ -44,6 +45,8 @@ class AdversarialModule(GenerativeModule):
     """Whether new images come from noise, so that G has collapsed when they are all alike."""
     generator: nn.Module
     discriminator: nn.Module
+    learning_rate: float
+    betas: tuple[float, float]
 
     def __init__(self, spec: DataSpec, n_critic: int = 1, ema_decay: float = 0.0) -> None:
         super().__init__(spec)
@@ -98,6 +101,10 @@ class AdversarialModule(GenerativeModule):
     def minibatches(self, batch: Any) -> list[Any]:
         """The pieces of a loaded batch on which one step each is made."""
         return [batch]
+
+    def configure_optimizers(self) -> list[Optimizer]:
+        networks = self.discriminator, self.generator
+        return [Adam(network.parameters(), self.learning_rate, self.betas) for network in networks]
 
     # The steps
 

@@ -19,7 +19,6 @@ import torch
 from lightning import LightningDataModule
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.optim import Adam, Optimizer
 
 from lit_gen.data.batches import DataSpec, UnpairedImages
 from lit_gen.data.horse2zebra import Horse2Zebra
@@ -347,9 +346,3 @@ class CycleGAN(AdversarialModule):
         ]
         judged = [DomainTranslations(options.samples)] if known else []
         return [*super().evaluators(data, options), *qualities, *judged]
-
-    def configure_optimizers(self) -> list[Optimizer]:
-        return [
-            Adam(network.parameters(), self.learning_rate, self.betas)
-            for network in (self.discriminator, self.generator)
-        ]

@@ -8,7 +8,6 @@ Departures from the paper:
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Adam, Optimizer
 
 from lit_gen.data.batches import DataSpec
 from lit_gen.layers.coders import doublings
@@ -124,9 +123,3 @@ class DCGAN(AdversarialModule):
 
     def generator_loss(self, batch: tuple, fakes: Tensor) -> Terms:
         return nonsaturating_generator(self.discriminator(fakes))
-
-    def configure_optimizers(self) -> list[Optimizer]:
-        return [
-            Adam(network.parameters(), self.learning_rate, self.betas)
-            for network in (self.discriminator, self.generator)
-        ]

@@ -12,7 +12,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.optim import Adam, Optimizer
 
 from lit_gen.data.batches import DataSpec
 from lit_gen.errors import UserError
@@ -245,12 +244,6 @@ class ProGAN(AdversarialModule):
         self.log_dict(progress, prog_bar=True, batch_size=1)
         if self.images_seen >= self.total_kimg * 1000:
             self.trainer.should_stop = True
-
-    def configure_optimizers(self) -> list[Optimizer]:
-        return [
-            Adam(network.parameters(), lr=self.learning_rate, betas=self.betas, eps=1e-8)
-            for network in (self.discriminator, self.generator)
-        ]
 
     def sample_sheets(self, batch: Any, count: int = 64) -> dict[str, Tensor]:
         sheets = super().sample_sheets(batch, count)

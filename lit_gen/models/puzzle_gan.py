@@ -27,7 +27,6 @@ import torch
 from lightning import LightningDataModule
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.optim import Adam, Optimizer
 
 from lit_gen.data.batches import DataSpec
 from lit_gen.errors import UserError
@@ -253,12 +252,6 @@ class PuzzleGAN(AdversarialModule):
         for name, (weight, error) in errors.items():
             terms[name] = log_spaced(self.progress, *weight) * error.abs().mean()
         return terms
-
-    def configure_optimizers(self) -> list[Optimizer]:
-        return [
-            Adam(network.parameters(), self.learning_rate, self.betas)
-            for network in (self.discriminator, self.generator)
-        ]
 
     # Pictures and measures
 

@@ -18,7 +18,6 @@ import torch
 from lightning import LightningDataModule
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.optim import Adam, Optimizer
 
 from lit_gen.data.batches import AttributedImages, DataSpec
 from lit_gen.errors import UserError, nearest
@@ -214,12 +213,6 @@ class StarGAN(AdversarialModule):
 
     def learning_rate_factor(self) -> float:
         return constant_then_linear(self.progress)
-
-    def configure_optimizers(self) -> list[Optimizer]:
-        return [
-            Adam(network.parameters(), self.learning_rate, self.betas)
-            for network in (self.discriminator, self.generator)
-        ]
 
     def evaluators(self, data: LightningDataModule, options: Options) -> list[Evaluator]:
         judged = [AttributeChanges(self.attributes, single_changes, options.samples)] if has_attributes(data) else []
