@@ -22,9 +22,12 @@ class AppendingWriter(ExperimentWriter):
 
     def _check_log_dir_exists(self) -> None:
         path = Path(self.metrics_file_path)
-        self._continues = path.is_file()
+        header, newline, _ = path.read_text(encoding="utf-8").partition("\n") if path.is_file() else ("", "", "")
+        self._continues = bool(newline)
         if self._continues:
-            self.metrics_keys = path.read_text(encoding="utf-8").split("\n", 1)[0].strip().split(",")
+            self.metrics_keys = header.strip().split(",")
+        else:
+            path.unlink(missing_ok=True)  # of a run that was killed while it wrote the first line
 
     def log_metrics(self, metrics_dict: dict[str, float], step: int | None = None) -> None:
         if self._continues and step is not None:

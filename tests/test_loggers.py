@@ -50,3 +50,12 @@ def test_what_a_killed_run_logged_after_its_checkpoint_is_replaced(tmp_path):
     assert [(row["step"], row["loss"], row["other"]) for row in rows] == [
         ("0", "0.1", ""), ("1", "0.2", ""), ("2", "7.0", ""), ("3", "8.0", "1.0"),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("begun", ["", "lo", "loss,st"])
+def test_a_log_whose_first_line_is_not_whole_begins_anew(begun, tmp_path):
+    path = tmp_path / "metrics.csv"
+    path.write_text(begun)
+    logger = AppendingCSVLogger(tmp_path)
+    logger.log_metrics({"loss": 0.5}, 0)
+    assert path.read_text().split() == ["loss,step", "0.5,0"]

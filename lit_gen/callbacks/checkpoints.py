@@ -1,6 +1,7 @@
 """A run's checkpoints: when they are written, how many stay, what is saved when the run is stopped or goes wrong."""
 
 import os
+import shutil
 import signal
 import threading
 from pathlib import Path
@@ -15,6 +16,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from lit_gen.callbacks.pictures import batches_so_far
 from lit_gen.data.files import complete_file
 from lit_gen.errors import UserError
+from lit_gen.loggers import AppendingCSVLogger
 from lit_gen.models.base import NonFiniteTerm
 
 
@@ -31,6 +33,9 @@ class RunCheckpoints(Checkpoint):
 
     SIGTERM and Ctrl-C end the run after the batch at hand; a second Ctrl-C ends it at once.
 
+    Lightning logs a batch after its checkpoint: what is to be logged is in the checkpoint too, and a resumed run begins
+    its log with it, since the other one may have been killed in between.
+
     Args:
         folder: where to write.
         every_n_batches: how often within an epoch; 0 for the ends of epochs only.
@@ -45,10 +50,27 @@ class RunCheckpoints(Checkpoint):
         self.folder, self.every_n_batches, self.keep = folder, every_n_batches, keep
         self._signal: int | None = None
         self._stopping = self._cut_short = self._after_validation = False
+        self._unlogged: dict[str, float] = {}  # what the batch of a checkpoint still has to log, and its `step`
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"unlogged": self._unlogged}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._unlogged = state_dict["unlogged"]
 
     @property
     def last(self) -> Path:
         return self.folder / "last.ckpt"
+
+    def on_fit_start(self, trainer: Trainer, model: LightningModule) -> None:
+        goes_on = trainer.ckpt_path is not None and Path(trainer.ckpt_path).resolve().parent == self.folder.resolve()
+        if goes_on and self._unlogged:
+            for logger in trainer.loggers:
+                if isinstance(logger, AppendingCSVLogger):  # W&B may have it already
+                    values = dict(self._unlogged)
+                    logger.log_metrics(values, int(values.pop("step")))
+                    logger.save()
+        self._unlogged = {}
 
     def on_train_start(self, trainer: Trainer, model: LightningModule) -> None:
         # Lightning puts the former handlers back. Its own for SIGTERM saves nothing, and lets the processes of a group
@@ -89,7 +111,9 @@ class RunCheckpoints(Checkpoint):
             loop = trainer.fit_loop
             self._after_validation = loop.epoch_loop._should_check_val_fx(loop._data_fetcher)
             if not self._after_validation:
+                self._unlogged = _unlogged(trainer)
                 self.save(trainer)
+                self._unlogged = {}
 
     def on_validation_end(self, trainer: Trainer, model: LightningModule) -> None:
         if self._after_validation:
@@ -159,6 +183,16 @@ def _batches_done(trainer: Trainer) -> int:
     return trainer.fit_loop.epoch_loop.batch_progress.total.completed
 
 
+def _unlogged(trainer: Trainer) -> dict[str, float]:
+    """What Lightning is about to log for the batch that has just ended, and its `step`; nothing where it will not."""
+    connector, loop = trainer._logger_connector, trainer.fit_loop
+    automatic = trainer.lightning_module.automatic_optimization
+    if not connector.should_update_logs or (automatic and loop._should_accumulate()):
+        return {}
+    values = {name: float(value) for name, value in connector.metrics["log"].items()}
+    return {"epoch": trainer.current_epoch, **values, "step": loop.epoch_loop._batches_that_stepped} if values else {}
+
+
 def _take_place(path: Path, place: Path) -> None:
     """Puts the file at `path` also at `place`, and at no moment leaves either without one."""
     if not path.exists():
@@ -168,9 +202,8 @@ def _take_place(path: Path, place: Path) -> None:
     try:
         os.link(path, second)
     except OSError:  # a file system without hard links
-        os.replace(path, place)
-    else:
-        os.replace(second, place)
+        shutil.copyfile(path, second)
+    os.replace(second, place)
 
 
 class WholeCheckpointIO(TorchCheckpointIO):
