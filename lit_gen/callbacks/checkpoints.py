@@ -33,8 +33,8 @@ class RunCheckpoints(Checkpoint):
 
     SIGTERM and Ctrl-C end the run after the batch at hand; a second Ctrl-C ends it at once.
 
-    Lightning logs a batch after its checkpoint: what is to be logged is in the checkpoint too, and a resumed run begins
-    its log with it, since the other one may have been killed in between.
+    Lightning logs a batch after its checkpoint: what is to be logged is in the checkpoint too, and a resumed run logs
+    it where the other one was killed in between.
 
     Args:
         folder: where to write.
@@ -68,8 +68,7 @@ class RunCheckpoints(Checkpoint):
             for logger in trainer.loggers:
                 if isinstance(logger, AppendingCSVLogger):  # W&B may have it already
                     values = dict(self._unlogged)
-                    logger.log_metrics(values, int(values.pop("step")))
-                    logger.save()
+                    logger.experiment.catch_up(values, int(values.pop("step")))
         self._unlogged = {}
 
     def on_train_start(self, trainer: Trainer, model: LightningModule) -> None:
