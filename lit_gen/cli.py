@@ -27,7 +27,7 @@ from lit_gen.callbacks.evaluation import Evaluation
 from lit_gen.callbacks.health import Health
 from lit_gen.callbacks.pictures import PredictionWriter, SampleSheets
 from lit_gen.callbacks.timing import TrainingTime
-from lit_gen.data.files import make_folder
+from lit_gen.data.files import make_folder, remove_partial
 from lit_gen.errors import UserError, nearest
 from lit_gen.loggers import make_loggers
 from lit_gen.models.adversarial import AdversarialModule
@@ -191,6 +191,8 @@ class LitGenCLI(LightningCLI):
             if rank_zero_only.rank == 0:
                 make_folder(parent)
                 folder = _new_folder(folder)
+        elif rank_zero_only.rank == 0:
+            remove_partial(folder)
         os.environ[RUN_FOLDER_VARIABLE] = str(folder)
         return folder
 

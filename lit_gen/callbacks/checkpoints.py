@@ -14,7 +14,7 @@ from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_info
 
 from lit_gen.callbacks.pictures import batches_so_far
-from lit_gen.data.files import complete_file
+from lit_gen.data.files import complete_file, remove_partial
 from lit_gen.errors import UserError
 from lit_gen.loggers import AppendingCSVLogger
 from lit_gen.models.base import NonFiniteTerm
@@ -33,8 +33,8 @@ class RunCheckpoints(Checkpoint):
 
     SIGTERM and Ctrl-C end the run after the batch at hand; a second Ctrl-C ends it at once.
 
-    Lightning logs a batch after its checkpoint: what is to be logged is in the checkpoint too, and a resumed run logs
-    it where the other one was killed in between.
+    The values in the log are in a checkpoint too: Lightning logs a batch after its checkpoint, and a run may be killed
+    in between; and a term that is not of every batch stays in the log until there is a new one, or the epoch ends.
 
     Args:
         folder: where to write.
@@ -50,13 +50,14 @@ class RunCheckpoints(Checkpoint):
         self.folder, self.every_n_batches, self.keep = folder, every_n_batches, keep
         self._signal: int | None = None
         self._stopping = self._cut_short = self._after_validation = False
-        self._unlogged: dict[str, float] = {}  # what the batch of a checkpoint still has to log, and its `step`
+        self._logged: dict[str, float] = {}  # the last value of each term of this epoch
+        self._row: dict[str, int] = {}  # epoch and step of the row that they are still to be written to, if any
 
     def state_dict(self) -> dict[str, Any]:
-        return {"unlogged": self._unlogged}
+        return {"logged": self._logged, "row": self._row}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self._unlogged = state_dict["unlogged"]
+        self._logged, self._row = state_dict["logged"], state_dict["row"]
 
     @property
     def last(self) -> Path:
@@ -64,12 +65,11 @@ class RunCheckpoints(Checkpoint):
 
     def on_fit_start(self, trainer: Trainer, model: LightningModule) -> None:
         goes_on = trainer.ckpt_path is not None and Path(trainer.ckpt_path).resolve().parent == self.folder.resolve()
-        if goes_on and self._unlogged:
+        if goes_on and self._row:
             for logger in trainer.loggers:
                 if isinstance(logger, AppendingCSVLogger):  # W&B may have it already
-                    values = dict(self._unlogged)
-                    logger.experiment.catch_up(values, int(values.pop("step")))
-        self._unlogged = {}
+                    logger.experiment.catch_up({"epoch": self._row["epoch"], **self._logged}, self._row["step"])
+        self._row = {}
 
     def on_train_start(self, trainer: Trainer, model: LightningModule) -> None:
         # Lightning puts the former handlers back. Its own for SIGTERM saves nothing, and lets the processes of a group
@@ -81,8 +81,7 @@ class RunCheckpoints(Checkpoint):
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, self._note)
         if trainer.is_global_zero:
-            for leftover in self.folder.glob(".*.ckpt.*.partial"):  # of a run that was killed while writing
-                leftover.unlink(missing_ok=True)
+            remove_partial(self.folder)
 
     def _note(self, number: int, frame: Any) -> None:
         if self._signal == number == signal.SIGINT:
@@ -94,8 +93,11 @@ class RunCheckpoints(Checkpoint):
         self._cut_short = False
         self._stop(trainer)
 
-    def on_train_batch_start(self, trainer: Trainer, *_: Any) -> None:
+    def on_train_batch_start(self, trainer: Trainer, model: LightningModule, *_: Any) -> None:
         self._stop(trainer)
+        if self._logged:  # those of the run that goes on
+            model.log_dict(self._logged, batch_size=1)
+            self._logged = {}
 
     def on_train_batch_end(self, trainer: Trainer, model: LightningModule, *_: Any) -> None:
         if trainer.is_last_batch:
@@ -109,15 +111,19 @@ class RunCheckpoints(Checkpoint):
             # A resumed run would leave out a validation that is still to come.
             loop = trainer.fit_loop
             self._after_validation = loop.epoch_loop._should_check_val_fx(loop._data_fetcher)
+            self._logged = {name: float(value) for name, value in trainer._logger_connector.metrics["log"].items()}
             if not self._after_validation:
-                self._unlogged = _unlogged(trainer)
-                self.save(trainer)
-                self._unlogged = {}
+                self._row = _next_row(trainer)
+                self._save_within_epoch(trainer)
 
     def on_validation_end(self, trainer: Trainer, model: LightningModule) -> None:
         if self._after_validation:
             self._after_validation = False
-            self.save(trainer)
+            self._save_within_epoch(trainer)
+
+    def _save_within_epoch(self, trainer: Trainer) -> None:
+        self.save(trainer)
+        self._logged, self._row = {}, {}
 
     def on_train_epoch_end(self, trainer: Trainer, model: LightningModule) -> None:
         if not self._cut_short:
@@ -182,14 +188,12 @@ def _batches_done(trainer: Trainer) -> int:
     return trainer.fit_loop.epoch_loop.batch_progress.total.completed
 
 
-def _unlogged(trainer: Trainer) -> dict[str, float]:
-    """What Lightning is about to log for the batch that has just ended, and its `step`; nothing where it will not."""
-    connector, loop = trainer._logger_connector, trainer.fit_loop
-    automatic = trainer.lightning_module.automatic_optimization
-    if not connector.should_update_logs or (automatic and loop._should_accumulate()):
+def _next_row(trainer: Trainer) -> dict[str, int]:
+    """Epoch and step of the row that Lightning is about to log for the batch that has just ended; {} if it is not."""
+    loop, automatic = trainer.fit_loop, trainer.lightning_module.automatic_optimization
+    if not trainer._logger_connector.should_update_logs or (automatic and loop._should_accumulate()):
         return {}
-    values = {name: float(value) for name, value in connector.metrics["log"].items()}
-    return {"epoch": trainer.current_epoch, **values, "step": loop.epoch_loop._batches_that_stepped} if values else {}
+    return {"epoch": trainer.current_epoch, "step": loop.epoch_loop._batches_that_stepped}
 
 
 def _take_place(path: Path, place: Path) -> None:
