@@ -108,6 +108,7 @@ def train(rank: int, world: int, name: str, gpu: bool = False) -> dict:
         for module in [] if gpu else model.modules():
             if isinstance(module, _BatchNorm):
                 module.__class__ = BatchNormOfAll
+    torch.backends.cudnn.allow_tf32 = False
     trainer = tiny.trainer("", limit_val_batches=0, **settings)
     draws = {draw: own_rows(getattr(torch, draw), rank, world) for draw in ("rand", "randn", "randint")}
     with mock.patch.multiple(torch, **draws), warnings.catch_warnings():
