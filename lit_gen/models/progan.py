@@ -230,8 +230,8 @@ class ProGAN(AdversarialModule):
         return wasserstein_generator(self.score(fakes))
 
     def score(self, image: Tensor) -> Tensor:
-        """D's scores (B, 1) for images at the present resolution."""
-        return self.discriminator(image, self.stage, self.alpha)
+        """D's scores (B, 1) for images at the present resolution; float32 also under autocast."""
+        return self.discriminator(image, self.stage, self.alpha).float()
 
     def discriminate(self, batch: Any, fakes: Tensor) -> tuple[Tensor, Tensor]:
         return self.score(self.reals(batch.image)), self.score(fakes)
