@@ -16,6 +16,7 @@ import wandb
 from jsonargparse import Namespace
 from lightning import LightningDataModule, Trainer
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
+from lightning.pytorch.accelerators import CPUAccelerator
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
 from lightning.pytorch.utilities.exceptions import MisconfigurationException, SIGTERMException
@@ -150,6 +151,8 @@ class LitGenCLI(LightningCLI):
             trainer = super()._instantiate_trainer(config, [*callbacks, *self.run_callbacks])
         except (ValueError, TypeError) as error:
             raise UserError(f"the Trainer refuses its settings: {error}") from error
+        if config["sync_batchnorm"] and trainer.world_size > 1 and isinstance(trainer.accelerator, CPUAccelerator):
+            raise UserError("trainer.sync_batchnorm is for GPUs: on CPUs each process has a batch norm of its own.")
         if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:  # and not one that the user chose
             trainer.strategy.checkpoint_io = WholeCheckpointIO()
         return trainer
