@@ -259,7 +259,9 @@ def newest_checkpoint(folder: Path) -> Path:
     """The newest `checkpoints/last.ckpt` of the runs below `folder`."""
     found = sorted(folder.glob("*/checkpoints/last.ckpt"), key=lambda path: path.stat().st_mtime)
     if not found:
-        raise UserError(f"there is no run with a checkpoint below {folder}. Train one with fit first.")
+        raise UserError(
+            f"there is no run with a checkpoint below {folder}. Train one with fit first, without --ckpt_path."
+        )
     return found[-1]
 
 
