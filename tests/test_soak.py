@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -69,6 +70,7 @@ class Training:
         return found
 
     def log(self) -> list[int]:
+        """When each log was last written."""
         return [path.stat().st_mtime_ns for path in self.folder.glob("*/*/metrics.csv")]
 
     @property
@@ -92,6 +94,7 @@ class Training:
         return self.kill()
 
     def kill(self) -> bool:
+        """Kills it; whether it had not ended by then."""
         if self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGKILL)
         return self.process.wait() == -signal.SIGKILL
@@ -118,26 +121,25 @@ def soak(command: list[str], kills: int, folder: Path, chance: random.Random) ->
     expected = whole.finish()
     seconds = json.loads((expected / "time.json").read_text())["seconds"] / kills
     broken = Training(command, folder / "broken")
-    done = in_writing = 0
-    while True:
-        broken.start()
-        if done == kills:
-            break
-        killed = (
-            broken.kill_after(chance.uniform(0, seconds)) if done % 2 else broken.kill_in_writing(chance.randint(1, 4))
-        )
+    in_writing = []
+    broken.start()
+    for number in range(kills):
+        if number % 2:
+            killed = broken.kill_after(chance.uniform(0, seconds))
+        else:
+            killed = broken.kill_in_writing(chance.randint(1, 4))
         if not killed:
             break
-        done, in_writing = done + 1, in_writing + bool(broken.writing)
-    return Figures(done, in_writing, list(differences(expected, broken.finish())))
+        in_writing.append(bool(broken.writing))
+        broken.start()
+    return Figures(len(in_writing), sum(in_writing), list(differences(expected, broken.finish())))
 
 
-def differences(one: Path, other: Path):
-    """The names of the files of two runs that do not hold the same, bit for bit."""
+def differences(one: Path, other: Path) -> Iterator[str]:
+    """What two runs do not share bit for bit: their log, sheets and checkpoints; and what is left half written."""
     for pattern in ("metrics.csv", "samples/*.png"):
-        if [path.read_bytes() for path in sorted(one.glob(pattern))] != [
-            path.read_bytes() for path in sorted(other.glob(pattern))
-        ]:
+        files = [{path.name: path.read_bytes() for path in run.glob(pattern)} for run in (one, other)]
+        if files[0] != files[1]:
             yield pattern
     for name in ("last", "previous-1", "best"):
         pair = [torch.load(run / "checkpoints" / f"{name}.ckpt", weights_only=True) for run in (one, other)]
