@@ -16,6 +16,7 @@ import wandb
 from jsonargparse import Namespace
 from lightning import LightningDataModule, Trainer
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
+from lightning.pytorch.accelerators import CPUAccelerator
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
 from lightning.pytorch.utilities.exceptions import MisconfigurationException, SIGTERMException
@@ -27,7 +28,7 @@ from lit_gen.callbacks.evaluation import Evaluation
 from lit_gen.callbacks.health import Health
 from lit_gen.callbacks.pictures import PredictionWriter, SampleSheets
 from lit_gen.callbacks.timing import TrainingTime
-from lit_gen.data.files import make_folder
+from lit_gen.data.files import make_folder, remove_partial
 from lit_gen.errors import UserError, nearest
 from lit_gen.loggers import make_loggers
 from lit_gen.models.adversarial import AdversarialModule
@@ -150,6 +151,8 @@ class LitGenCLI(LightningCLI):
             trainer = super()._instantiate_trainer(config, [*callbacks, *self.run_callbacks])
         except (ValueError, TypeError) as error:
             raise UserError(f"the Trainer refuses its settings: {error}") from error
+        if config["sync_batchnorm"] and trainer.world_size > 1 and isinstance(trainer.accelerator, CPUAccelerator):
+            raise UserError("trainer.sync_batchnorm is for GPUs: on CPUs each process has a batch norm of its own.")
         if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:  # and not one that the user chose
             trainer.strategy.checkpoint_io = WholeCheckpointIO()
         return trainer
@@ -191,6 +194,8 @@ class LitGenCLI(LightningCLI):
             if rank_zero_only.rank == 0:
                 make_folder(parent)
                 folder = _new_folder(folder)
+        elif rank_zero_only.rank == 0:
+            remove_partial(folder)
         os.environ[RUN_FOLDER_VARIABLE] = str(folder)
         return folder
 
@@ -254,7 +259,9 @@ def newest_checkpoint(folder: Path) -> Path:
     """The newest `checkpoints/last.ckpt` of the runs below `folder`."""
     found = sorted(folder.glob("*/checkpoints/last.ckpt"), key=lambda path: path.stat().st_mtime)
     if not found:
-        raise UserError(f"there is no run with a checkpoint below {folder}. Train one with fit first.")
+        raise UserError(
+            f"there is no run with a checkpoint below {folder}. Train one with fit first, without --ckpt_path."
+        )
     return found[-1]
 
 

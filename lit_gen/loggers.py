@@ -22,26 +22,39 @@ class AppendingWriter(ExperimentWriter):
 
     def _check_log_dir_exists(self) -> None:
         path = Path(self.metrics_file_path)
-        self._continues = path.is_file()
+        header, newline, _ = path.read_text(encoding="utf-8").partition("\n") if path.is_file() else ("", "", "")
+        self._continues = bool(newline)
         if self._continues:
-            self.metrics_keys = path.read_text(encoding="utf-8").split("\n", 1)[0].strip().split(",")
+            self.metrics_keys = header.strip().split(",")
+        else:
+            path.unlink(missing_ok=True)  # of a run that was killed while it wrote the first line
 
     def log_metrics(self, metrics_dict: dict[str, float], step: int | None = None) -> None:
-        if self._continues and step is not None:
-            # A killed run may have logged more than its checkpoint knows of, and half a last line.
-            self._continues = False
-            rows = self._rows()
-            kept = [row for row in rows if None not in row.values() and int(row["step"]) < step]
-            if len(kept) < len(rows):
-                self._write(kept, self.metrics_keys)
+        if step is not None:
+            self._drop_from(step)
         super().log_metrics(metrics_dict, step)
+
+    def catch_up(self, metrics_dict: dict[str, float], step: int) -> None:
+        """Logs the last row of a step, which a killed run may have logged or not."""
+        self._drop_from(step + 1)
+        rows = [row for row in self._rows() if int(row["step"]) == step]
+        if not any(all(row.get(name) for name in metrics_dict) for row in rows):
+            super().log_metrics(metrics_dict, step)
+            self.save()
+
+    def _drop_from(self, step: int) -> None:
+        """Drops the rows from this step on, the first time: a killed run may have logged more than it had saved."""
+        if self._continues:
+            self._continues = False
+            self._write([row for row in self._rows() if int(row["step"]) < step], self.metrics_keys)
 
     def _rewrite_with_new_header(self, fieldnames: list[str]) -> None:
         self._write(self._rows(), fieldnames)
 
     def _rows(self) -> list[dict[str, str]]:
-        with open(self.metrics_file_path, newline="", encoding="utf-8") as file:
-            return list(csv.DictReader(file))
+        path = Path(self.metrics_file_path)
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.is_file() else []
+        return list(csv.DictReader(line for line in lines if line.endswith("\n")))  # not half a last one
 
     def _write(self, rows: list[dict[str, str]], fieldnames: list[str]) -> None:
         with complete_file(Path(self.metrics_file_path)) as partial, partial.open("w", newline="") as file:

@@ -53,3 +53,16 @@ def horse2zebra_root(tmp_path_factory) -> Path:
     (root / "horse2zebra").mkdir()
     animals.write_horse2zebra(root / "horse2zebra", 12, 4)
     return root
+
+
+@pytest.fixture
+def roots(mnist_root, celeba_root, horse2zebra_root) -> dict[str, Path]:
+    """The root folder of each dataset, by the name of its data module."""
+    captions = {"MNISTCaptions": mnist_root, "CelebACaptions": celeba_root}
+    return {"MNIST": mnist_root, "CelebA": celeba_root, "Horse2Zebra": horse2zebra_root} | captions
+
+
+@pytest.fixture(scope="session")
+def rendered(tmp_path_factory) -> Path:
+    """A root folder for rendered data, which are then rendered once."""
+    return tmp_path_factory.mktemp("rendered")

@@ -363,6 +363,8 @@ def test_mistakes_end_in_one_line(data, runs, capsys, tmp_path):
 def test_what_lightning_refuses_is_one_line_too(data, runs, capsys):
     words = ["fit", *data, *TINY_DCGAN, f"--trainer.default_root_dir={runs}", "--trainer.logger=false"]
     assert "overfit_batches" in mistake([*words, "--trainer.overfit_batches=1.5"], capsys)
+    two = ["--trainer.devices=2", "--trainer.accelerator=cpu", "--trainer.sync_batchnorm=true"]
+    assert "sync_batchnorm is for GPUs" in mistake([*words, *two], capsys)
 
 
 @pytest.mark.parametrize(("model", "steps"), [(TINY_DCGAN, 3), (TINY_VAE, 2)], ids=["DCGAN", "VAE"])

@@ -39,17 +39,6 @@ def data_words(system: str, quick: bool, roots: dict[str, Path], rendered: Path)
     return [*words, f"--data.root={roots[data]}", "--data.download=false"]
 
 
-@pytest.fixture(scope="session")
-def rendered(tmp_path_factory):
-    return tmp_path_factory.mktemp("rendered")
-
-
-@pytest.fixture
-def roots(mnist_root, celeba_root, horse2zebra_root):
-    captions = {"MNISTCaptions": mnist_root, "CelebACaptions": celeba_root}
-    return {"MNIST": mnist_root, "CelebA": celeba_root, "Horse2Zebra": horse2zebra_root} | captions
-
-
 def words(system, quick):
     overlay = ["--config", f"configs/quick/{system}.yaml"] if quick else []
     return ["fit", "--config", f"configs/{system}.yaml", *overlay]

@@ -50,3 +50,24 @@ def test_what_a_killed_run_logged_after_its_checkpoint_is_replaced(tmp_path):
     assert [(row["step"], row["loss"], row["other"]) for row in rows] == [
         ("0", "0.1", ""), ("1", "0.2", ""), ("2", "7.0", ""), ("3", "8.0", "1.0"),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("begun", ["", "lo", "loss,st"])
+def test_a_log_whose_first_line_is_not_whole_begins_anew(begun, tmp_path):
+    path = tmp_path / "metrics.csv"
+    path.write_text(begun)
+    logger = AppendingCSVLogger(tmp_path)
+    logger.log_metrics({"loss": 0.5}, 0)
+    assert path.read_text().split() == ["loss,step", "0.5,0"]
+
+
+@pytest.mark.parametrize(
+    "logged", ["", "0.9,,1\n", "0.9,,1\n,7.0,1\n", "0.9,,1\n,7.0,1\n,8.0,2\n", "0.9,,1\n,7.", ",7.0,1"]
+)
+def test_the_row_that_a_killed_run_may_have_logged(logged, tmp_path):
+    """Rows of the same step by others stay, later ones do not."""
+    path = tmp_path / "metrics.csv"
+    path.write_text("health,loss,step\n0.8,,0\n,5.0,0\n" + logged)
+    AppendingCSVLogger(tmp_path).experiment.catch_up({"loss": 7.0}, 1)
+    others = ["0.9,,1"] if "0.9" in logged else []
+    assert path.read_text().split() == ["health,loss,step", "0.8,,0", ",5.0,0", *others, ",7.0,1"]

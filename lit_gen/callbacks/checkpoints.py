@@ -1,6 +1,7 @@
 """A run's checkpoints: when they are written, how many stay, what is saved when the run is stopped or goes wrong."""
 
 import os
+import shutil
 import signal
 import threading
 from pathlib import Path
@@ -13,8 +14,9 @@ from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_info
 
 from lit_gen.callbacks.pictures import batches_so_far
-from lit_gen.data.files import complete_file
+from lit_gen.data.files import complete_file, remove_partial
 from lit_gen.errors import UserError
+from lit_gen.loggers import AppendingCSVLogger
 from lit_gen.models.base import NonFiniteTerm
 
 
@@ -31,6 +33,9 @@ class RunCheckpoints(Checkpoint):
 
     SIGTERM and Ctrl-C end the run after the batch at hand; a second Ctrl-C ends it at once.
 
+    The values in the log are in a checkpoint too: Lightning logs a batch after its checkpoint, and a run may be killed
+    in between; and a term that is not of every batch stays in the log until there is a new one, or the epoch ends.
+
     Args:
         folder: where to write.
         every_n_batches: how often within an epoch; 0 for the ends of epochs only.
@@ -45,10 +50,26 @@ class RunCheckpoints(Checkpoint):
         self.folder, self.every_n_batches, self.keep = folder, every_n_batches, keep
         self._signal: int | None = None
         self._stopping = self._cut_short = self._after_validation = False
+        self._logged: dict[str, float] = {}  # the last value of each term of this epoch
+        self._row: dict[str, int] = {}  # epoch and step of the row that they are still to be written to, if any
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"logged": self._logged, "row": self._row}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._logged, self._row = state_dict["logged"], state_dict["row"]
 
     @property
     def last(self) -> Path:
         return self.folder / "last.ckpt"
+
+    def on_fit_start(self, trainer: Trainer, model: LightningModule) -> None:
+        goes_on = trainer.ckpt_path is not None and Path(trainer.ckpt_path).resolve().parent == self.folder.resolve()
+        if goes_on and self._row:
+            for logger in trainer.loggers:
+                if isinstance(logger, AppendingCSVLogger):  # W&B may have it already
+                    logger.experiment.catch_up({"epoch": self._row["epoch"], **self._logged}, self._row["step"])
+        self._row = {}
 
     def on_train_start(self, trainer: Trainer, model: LightningModule) -> None:
         # Lightning puts the former handlers back. Its own for SIGTERM saves nothing, and lets the processes of a group
@@ -60,8 +81,7 @@ class RunCheckpoints(Checkpoint):
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, self._note)
         if trainer.is_global_zero:
-            for leftover in self.folder.glob(".*.ckpt.*.partial"):  # of a run that was killed while writing
-                leftover.unlink(missing_ok=True)
+            remove_partial(self.folder)
 
     def _note(self, number: int, frame: Any) -> None:
         if self._signal == number == signal.SIGINT:
@@ -73,8 +93,11 @@ class RunCheckpoints(Checkpoint):
         self._cut_short = False
         self._stop(trainer)
 
-    def on_train_batch_start(self, trainer: Trainer, *_: Any) -> None:
+    def on_train_batch_start(self, trainer: Trainer, model: LightningModule, *_: Any) -> None:
         self._stop(trainer)
+        if self._logged:  # those of the run that goes on
+            model.log_dict(self._logged, batch_size=1)
+            self._logged = {}
 
     def on_train_batch_end(self, trainer: Trainer, model: LightningModule, *_: Any) -> None:
         if trainer.is_last_batch:
@@ -88,13 +111,19 @@ class RunCheckpoints(Checkpoint):
             # A resumed run would leave out a validation that is still to come.
             loop = trainer.fit_loop
             self._after_validation = loop.epoch_loop._should_check_val_fx(loop._data_fetcher)
+            self._logged = {name: float(value) for name, value in trainer._logger_connector.metrics["log"].items()}
             if not self._after_validation:
-                self.save(trainer)
+                self._row = _next_row(trainer)
+                self._save_within_epoch(trainer)
 
     def on_validation_end(self, trainer: Trainer, model: LightningModule) -> None:
         if self._after_validation:
             self._after_validation = False
-            self.save(trainer)
+            self._save_within_epoch(trainer)
+
+    def _save_within_epoch(self, trainer: Trainer) -> None:
+        self.save(trainer)
+        self._logged, self._row = {}, {}
 
     def on_train_epoch_end(self, trainer: Trainer, model: LightningModule) -> None:
         if not self._cut_short:
@@ -159,6 +188,14 @@ def _batches_done(trainer: Trainer) -> int:
     return trainer.fit_loop.epoch_loop.batch_progress.total.completed
 
 
+def _next_row(trainer: Trainer) -> dict[str, int]:
+    """Epoch and step of the row that Lightning is about to log for the batch that has just ended; {} if it is not."""
+    loop, automatic = trainer.fit_loop, trainer.lightning_module.automatic_optimization
+    if not trainer._logger_connector.should_update_logs or (automatic and loop._should_accumulate()):
+        return {}
+    return {"epoch": trainer.current_epoch, "step": loop.epoch_loop._batches_that_stepped}
+
+
 def _take_place(path: Path, place: Path) -> None:
     """Puts the file at `path` also at `place`, and at no moment leaves either without one."""
     if not path.exists():
@@ -168,9 +205,8 @@ def _take_place(path: Path, place: Path) -> None:
     try:
         os.link(path, second)
     except OSError:  # a file system without hard links
-        os.replace(path, place)
-    else:
-        os.replace(second, place)
+        shutil.copyfile(path, second)
+    os.replace(second, place)
 
 
 class WholeCheckpointIO(TorchCheckpointIO):

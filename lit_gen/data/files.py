@@ -55,6 +55,12 @@ def make_folder(path: Path) -> None:
         raise UserError(f"cannot write to the folder {path}. Choose another place.")
 
 
+def remove_partial(folder: Path) -> None:
+    """Removes what a process that was killed has left half written in `folder` and below."""
+    for partial in folder.rglob(".*.partial"):
+        partial.unlink(missing_ok=True)
+
+
 def remove_if_empty(*folders: Path) -> None:
     """Removes the folders in the order given, up to the first that is not empty or not there."""
     for folder in folders:

@@ -1,4 +1,7 @@
-"""Adversarial losses on logits or critic scores, as pairs of pure functions; all are means over batch and patches."""
+"""Adversarial losses on logits or critic scores, as pairs of pure functions; all are means over batch and patches.
+
+All are computed in float32 at least, whatever precision the scores come in.
+"""
 
 from collections.abc import Callable
 
@@ -19,27 +22,28 @@ def minimax_discriminator(real_logits: Tensor, fake_logits: Tensor) -> Terms:
     Returns:
         Scalars `d_real` and `d_fake`, in nats; each is log 2 for a D that cannot tell.
     """
-    return {"d_real": functional.softplus(-real_logits).mean(), "d_fake": functional.softplus(fake_logits).mean()}
+    real, fake = functional.softplus(-_wide(real_logits)), functional.softplus(_wide(fake_logits))
+    return {"d_real": real.mean(), "d_fake": fake.mean()}
 
 
 def nonsaturating_generator(fake_logits: Tensor) -> Terms:
     """-E[log D(G(z))], Goodfellow et al. (arXiv:1406.2661), section 3. Scalar `g_adversarial` in nats."""
-    return {"g_adversarial": functional.softplus(-fake_logits).mean()}
+    return {"g_adversarial": functional.softplus(-_wide(fake_logits)).mean()}
 
 
 def saturating_generator(fake_logits: Tensor) -> Terms:
     """E[log(1 - D(G(z)))] in nats, at most 0: the minimax game, Goodfellow et al. (arXiv:1406.2661), equation 1."""
-    return {"g_adversarial": -functional.softplus(fake_logits).mean()}
+    return {"g_adversarial": -functional.softplus(_wide(fake_logits)).mean()}
 
 
 def wasserstein_discriminator(real_scores: Tensor, fake_scores: Tensor) -> Terms:
     """E[D(G(z))] - E[D(x)], Gulrajani et al. (arXiv:1704.00028), equation 3."""
-    return {"d_real": -real_scores.mean(), "d_fake": fake_scores.mean()}
+    return {"d_real": -_wide(real_scores).mean(), "d_fake": _wide(fake_scores).mean()}
 
 
 def wasserstein_generator(fake_scores: Tensor) -> Terms:
     """-E[D(G(z))], Gulrajani et al. (arXiv:1704.00028)."""
-    return {"g_adversarial": -fake_scores.mean()}
+    return {"g_adversarial": -_wide(fake_scores).mean()}
 
 
 def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, weight: float = 10.0) -> Terms:
@@ -64,3 +68,8 @@ def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Ten
         # The square root's slope at 0 is infinite, hence the small constant.
         norm = (gradient.flatten(1).square().sum(1) + 1e-12).sqrt()
         return {"d_penalty": weight * (norm - 1).square().mean()}
+
+
+def _wide(scores: Tensor) -> Tensor:
+    """In float32 where they come in 16 bits."""
+    return scores.float() if scores.element_size() < 4 else scores

@@ -229,8 +229,8 @@ class ProGAN(AdversarialModule):
         return wasserstein_generator(self.score(fakes))
 
     def score(self, image: Tensor) -> Tensor:
-        """D's scores (B, 1) for images at the present resolution."""
-        return self.discriminator(image, self.stage, self.alpha)
+        """D's scores (B, 1) for images at the present resolution; float32 also under autocast."""
+        return self.discriminator(image, self.stage, self.alpha).float()
 
     def discriminate(self, batch: Any, fakes: Tensor) -> tuple[Tensor, Tensor]:
         return self.score(self.reals(batch.image)), self.score(fakes)
@@ -239,9 +239,18 @@ class ProGAN(AdversarialModule):
         image = self.sampler(latent, self.stage, self.alpha)
         return functional.interpolate(image, size=self.image_shape[-1], mode="nearest")
 
-    def on_train_batch_end(self, *_: Any) -> None:
+    def on_train_start(self) -> None:
+        super().on_train_start()
+        self.stop_when_done()  # a finished run that is resumed
+
+    def training_step(self, batch: Any, batch_idx: int) -> None:
+        super().training_step(batch, batch_idx)
         progress = {"kimg": self.images_seen / 1000, "resolution": float(self.resolution), "alpha": self.alpha}
         self.log_dict(progress, prog_bar=True, batch_size=1)
+        self.stop_when_done()
+
+    def stop_when_done(self) -> None:
+        """Ends the training once `total_kimg` are seen."""
         if self.images_seen >= self.total_kimg * 1000:
             self.trainer.should_stop = True
 

@@ -8,8 +8,10 @@ import pytest
 import torch
 
 from lit_gen.callbacks.checkpoints import RunCheckpoints, WholeCheckpointIO
+from lit_gen.callbacks.health import Health
 from lit_gen.errors import UserError
-from lit_gen.models import GAN, VAE, base
+from lit_gen.loggers import AppendingCSVLogger
+from lit_gen.models import GAN, VAE, ProGAN, base
 from lit_gen.models.base import NonFiniteTerm
 from tests.models import tiny
 
@@ -160,6 +162,61 @@ WholeCheckpointIO().save_checkpoint({{}}, {str(path)!r})
     assert leftover.read_bytes() == b"half"
     train(tmp_path, batches=2)  # the next run clears up
     assert kept(tmp_path) == {"last": 4, "previous-1": 2} and not leftover.exists()
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_at_no_moment_is_there_no_last_checkpoint(links, tmp_path, monkeypatch):
+    def refuse(*paths):
+        raise OSError("no hard links here")
+
+    def replace(path, place, original=os.replace):
+        there.append((tmp_path / "last.ckpt").is_file())
+        original(path, place)
+        there.append((tmp_path / "last.ckpt").is_file())
+
+    if not links:
+        monkeypatch.setattr(os, "link", refuse)
+    train(tmp_path, batches=2)
+    there = []
+    monkeypatch.setattr(os, "replace", replace)
+    train(tmp_path, batches=2)
+    assert there and all(there)
+
+
+@pytest.mark.parametrize("model_class", [VAE, GAN, ProGAN])
+@pytest.mark.parametrize("every", [1, 2])
+def test_a_run_that_dies_between_a_checkpoint_and_its_row_of_the_log(every, model_class, tmp_path, monkeypatch):
+    """Lightning logs a batch after the callbacks have seen its end; some of them have a row of their own.
+
+    Some terms are not of every batch.
+    """
+    more = {GAN: {"n_critic": 3}, ProGAN: {"penalty_interval": 5}}.get(model_class, {})
+
+    def run(name, checkpoint=None):
+        folder = tmp_path / name
+        callbacks = [RunCheckpoints(folder / "checkpoints", every_n_batches=1)]
+        callbacks += [] if model_class is VAE else [Health(every_n_batches=1)]
+        settings = {"logger": AppendingCSVLogger(folder), "log_every_n_steps": every, "max_epochs": 2}
+        trainer = tiny.trainer(tmp_path, callbacks=callbacks, enable_checkpointing=True, **settings)
+        torch.manual_seed(0)
+        trainer.fit(tiny.build(model_class, **more), datamodule=tiny.NoiseData(5), ckpt_path=checkpoint)
+        return (folder / "metrics.csv").read_text()
+
+    whole = run("whole")
+    rows = 10 // every + 2 + (0 if model_class is VAE else 10)  # validations, and what health logs
+    assert len(whole.splitlines()) == 1 + rows
+    for batch in (1, 4, 8):
+        with monkeypatch.context() as patch:
+
+            def save(self, trainer, batch=batch, original=RunCheckpoints.save):
+                original(self, trainer)
+                if trainer.fit_loop.total_batch_idx + 1 == batch:
+                    raise ConnectionError
+
+            patch.setattr(RunCheckpoints, "save", save)
+            with pytest.raises(ConnectionError):
+                run(f"broken-{batch}")
+        assert run(f"broken-{batch}", tmp_path / f"broken-{batch}" / "checkpoints" / "last.ckpt") == whole
 
 
 @pytest.mark.parametrize("content", ["truncated", "text", "list", "weights"])

@@ -3,7 +3,7 @@ import stat
 
 import pytest
 
-from lit_gen.data.files import complete_file, complete_folder, make_folder, remove_if_empty
+from lit_gen.data.files import complete_file, complete_folder, make_folder, remove_if_empty, remove_partial
 from lit_gen.errors import UserError
 
 
@@ -91,3 +91,12 @@ def test_only_empty_folders_are_removed(tmp_path):
     remove_if_empty(inner, outer, tmp_path / "kept")
     assert os.listdir(tmp_path / "kept") == ["file"]
     remove_if_empty(tmp_path / "not there")
+
+
+def test_what_a_killed_process_left_half_written_is_removed(tmp_path):
+    (tmp_path / "inner").mkdir()
+    for name in (".last.ckpt.x1.partial", "inner/.a.png.x2.partial", "inner/a.png", ".hidden", "my.partial"):
+        (tmp_path / name).write_text("x")
+    remove_partial(tmp_path)
+    left = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
+    assert left == {"inner/a.png", ".hidden", "my.partial"}

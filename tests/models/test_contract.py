@@ -240,13 +240,6 @@ def test_sample_sheets_leave_the_model_as_it_was(model_class):
     assert all(module.training for name, module in model.named_modules() if not name.startswith("average"))
 
 
-@pytest.mark.parametrize("model_class", tiny.ALL)
-def test_bfloat16(model_class, tmp_path):
-    model = tiny.build(model_class)
-    fit(model, tmp_path, precision="bf16-mixed", max_epochs=2)
-    assert all(torch.isfinite(parameter).all() for parameter in model.parameters())
-
-
 @pytest.mark.parametrize("model_class", ADVERSARIAL)
 def test_max_steps_counts_batches(model_class, tmp_path):
     settings = {"minibatch_sizes": {}} if model_class.__name__ == "ProGAN" else {}

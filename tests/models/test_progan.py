@@ -8,6 +8,7 @@ import torch
 from lightning import Callback
 from torch import nn
 
+from lit_gen.callbacks.checkpoints import RunCheckpoints
 from lit_gen.data.batches import Images
 from lit_gen.errors import UserError
 from lit_gen.layers.equalized import EqualizedConv2d, EqualizedLinear, PixelNorm
@@ -316,6 +317,20 @@ def test_the_run_ends_by_itself(tmp_path):
     _, trainer = run(build(total_kimg=0.07), tmp_path, batches=2, max_epochs=-1)
     assert trainer.lightning_module.images_seen == 80  # the first batch of 16 past 70, in the middle of an epoch
     assert trainer.state.finished
+
+
+@pytest.mark.parametrize("kimg", [0.07, 0.09])
+def test_a_run_that_has_ended_is_not_trained_any_further(kimg, tmp_path):
+    """Whether it ended in the middle of an epoch of 32 images or with it."""
+
+    def train(checkpoint=None):
+        saver = RunCheckpoints(tmp_path)
+        trainer = tiny.trainer(tmp_path, callbacks=[saver], enable_checkpointing=True, max_epochs=-1)
+        trainer.fit(build(total_kimg=kimg), datamodule=tiny.NoiseData(2, 3, batch_size=16), ckpt_path=checkpoint)
+        return torch.load(saver.last, weights_only=True)
+
+    end = train()
+    tiny.assert_same(train(tmp_path / "last.ckpt"), end)
 
 
 def test_average_by_hand(tmp_path):

@@ -6,11 +6,13 @@ from typing import Any
 import torch
 from lightning import Trainer
 from torch import Tensor
+from torch.optim import SGD
 from torch.utils.data import DataLoader, Dataset
 
 import lit_gen.models
 from lit_gen.data.batches import AttributedImages, CaptionedImages, DataSpec, LabelledImages, UnpairedImages
 from lit_gen.data.order import ResumableData, loader_options
+from lit_gen.models.adversarial import AdversarialModule
 from lit_gen.models.base import GenerativeModule
 
 # What makes each model small. A model that is missing here is built with its defaults.
@@ -53,6 +55,13 @@ def kind_for(model: type[GenerativeModule]) -> type:
 def build(model: type[GenerativeModule], channels: int = 1, size: int = 16, **settings: Any) -> GenerativeModule:
     torch.manual_seed(0)
     return model(spec(channels, size), **SMALL.get(model.__name__, {}) | settings)
+
+
+def descend(model: GenerativeModule, rate: float) -> None:
+    """Has the model go straight down its gradients, so that its weights tell what these were."""
+    parts = [model.discriminator, model.generator] if isinstance(model, AdversarialModule) else [model]
+    optimizers = [SGD(part.parameters(), rate) for part in parts]
+    model.configure_optimizers = lambda: optimizers if len(parts) > 1 else optimizers[0]
 
 
 def images(count: int = 8, channels: int = 1, size: int = 16, seed: int = 0) -> Tensor:
