@@ -225,7 +225,7 @@ class PuzzleGAN(AdversarialModule):
         """The adversarial loss with composites; each kind of image goes through D in a batch of its own."""
         terms = minimax_discriminator(self.discriminator(batch.image), self.discriminator(fakes.image))
         for name, images in self.composites(batch.image, fakes).items():
-            terms[f"d_{name}"] = functional.softplus(self.discriminator(images)).mean()
+            terms[f"d_{name}"] = functional.softplus(self.discriminator(images).float()).mean()
         return terms
 
     def composites(self, real: Tensor, fakes: Assembly) -> dict[str, Tensor]:

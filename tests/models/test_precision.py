@@ -6,7 +6,6 @@ import pytest
 import torch
 from lightning.pytorch.plugins.precision import MixedPrecision
 
-from lit_gen.models import PuzzleGAN
 from tests.models import tiny
 from tests.models.test_contract import loss_terms
 
@@ -71,15 +70,7 @@ def test_it_is_near_float32_after_a_few_batches(model_class, device, precision):
     assert mixed_terms == pytest.approx(terms, rel=0.05, abs=0.005)
 
 
-@pytest.mark.parametrize(
-    "model_class",
-    [
-        pytest.param(model, marks=pytest.mark.xfail(reason="its composites' terms are in 16 bits", strict=False))
-        if model is PuzzleGAN
-        else model
-        for model in tiny.ALL
-    ],
-)
+@pytest.mark.parametrize("model_class", tiny.ALL)
 def test_every_term_is_in_float32(model_class):
     model = tiny.build(model_class)
     with torch.autocast("cpu", torch.bfloat16):
