@@ -6,6 +6,9 @@ Departures from the paper:
     - Both learning rates fall in every step of the second half of the training, not once an epoch.
     - The gradient penalty is of an image's mean score over the patches, which is what the loss maximizes; the authors'
       code takes the gradient of the sum over the patches.
+    - D may be shown all images with noise on them (`noise_deviation`). It learns attributes from real images only, and
+      G finds patterns that please it and that nobody sees; noise drowns these (Cohen et al., arXiv:1902.02918). The
+      default is none, as in the paper.
     - Pictures may be made by an average of G's weights (`ema_decay`); the default is none, as in the paper.
     - One dataset at a time: the mask vector for joint training on several is left out.
 """
@@ -114,6 +117,7 @@ class StarGAN(AdversarialModule):
         classification_weight: of the cross-entropy of the attributes, summed over them.
         reconstruction_weight: of the mean absolute error of the image translated there and back.
         penalty_weight: of the gradient penalty.
+        noise_deviation: standard deviation of normal noise on all images that D is trained on, or G by it.
         learning_rate: of both Adam optimizers, in the first half of the training; it then falls to 0 linearly.
         betas: of both Adam optimizers.
         n_critic: D steps for each G step.
@@ -140,6 +144,7 @@ class StarGAN(AdversarialModule):
         classification_weight: float = 1.0,
         reconstruction_weight: float = 10.0,
         penalty_weight: float = 10.0,
+        noise_deviation: float = 0.0,
         learning_rate: float = 1e-4,
         betas: tuple[float, float] = (0.5, 0.999),
         n_critic: int = 5,
@@ -158,7 +163,8 @@ class StarGAN(AdversarialModule):
             )
         self.attributes, self.data_attributes = list(attributes), list(spec["attributes"])
         self.classification_weight, self.reconstruction_weight = classification_weight, reconstruction_weight
-        self.penalty_weight, self.learning_rate, self.betas = penalty_weight, learning_rate, betas
+        self.penalty_weight, self.noise_deviation = penalty_weight, noise_deviation
+        self.learning_rate, self.betas = learning_rate, betas
         self.generator = Generator(image_channels, len(attributes), channels, residual_blocks)
         self.discriminator = Discriminator(image_channels, len(attributes), discriminator_channels, size)
         self.start_average()
@@ -186,8 +192,8 @@ class StarGAN(AdversarialModule):
 
     def discriminator_loss(self, batch: AttributedImages, fakes: Translations) -> Terms:
         """Equation 5 with the adversarial loss of equation 8; attributes are learnt from the real images alone."""
-        real_scores, logits = self.discriminator(batch.image)
-        fake_scores, _ = self.discriminator(fakes.image)
+        real_scores, logits = self.examine(batch.image)
+        fake_scores, _ = self.examine(fakes.image)
         return {
             **wasserstein_discriminator(real_scores, fake_scores),
             **gradient_penalty(self.score, batch.image, fakes.image, self.penalty_weight),
@@ -196,13 +202,19 @@ class StarGAN(AdversarialModule):
 
     def generator_loss(self, batch: AttributedImages, fakes: Translations) -> Terms:
         """Equation 6: the fakes pass as real, show their targets, and lead back to the originals (equation 4)."""
-        scores, logits = self.discriminator(fakes.image)
+        scores, logits = self.examine(fakes.image)
         back = self.generator(fakes.image, self.labels(batch))
         return {
             **wasserstein_generator(scores),
             "g_classification": self.classification_weight * classification(logits, fakes.target),
             "g_reconstruction": self.reconstruction_weight * functional.l1_loss(back.float(), batch.image),
         }
+
+    def examine(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """D's scores and logits, as of `Discriminator`, for the images with `noise_deviation` on them."""
+        if self.noise_deviation:
+            image = image + self.noise_deviation * torch.randn_like(image)
+        return self.discriminator(image)
 
     def score(self, image: Tensor) -> Tensor:
         """D's mean score over the patches, (B,)."""

@@ -265,6 +265,27 @@ def test_attributes_are_learnt_from_reals_alone():
     assert not torch.equal(one["d_fake"], other["d_fake"])
 
 
+def test_noise_on_what_discriminator_and_generator_are_trained_by():
+    """Other noise each time, of the deviation asked for; none on what leads back, or on the penalty's images."""
+    torch.manual_seed(0)
+    model, seen = tiny.build(StarGAN, noise_deviation=0.3), []
+    batch = attributed()
+    fakes = model.make_fakes(batch)
+    model.discriminator.register_forward_pre_hook(lambda network, inputs: seen.append(inputs[0].detach()))
+    model.discriminator_loss(batch, Translations(*(value.detach() for value in fakes)))
+    terms = model.generator_loss(batch, fakes)
+    real, fake, between, fooled = seen
+    clean = fakes.image.detach()
+    for shown, image in ((real, batch.image), (fake, clean), (fooled, clean)):
+        assert (shown - image).std().item() == pytest.approx(0.3, rel=0.1)
+        assert (shown - image).mean().item() == pytest.approx(0, abs=0.05)
+    assert not torch.equal(fake, fooled)
+    weight = ((between - clean).flatten(1) / (batch.image - clean).flatten(1)).nanmedian(1).values.view(-1, 1, 1, 1)
+    assert torch.allclose(between, torch.lerp(clean, batch.image, weight), atol=1e-4)
+    terms["g_adversarial"].backward()
+    assert any(parameter.grad.abs().sum() > 0 for parameter in model.generator.parameters())
+
+
 def test_classification_is_summed_over_attributes():
     """Sum over attributes, mean over the batch: log 2 each for a D that knows nothing."""
     assert classification(torch.zeros(7, 5), torch.ones(7, 5)).item() == pytest.approx(5 * math.log(2))
