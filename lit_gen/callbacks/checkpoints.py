@@ -31,7 +31,8 @@ class Stopped(SystemExit):
 class RunCheckpoints(Checkpoint):
     """Writes `folder/last.ckpt` every so many batches, at the end of each epoch, and when the run is told to stop.
 
-    SIGTERM and Ctrl-C end the run after the batch at hand; a second Ctrl-C ends it at once.
+    SIGTERM and Ctrl-C end the run after the batch at hand; a second Ctrl-C ends it at once. When the one process of a
+    run meets an exception, what it has trained is in `folder/exception.ckpt`.
 
     The values in the log are in a checkpoint too: Lightning logs a batch after its checkpoint, and a run may be killed
     in between; and a term that is not of every batch stays in the log until there is a new one, or the epoch ends.
@@ -49,6 +50,7 @@ class RunCheckpoints(Checkpoint):
             raise UserError(f"checkpoints.keep must be at least 1, not {keep}.")
         self.folder, self.every_n_batches, self.keep = folder, every_n_batches, keep
         self._signal: int | None = None
+        self._began_at = 0  # batches that were done when this process began
         self._stopping = self._cut_short = self._after_validation = False
         self._logged: dict[str, float] = {}  # the last value of each term of this epoch
         self._row: dict[str, int] = {}  # epoch and step of the row that they are still to be written to, if any
@@ -72,6 +74,7 @@ class RunCheckpoints(Checkpoint):
         self._row = {}
 
     def on_train_start(self, trainer: Trainer, model: LightningModule) -> None:
+        self._began_at = _batches_done(trainer)
         # Lightning puts the former handlers back. Its own for SIGTERM saves nothing, and lets the processes of a group
         # wait for each other.
         self._signal = signal.SIGTERM if trainer.received_sigterm else None
@@ -133,6 +136,15 @@ class RunCheckpoints(Checkpoint):
     def on_exception(self, trainer: Trainer, model: LightningModule, exception: BaseException) -> None:
         if isinstance(exception, NonFiniteTerm):
             trainer.save_checkpoint(self.folder / "non-finite.ckpt", weights_only=False)
+        elif isinstance(exception, Exception) and trainer.world_size == 1 and _batches_done(trainer) > self._began_at:
+            # One of several processes that failed alone would wait for the others for ever.
+            path = self.folder / "exception.ckpt"
+            try:
+                trainer.save_checkpoint(path, weights_only=False)
+            except Exception as error:  # whatever it is, the first exception is the one to be seen
+                rank_zero_info(f"what was trained since {self.last} cannot be saved: {error}")
+            else:
+                rank_zero_info(f"the state in which the error came is in {path}; --ckpt_path takes it, or {self.last}")
 
     def save(self, trainer: Trainer) -> None:
         """Writes last.ckpt; the former one becomes previous-1.ckpt."""

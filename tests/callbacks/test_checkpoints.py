@@ -87,6 +87,60 @@ def test_a_term_that_is_not_finite_ends_the_run_before_it_is_saved(model_class, 
     assert kept(tmp_path) == {"last": 3, "previous-1": 2, "non-finite": 4}
 
 
+# -------------------------------------------------------------------------------------------------------- exceptions
+
+
+def fail(model, at_batch: int):
+    """Makes the model's loss fail once, in this batch (counted from 1)."""
+    method = "losses" if hasattr(model, "losses") else "generator_loss"
+    original = getattr(model, method)
+
+    def failing(*arguments):
+        if model.trainer.training and model.trainer.fit_loop.total_batch_idx + 1 == at_batch:
+            raise ZeroDivisionError("a bug")
+        return original(*arguments)
+
+    setattr(model, method, failing)
+    return model
+
+
+@pytest.mark.parametrize("model_class", [VAE, GAN])
+def test_what_was_trained_until_an_exception_is_not_lost(model_class, tmp_path):
+    model = fail(tiny.build(model_class), 9)
+    with pytest.raises(ZeroDivisionError):
+        train(tmp_path, model, every_n_batches=3)
+    assert kept(tmp_path).keys() == {"last", "previous-1", "exception"} and kept(tmp_path)["last"] == 6
+    saved = torch.load(tmp_path / "exception.ckpt", weights_only=True)
+    progress = saved["loops"]["fit_loop"]["epoch_loop.batch_progress"]["total"]
+    assert progress["completed"] == 8
+    for name, value in model.state_dict().items():
+        if isinstance(value, torch.Tensor):
+            assert torch.equal(saved["state_dict"][name], value)
+    fresh, trainer = tiny.build(model_class), tiny.trainer(tmp_path, max_epochs=2)
+    trainer.fit(fresh, datamodule=tiny.NoiseData(5), ckpt_path=tmp_path / "exception.ckpt")
+    assert trainer.fit_loop.epoch_loop.batch_progress.total.completed == 9, "all but the batch that failed"
+
+
+def test_nothing_is_saved_when_nothing_was_trained(tmp_path):
+    with pytest.raises(ZeroDivisionError):
+        train(tmp_path, fail(tiny.build(GAN), 1))
+    assert not kept(tmp_path)
+
+
+def test_an_exception_is_seen_even_if_the_disk_is_full(tmp_path, monkeypatch):
+    def refuse(*arguments, **settings):
+        raise OSError("No space left on device")
+
+    model = fail(tiny.build(GAN), 4)
+    monkeypatch.setattr("lightning.Trainer.save_checkpoint", refuse)
+    with pytest.raises(ZeroDivisionError):
+        train(tmp_path, model, every_n_batches=0)
+    assert not kept(tmp_path)
+
+
+# ------------------------------------------------------------------------------------------ terms that are not finite
+
+
 @pytest.mark.parametrize("model_class", [VAE, GAN])
 def test_it_is_found_after_so_many_batches_or_at_the_end_of_an_epoch(model_class, tmp_path, monkeypatch):
     monkeypatch.setattr(base, "CHECK_EVERY_N_BATCHES", 6)
