@@ -50,10 +50,12 @@ class Training:
         """Begins the training, or goes on from the last checkpoint where there is one."""
         last = ["--ckpt_path=last"] if self.files("checkpoints/last.ckpt") else []
         self.before = self.files(".*", "checkpoints/.*"), self.log()
+        environment = os.environ | {"OMP_NUM_THREADS": "1"}
+        environment.pop("WANDB_SERVICE", None)  # this process's own, if it has logged already
         with (self.folder / "said").open("w") as file:
             self.process = subprocess.Popen(
                 [*self.command, *last],
-                env=os.environ | {"OMP_NUM_THREADS": "1"},
+                env=environment,
                 stdout=file,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # a group of its own, to be killed with all its processes
