@@ -27,7 +27,8 @@ SHOWN = {
         PICTURES[0],
     ],
     "AAE": [
-        ("mmd_ratio", "MMD of codes and prior, over that of two draws of the prior", "at most 2"),
+        ("mmd_training_ratio", "MMD of training codes and prior, over that of two draws of the prior", "at most 2"),
+        ("mmd_ratio", "the same of test codes", ""),
         ("reconstruction", "squared error an image", "within 10 % of the AutoEncoder"),
         (*PARZEN, "paper 340 +- 2 on MNIST"),
         PICTURES[0],

@@ -4,16 +4,19 @@ from typing import Any
 
 import torch
 from lightning import LightningDataModule
+from torch import Tensor
 from torchmetrics.utilities.data import dim_zero_cat
 
+from lit_gen.data.base import ImageData
 from lit_gen.metrics.distances import median_distance, mmd
 from lit_gen.metrics.evaluator import Evaluator, Figure
 from lit_gen.metrics.processes import turn
-from lit_gen.metrics.samples import own_noise
+from lit_gen.metrics.samples import own_noise, some
 
 ACTIVE = 0.01  # Burda et al.'s threshold of variance
 COMPARED_CODES = 4_000  # a kernel between all pairs of more takes gigabytes
 PAIRS_OF_DRAWS = 3
+PIECE = 500  # images encoded at once
 
 
 class ActiveUnits(Evaluator):
@@ -44,21 +47,34 @@ class ActiveUnits(Evaluator):
 
 
 class PriorDistance(Evaluator):
-    """How far the codes of test images are from draws of an autoencoder's prior, and these from each other.
+    """How far the codes of images are from draws of an autoencoder's prior, and these from each other.
 
     `mmd_codes` is the maximum mean discrepancy of codes and prior (`lit_gen.metrics.distances.mmd`), `mmd_prior` the
     mean of that of two sets of as many draws, `mmd_ratio` the former over the latter: 1 where nothing tells them apart.
     The width of the kernel is the median distance of two draws. 4,000 codes at most are compared, from anywhere in the
     test set: a set's first images need not be like the others (MNIST's are by other writers).
+
+    `mmd_training_codes` and so on are the same of training images (of this package's data): the codes of these are what
+    was matched to the prior. Where test images are of another kind (MNIST's are by other writers), so are their codes.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.add_state("codes", [], "cat")
 
+    @torch.no_grad()
     def prepare(self, model: Any, data: LightningDataModule) -> None:
         random = torch.Generator().manual_seed(0)  # the same draws on all processes, and in every test
         self.draws = [model.sample_latent(COMPARED_CODES, random) for _ in range(2 * PAIRS_OF_DRAWS)]
+        self.training_codes: Tensor | None = None
+        if not isinstance(data, ImageData):
+            return
+        images, pieces = data.datasets["train"], []
+        for rows in torch.randperm(len(images), generator=random)[:COMPARED_CODES].split(PIECE):
+            image = data.to_floats(images.__getitems__(rows.tolist()), flip=False).image.to(model.device)
+            with own_noise(len(pieces), model.device):
+                pieces.append(model.encode(image, draw=True).float())
+        self.training_codes = torch.cat(pieces)
 
     def update(self, model: Any, batch: Any) -> None:
         with own_noise(turn(self.update_count), model.device):
@@ -67,14 +83,17 @@ class PriorDistance(Evaluator):
     def compute(self) -> dict[str, Figure]:
         codes = dim_zero_cat(self.codes)
         codes = codes[codes[:, 0].argsort()]  # in whatever order processes gathered them, the same are chosen
-        chosen = torch.randperm(len(codes), generator=torch.Generator().manual_seed(0))[:COMPARED_CODES]
-        codes = codes[chosen.to(codes.device)]
+        figures = self.compare("", some(codes, COMPARED_CODES))
+        return figures if self.training_codes is None else figures | self.compare("training_", self.training_codes)
+
+    def compare(self, name: str, codes: Tensor) -> dict[str, Figure]:
+        """The three figures of these codes (N, Z)."""
         bandwidth = median_distance(self.draws[0][:1_000])
         draws = [points[: len(codes)] for points in self.draws]
         between = [mmd(first, second, bandwidth) for first, second in zip(draws[::2], draws[1::2], strict=True)]
         distance, reference = mmd(codes, draws[0], bandwidth), sum(between) / len(between)
-        values = {"mmd_codes": distance, "mmd_prior": reference, "mmd_ratio": distance / reference}
-        return {name: Figure(value, len(codes)) for name, value in values.items()}
+        values = {f"{name}codes": distance, f"{name}prior": reference, f"{name}ratio": distance / reference}
+        return {f"mmd_{key}": Figure(value, len(codes)) for key, value in values.items()}
 
 
 class CodeInformation(Evaluator):

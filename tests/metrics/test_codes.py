@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from lit_gen.data.base import ImageData
 from lit_gen.data.batches import LabelledImages
 from lit_gen.metrics.codes import ActiveUnits, CodeInformation, PriorDistance
 from lit_gen.models import AAE, InfoGAN
@@ -18,8 +19,26 @@ def batches(rows, sizes):
     return [LabelledImages(piece, torch.zeros(len(piece))) for piece in rows.split(sizes)]
 
 
-def evaluate(evaluator, model, several):
-    evaluator.prepare(model, None)
+class Data(ImageData):
+    """Training images that are the numbers themselves."""
+
+    def __init__(self, rows):
+        self.datasets = {"train": self}
+        self.rows = rows
+
+    def __len__(self):
+        return len(self.rows)
+
+    def __getitems__(self, rows):
+        return self.rows[rows]
+
+    def to_floats(self, rows, flip):
+        assert not flip
+        return LabelledImages(rows, torch.zeros(len(rows)))
+
+
+def evaluate(evaluator, model, several, data=None):
+    evaluator.prepare(model, Data(normal(1_000)) if data is None else data)
     for batch in several:
         evaluator.update(model, batch)
     return evaluator.compute()
@@ -77,6 +96,17 @@ def test_codes_that_do_not():
     assert figures["mmd_ratio"].value == figures["mmd_codes"].value / figures["mmd_prior"].value > 5
 
 
+def test_training_images_beside():
+    """Theirs follow the prior, and more than are compared are there; the test images' codes are moved."""
+    codes = normal(900) + torch.tensor([1.0, 0.0])
+    figures = evaluate(PriorDistance(), Codes(), batches(codes, 400), Data(normal(6_000, seed=2)))
+    assert figures["mmd_training_ratio"].value == pytest.approx(1, abs=0.5)
+    assert figures["mmd_training_ratio"].samples == 4_000 and figures["mmd_ratio"].samples == 900
+    assert figures["mmd_ratio"].value > 3
+    swapped = evaluate(PriorDistance(), Codes(), batches(normal(6_000, seed=2), 400), Data(codes))
+    assert swapped["mmd_training_ratio"].value == pytest.approx(figures["mmd_ratio"].value, rel=0.01)
+
+
 def half_of_the_codes(rank):
     return evaluate(PriorDistance(), Codes(), batches(2 * normal(301), [90, 70, 90, 51])[rank::2])
 
@@ -86,7 +116,8 @@ def test_two_processes_agree_with_one():
     for together in in_two_processes(half_of_the_codes):
         assert together.keys() == alone.keys()
         for name, figure in together.items():
-            assert figure.value == pytest.approx(alone[name].value, rel=1e-6) and figure.samples == 301
+            assert figure.value == pytest.approx(alone[name].value, rel=1e-6)
+            assert figure.samples == (1_000 if "training" in name else 301)
 
 
 def test_draws_from_a_gaussian_posterior():
