@@ -79,9 +79,8 @@ Written by `python -m benchmarks.report` from `benchmarks/results/*.json`, which
 written by `python -m benchmarks.measure <run folder> --save <name>` after the command beside it, on held-out data. A
 judge is a small classifier trained on the dataset's own labels, with its accuracy on real pictures. Minutes are wall
 time, and images/s those of training; most of these runs had other work beside them on the same two cores. The commit
-is that of the measuring. The two runs of 2ed05bd compared the first 4,000 test images' codes with the prior, which are
-other writers' than the rest: their first figure is too high. vae-residual's minutes are by hand, and 300 importance
-samples make its -log p(x) an upper bound; its run and those of GAN, DCGAN and 8-d codes were in bfloat16.
+is that of the measuring. vae-residual's minutes are by hand, and 300 importance samples make its -log p(x) an upper
+bound; its run and those of GAN and DCGAN were in bfloat16.
 
 Is an AAE better than a VAE with the same encoder and decoder (pair-*: 8-d codes, 400 units, six epochs, three seeds)?
 By FID on the digit classifier's features in all three: 10.5, 10.2, 9.9 against 12.3, 13.0, 12.0.
