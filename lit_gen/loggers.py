@@ -4,6 +4,7 @@ import csv
 import netrc
 import os
 import secrets
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
@@ -15,6 +16,12 @@ from lightning.pytorch.utilities import rank_zero_info
 from lit_gen.data.files import complete_file
 
 PROJECT = "lit_gen"
+
+
+def whole_rows(path: Path) -> list[dict[str, str]]:
+    """The rows of a CSV file that may not be there, without a last one that was only half written."""
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.is_file() else []
+    return list(csv.DictReader(line for line in lines if line.endswith("\n")))
 
 
 class AppendingWriter(ExperimentWriter):
@@ -52,9 +59,7 @@ class AppendingWriter(ExperimentWriter):
         self._write(self._rows(), fieldnames)
 
     def _rows(self) -> list[dict[str, str]]:
-        path = Path(self.metrics_file_path)
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.is_file() else []
-        return list(csv.DictReader(line for line in lines if line.endswith("\n")))  # not half a last one
+        return whole_rows(Path(self.metrics_file_path))
 
     def _write(self, rows: list[dict[str, str]], fieldnames: list[str]) -> None:
         with complete_file(Path(self.metrics_file_path)) as partial, partial.open("w", newline="") as file:
@@ -78,6 +83,26 @@ class AppendingCSVLogger(CSVLogger):
         return super().experiment
 
 
+class ContinuingWandbLogger(WandbLogger):
+    """W&B's logger, which cannot take back what a killed run logged after its checkpoint, made not to log it again.
+
+    Args:
+        log: the run's `metrics.csv`, written just before W&B's own log.
+        settings: as for WandbLogger.
+    """
+
+    def __init__(self, log: Path, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._logged = {
+            (int(row["step"]), frozenset(name for name, value in row.items() if value and name != "step"))
+            for row in whole_rows(log)
+        }
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        if (step, frozenset(metrics)) not in self._logged:
+            super().log_metrics(metrics, step)
+
+
 def make_loggers(folder: Path, config: dict[str, Any]) -> list[Logger]:
     """A CSV logger and a W&B logger for the run in `folder`.
 
@@ -95,7 +120,8 @@ def _wandb_logger(folder: Path, config: dict[str, Any]) -> WandbLogger:
     offline = not has_wandb_key()
     if offline:
         rank_zero_info(f"W&B has no API key: logging offline. To upload later: wandb sync {folder}/wandb/offline-run-*")
-    return WandbLogger(
+    return ContinuingWandbLogger(
+        folder / "metrics.csv",
         project=PROJECT,
         name=f"{folder.parent.name}/{folder.name}",
         group=folder.parent.name,

@@ -1,8 +1,9 @@
 import csv
 
 import pytest
+from lightning.pytorch.loggers import WandbLogger
 
-from lit_gen.loggers import AppendingCSVLogger, has_wandb_key
+from lit_gen.loggers import AppendingCSVLogger, ContinuingWandbLogger, has_wandb_key, make_loggers
 
 
 @pytest.fixture
@@ -71,3 +72,24 @@ def test_the_row_that_a_killed_run_may_have_logged(logged, tmp_path):
     AppendingCSVLogger(tmp_path).experiment.catch_up({"loss": 7.0}, 1)
     others = ["0.9,,1"] if "0.9" in logged else []
     assert path.read_text().split() == ["health,loss,step", "0.8,,0", ",5.0,0", *others, ",7.0,1"]
+
+
+def test_wandb_gets_no_row_twice(tmp_path, monkeypatch):
+    """A killed run had logged up to step 3, half of a row more; its checkpoint is of step 1."""
+    sent = []
+    monkeypatch.setattr(WandbLogger, "log_metrics", lambda self, metrics, step=None: sent.append((step, metrics)))
+    (tmp_path / "metrics.csv").write_text(
+        "epoch,loss,step,val/loss\n0,0.1,0,\n0,0.2,1,\n0,0.3,2,\n0,0.4,3,\n0,,3,0.5\n1,0."
+    )
+    csv_logger, wandb_logger = make_loggers(tmp_path, {})
+    assert isinstance(wandb_logger, ContinuingWandbLogger)
+    rows = [
+        ({"epoch": 0, "loss": 0.3}, 2), ({"epoch": 0, "loss": 0.4}, 3), ({"epoch": 0, "val/loss": 0.5}, 3),
+        ({"epoch": 0, "health": 0.9}, 3), ({"epoch": 1, "loss": 0.6}, 4), ({"epoch": 1, "loss": 0.7}, 5),
+    ]  # fmt: skip
+    for metrics, step in rows:
+        for logger in (csv_logger, wandb_logger):
+            logger.log_metrics(metrics, step)
+    assert sent == [(step, metrics) for metrics, step in rows[3:]]
+    with (tmp_path / "metrics.csv").open() as file:
+        assert [row["step"] for row in csv.DictReader(file)] == ["0", "1", "2", "3", "3", "3", "4", "5"]
