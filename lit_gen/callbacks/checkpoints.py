@@ -16,7 +16,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from lit_gen.callbacks.pictures import batches_so_far
 from lit_gen.data.files import complete_file, remove_partial
 from lit_gen.errors import UserError
-from lit_gen.loggers import AppendingCSVLogger
+from lit_gen.loggers import AppendingCSVLogger, ContinuingWandbLogger
 from lit_gen.models.base import NonFiniteTerm
 
 
@@ -68,9 +68,12 @@ class RunCheckpoints(Checkpoint):
     def on_fit_start(self, trainer: Trainer, model: LightningModule) -> None:
         goes_on = trainer.ckpt_path is not None and Path(trainer.ckpt_path).resolve().parent == self.folder.resolve()
         if goes_on and self._row:
+            row, step = {"epoch": self._row["epoch"], **self._logged}, self._row["step"]
             for logger in trainer.loggers:
-                if isinstance(logger, AppendingCSVLogger):  # W&B may have it already
-                    logger.experiment.catch_up({"epoch": self._row["epoch"], **self._logged}, self._row["step"])
+                if isinstance(logger, AppendingCSVLogger):
+                    logger.experiment.catch_up(row, step)
+                elif isinstance(logger, ContinuingWandbLogger):
+                    logger.log_metrics(row, step)
         self._row = {}
 
     def on_train_start(self, trainer: Trainer, model: LightningModule) -> None:

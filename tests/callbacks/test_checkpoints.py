@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from lightning.pytorch.loggers import WandbLogger
 
 from lit_gen.callbacks.checkpoints import RunCheckpoints, WholeCheckpointIO
 from lit_gen.callbacks.health import Health
 from lit_gen.errors import UserError
-from lit_gen.loggers import AppendingCSVLogger
+from lit_gen.loggers import AppendingCSVLogger, ContinuingWandbLogger
 from lit_gen.models import GAN, VAE, ProGAN, base
 from lit_gen.models.base import NonFiniteTerm
 from tests.models import tiny
@@ -245,21 +246,28 @@ def test_a_run_that_dies_between_a_checkpoint_and_its_row_of_the_log(every, mode
     Some terms are not of every batch.
     """
     more = {GAN: {"n_critic": 3}, ProGAN: {"penalty_interval": 5}}.get(model_class, {})
+    sent = []
+    monkeypatch.setattr(WandbLogger, "experiment", None)
+    monkeypatch.setattr(WandbLogger, "log_hyperparams", lambda *arguments: None)
+    monkeypatch.setattr(WandbLogger, "log_metrics", lambda self, metrics, step: sent.append((step, metrics)))
 
     def run(name, checkpoint=None):
         folder = tmp_path / name
+        loggers = [AppendingCSVLogger(folder), ContinuingWandbLogger(folder / "metrics.csv", save_dir=folder)]
         callbacks = [RunCheckpoints(folder / "checkpoints", every_n_batches=1)]
         callbacks += [] if model_class is VAE else [Health(every_n_batches=1)]
-        settings = {"logger": AppendingCSVLogger(folder), "log_every_n_steps": every, "max_epochs": 2}
+        settings = {"logger": loggers, "log_every_n_steps": every, "max_epochs": 2}
         trainer = tiny.trainer(tmp_path, callbacks=callbacks, enable_checkpointing=True, **settings)
         torch.manual_seed(0)
         trainer.fit(tiny.build(model_class, **more), datamodule=tiny.NoiseData(5), ckpt_path=checkpoint)
         return (folder / "metrics.csv").read_text()
 
     whole = run("whole")
+    sent_of_whole = sent.copy()
     rows = 10 // every + 2 + (0 if model_class is VAE else 10)  # validations, and what health logs
-    assert len(whole.splitlines()) == 1 + rows
+    assert len(whole.splitlines()) == 1 + rows == 1 + len(sent)
     for batch in (1, 4, 8):
+        sent.clear()
         with monkeypatch.context() as patch:
 
             def save(self, trainer, batch=batch, original=RunCheckpoints.save):
@@ -271,6 +279,7 @@ def test_a_run_that_dies_between_a_checkpoint_and_its_row_of_the_log(every, mode
             with pytest.raises(ConnectionError):
                 run(f"broken-{batch}")
         assert run(f"broken-{batch}", tmp_path / f"broken-{batch}" / "checkpoints" / "last.ckpt") == whole
+        assert sent == sent_of_whole
 
 
 @pytest.mark.parametrize("content", ["truncated", "text", "list", "weights"])
