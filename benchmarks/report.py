@@ -80,7 +80,9 @@ written by `python -m benchmarks.measure <run folder> --save <name>` after the c
 judge is a small classifier trained on the dataset's own labels, with its accuracy on real pictures. Minutes are wall
 time, and images/s those of training; most of these runs had other work beside them on the same two cores. The commit
 is that of the measuring. vae-residual's minutes are by hand, and 300 importance samples make its -log p(x) an upper
-bound; its run and those of GAN and DCGAN were in bfloat16.
+bound; its run and those of GAN and DCGAN were in bfloat16. AAE's aim is for the codes of training images, with which
+the prior is matched; before 6964c5c only those of test images were compared with it. Under a run's heading stands how
+short of its aim it is, and why.
 
 Is an AAE better than a VAE with the same encoder and decoder (pair-*: 8-d codes, 400 units, six epochs, three seeds)?
 By FID on the digit classifier's features in all three: 10.5, 10.2, 9.9 against 12.3, 13.0, 12.0.
