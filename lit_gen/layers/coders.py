@@ -124,7 +124,7 @@ class ConvDecoder(nn.Module):
 
 
 class Branch(nn.Module):
-    """x + two 3x3 convolutions of it, each behind an ELU: (B, C, H, W) to the same shape.
+    """x + two 3x3 convolutions of it, each behind a SiLU: (B, C, H, W) to the same shape.
 
     He et al., "Identity Mappings in Deep Residual Networks", arXiv:1603.05027, without norms.
     """
@@ -132,7 +132,7 @@ class Branch(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         convolutions = (nn.Conv2d(channels, channels, 3, padding=1) for _ in range(2))
-        self.layers = nn.Sequential(*(layer for convolution in convolutions for layer in (nn.ELU(), convolution)))
+        self.layers = nn.Sequential(*(layer for convolution in convolutions for layer in (nn.SiLU(), convolution)))
 
     def forward(self, features: Tensor) -> Tensor:
         return features + self.layers(features)
@@ -159,12 +159,12 @@ class ResidualEncoder(nn.Sequential):
         side = _quarter(image_shape[-1])
         layers: list[nn.Module] = [
             nn.Conv2d(image_shape[0], channels, 4, 2, 1),
-            nn.ELU(),
+            nn.SiLU(),
             nn.Conv2d(channels, 4 * channels, 4, 2, 1),
             Branch(4 * channels),
-            nn.ELU(),
+            nn.SiLU(),
         ]
-        super().__init__(*layers, MLPEncoder((4 * channels, side, side), hidden_sizes, out_features, nn.ELU))
+        super().__init__(*layers, MLPEncoder((4 * channels, side, side), hidden_sizes, out_features, nn.SiLU))
 
 
 class ResidualDecoder(nn.Sequential):
@@ -187,13 +187,18 @@ class ResidualDecoder(nn.Sequential):
     ) -> None:
         side = _quarter(image_shape[-1])
         super().__init__(
-            MLPDecoder(latent_dim, hidden_sizes, (4 * channels, side, side), nn.ELU),
+            MLPDecoder(latent_dim, hidden_sizes, (4 * channels, side, side), nn.SiLU),
             Branch(4 * channels),
-            nn.ELU(),
-            nn.ConvTranspose2d(4 * channels, 2 * channels, 4, 2, 1),
-            nn.ELU(),
-            nn.ConvTranspose2d(2 * channels, image_shape[0], 4, 2, 1),
+            nn.SiLU(),
+            _doubled(4 * channels, 2 * channels),
+            nn.SiLU(),
+            _doubled(2 * channels, image_shape[0]),
         )
+
+
+def _doubled(channels: int, out_channels: int) -> nn.Module:
+    """To twice the side by a sub-pixel convolution (Shi et al., arXiv:1609.05158)."""
+    return nn.Sequential(nn.Conv2d(channels, 4 * out_channels, 3, padding=1), nn.PixelShuffle(2))
 
 
 def _quarter(size: int) -> int:
