@@ -262,7 +262,11 @@ def newest_checkpoint(folder: Path) -> Path:
         raise UserError(
             f"there is no run with a checkpoint below {folder}. Train one with fit first, without --ckpt_path."
         )
-    return found[-1]
+    newest = found[-1]
+    begun = newest.stat().st_mtime
+    for run in sorted(path.parent for path in folder.glob("*/config.yaml") if path.stat().st_mtime > begun):
+        rank_zero_info(f"{run} is newer, but has no checkpoint: --ckpt_path=last is {newest}")
+    return newest
 
 
 def several_processes(accelerator: str, devices: Any, num_nodes: int) -> bool:

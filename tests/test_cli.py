@@ -14,7 +14,7 @@ import torch
 import yaml
 from PIL import Image
 
-from lit_gen.cli import main, several_processes
+from lit_gen.cli import main, newest_checkpoint, several_processes
 from tests.models.tiny import assert_same
 from tests.probes import check_probes
 
@@ -143,6 +143,18 @@ def test_a_checkpoint_from_elsewhere_starts_a_run_of_its_own(data, runs, tmp_pat
     shutil.copy(run / "checkpoints" / "last.ckpt", tmp_path / "mine.ckpt")
     monkeypatch.chdir(tmp_path)
     assert fit(TINY_VAE, data, runs, "--ckpt_path=mine.ckpt", "--trainer.max_epochs=2") not in (None, run)
+
+
+def test_the_last_checkpoint_may_not_be_of_the_newest_run(tmp_path, caplog):
+    checkpoint = tmp_path / "trained" / "checkpoints" / "last.ckpt"
+    dead = tmp_path / "dead" / "config.yaml"
+    for path, seconds in ((checkpoint, 2_000), (tmp_path / "trained" / "config.yaml", 1_000), (dead, 3_000)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+        os.utime(path, (seconds, seconds))
+    with caplog.at_level("INFO"):
+        assert newest_checkpoint(tmp_path) == checkpoint
+    assert caplog.messages == [f"{tmp_path}/dead is newer, but has no checkpoint: --ckpt_path=last is {checkpoint}"]
 
 
 def test_the_best_checkpoint_of_a_gan_is_the_nearest_to_the_held_out_images(data, runs):
