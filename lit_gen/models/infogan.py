@@ -10,21 +10,20 @@ Departures from the paper:
     - The two networks (tables 1 and 5) are one rule for the number of convolutions that the settings give.
 """
 
-import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
 from lightning import LightningDataModule
 from torch import Tensor, nn
-from torch.nn import functional
 from torch.optim import Adam, Optimizer
 
+from lit_gen.codes import CategoricalCode, Code, ContinuousCode
 from lit_gen.data.batches import DataSpec
 from lit_gen.errors import UserError
 from lit_gen.losses import Terms
 from lit_gen.losses.adversarial import minimax_discriminator, nonsaturating_generator
-from lit_gen.losses.likelihood import gaussian_log_density
+from lit_gen.metrics.categories import CategoryAccuracy
 from lit_gen.metrics.codes import CodeInformation
 from lit_gen.metrics.evaluator import Evaluator, Options
 from lit_gen.models.adversarial import AdversarialModule
@@ -32,77 +31,6 @@ from lit_gen.models.base import evaluating, tile
 
 # Sheets show continuous codes over [-2, 2], beyond the (-1, 1) of training, as figure 2 does.
 SWEEP = [step * 0.4 - 2 for step in range(11)]
-
-
-class Code:
-    """The distribution of one code, and the family of Q(c | x) for it.
-
-    `features` is its length in G's input, `outputs` how many numbers Q gives for it, `entropy` is H(c) in nats.
-    """
-
-    kind: str
-    features: int
-    outputs: int
-    entropy: float
-
-    def sample(self, count: int, device: torch.device, generator: torch.Generator | None = None) -> Tensor:
-        """(count, features) on `device`; with a CPU generator, the same on every device."""
-        raise NotImplementedError
-
-    def log_density(self, code: Tensor, output: Tensor) -> Tensor:
-        """log Q(c | x) in nats, one value a sample: codes (B, features) and Q's outputs (B, outputs) to (B,)."""
-        raise NotImplementedError
-
-    def information(self, code: Tensor, output: Tensor) -> Tensor:
-        """H(c) + E[log Q(c | x)] in nats, a lower bound of I(c; G(z, c)) (equation 4): a scalar."""
-        return self.entropy + self.log_density(code, output).mean()
-
-
-class CategoricalCode(Code):
-    """One of `categories` equally likely values, as a one-hot vector; Q gives logits."""
-
-    kind = "categorical"
-
-    def __init__(self, categories: int) -> None:
-        self.features = self.outputs = categories
-        self.entropy = math.log(categories)
-
-    def sample(self, count: int, device: torch.device, generator: torch.Generator | None = None) -> Tensor:
-        on = device if generator is None else None
-        value = torch.randint(self.features, (count,), generator=generator, device=on).to(device)
-        return functional.one_hot(value, self.features).float()
-
-    def log_density(self, code: Tensor, output: Tensor) -> Tensor:
-        return (code * output.float().log_softmax(1)).sum(1)
-
-
-class ContinuousCode(Code):
-    """One number, uniform on (-1, 1); Q gives the mean of a Gaussian and, if `learnt_std`, the log of its variance."""
-
-    kind = "continuous"
-    features = 1
-    entropy = math.log(2)
-
-    def __init__(self, learnt_std: bool) -> None:
-        self.outputs = 2 if learnt_std else 1
-
-    def sample(self, count: int, device: torch.device, generator: torch.Generator | None = None) -> Tensor:
-        on = device if generator is None else None
-        return torch.rand(count, 1, generator=generator, device=on).to(device) * 2 - 1
-
-    def log_density(self, code: Tensor, output: Tensor) -> Tensor:
-        mean, log_variance = output[:, :1].float(), output[:, 1:].float()
-        return gaussian_log_density(code, mean, log_variance if self.outputs == 2 else torch.zeros_like(mean))
-
-    def information(self, code: Tensor, output: Tensor) -> Tensor:
-        """As in `Code`, but where the standard deviation is fixed, for the one that fits these samples best.
-
-        The fixed one serves the gradient only: with 1, the bound of a Q that makes no mistake would be -0.23 nats.
-        """
-        if self.outputs == 2:
-            return super().information(code, output)
-        squared_error = (code - output.float()).square().mean().clamp_min(1e-8)
-        return self.entropy - 0.5 * (math.log(2 * math.pi * math.e) + squared_error.log())
 
 
 class Fakes(NamedTuple):
@@ -277,7 +205,6 @@ class InfoGAN(AdversarialModule):
         )
         self.start_average()
         self.bounds: Terms = {}
-        self.confusion: Tensor | None = None
 
     def sample_latent(self, count: int, generator: torch.Generator | None = None) -> Tensor:
         """(count, Z): noise, then the codes in their order."""
@@ -360,38 +287,17 @@ class InfoGAN(AdversarialModule):
         self.evaluate(batch, "test")
 
     def evaluate(self, batch: tuple, prefix: str) -> None:
-        """Logs D's mean outputs and the bound for new fakes, and counts the labels that fall into each category.
+        """Logs D's mean outputs and the bound for new fakes.
 
         The bound is logged as the mean over batches; `test` has it over all fakes at once.
         """
         latent = self.sample_latent(len(batch.image))
         fake_logits, outputs = self.discriminator.recognize(self(latent))
-        real_logits, real_outputs = self.discriminator.recognize(batch.image)
+        real_logits = self.discriminator(batch.image)
         values = {"d_logit_real": real_logits.mean(), "d_logit_fake": fake_logits.mean()}
         if prefix != "test":
             values |= self.information(latent[:, self.noise_dim :], outputs)
         self.log_terms(prefix, values, batch_size=len(batch.image), sync_dist=True)
-        if self.confusion is not None and hasattr(batch, "label"):
-            category = real_outputs[:, : self.codes[0].outputs].argmax(1)
-            self.confusion.index_put_((category, batch.label), torch.ones_like(batch.label), accumulate=True)
-
-    def on_validation_epoch_start(self) -> None:
-        # Not a buffer: DDP would overwrite it with the first process's before each batch.
-        shape = self.codes[0].features, self.spec["num_classes"]
-        countable = self.codes[0].kind == "categorical" and shape[1] > 0
-        self.confusion = torch.zeros(shape, dtype=torch.int64, device=self.device) if countable else None
-
-    def on_validation_epoch_end(self, prefix: str = "val") -> None:
-        if self.confusion is not None:
-            counts = self.all_gather(self.confusion).reshape(-1, *self.confusion.shape).sum(0)  # over processes
-            if counts.any():
-                self.log(f"{prefix}/category_accuracy", matched(counts) / int(counts.sum()), sync_dist=True)
-
-    def on_test_epoch_start(self) -> None:
-        self.on_validation_epoch_start()
-
-    def on_test_epoch_end(self) -> None:
-        self.on_validation_epoch_end("test")
 
     @torch.no_grad()
     def sample_sheets(self, batch: Any, count: int = 64) -> dict[str, Tensor]:
@@ -421,7 +327,14 @@ class InfoGAN(AdversarialModule):
         return sheets
 
     def evaluators(self, data: LightningDataModule, options: Options) -> list[Evaluator]:
-        return [*super().evaluators(data, options), CodeInformation()]
+        return [*super().evaluators(data, options), CodeInformation(), *self.category_evaluators()]
+
+    def validation_evaluators(self, data: LightningDataModule) -> list[Evaluator]:
+        return [*super().validation_evaluators(data), *self.category_evaluators()]
+
+    def category_evaluators(self) -> list[Evaluator]:
+        first, classes = self.codes[0], self.spec["num_classes"]
+        return [CategoryAccuracy(first.features, classes)] if first.kind == "categorical" and classes else []
 
     def configure_optimizers(self) -> list[Optimizer]:
         networks = (self.discriminator, self.generator)
@@ -429,22 +342,3 @@ class InfoGAN(AdversarialModule):
             Adam(network.parameters(), rate, self.betas)
             for network, rate in zip(networks, self.learning_rates, strict=True)
         ]
-
-
-def matched(counts: Tensor) -> int:
-    """The most images that agree when each category stands for at most one class, and no two for the same.
-
-    An exact search, one category after another, for the best total of each set of classes that are taken. Its time
-    grows as 2^(number of classes): ten take a tenth of a second.
-
-    Args:
-        counts: (categories, classes), how many images of each class fell into each category.
-    """
-    best = {0: 0}  # bits of the classes that are taken: images that agree
-    for row in counts.tolist():
-        for taken, total in list(best.items()):
-            for index, count in enumerate(row):
-                if not taken >> index & 1:
-                    with_it = taken | 1 << index
-                    best[with_it] = max(best.get(with_it, 0), total + count)
-    return max(best.values())

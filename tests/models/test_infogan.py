@@ -1,16 +1,13 @@
 """InfoGAN: the paper's two networks, the bound in nats, who trains Q, and categories as classes."""
 
-import itertools
 import math
 
 import pytest
 import torch
 from torch import nn
 
-from lit_gen.data.batches import AttributedImages, DataSpec, LabelledImages
 from lit_gen.errors import UserError
 from lit_gen.models import InfoGAN
-from lit_gen.models.infogan import CategoricalCode, ContinuousCode, matched
 from tests.models import tiny
 
 CELEBA = {
@@ -97,48 +94,6 @@ def test_codes_are_drawn_from_their_priors():
             assert one_hot.mean(0).tolist() == pytest.approx([1 / one_hot.shape[1]] * one_hot.shape[1], abs=0.03)
         together = torch.einsum("bi,bj->ij", three, two) / 6000  # independent of each other
         assert together.flatten().tolist() == pytest.approx([1 / 6] * 6, abs=0.02)
-
-
-def test_log_density_of_a_categorical_code_by_hand():
-    code = CategoricalCode(3)
-    value = torch.tensor([[0.0, 1, 0], [1, 0, 0]])
-    probabilities = torch.tensor([[0.2, 0.5, 0.3], [0.1, 0.6, 0.3]])
-    output = probabilities.log() + 7  # logits are equal up to a constant
-    torch.testing.assert_close(code.log_density(value, output), torch.tensor([0.5, 0.1]).log())
-    expected = math.log(3) + (math.log(0.5) + math.log(0.1)) / 2
-    assert code.information(value, output).item() == pytest.approx(expected, abs=1e-5)
-
-
-def test_information_of_a_categorical_code_is_between_nothing_and_its_entropy():
-    code = CategoricalCode(10)
-    value = code.sample(500, torch.device("cpu"), torch.Generator().manual_seed(0))
-    assert code.information(value, torch.zeros(500, 10)).item() == pytest.approx(0, abs=1e-5)
-    assert code.information(value, 50 * value).item() == pytest.approx(math.log(10), abs=1e-5)
-
-
-@pytest.mark.parametrize("learnt_std", [False, True])
-def test_log_density_of_a_continuous_code(learnt_std):
-    code = ContinuousCode(learnt_std)
-    value, mean, std = torch.tensor([[0.5], [-0.2]]), torch.tensor([[0.1], [0.3]]), torch.ones(2, 1)
-    output = mean
-    if learnt_std:
-        std = torch.tensor([[0.5], [2.0]])
-        output = torch.cat([mean, 2 * std.log()], dim=1)
-    expected = torch.distributions.Normal(mean, std).log_prob(value).squeeze(1)
-    torch.testing.assert_close(code.log_density(value, output), expected)
-
-
-@pytest.mark.parametrize("learnt_std", [False, True])
-def test_information_of_a_continuous_code_is_that_of_a_gaussian_channel(learnt_std):
-    """c seen through an error of standard deviation 0.1: H(c) - H(error) = ln 2 - ln(0.1 sqrt(2 pi e)) = 1.577."""
-    code = ContinuousCode(learnt_std)
-    random = torch.Generator().manual_seed(0)
-    value = code.sample(20_000, torch.device("cpu"), random)
-    mean = value + 0.1 * torch.randn(20_000, 1, generator=random)
-    output = torch.cat([mean, torch.full_like(mean, math.log(0.01))], dim=1)[:, : code.outputs]
-    assert code.information(value, output).item() == pytest.approx(1.577, abs=0.02)
-    nothing = torch.cat([torch.zeros_like(mean), torch.full_like(mean, math.log(1 / 3))], dim=1)[:, : code.outputs]
-    assert -0.2 < code.information(value, nothing).item() < 0
 
 
 # Losses
@@ -229,21 +184,6 @@ def test_one_image():
 # Categories as classes
 
 
-@pytest.mark.parametrize("shape", [(4, 4), (3, 5), (5, 3), (1, 4)])
-def test_matched_is_the_best_of_all_assignments(shape):
-    for seed in range(5):
-        counts = torch.randint(20, shape, generator=torch.Generator().manual_seed(seed))
-        wide = counts if shape[0] <= shape[1] else counts.T
-        ways = itertools.permutations(range(wide.shape[1]), len(wide))
-        best = max(sum(int(wide[row, column]) for row, column in enumerate(way)) for way in ways)
-        assert matched(counts) == best
-
-
-def test_two_categories_cannot_stand_for_one_class():
-    """A majority vote would count 19 of 20."""
-    assert matched(torch.tensor([[10, 0], [9, 1]])) == 11
-
-
 def test_categories_are_q_s_first_code_in_evaluation_mode():
     model = tiny.build(InfoGAN, categorical_codes=[3, 4])
     images = tiny.images(6)
@@ -254,37 +194,6 @@ def test_categories_are_q_s_first_code_in_evaluation_mode():
         logits = model.discriminator.recognition(model.discriminator.body(images))[:, :3]
     assert torch.equal(categories, logits.argmax(1))
     torch.testing.assert_close(model.categories(images[:1]), categories[:1])  # no neighbour matters
-
-
-def test_accuracy_of_an_epoch(tmp_path, monkeypatch):
-    """Labels are the row's number; categories that are these plus one, but for one row, are 7 of 8 right."""
-    model = tiny.build(InfoGAN, categorical_codes=[10])
-    answer = (torch.arange(8) + 1) % 10
-    answer[5] = 1
-    outputs = torch.cat([torch.nn.functional.one_hot(answer, 10), torch.full((8, 2), 5)], dim=1).float()
-    monkeypatch.setattr(model.discriminator, "recognize", lambda images: (torch.zeros(8, 1), outputs))
-    trainer = tiny.trainer(tmp_path)
-    for _ in range(2):  # counts of an earlier epoch must not stay
-        (metrics,) = trainer.validate(model, datamodule=tiny.NoiseData(3), verbose=False)
-        assert metrics["val/category_accuracy"] == pytest.approx(7 / 8)
-    (metrics,) = trainer.test(model, datamodule=tiny.NoiseData(3), verbose=False)
-    assert metrics["test/category_accuracy"] == pytest.approx(7 / 8)
-    assert not any("confusion" in name for name in model.state_dict())
-
-
-@pytest.mark.parametrize(
-    "settings, num_classes, kind",
-    [({}, 0, AttributedImages), ({}, 10, AttributedImages), ({"categorical_codes": []}, 10, LabelledImages)],
-)
-def test_no_accuracy_without_labels_or_categories(settings, num_classes, kind, tmp_path):
-    data = tiny.NoiseData(2, kind=kind)
-    torch.manual_seed(0)
-    model = InfoGAN(
-        DataSpec(image_shape=[1, 16, 16], num_classes=num_classes, attributes=tiny.ATTRIBUTES),
-        **tiny.SMALL["InfoGAN"] | settings,
-    )
-    (metrics,) = tiny.trainer(tmp_path).validate(model, datamodule=data, verbose=False)
-    assert "val/d_logit_real" in metrics and "val/category_accuracy" not in metrics
 
 
 def test_no_categories_without_a_categorical_code():
