@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from lightning.pytorch.plugins import MixedPrecision, Precision
 
 from lit_gen.data.batches import LabelledImages
 from lit_gen.metrics import likelihood
@@ -59,9 +60,26 @@ def test_a_long_wait_is_announced_once(monkeypatch, caplog, seconds, words):
     clock = iter(range(1_000))
     monkeypatch.setattr(likelihood.time, "monotonic", lambda: next(clock) * 3 * seconds)
     model, evaluator = Counting(), NegativeLogLikelihood(2_560)
-    model._trainer = model.trainer = SimpleNamespace(num_test_batches=[10])
+    model._trainer = model.trainer = SimpleNamespace(num_test_batches=[10], precision_plugin=Precision())
     with caplog.at_level(logging.INFO):
         for _ in range(3):
             evaluator.update(model, batch(1.0))
     said = [record.message for record in caplog.records if "log p(x)" in record.message]
     assert len(said) == len(words) and all(word in said[0] for word in words)
+
+
+@pytest.mark.parametrize(
+    "plugin, kind", [(Precision(), torch.float32), (MixedPrecision("bf16-mixed", "cpu"), torch.bfloat16)]
+)
+def test_networks_run_in_the_trainer_s_precision(monkeypatch, plugin, kind):
+    model, layer, seen = Counting(), torch.nn.Linear(2, 2), []
+    model._trainer = model.trainer = SimpleNamespace(num_test_batches=[1], precision_plugin=plugin)
+    weights = model.log_weights
+
+    def log_weights(target, samples):
+        seen.append(layer(torch.ones(1, 2)).dtype)
+        return weights(target, samples)
+
+    monkeypatch.setattr(model, "log_weights", log_weights)
+    NegativeLogLikelihood(1).update(model, batch(1.0))
+    assert seen == [kind]
