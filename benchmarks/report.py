@@ -21,7 +21,7 @@ PARZEN = ("parzen_log_likelihood", "Parzen log-likelihood in nats")
 SHOWN = {
     "AutoEncoder": [("reconstruction", "squared error an image", "")],
     "VAE": [
-        ("nll", "-log p(x) in nats", "at most 85.0, with k = 50 83.5; paper 86.76 and 84.78 on MNIST (Burda et al., table 1)"),
+        ("nll", "-log p(x) in nats", "at most 85.0, with k = 50 83.5; Burda et al. 86.76 and 84.78 on MNIST"),
         ("active_units", "active units", "paper 19"),
         ("elbo", "evidence lower bound in nats", ""),
         PICTURES[0],
