@@ -263,9 +263,10 @@ def newest_checkpoint(folder: Path) -> Path:
             f"there is no run with a checkpoint below {folder}. Train one with fit first, without --ckpt_path."
         )
     newest = found[-1]
-    begun = newest.stat().st_mtime
-    for run in sorted(path.parent for path in folder.glob("*/config.yaml") if path.stat().st_mtime > begun):
-        rank_zero_info(f"{run} is newer, but has no checkpoint: --ckpt_path=last is {newest}")
+    trained = {checkpoint.parent.parent for checkpoint in found}
+    for config in sorted(folder.glob("*/config.yaml")):
+        if config.parent not in trained and config.stat().st_mtime > newest.stat().st_mtime:
+            rank_zero_info(f"{config.parent} is newer, but has no checkpoint: --ckpt_path=last is {newest}")
     return newest
 
 

@@ -146,9 +146,10 @@ def test_a_checkpoint_from_elsewhere_starts_a_run_of_its_own(data, runs, tmp_pat
 
 
 def test_the_last_checkpoint_may_not_be_of_the_newest_run(tmp_path, caplog):
+    """A run that is resumed has a config.yaml that is newer than its checkpoint, for a while."""
     checkpoint = tmp_path / "trained" / "checkpoints" / "last.ckpt"
     dead = tmp_path / "dead" / "config.yaml"
-    for path, seconds in ((checkpoint, 2_000), (tmp_path / "trained" / "config.yaml", 1_000), (dead, 3_000)):
+    for path, seconds in ((checkpoint, 2_000), (tmp_path / "trained" / "config.yaml", 2_500), (dead, 3_000)):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
         os.utime(path, (seconds, seconds))
