@@ -16,9 +16,9 @@ Departures from the papers:
       sentence says. A sentence that all images of the batch fit has no wrong term.
     - With `projection`, D does not concatenate: it adds the inner product of its features, averaged over the picture,
       with a linear map of the text vector (Miyato & Koyama, "cGANs with Projection Discriminator", ICLR 2018,
-      arXiv:1802.05637). D then learns sooner what single words mean. A combination that was never
-      trained on is drawn well where all its parts were seen together but for one; where some exclude others in
-      training, badly: that such faces do not occur is part of what D learns.
+      arXiv:1802.05637). D then learns sooner what single words mean. A combination that was never trained on is drawn
+      well where all its parts were seen together but for one; where some exclude others in training, badly: that such
+      faces do not occur is part of what D learns.
     - D's 256-channel layer has its leaky ReLU, which the authors' GAN-INT script leaves out, and the projection of the
       text in D has no batch norm, as in their GAN-CLS script.
     - Sizes other than 64 pixels have as many stages as lead from 4x4 to them. Images are not cropped at random.

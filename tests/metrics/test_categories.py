@@ -5,9 +5,9 @@ import itertools
 import pytest
 import torch
 
-from lit_gen.data.batches import AttributedImages, DataSpec, LabelledImages
+from lit_gen.data.batches import LabelledImages
 from lit_gen.metrics.categories import CategoryAccuracy, matched
-from lit_gen.metrics.evaluator import Figure, Options
+from lit_gen.metrics.evaluator import Figure
 from lit_gen.models import InfoGAN
 from tests.models import tiny
 
@@ -41,25 +41,3 @@ def test_accuracy_over_batches(monkeypatch):
     accuracy.reset()
     accuracy.update(model, LabelledImages(images, torch.arange(8)))
     assert accuracy.compute() == {"category_accuracy": Figure(7 / 8, 8)}
-
-
-@pytest.mark.parametrize(
-    "settings, num_classes, kind, measured",
-    [
-        ({}, 10, LabelledImages, True),
-        ({}, 0, AttributedImages, False),
-        ({}, 10, AttributedImages, False),
-        ({"categorical_codes": []}, 10, LabelledImages, False),
-    ],
-)
-def test_no_accuracy_without_labels_or_categories(settings, num_classes, kind, measured):
-    spec = DataSpec(image_shape=[1, 16, 16], num_classes=num_classes, attributes=tiny.ATTRIBUTES)
-    model = InfoGAN(spec, **tiny.SMALL["InfoGAN"] | settings)
-    data = tiny.NoiseData(2, kind=kind)
-    for evaluators in (model.evaluators(data, Options("none")), model.validation_evaluators(data)):
-        figures = {}
-        for evaluator in evaluators:
-            if isinstance(evaluator, CategoryAccuracy):
-                evaluator.update(model, tiny.batch(kind=kind))
-                figures |= evaluator.compute()
-        assert ("category_accuracy" in figures) is measured

@@ -6,6 +6,8 @@ import pytest
 import torch
 from torch import nn
 
+from lit_gen.callbacks.evaluation import Evaluation
+from lit_gen.data.batches import AttributedImages, DataSpec, LabelledImages
 from lit_gen.errors import UserError
 from lit_gen.models import InfoGAN
 from tests.models import tiny
@@ -194,6 +196,38 @@ def test_categories_are_q_s_first_code_in_evaluation_mode():
         logits = model.discriminator.recognition(model.discriminator.body(images))[:, :3]
     assert torch.equal(categories, logits.argmax(1))
     torch.testing.assert_close(model.categories(images[:1]), categories[:1])  # no neighbour matters
+
+
+def test_accuracy_of_an_epoch(tmp_path, monkeypatch):
+    """Labels are the row's number; categories that are these plus one, but for one row, are 7 of 8 right."""
+    model = tiny.build(InfoGAN, categorical_codes=[10])
+    answer = (torch.arange(8) + 1) % 10
+    answer[5] = 1
+    outputs = torch.cat([torch.nn.functional.one_hot(answer, 10), torch.full((8, 2), 5)], dim=1).float()
+    monkeypatch.setattr(model.discriminator, "recognize", lambda images: (torch.zeros(8, 1), outputs))
+    trainer = tiny.trainer(tmp_path, callbacks=[Evaluation(features="none")])
+    for _ in range(2):  # counts of an earlier epoch must not stay
+        (metrics,) = trainer.validate(model, datamodule=tiny.NoiseData(3), verbose=False)
+        assert metrics["val/category_accuracy"] == pytest.approx(7 / 8)
+    (metrics,) = trainer.test(model, datamodule=tiny.NoiseData(3), verbose=False)
+    assert metrics["test/category_accuracy"] == pytest.approx(7 / 8)
+    assert not any("counts" in name for name in model.state_dict())
+
+
+@pytest.mark.parametrize(
+    "settings, num_classes, kind",
+    [({}, 0, AttributedImages), ({}, 10, AttributedImages), ({"categorical_codes": []}, 10, LabelledImages)],
+)
+def test_no_accuracy_without_labels_or_categories(settings, num_classes, kind, tmp_path):
+    data = tiny.NoiseData(2, kind=kind)
+    torch.manual_seed(0)
+    model = InfoGAN(
+        DataSpec(image_shape=[1, 16, 16], num_classes=num_classes, attributes=tiny.ATTRIBUTES),
+        **tiny.SMALL["InfoGAN"] | settings,
+    )
+    trainer = tiny.trainer(tmp_path, callbacks=[Evaluation()])
+    (metrics,) = trainer.validate(model, datamodule=data, verbose=False)
+    assert "val/d_logit_real" in metrics and "val/category_accuracy" not in metrics
 
 
 def test_no_categories_without_a_categorical_code():
