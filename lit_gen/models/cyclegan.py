@@ -7,8 +7,7 @@ Departures from the paper:
       keep colours, and with them zebras made of horses have the better FID (62 against 77). `identity_weight: 0` leaves
       them out.
     - The learning rate falls with every step of the second half of the training, not with every epoch.
-    - The generators may lay what they make over the given picture through a mask (`blend`), and their way up may get
-      what the way down had (`shortcuts`); by default neither.
+    - The generators may lay what they make over the given picture through a mask (`blend`); by default they do not.
     - Convolutions before an instance norm have no bias (the norm takes it away again), and the norms have no learnt
       scale and shift.
 """
@@ -43,7 +42,7 @@ def initialize(module: nn.Module) -> None:
             nn.init.zeros_(module.bias)
 
 
-class Generator(nn.Module):
+class Generator(nn.Sequential):
     """(B, C, H, W) to (B, C, H, W) in [-1, 1]: down by 4, residual blocks, up by 4 (appendix, generator architectures).
 
     Args:
@@ -51,46 +50,27 @@ class Generator(nn.Module):
         channels: width at full resolution; four times as wide at the quarter of it.
         residual_blocks: number of blocks between down and up.
         blend: one more channel of the output makes a mask, with which the others are laid over the given image.
-        shortcuts: the way up also gets what the way down had at the half and at the full resolution.
     """
 
-    def __init__(
-        self,
-        image_channels: int,
-        channels: int,
-        residual_blocks: int,
-        blend: bool = False,
-        shortcuts: bool = False,
-    ) -> None:
-        def normed(convolution: nn.Module) -> nn.Sequential:
-            return nn.Sequential(convolution, nn.InstanceNorm2d(convolution.out_channels), nn.ReLU())
+    def __init__(self, image_channels: int, channels: int, residual_blocks: int, blend: bool = False) -> None:
+        def layers(convolution: nn.Module) -> tuple[nn.Module, ...]:
+            return convolution, nn.InstanceNorm2d(convolution.out_channels), nn.ReLU()
 
-        super().__init__()
-        self.blend, self.shortcuts = blend, shortcuts
-        half, quarter, ways = channels * 2, channels * 4, 1 + shortcuts
-        self.first = normed(nn.Conv2d(image_channels, channels, 7, padding=3, padding_mode="reflect", bias=False))
-        self.down_half = normed(nn.Conv2d(channels, half, 3, 2, 1, bias=False))
-        self.down_quarter = normed(nn.Conv2d(half, quarter, 3, 2, 1, bias=False))
-        self.blocks = nn.Sequential(*(ResidualBlock(quarter) for _ in range(residual_blocks)))
-        self.up_half = normed(nn.ConvTranspose2d(quarter, half, 3, 2, 1, output_padding=1, bias=False))
-        self.up_full = normed(nn.ConvTranspose2d(half * ways, channels, 3, 2, 1, output_padding=1, bias=False))
-        self.last = nn.Conv2d(channels * ways, image_channels + blend, 7, padding=3, padding_mode="reflect")
+        half, quarter = channels * 2, channels * 4
+        super().__init__(
+            *layers(nn.Conv2d(image_channels, channels, 7, padding=3, padding_mode="reflect", bias=False)),
+            *layers(nn.Conv2d(channels, half, 3, 2, 1, bias=False)),
+            *layers(nn.Conv2d(half, quarter, 3, 2, 1, bias=False)),
+            *(ResidualBlock(quarter) for _ in range(residual_blocks)),
+            *layers(nn.ConvTranspose2d(quarter, half, 3, 2, 1, output_padding=1, bias=False)),
+            *layers(nn.ConvTranspose2d(half, channels, 3, 2, 1, output_padding=1, bias=False)),
+            nn.Conv2d(channels, image_channels + blend, 7, padding=3, padding_mode="reflect"),
+        )
+        self.blend = blend
         self.apply(initialize)
 
-    def make(self, images: Tensor) -> Tensor:
-        """The last convolution's output (B, C or, with a mask, C + 1, H, W), before the tanh."""
-
-        def joined(made: Tensor, shortcut: Tensor) -> Tensor:
-            return torch.cat((made, shortcut), 1) if self.shortcuts else made
-
-        full = self.first(images)
-        half = self.down_half(full)
-        made = self.up_half(self.blocks(self.down_quarter(half)))
-        made = self.up_full(joined(made, half))
-        return self.last(joined(made, full))
-
     def forward(self, images: Tensor) -> Tensor:
-        made = self.make(images).float()
+        made = super().forward(images).float()
         if not self.blend:
             return made.tanh()
         # A mask that may close everywhere does, while the pictures laid over are still bad, and then has no gradient to
@@ -193,9 +173,6 @@ class CycleGAN(AdversarialModule):
         blend: let the generators make a mask besides a picture, and lay the picture over the given one through it
             (after Pumarola et al., arXiv:1807.09251, equation 1). What lies around the animal is then kept from the
             start, not learnt, which takes long; for short trainings.
-        shortcuts: let the generators' way up see what their way down had at the same resolution, as in a U-Net
-            (Ronneberger et al., arXiv:1505.04597), so that edges stay where they are; for small images, of which a
-            quarter of the resolution leaves little.
         cycle_weight: of the mean absolute error of A to B to A, and of B to A to B; 0 leaves the terms out.
         identity_weight: of the mean absolute change that a picture already of the target domain undergoes; 0 leaves
             the terms out.
@@ -221,7 +198,6 @@ class CycleGAN(AdversarialModule):
         discriminator_channels: int = 64,
         discriminator_layers: int = 3,
         blend: bool = False,
-        shortcuts: bool = False,
         cycle_weight: float = 10.0,
         identity_weight: float = 5.0,
         pool_size: int = 50,
@@ -251,10 +227,7 @@ class CycleGAN(AdversarialModule):
         self.cycle_weight, self.identity_weight = cycle_weight, identity_weight
         self.direction, self.learning_rate, self.betas = direction, learning_rate, betas
         self.generator = nn.ModuleDict(
-            {
-                way: Generator(image_channels, channels, residual_blocks, blend, shortcuts)
-                for way in ("a_to_b", "b_to_a")
-            }
+            {way: Generator(image_channels, channels, residual_blocks, blend) for way in ("a_to_b", "b_to_a")}
         )
         self.discriminator = nn.ModuleDict(
             {domain: Discriminator(image_channels, discriminator_channels, discriminator_layers) for domain in "ab"}

@@ -5,7 +5,6 @@ import torch
 from lightning import Callback
 from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import nn
-from torch.nn import functional
 
 from lit_gen.data.batches import Images, UnpairedImages
 from lit_gen.errors import UserError
@@ -65,6 +64,7 @@ def test_generators_of_the_paper(size, blocks):
         assert [layer.out_channels for layer in convolutions] == [64, 128, 256, *[256] * 2 * blocks, 3]
         assert {layer.padding_mode for layer in convolutions if layer.stride == (1, 1)} == {"reflect"}
         assert [layer.out_channels for layer in layers(generator, nn.ConvTranspose2d)] == [128, 64]
+        assert isinstance(generator[-1], nn.Conv2d)  # forward ends with the tanh
         assert len(layers(generator, nn.InstanceNorm2d)) == 5 + 2 * blocks
 
 
@@ -82,22 +82,11 @@ def test_critics_of_the_paper():
         assert {layer.negative_slope for layer in layers(critic, nn.LeakyReLU)} == {0.2}
 
 
-def test_generators_with_shortcuts():
-    """Only the inputs of the last two convolutions widen, by the channels of the way down at their resolution."""
-    plain, joined = Generator(3, 4, 1), Generator(3, 4, 1, shortcuts=True)
-    assert count_parameters(joined) - count_parameters(plain) == 9 * 8 * 4 + 49 * 4 * 3
-    image = torch.rand(1, 3, 16, 16) * 2 - 1
-    nn.init.zeros_(joined.up_full[0].weight)  # nothing from below: what the first layer found still arrives
-    full = functional.pad(joined.first(image), (3,) * 4, mode="reflect")
-    by_hand = functional.conv2d(full, joined.last.weight[:, 4:], joined.last.bias)
-    torch.testing.assert_close(joined(image), by_hand.tanh())
-
-
 def test_blend_by_hand():
     """Where the logit is highest the made picture shows, where it is lowest the given one; alike in all channels."""
     torch.manual_seed(0)
     generator, image = Generator(3, 4, 1, blend=True), torch.rand(2, 3, 16, 16) * 2 - 1
-    made = generator.make(image).detach()
+    made = nn.Sequential.forward(generator, image).detach()
     logit, color = made[:, 3:], made[:, :3].tanh()
     mean = logit.mean((2, 3), keepdim=True)
     deviation = (logit.var((2, 3), unbiased=False, keepdim=True) + 1e-5).sqrt()
@@ -110,7 +99,7 @@ def test_blend_by_hand():
 def test_blend_in_the_model(channels):
     model = tiny.build(CycleGAN, channels, blend=True)
     for generator in model.generator.values():
-        nn.init.normal_(generator.last.weight, 0, 1)  # saturated
+        nn.init.normal_(generator[-1].weight, 0, 1)  # saturated
     image = unpaired(channels=channels).image_a
     made = model(image, "a_to_b")
     assert made.shape == image.shape and made.abs().max() <= 1
@@ -118,7 +107,7 @@ def test_blend_in_the_model(channels):
 
 def test_initial_weights():
     torch.manual_seed(0)
-    for network in (Generator(3, 32, 2), Generator(3, 32, 2, True, True), Discriminator(3, 32, 3)):
+    for network in (Generator(3, 32, 2), Discriminator(3, 32, 3)):
         for layer in layers(network, nn.Conv2d | nn.ConvTranspose2d):
             deviation = 0.02 / (2 * layer.weight.numel()) ** 0.5  # of the estimate of the deviation
             assert layer.weight.std().item() == pytest.approx(0.02, abs=5 * deviation)
