@@ -42,57 +42,41 @@ def initialize(module: nn.Module) -> None:
             nn.init.zeros_(module.bias)
 
 
-class Generator(nn.Module):
+class Generator(nn.Sequential):
     """(B, C, H, W) to (B, C, H, W) in [-1, 1]: down by 4, residual blocks, up by 4 (appendix, generator architectures).
 
     Args:
         image_channels: C.
         channels: width at full resolution; four times as wide at the quarter of it.
         residual_blocks: number of blocks between down and up.
-        blend: a second way up, from the half of the resolution on, makes a mask; through it the picture is laid over
-            the given one.
+        blend: one more channel of the output makes a mask, with which the others are laid over the given image.
     """
 
     def __init__(self, image_channels: int, channels: int, residual_blocks: int, blend: bool = False) -> None:
-        def normed(convolution: nn.Module) -> nn.Sequential:
-            return nn.Sequential(convolution, nn.InstanceNorm2d(convolution.out_channels), nn.ReLU())
+        def layers(convolution: nn.Module) -> tuple[nn.Module, ...]:
+            return convolution, nn.InstanceNorm2d(convolution.out_channels), nn.ReLU()
 
-        def last(width: int) -> nn.Conv2d:
-            return nn.Conv2d(channels, width, 7, padding=3, padding_mode="reflect")
-
-        super().__init__()
         half, quarter = channels * 2, channels * 4
-        self.to_half = nn.Sequential(
-            *normed(nn.Conv2d(image_channels, channels, 7, padding=3, padding_mode="reflect", bias=False)),
-            *normed(nn.Conv2d(channels, half, 3, 2, 1, bias=False)),
-        )
-        self.to_quarter_and_back = nn.Sequential(
-            *normed(nn.Conv2d(half, quarter, 3, 2, 1, bias=False)),
+        super().__init__(
+            *layers(nn.Conv2d(image_channels, channels, 7, padding=3, padding_mode="reflect", bias=False)),
+            *layers(nn.Conv2d(channels, half, 3, 2, 1, bias=False)),
+            *layers(nn.Conv2d(half, quarter, 3, 2, 1, bias=False)),
             *(ResidualBlock(quarter) for _ in range(residual_blocks)),
-            *normed(nn.ConvTranspose2d(quarter, half, 3, 2, 1, output_padding=1, bias=False)),
+            *layers(nn.ConvTranspose2d(quarter, half, 3, 2, 1, output_padding=1, bias=False)),
+            *layers(nn.ConvTranspose2d(half, channels, 3, 2, 1, output_padding=1, bias=False)),
+            nn.Conv2d(channels, image_channels + blend, 7, padding=3, padding_mode="reflect"),
         )
-        self.picture = nn.Sequential(
-            *normed(nn.ConvTranspose2d(half, channels, 3, 2, 1, output_padding=1, bias=False)), last(image_channels)
-        )
-        # The mask sees what the way down had at the half of the resolution: a quarter of a small image has no legs. The
-        # picture does not, or the one generator would hide there what the other needs to undo it.
-        self.mask = None
-        if blend:
-            self.mask = nn.Sequential(
-                *normed(nn.ConvTranspose2d(2 * half, channels, 3, 2, 1, output_padding=1, bias=False)), last(1)
-            )
+        self.blend = blend
         self.apply(initialize)
 
     def forward(self, images: Tensor) -> Tensor:
-        down = self.to_half(images)
-        up = self.to_quarter_and_back(down)
-        made = self.picture(up).float().tanh()
-        if self.mask is None:
-            return made
+        made = super().forward(images).float()
+        if not self.blend:
+            return made.tanh()
         # A mask that may close everywhere does, while the pictures laid over are still bad, and then has no gradient to
         # open again. The norm holds it open for the part of the image where its logit is highest.
-        logit = functional.instance_norm(self.mask(torch.cat((up, down), 1)).float())
-        return torch.lerp(images, made, torch.sigmoid(4 * logit - 4))
+        logit = functional.instance_norm(made[:, -1:])
+        return torch.lerp(images, made[:, :-1].tanh(), torch.sigmoid(4 * logit - 4))
 
 
 class Discriminator(nn.Sequential):

@@ -64,7 +64,7 @@ def test_generators_of_the_paper(size, blocks):
         assert [layer.out_channels for layer in convolutions] == [64, 128, 256, *[256] * 2 * blocks, 3]
         assert {layer.padding_mode for layer in convolutions if layer.stride == (1, 1)} == {"reflect"}
         assert [layer.out_channels for layer in layers(generator, nn.ConvTranspose2d)] == [128, 64]
-        assert isinstance(generator.picture[-1], nn.Conv2d)  # forward ends with the tanh
+        assert isinstance(generator[-1], nn.Conv2d)  # forward ends with the tanh
         assert len(layers(generator, nn.InstanceNorm2d)) == 5 + 2 * blocks
 
 
@@ -86,9 +86,8 @@ def test_blend_by_hand():
     """Where the logit is highest the made picture shows, where it is lowest the given one; alike in all channels."""
     torch.manual_seed(0)
     generator, image = Generator(3, 4, 1, blend=True), torch.rand(2, 3, 16, 16) * 2 - 1
-    down = generator.to_half(image).detach()
-    up = generator.to_quarter_and_back(down).detach()
-    color, logit = generator.picture(up).detach().tanh(), generator.mask(torch.cat([up, down], 1)).detach()
+    made = nn.Sequential.forward(generator, image).detach()
+    logit, color = made[:, 3:], made[:, :3].tanh()
     mean = logit.mean((2, 3), keepdim=True)
     deviation = (logit.var((2, 3), unbiased=False, keepdim=True) + 1e-5).sqrt()
     mask = 1 / (1 + (4 - 4 * (logit - mean) / deviation).exp())
@@ -100,7 +99,7 @@ def test_blend_by_hand():
 def test_blend_in_the_model(channels):
     model = tiny.build(CycleGAN, channels, blend=True)
     for generator in model.generator.values():
-        nn.init.normal_(generator.picture[-1].weight, 0, 1)  # saturated
+        nn.init.normal_(generator[-1].weight, 0, 1)  # saturated
     image = unpaired(channels=channels).image_a
     made = model(image, "a_to_b")
     assert made.shape == image.shape and made.abs().max() <= 1
@@ -108,7 +107,7 @@ def test_blend_in_the_model(channels):
 
 def test_initial_weights():
     torch.manual_seed(0)
-    for network in (Generator(3, 32, 2), Generator(3, 32, 2, blend=True), Discriminator(3, 32, 3)):
+    for network in (Generator(3, 32, 2), Discriminator(3, 32, 3)):
         for layer in layers(network, nn.Conv2d | nn.ConvTranspose2d):
             deviation = 0.02 / (2 * layer.weight.numel()) ** 0.5  # of the estimate of the deviation
             assert layer.weight.std().item() == pytest.approx(0.02, abs=5 * deviation)
