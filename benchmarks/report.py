@@ -41,7 +41,7 @@ SHOWN = {
     ],
     "InfoGAN": [
         ("category_accuracy", "category accuracy after matching", "at least 0.90 (paper about 0.95)"),
-        ("information_categorical", "bound on the category's information in nats", "log 10 = 2.303"),
+        ("information_categorical", "bound on the categories' information in nats", "log 10 = 2.303 for each code"),
         *PICTURES,
     ],
     "Text2Image": [
