@@ -21,7 +21,7 @@ LIMITS: list[Limit] = [
         "at least 1",
     ),
     (
-        r"beta|num_workers|pool_size|hidden_features|.*(_blocks|_pieces|_codes|_halvings|_kimg|_rate|_scale|_deviation|_noise|_weight)",
+        r"beta|num_workers|pool_size|hidden_features|.*(_blocks|_pieces|_codes|_halvings|_kimg|_rate|_scale|_deviation|_weight)",
         lambda value: 0 <= value < math.inf,
         "finite and not negative",
     ),

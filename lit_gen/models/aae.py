@@ -40,9 +40,6 @@ class AAE(AutoencodingModule):
         prior: the distribution that codes are to follow.
         prior_scale: standard deviation of `gaussian`, half width of `uniform`, factor on the two others.
         posterior: the encoder gives the code itself (`deterministic`), or mean and log-variance of a `gaussian`.
-        code_noise: standard deviation of noise on the code of a `deterministic` posterior, in training: a Gaussian of
-            fixed width. Over this width the decoder is smooth, and samples lie nearer to the pictures between the
-            training's.
         conditional: tie labels to the components of a two-dimensional prior (figure 3); needs data with labels.
         labelled_fraction: part of the images, drawn anew in each batch, that `conditional` shows with their label; the
             others carry the eleventh, "unlabelled" class.
@@ -69,7 +66,6 @@ class AAE(AutoencodingModule):
         prior: Literal["gaussian", "uniform", "gaussian_mixture", "swiss_roll"] = "gaussian",
         prior_scale: float = 5.0,
         posterior: Literal["deterministic", "gaussian"] = "deterministic",
-        code_noise: float = 0.0,
         conditional: bool = False,
         labelled_fraction: float = 1.0,
         adversarial_weight: float = 10.0,
@@ -104,13 +100,9 @@ class AAE(AutoencodingModule):
                 f"conditional ties labels to the prior's components: {prior} has {self.prior.components}, the data "
                 f"have {spec['num_classes']} classes. Use gaussian_mixture or swiss_roll with data of ten classes."
             )
-        if code_noise and posterior != "deterministic":
-            raise UserError(
-                "code_noise is for the deterministic posterior: a gaussian one has its own. Set one of them."
-            )
         if not 0 <= labelled_fraction <= 1:
             raise UserError(f"labelled_fraction must be from 0 to 1, not {labelled_fraction}.")
-        self.posterior, self.code_noise, self.labelled_fraction = posterior, code_noise, labelled_fraction
+        self.posterior, self.labelled_fraction = posterior, labelled_fraction
         self.adversarial_weight, self.input_dropout = adversarial_weight, input_dropout
         self.discriminator_learning_rate, self.betas = discriminator_learning_rate, betas
         # With labels, D sees one class more: "unlabelled".
@@ -121,18 +113,18 @@ class AAE(AutoencodingModule):
         self.discriminator = nn.Sequential(*layers, nn.Linear(sizes[-1], 1))
 
     def encode(self, image: Tensor, draw: bool | None = None) -> Tensor:
-        """Codes (B, Z) of images (B, C, H, W): the posterior's mean, or a draw from it.
+        """Codes (B, Z) of images (B, C, H, W); of a Gaussian posterior its mean, or a draw from it.
 
         Args:
             image: (B, C, H, W) in [-1, 1].
             draw: take a draw; by default in training only.
         """
         code = self.encoder(functional.dropout(image, self.input_dropout, self.training))
+        if self.posterior == "deterministic":
+            return code
+        mean, log_variance = code.chunk(2, dim=1)
         draw = self.training if draw is None else draw
-        if self.posterior == "gaussian":
-            mean, log_variance = code.chunk(2, dim=1)
-            return mean + (0.5 * log_variance).exp() * torch.randn_like(mean) if draw else mean
-        return code + self.code_noise * torch.randn_like(code) if draw and self.code_noise else code
+        return mean + (0.5 * log_variance).exp() * torch.randn_like(mean) if draw else mean
 
     def decode(self, latent: Tensor) -> Tensor:
         return torch.tanh(self.decoder(latent))
