@@ -1,5 +1,6 @@
 """Tiny datasets in the true formats, for all tests. Use them as they are: copy a tree before changing it."""
 
+import logging
 import os
 from functools import partial
 from pathlib import Path
@@ -11,6 +12,9 @@ from lit_gen.data.parallel import map_indices
 from lit_gen.data.synthetic import animals, digits, faces
 from lit_gen.errors import UserError
 from lit_gen.metrics import features
+
+# Lightning decides at its import whether its log goes to the root logger, where caplog sees it.
+logging.getLogger("lightning.pytorch").propagate = True
 
 os.environ["WANDB_MODE"] = "offline"  # here and not in a fixture, so that it holds for whatever is imported later
 torch.set_num_threads(1)
