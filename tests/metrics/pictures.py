@@ -90,4 +90,4 @@ def _run(rank: int, function: Callable[..., Any], folder: Path, arguments: tuple
     torch.set_num_threads(1)
     distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
     torch.save(function(rank, *arguments), folder / f"{rank}.pt")
-    distributed.destroy_process_group()
+    # The group ends with the process: destroying it while the other is ending hangs one time in three with torch 2.6.
