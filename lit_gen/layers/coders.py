@@ -15,23 +15,15 @@ class MLPEncoder(nn.Sequential):
         hidden_sizes: units of the hidden layers, from the image on.
         out_features: length of the output.
         activation: class of the nonlinearity.
-        dropout: dropped part of the hidden units, in training.
     """
 
     def __init__(
-        self,
-        image_shape: tuple[int, int, int],
-        hidden_sizes: list[int],
-        out_features: int,
-        activation: type[nn.Module],
-        dropout: float = 0.0,
+        self, image_shape: tuple[int, int, int], hidden_sizes: list[int], out_features: int, activation: type[nn.Module]
     ) -> None:
         layers: list[nn.Module] = [nn.Flatten()]
         sizes = [math.prod(image_shape), *hidden_sizes]
         for before, size in zip(sizes, hidden_sizes, strict=False):
             layers += [nn.Linear(before, size), activation()]
-            if dropout:
-                layers.append(nn.Dropout(dropout))
         super().__init__(*layers, nn.Linear(sizes[-1], out_features))
 
 

@@ -45,8 +45,6 @@ class AAE(AutoencodingModule):
             others carry the eleventh, "unlabelled" class.
         adversarial_weight: of the encoder's adversarial term beside the squared error summed over pixels.
         input_dropout: dropped part of the encoder's input, in training.
-        hidden_dropout: dropped part of the encoder's hidden units, in training; for `mlp`. The code is then a draw from
-            a posterior whose width the encoder learns (the paper's universal approximator, with dropout as its noise).
         discriminator_sizes: units of D's hidden layers.
         discriminator_learning_rate: of D's parameters; `learning_rate` is that of encoder and decoder.
         betas: of Adam.
@@ -72,7 +70,6 @@ class AAE(AutoencodingModule):
         labelled_fraction: float = 1.0,
         adversarial_weight: float = 10.0,
         input_dropout: float = 0.2,
-        hidden_dropout: float = 0.0,
         discriminator_sizes: list[int] = [1000, 1000],
         discriminator_learning_rate: float = 2e-4,
         betas: tuple[float, float] = (0.5, 0.999),
@@ -94,7 +91,6 @@ class AAE(AutoencodingModule):
             learning_rate,
             learning_rate_decay,
             code_features=code_features,
-            hidden_dropout=hidden_dropout,
         )
         self.save_hyperparameters()
         self.prior = make_prior(prior, latent_dim, prior_scale)

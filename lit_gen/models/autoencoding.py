@@ -32,7 +32,6 @@ class AutoencodingModule(GenerativeModule):
         learning_rate_decay: what learning rates are multiplied by until the training ends, by equal factors in equal
             times.
         code_features: outputs of the encoder; `latent_dim` by default.
-        hidden_dropout: dropped part of the encoder's hidden units, in training; for `mlp`.
     """
 
     monitor: ClassVar[str | None] = "val/loss"
@@ -48,19 +47,16 @@ class AutoencodingModule(GenerativeModule):
         learning_rate: float,
         learning_rate_decay: float,
         code_features: int | None = None,
-        hidden_dropout: float = 0.0,
     ) -> None:
         super().__init__(spec)
         if not 0 < learning_rate_decay <= 1:
             raise UserError(f"learning_rate_decay must be above 0 and at most 1, not {learning_rate_decay}.")
-        if hidden_dropout and network != "mlp":
-            raise UserError(f"hidden_dropout is for the network mlp: set it to 0 for {network}.")
         self.latent_dim = latent_dim
         self.learning_rate, self.learning_rate_decay = learning_rate, learning_rate_decay
         code_features = code_features or latent_dim
         if network == "mlp":
             nonlinearity = ACTIVATIONS[activation]
-            self.encoder = MLPEncoder(self.image_shape, hidden_sizes, code_features, nonlinearity, hidden_dropout)
+            self.encoder = MLPEncoder(self.image_shape, hidden_sizes, code_features, nonlinearity)
             self.decoder = MLPDecoder(latent_dim, hidden_sizes[::-1], self.image_shape, nonlinearity)
         elif network == "residual":
             self.encoder = ResidualEncoder(self.image_shape, channels, hidden_sizes, code_features)

@@ -61,19 +61,6 @@ def test_mlp_by_hand():
     assert encoder(torch.tensor([2.0, -3.0]).view(2, 1, 1, 1)).flatten().tolist() == [-3, -2]
 
 
-def test_dropout_takes_hidden_units_and_keeps_their_mean():
-    """A code that adds up 10,000 hidden units of 1: a part of 0.25 is gone, the others are 4/3."""
-    encoder = MLPEncoder((1, 1, 1), [10_000], 1, nn.ReLU, dropout=0.25)
-    with torch.no_grad():
-        for parameter in encoder.parameters():
-            parameter.fill_(1.0 if parameter.ndim == 2 else 0.0)
-    torch.manual_seed(0)
-    sums = encoder(torch.ones(200, 1, 1, 1)).detach()
-    assert float(sums.mean()) == pytest.approx(10_000, rel=0.002)
-    assert float(sums.std()) == pytest.approx((10_000 * 0.25 / 0.75) ** 0.5, rel=0.15)  # binomial, times 4/3
-    assert float(encoder.eval()(torch.ones(1, 1, 1, 1))) == 10_000
-
-
 def test_mlp_without_hidden_layers_is_linear():
     encoder, decoder = MLPEncoder((1, 2, 2), [], 3, nn.ReLU), MLPDecoder(3, [], (1, 2, 2), nn.ReLU)
     assert decoder(encoder(torch.zeros(2, 1, 2, 2))).shape == (2, 1, 2, 2)
