@@ -1,6 +1,6 @@
 """Checkpoints and configs that e45cbfd wrote, one tiny run per model in `tests/fixtures/e45cbfd`, go on loading.
 
-Each run was trained for an epoch and a part of the second. `answers.pt` holds what the networks of e45cbfd gave for some inputs.
+Each run was trained for an epoch and a part of the second. `answers.pt` holds what its networks gave for some inputs.
 """
 
 import shutil

@@ -127,6 +127,10 @@ class ImageData(ResumableData):
         """Raises a `UserError` unless the real dataset is, or could be put, below `root`."""
         raise NotImplementedError
 
+    def training_dataset(self) -> Dataset:
+        """What the training loader reads: the training split, unless a subclass hides a part of it."""
+        return self.datasets["train"]
+
     def train_dataloader(self) -> DataLoader:
         dataset, trainer = self.datasets["train"], self.trainer
         processes = 1 if trainer is None else trainer.world_size
@@ -140,7 +144,7 @@ class ImageData(ResumableData):
             return self._loader("train", shuffle=True, drop_last=True, generator=None)
         if trainer.overfit_batches:
             return self._loader("train", drop_last=True)
-        return self.training_loader(dataset, self.batch_size, **self._loader_options())
+        return self.training_loader(self.training_dataset(), self.batch_size, **self._loader_options())
 
     def val_dataloader(self) -> DataLoader:
         return self._evaluation_loader("val")
@@ -168,7 +172,8 @@ class ImageData(ResumableData):
 
     def _loader(self, split: str, **options: Any) -> DataLoader:
         options = loader_options() | self._loader_options() | options
-        return DataLoader(self.datasets[split], batch_size=self.batch_size, **options)
+        dataset = self.training_dataset() if split == "train" else self.datasets[split]
+        return DataLoader(dataset, batch_size=self.batch_size, **options)
 
     def _loader_options(self) -> dict[str, Any]:
         return {

@@ -4,6 +4,9 @@ from typing import NamedTuple, TypedDict
 
 from torch import Tensor
 
+UNLABELLED = -1
+"""In place of the class index of an image whose label is not shown."""
+
 
 class Images(NamedTuple):
     """image: (B, C, H, W), float in [-1, 1] once on the device."""
@@ -12,7 +15,7 @@ class Images(NamedTuple):
 
 
 class LabelledImages(NamedTuple):
-    """image: (B, C, H, W) in [-1, 1]; label: (B,) class index, int64."""
+    """image: (B, C, H, W) in [-1, 1]; label: (B,) class index, int64; `UNLABELLED` where training hides it."""
 
     image: Tensor
     label: Tensor

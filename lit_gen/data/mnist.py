@@ -5,12 +5,14 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 from torch.nn import functional
+from torch.utils.data import Dataset
 from torchvision.datasets import MNIST as TorchvisionMNIST
 
 from lit_gen.data.base import ArrayDataset, ImageData, resize_batch
-from lit_gen.data.batches import DataSpec, LabelledImages
+from lit_gen.data.batches import UNLABELLED, DataSpec, LabelledImages
 from lit_gen.data.files import make_folder, remove_if_empty
 from lit_gen.data.idx import read_idx
 from lit_gen.data.synthetic.digits import write_mnist
@@ -33,6 +35,9 @@ class MNIST(ImageData):
         val_size: how many training images, the last ones, make the validation split.
         num_workers: loading processes; none is fastest, because a batch is one read from a memory map.
         horizontal_flip: mirror each training image with probability 1/2; digits should not be.
+        labelled: how many training images keep their labels, as equally many of each class as can be; all by default.
+            Which ones is a function of the run's seed. The others have the label -1 in training batches; validation,
+            test and metrics see all labels.
         synthetic: use rendered digits, made on first use.
         synthetic_count: how many training digits are rendered; a sixth of it more for the test split.
         download: fetch the files when they are not there.
@@ -51,11 +56,14 @@ class MNIST(ImageData):
         synthetic: bool = False,
         synthetic_count: int = 24_000,
         download: bool = True,
+        labelled: int | None = None,
     ) -> None:
         super().__init__(
             root, image_size, batch_size, num_workers, horizontal_flip, synthetic, synthetic_count, download
         )
-        self.val_size = val_size
+        if labelled is not None and self.batch_type is not LabelledImages:
+            raise UserError(f"{type(self).__name__} has no labels to hide: leave --data.labelled out.")
+        self.val_size, self.labelled = val_size, labelled
 
     @property
     def spec(self) -> DataSpec:
@@ -121,6 +129,23 @@ class MNIST(ImageData):
             "val": ArrayDataset(LabelledImages, arrays["train"], rows[count - self.val_size :]),
             "test": ArrayDataset(LabelledImages, arrays["test"]),
         }
+        if self.labelled is not None and not 0 <= self.labelled <= count - self.val_size:
+            raise UserError(
+                f"labelled must be from 0 to the number of training images, {count - self.val_size}, not "
+                f"{self.labelled}. Set --data.labelled."
+            )
+
+    def training_dataset(self) -> Dataset:
+        """The training split, with the labels of all but `labelled` images hidden."""
+        dataset = self.datasets["train"]
+        if self.labelled is None:
+            return dataset
+        images, labels = dataset.arrays
+        kept = dataset.rows[balanced_rows(labels[dataset.rows], self.labelled, self.run_seed)]
+        shown = np.full_like(labels, UNLABELLED)
+        shown[kept] = labels[kept]
+        rank_zero_info(f"labels: {len(kept)} of {len(dataset)} training images keep theirs")
+        return ArrayDataset(dataset.batch_type, (images, shown), dataset.rows)
 
     def resize(self, image: Tensor) -> Tensor:
         stored = image.shape[-1]
@@ -129,3 +154,23 @@ class MNIST(ImageData):
         if self.image_size >= 32 and stored == 28:
             image = functional.pad(image, (2, 2, 2, 2))  # as the literature does: 32 is a power of two
         return image if image.shape[-1] == self.image_size else resize_batch(image, self.image_size)
+
+
+def balanced_rows(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """`count` rows drawn at random, as equally many of each class as there are.
+
+    Args:
+        labels: (N,) class indices.
+        count: at most N.
+        seed: what the choice depends on.
+
+    Returns:
+        Row numbers (count,), in ascending order.
+    """
+    order = np.random.default_rng([seed, len(labels)]).permutation(len(labels))
+    shuffled = labels[order]
+    turn = np.empty(len(labels), int)  # 0 for the first image of each class, 1 for the second, and so on
+    for label in np.unique(labels):
+        of_class = np.flatnonzero(shuffled == label)
+        turn[of_class] = np.arange(len(of_class))
+    return np.sort(order[np.argsort(turn, kind="stable")[:count]])

@@ -126,6 +126,15 @@ class ResumableData(LightningDataModule):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.order_seed = state_dict.get("order_seed")
 
+    @property
+    def run_seed(self) -> int:
+        """The seed of the run, the same for all its processes; of a run that is resumed, that of its checkpoint."""
+        if self.trainer is None:
+            return torch.initial_seed()
+        if self.order_seed is None:
+            self.order_seed = self.trainer.strategy.broadcast(torch.initial_seed())
+        return self.order_seed
+
     def training_loader(self, dataset: Dataset, batch_size: int, **options: Any) -> DataLoader:
         """A loader for the Trainer that this data module is attached to.
 
@@ -135,14 +144,12 @@ class ResumableData(LightningDataModule):
             options: more arguments for the `DataLoader`.
         """
         trainer = self.trainer
-        if self.order_seed is None:
-            self.order_seed = trainer.strategy.broadcast(torch.initial_seed())
         epoch, batch = _position(trainer.fit_loop)
         if batch > 0:
             # Lightning looks for loaders with a state of their own.
             warnings.filterwarnings("ignore", ".*your dataloader is not resumable.*")
         order = TrainingOrder(
-            len(dataset), batch_size, self.order_seed, epoch, batch, trainer.world_size, trainer.global_rank
+            len(dataset), batch_size, self.run_seed, epoch, batch, trainer.world_size, trainer.global_rank
         )
         return DataLoader(SeededFetches(dataset), batch_size=None, sampler=order, **loader_options(), **options)
 

@@ -12,12 +12,13 @@ from typing import Any, ClassVar, Literal
 
 import torch
 from lightning import LightningDataModule
+from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional
 from torch.optim import Adam, Optimizer
 
-from lit_gen.data.batches import DataSpec
+from lit_gen.data.batches import UNLABELLED, DataSpec
 from lit_gen.errors import UserError
 from lit_gen.losses import Terms
 from lit_gen.losses.adversarial import minimax_discriminator, nonsaturating_generator
@@ -40,9 +41,10 @@ class AAE(AutoencodingModule):
         prior: the distribution that codes are to follow.
         prior_scale: standard deviation of `gaussian`, half width of `uniform`, factor on the two others.
         posterior: the encoder gives the code itself (`deterministic`), or mean and log-variance of a `gaussian`.
-        conditional: tie labels to the components of a two-dimensional prior (figure 3); needs data with labels.
-        labelled_fraction: part of the images, drawn anew in each batch, that `conditional` shows with their label; the
-            others carry the eleventh, "unlabelled" class.
+        conditional: tie labels to the components of a two-dimensional prior (figure 3); needs data with labels. Images
+            with the label -1 (`--data.labelled`) carry one class more, "unlabelled".
+        labelled_fraction: former way to say how many training images keep their label; below 1 it sets
+            `--data.labelled` of MNIST to that part of the training images.
         adversarial_weight: of the encoder's adversarial term beside the squared error summed over pixels.
         input_dropout: dropped part of the encoder's input, in training.
         discriminator_sizes: units of D's hidden layers.
@@ -112,6 +114,28 @@ class AAE(AutoencodingModule):
             layers += [nn.Linear(before, size), nn.ReLU()]
         self.discriminator = nn.Sequential(*layers, nn.Linear(sizes[-1], 1))
 
+    def setup(self, stage: str) -> None:
+        super().setup(stage)
+        if stage == "fit" and self.labelled_fraction < 1:
+            self.hide_labels_of(self.trainer.datamodule)
+
+    def hide_labels_of(self, data: Any) -> None:
+        """Has the data keep the labels of `labelled_fraction` of the training images."""
+        if not hasattr(data, "labelled") or not data.spec["num_classes"]:
+            raise UserError(
+                f"labelled_fraction below 1 needs MNIST, whose labels can be hidden, not {type(data).__name__}. "
+                "Leave --model.labelled_fraction out."
+            )
+        images = len(data.datasets["train"])
+        count = round(self.labelled_fraction * images)
+        if data.labelled not in (None, count):
+            raise UserError(
+                f"labelled_fraction {self.labelled_fraction} would keep {count} labels, --data.labelled "
+                f"{data.labelled}. Leave --model.labelled_fraction out."
+            )
+        data.labelled = count
+        rank_zero_info(f"labelled_fraction {self.labelled_fraction} of {images} images means --data.labelled={count}")
+
     def encode(self, image: Tensor, draw: bool | None = None) -> Tensor:
         """Codes (B, Z) of images (B, C, H, W); of a Gaussian posterior its mean, or a draw from it.
 
@@ -148,9 +172,9 @@ class AAE(AutoencodingModule):
         code = self.encode(batch.image)
         error = (self.decode(code) - batch.image).float() / 2
         prior, component = self.sample_prior(len(code))
-        # Labels of positive and negative samples are drawn alike, so that D cannot tell them apart by these.
-        labels = self.hide_labels(batch.label if self.num_classes else component)
-        prior_labels = self.hide_labels(component)
+        labels = batch.label if self.num_classes else component
+        # As many draws of the prior are unlabelled as codes, so that D cannot tell them apart by that.
+        prior_labels = component.masked_fill(labels == UNLABELLED, UNLABELLED)
         frozen = {name: parameter.detach() for name, parameter in self.discriminator.named_parameters()}
         fooled = functional_call(self.discriminator, frozen, self.discriminator_input(code, labels))
         real = self.discriminator(self.discriminator_input(prior, prior_labels))
@@ -162,16 +186,15 @@ class AAE(AutoencodingModule):
             **minimax_discriminator(real, fake),
         }
 
-    def hide_labels(self, labels: Tensor) -> Tensor:
-        """Labels (B,) with the unlabelled class in place of all but `labelled_fraction` of them."""
-        hidden = torch.rand(len(labels), device=labels.device) >= self.labelled_fraction
-        return labels.masked_fill(hidden, self.num_classes)
-
     def discriminator_input(self, code: Tensor, labels: Tensor) -> Tensor:
-        """Codes (B, Z), with the one-hot label beside them (B, Z + classes + 1) when `conditional`."""
+        """Codes (B, Z), with the one-hot label beside them (B, Z + classes + 1) when `conditional`.
+
+        The last of the classes is "unlabelled".
+        """
         if not self.num_classes:
             return code
-        return torch.cat([code, functional.one_hot(labels, self.num_classes + 1).to(code.dtype)], dim=1)
+        classes = labels.masked_fill(labels == UNLABELLED, self.num_classes)
+        return torch.cat([code, functional.one_hot(classes, self.num_classes + 1).to(code.dtype)], dim=1)
 
     def evaluators(self, data: LightningDataModule, options: Options) -> list[Evaluator]:
         return [*super().evaluators(data, options), PriorDistance()]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from lit_gen.data import MNIST, mnist
+from lit_gen.data import MNIST, MNISTCaptions, mnist
 from lit_gen.errors import UserError
 
 IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
@@ -245,3 +245,59 @@ def test_real_mnist():
     assert rows_of(data, "test").label[:5].tolist() == [7, 2, 1, 0, 4]
     assert rows_of(data, "train").label.bincount(minlength=10).sum() == 55_000
     assert abs(float(data.preview_batch(5_000).image.mean()) - (2 * 0.1307 - 1)) < 0.01  # the known mean of MNIST
+
+
+def in_training(data: MNIST) -> np.ndarray:
+    """The labels (N,) of the training split as the training loader reads them."""
+    dataset = data.training_dataset()
+    return dataset.__getitems__(range(len(dataset))).label.numpy()
+
+
+def test_a_fixed_and_balanced_set_keeps_its_labels(mnist_root):
+    torch.manual_seed(5)
+    data = ready(mnist_root, labelled=43)
+    known, shown = rows_of(data, "train").label.numpy(), in_training(data)
+    kept = shown >= 0
+    assert (shown[~kept] == -1).all() and (shown[kept] == known[kept]).all()
+    assert sorted(np.bincount(shown[kept], minlength=10)) == [4] * 7 + [5] * 3
+    np.testing.assert_array_equal(shown, in_training(data))
+    torch.manual_seed(6)
+    assert (shown != in_training(data)).any(), "another seed, another set"
+    torch.manual_seed(5)
+    np.testing.assert_array_equal(shown, in_training(ready(mnist_root, labelled=43)))
+
+
+def test_the_training_loader_alone_hides_labels(mnist_root):
+    data = ready(mnist_root, labelled=20, batch_size=50)
+    assert sum(int((batch.label >= 0).sum()) for batch in data.train_dataloader()) == 20
+    for split in ("train", "val", "test"):  # metrics read the datasets
+        assert (rows_of(data, split).label >= 0).all()
+    assert (data.preview_batch(100).label >= 0).all()
+    for loader in (data.val_dataloader(), data.test_dataloader(), data.predict_dataloader()):
+        assert all((batch.label >= 0).all() for batch in loader)
+
+
+def test_a_class_with_too_few_images_is_made_up_for_by_the_others():
+    labels = np.array([0] * 50 + [1] * 3 + [2] * 50)
+    kept = mnist.balanced_rows(labels, 23, seed=0)
+    assert len(set(kept)) == 23 and (np.diff(kept) > 0).all()
+    assert np.bincount(labels[kept]).tolist() == [10, 3, 10]
+
+
+def test_all_and_no_labels(mnist_root):
+    assert (in_training(ready(mnist_root, labelled=0)) == -1).all()
+    everything = ready(mnist_root, labelled=300)
+    np.testing.assert_array_equal(in_training(everything), rows_of(everything, "train").label)
+
+
+@pytest.mark.parametrize("labelled", [-1, 301])
+def test_more_labels_than_images(labelled, mnist_root):
+    with pytest.raises(
+        UserError, match=f"labelled must be from 0 to the number of training images, 300, not {labelled}"
+    ):
+        ready(mnist_root, labelled=labelled)
+
+
+def test_captions_have_no_labels_to_hide(mnist_root):
+    with pytest.raises(UserError, match="MNISTCaptions has no labels to hide"):
+        MNISTCaptions(root=mnist_root, labelled=10)

@@ -2,7 +2,9 @@
 
 import pytest
 import torch
+from lightning import Callback, seed_everything
 
+from lit_gen.data import MNIST
 from lit_gen.errors import UserError
 from lit_gen.models import AAE
 from tests.models import tiny
@@ -75,17 +77,81 @@ def test_gaussian_posterior_is_random_in_training_and_its_mean_otherwise():
     assert torch.equal(model.encode(image), mean)
 
 
-def test_hidden_labels_are_the_eleventh_class():
-    model = build(prior="gaussian_mixture", conditional=True, labelled_fraction=0.25)
-    labels = torch.arange(10).repeat(2_000)
-    shown = model.hide_labels(labels)
-    hidden = shown == 10
-    assert float(hidden.float().mean()) == pytest.approx(0.75, abs=0.02)
-    assert torch.equal(shown[~hidden], labels[~hidden])
+def test_the_unlabelled_are_the_eleventh_class():
+    model = build(prior="gaussian_mixture", conditional=True)
     code = torch.randn(4, 2)
-    given = model.discriminator_input(code, torch.tensor([0, 3, 9, 10]))
+    given = model.discriminator_input(code, torch.tensor([0, 3, 9, -1]))
     assert given.shape == (4, 13) and torch.equal(given[:, :2], code)
     assert given[:, 2:].argmax(1).tolist() == [0, 3, 9, 10] and torch.equal(given[:, 2:].sum(1), torch.ones(4))
+
+
+def test_d_sees_as_many_unlabelled_draws_of_the_prior_as_codes(monkeypatch):
+    """Codes carry the labels of their images, draws of the prior those of their components."""
+    model = build(prior="gaussian_mixture", conditional=True)
+    seen = []
+    monkeypatch.setattr(
+        model,
+        "discriminator_input",
+        lambda code, labels: seen.append(labels) or AAE.discriminator_input(model, code, labels),
+    )
+    batch = tiny.batch()
+    label = torch.tensor([4, -1, 0, -1, -1, 7, 9, 2])
+    components = torch.tensor([1, 1, 2, 3, 5, 8, 0, 9])
+    monkeypatch.setattr(model, "sample_prior", lambda count: (torch.randn(count, 2), components))
+    model.losses(batch._replace(label=label))
+    fooled, real, fake = seen
+    assert torch.equal(fooled, label) and torch.equal(fake, label)
+    assert real.tolist() == [1, -1, 2, -1, -1, 8, 0, 9]
+
+
+def data_with_labels(root, **settings):
+    return MNIST(root=root, image_size=16, val_size=100, batch_size=50, download=False, **settings)
+
+
+class Watch(Callback):
+    """Notes the label of each image shown in training, by the image."""
+
+    def __init__(self):
+        self.epochs = []
+
+    def on_train_epoch_start(self, *_):
+        self.epochs.append({})
+
+    def on_train_batch_start(self, trainer, model, batch, batch_idx):
+        for image, label in zip(batch.image, batch.label.tolist(), strict=True):
+            self.epochs[-1][tuple(image.flatten().tolist())] = label
+
+
+def test_labelled_fraction_sets_the_number_of_labels_of_the_data(mnist_root, tmp_path, caplog):
+    """The same images keep their labels in each epoch, where the former rule drew others for each batch."""
+    watch, data = Watch(), data_with_labels(mnist_root)
+    model = build(prior="gaussian_mixture", conditional=True, labelled_fraction=0.1)
+    tiny.trainer(tmp_path, max_epochs=2, callbacks=[watch]).fit(model, datamodule=data)
+    assert data.labelled == 30 and "means --data.labelled=30" in caplog.text
+    first, second = watch.epochs
+    assert len(first) == 300 and first == second
+    assert sum(label >= 0 for label in first.values()) == 30
+
+
+def test_a_resumed_run_keeps_its_labels(mnist_root, tmp_path):
+    watch = Watch()
+    for epochs, checkpoint, seed in ((1, None, 0), (2, tmp_path / "last.ckpt", 999)):
+        seed_everything(seed, verbose=False)
+        trainer = tiny.trainer(tmp_path, max_epochs=epochs, callbacks=[watch])
+        model = build(prior="gaussian_mixture", conditional=True)
+        trainer.fit(model, datamodule=data_with_labels(mnist_root, labelled=40), ckpt_path=checkpoint)
+        trainer.save_checkpoint(tmp_path / "last.ckpt")
+    first, second = watch.epochs
+    assert first == second and sum(label >= 0 for label in first.values()) == 40
+
+
+@pytest.mark.parametrize("settings", [{"labelled": 7}, None], ids=["contradiction", "other data"])
+def test_labelled_fraction_that_the_data_cannot_take(settings, mnist_root, tmp_path):
+    model = build(prior="gaussian_mixture", conditional=True, labelled_fraction=0.1)
+    data = tiny.NoiseData() if settings is None else data_with_labels(mnist_root, **settings)
+    words = "needs MNIST.*not NoiseData" if settings is None else "would keep 30 labels, --data.labelled 7"
+    with pytest.raises(UserError, match=words):
+        tiny.trainer(tmp_path).fit(model, datamodule=data)
 
 
 def test_without_labels_d_sees_codes_only():
