@@ -4,6 +4,7 @@ Departures from the paper:
     - The reconstruction, the encoder's adversarial term and D's are summed and stepped at once by Adam, where the paper
       takes turns with SGD; the gradients are those of separate backward passes, because the encoder's term takes D's
       weights as constants and D's term takes the codes as constants.
+    - The squared error is not halved, and `adversarial_weight` stands in for the paper's two learning rates.
     - PyTorch's initialization of the weights.
 """
 

@@ -4,8 +4,6 @@ Image-to-Image Translation", CVPR 2018, arXiv:1711.09020.
 Departures from the paper:
     - Sizes other than 128 pixels have as many layers in D as lead to a last map of 2x2 (or 3x3) places.
     - Both learning rates fall in every step of the second half of the training, not once an epoch.
-    - The gradient penalty is of an image's mean score over the patches, which is what the loss maximizes; the authors'
-      code takes the gradient of the sum over the patches.
     - D may be shown all images with noise on them (`noise_deviation`). It learns attributes from real images only, and
       G finds patterns that please it and that nobody sees; noise drowns these (Cohen et al., arXiv:1902.02918). The
       default is none, as in the paper.
@@ -116,7 +114,7 @@ class StarGAN(AdversarialModule):
         discriminator_channels: width of D behind its first layer.
         classification_weight: of the cross-entropy of the attributes, summed over them.
         reconstruction_weight: of the mean absolute error of the image translated there and back.
-        penalty_weight: of the gradient penalty.
+        penalty_weight: of the gradient penalty, whose gradient is of the sum of an image's patch scores.
         noise_deviation: standard deviation of normal noise on all images that D is trained on, or G by it.
         learning_rate: of both Adam optimizers, in the first half of the training; it then falls to 0 linearly.
         betas: of both Adam optimizers.
@@ -191,12 +189,17 @@ class StarGAN(AdversarialModule):
         return Translations(self.generator(batch.image, target), target)
 
     def discriminator_loss(self, batch: AttributedImages, fakes: Translations) -> Terms:
-        """Equation 5 with the adversarial loss of equation 8; attributes are learnt from the real images alone."""
+        """Equation 5 with the adversarial loss of equation 8; attributes are learnt from the real images alone.
+
+        As in the authors' code, the adversarial terms are of the mean score over the patches, and the penalty is of
+        the gradient of their sum. The gradient of the mean of four would be a quarter of it, and the adversarial terms
+        would grow fourfold against the other two.
+        """
         real_scores, logits = self.examine(batch.image)
         fake_scores, _ = self.examine(fakes.image)
         return {
             **wasserstein_discriminator(real_scores, fake_scores),
-            **gradient_penalty(self.score, batch.image, fakes.image, self.penalty_weight),
+            **gradient_penalty(self.patch_scores, batch.image, fakes.image, self.penalty_weight),
             "d_classification": self.classification_weight * classification(logits, self.labels(batch)),
         }
 
@@ -216,9 +219,13 @@ class StarGAN(AdversarialModule):
             image = image + self.noise_deviation * torch.randn_like(image)
         return self.discriminator(image)
 
+    def patch_scores(self, image: Tensor) -> Tensor:
+        """D's scores of the patches, (B, 1, S', S')."""
+        return self.discriminator(image)[0]
+
     def score(self, image: Tensor) -> Tensor:
         """D's mean score over the patches, (B,)."""
-        return self.discriminator(image)[0].mean((1, 2, 3))
+        return self.patch_scores(image).mean((1, 2, 3))
 
     def discriminate(self, batch: AttributedImages, fakes: Translations) -> tuple[Tensor, Tensor]:
         return self.score(batch.image), self.score(fakes.image)

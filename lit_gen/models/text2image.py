@@ -19,6 +19,11 @@ Departures from the papers:
       arXiv:1802.05637). D then learns sooner what single words mean. A combination that was never trained on is drawn
       well where all its parts were seen together but for one; where some exclude others in training, badly: that such
       faces do not occur is part of what D learns.
+    - G's loss is the mean over the batch's B sentences plus half the mean over its B / 2 midpoints of two sentences
+      (GAN-INT): the authors' one mean over all rows, 3 / 2 times. Adam does not see the factor.
+    - D and G learn from the same fakes, as in algorithm 1; the authors' code draws new noise for G's step. As there,
+      midpoints are in one batch with the sentences, for the batch norm of both networks; but here the fakes of D's step
+      come from that batch, too.
     - D's 256-channel layer has its leaky ReLU, which the authors' GAN-INT script leaves out, and the projection of the
       text in D has no batch norm, as in their GAN-CLS script.
     - Sizes other than 64 pixels have as many stages as lead from 4x4 to them. Images are not cropped at random.
@@ -61,10 +66,18 @@ from lit_gen.models.base import evaluating, tile
 
 
 class Fakes(NamedTuple):
-    """Fake images (B, C, S, S) and the vectors (B, E) of the sentences that they were made for; these have no graph."""
+    """Fake images, and the text vectors that they were made for; these have no graph.
+
+    image: (B, C, S, S), for the batch's sentences.
+    text: (B, E), of these.
+    between_image: (B // 2, C, S, S), for midpoints of two sentences; none without GAN-INT.
+    between: (B // 2, E), these.
+    """
 
     image: Tensor
     text: Tensor
+    between_image: Tensor
+    between: Tensor
 
 
 def initialize(module: nn.Module) -> None:
@@ -229,7 +242,9 @@ class Text2Image(AdversarialModule):
         matching_aware: GAN-CLS: D also learns that a real image with a sentence that it does not fit is wrong.
         projection: D compares image and sentence by an inner product, not by what a convolution makes of both, and
             learns faster what single words mean.
-        interpolation_weight: GAN-INT: weight of G's term on vectors halfway between two sentences; 0 for none.
+        interpolation_weight: GAN-INT: weight of G's mean over vectors halfway between two sentences, beside that over
+            the sentences; 0 for none. With 0.5 a midpoint counts as much as a sentence, of which there are twice as
+            many.
         learning_rate: of D's and G's Adam at first.
         text_learning_rate: of the text and image encoders at first.
         learning_rate_halvings: how often these rates halve during the training, at equal distances.
@@ -254,7 +269,7 @@ class Text2Image(AdversarialModule):
         image_encoder_channels: int = 64,
         matching_aware: bool = True,
         projection: bool = False,
-        interpolation_weight: float = 1.0,
+        interpolation_weight: float = 0.5,
         learning_rate: float = 2e-4,
         text_learning_rate: float = 7e-4,
         learning_rate_halvings: int = 5,
@@ -294,7 +309,10 @@ class Text2Image(AdversarialModule):
 
     def make_fakes(self, batch: CaptionedImages) -> Fakes:
         text = self.embed(batch.caption)
-        return Fakes(self.generator(self.sample_latent(len(text)), text), text)
+        between = midpoints(text) if self.interpolation_weight > 0 else text[:0]
+        rows = torch.cat([text, between])
+        images = self.generator(self.sample_latent(len(rows)), rows)
+        return Fakes(images[: len(text)], text, images[len(text) :], between)
 
     def discriminator_loss(self, batch: CaptionedImages, fakes: Fakes) -> Terms:
         """GAN-CLS (algorithm 1): -log s_r - (log(1 - s_w) + log(1 - s_f)) / 2; and the joint embedding's objective."""
@@ -311,13 +329,12 @@ class Text2Image(AdversarialModule):
 
     def generator_loss(self, batch: CaptionedImages, fakes: Fakes) -> Terms:
         """-log D(G(z, t), t), and GAN-INT's likewise at midpoints of text vectors, which D never trains on."""
-        critic = self.discriminator["critic"]
-        terms = nonsaturating_generator(critic(fakes.image, fakes.text))
-        between = midpoints(fakes.text)
-        if self.interpolation_weight > 0 and len(between):
-            images = self.generator(self.sample_latent(len(between)), between)
-            adversarial = nonsaturating_generator(critic(images, between))["g_adversarial"]
-            terms["g_interpolation"] = self.interpolation_weight * adversarial
+        images, texts = torch.cat([fakes.image, fakes.between_image]), torch.cat([fakes.text, fakes.between])
+        logits = self.discriminator["critic"](images, texts)
+        terms = nonsaturating_generator(logits[: len(fakes.text)])
+        if len(fakes.between):
+            between = nonsaturating_generator(logits[len(fakes.text) :])
+            terms["g_interpolation"] = self.interpolation_weight * between["g_adversarial"]
         return terms
 
     def scores(self, batch: CaptionedImages) -> Tensor:

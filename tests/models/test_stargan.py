@@ -214,17 +214,37 @@ def by_hand():
 
 
 def test_discriminator_loss_by_hand(by_hand):
-    """Scores are a quarter of the sum: 0 and 1 for reals, 0 and 1.1 for fakes; the gradient is 1/4 at 4 pixels."""
+    """Scores are a quarter of the sum: 0 and 1 for reals, 0 and 1.1 for fakes.
+
+    The four patches' sum has the gradient 1 at each of 4 pixels, of length 2; their mean's would have the length 1/2.
+    """
     terms = by_hand.model.discriminator_loss(by_hand.batch, by_hand.fakes)
     likely, unlikely = math.log1p(math.exp(-2)), math.log1p(math.exp(2))  # of the logit 2 for 1 and for 0
     other = math.log1p(math.exp(-1))  # of the logit -1 for 0
     expected = {
         "d_real": -0.5,
         "d_fake": 0.55,
-        "d_penalty": 10 * (0.5 - 1) ** 2,  # the gradient of the sum over patches would give 10 * (2 - 1)^2
+        "d_penalty": 10 * (2 - 1) ** 2,
         "d_classification": (likely + unlikely) / 2 + other,
     }
     assert {name: term.item() for name, term in terms.items()} == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("size, patches", [(16, 4), (48, 9)])
+def test_penalty_is_of_the_gradient_of_the_sum_of_patch_scores(size, patches):
+    """The authors' definition, by hand: a gradient with ones for all scores, at points that are known here.
+
+    Reals and fakes are the same images, so that all points between them are these too.
+    """
+    model = tiny.build(StarGAN, 3, size, penalty_weight=7.0)
+    images = tiny.images(5, 3, size).requires_grad_()
+    batch = attributed(5, channels=3, size=size)._replace(image=images.detach())
+    terms = model.discriminator_loss(batch, Translations(images.detach(), model.labels(batch)))
+    scores, _ = model.discriminator(images)
+    assert scores[0].numel() == patches
+    (gradient,) = torch.autograd.grad(scores, images, grad_outputs=torch.ones_like(scores))
+    lengths = torch.stack([one.square().sum().sqrt() for one in gradient])
+    torch.testing.assert_close(terms["d_penalty"], 7 * ((lengths - 1) ** 2).mean())
 
 
 def test_generator_loss_by_hand(by_hand):

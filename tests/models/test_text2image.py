@@ -289,7 +289,7 @@ def test_midpoints_by_hand(rows, expected):
 
 
 def test_midpoints_are_for_g_only():
-    model = tiny.build(Text2Image, interpolation_weight=0.5)
+    model = tiny.build(Text2Image)
     critic, seen = model.discriminator["critic"], []
     critic.text.register_forward_hook(lambda module, args, output: seen.append(args[0]))
     data = batch(6)
@@ -297,20 +297,68 @@ def test_midpoints_are_for_g_only():
     model.discriminator_loss(data, fakes)
     assert all(torch.equal(text, fakes.text) for text in seen) and len(seen) == 3
     seen.clear()
-    state = copy.deepcopy(critic.state_dict())
     terms = model.generator_loss(data, fakes)
-    right, between = seen
-    assert torch.equal(right, fakes.text)
-    torch.testing.assert_close(between, (fakes.text[:3] + fakes.text[3:]) / 2)
-    critic.load_state_dict(state)
-    full = tiny.build(Text2Image, interpolation_weight=1.0)
-    full.load_state_dict(model.state_dict())
-    torch.manual_seed(3)
-    half = model.generator_loss(data, fakes)["g_interpolation"]
-    full.load_state_dict(model.state_dict())
-    torch.manual_seed(3)
-    torch.testing.assert_close(half * 2, full.generator_loss(data, fakes)["g_interpolation"])
+    (texts,) = seen
+    assert torch.equal(texts[:6], fakes.text)
+    torch.testing.assert_close(texts[6:], (fakes.text[:3] + fakes.text[3:]) / 2)
     assert set(terms) == {"g_adversarial", "g_interpolation"}
+
+
+@pytest.mark.parametrize("count, projection", [(8, False), (8, True), (4, False)])
+def test_generator_loss_is_the_authors_one_mean_over_sentences_and_midpoints(count, projection):
+    """Their G step, by hand: 3 / 2 B rows through G and D at once, and the cross-entropy with ones, averaged over all.
+
+    The sum of the terms is 3 / 2 times that mean, and so is its gradient.
+    """
+    model = tiny.build(Text2Image, projection=projection).double()
+    texts, noise = torch.randn(count, 8).double(), torch.randn(3 * count // 2, 8).double()
+    model.embed, model.sample_latent = lambda caption: texts, lambda rows: noise[:rows]
+    copied = copy.deepcopy([model.generator, model.discriminator["critic"]])
+    data = batch(count)
+    sum(model.generator_loss(data, model.make_fakes(data)).values()).backward()
+
+    generator, critic = copied
+    rows = torch.cat([texts, 0.5 * (texts[: count // 2] + texts[count // 2 :])])
+    shares = critic(generator(noise, rows), rows).sigmoid()
+    (1.5 * nn.functional.binary_cross_entropy(shares, torch.ones_like(shares))).backward()
+    for mine, theirs in zip(model.generator.parameters(), generator.parameters(), strict=True):
+        torch.testing.assert_close(mine.grad, theirs.grad)
+    for network, theirs in ((model.generator, generator), (model.discriminator["critic"], critic)):
+        torch.testing.assert_close(dict(network.named_buffers()), dict(theirs.named_buffers()))  # of batch norm
+
+
+def test_each_midpoint_counts_as_much_as_a_sentence():
+    """By hand, with logits that are looked up: -log s of images 1 to 4 and of the midpoints' 5 and 6."""
+    logits = {(1, 10): 0.3, (2, 20): -0.7, (3, 30): 1.1, (4, 40): 0.2, (5, 20): -0.4, (6, 30): 0.9}
+    for weight in (None, 0.5, 1.0, 3.0):
+        model = tiny.build(Text2Image, **({} if weight is None else {"interpolation_weight": weight}))
+        fakes = model.make_fakes(batch(4))
+        model.discriminator["critic"] = Lookup(logits)
+        numbered = torch.arange(1.0, 7.0)[:, None, None, None].expand(6, 1, 16, 16)
+        text = torch.tensor([10.0, 20, 30, 40])[:, None].expand(4, 8)
+        fakes = fakes._replace(image=numbered[:4], between_image=numbered[4:], text=text, between=midpoints(text))
+        terms = model.generator_loss(batch(4), fakes)
+        each = [math.log(1 + math.exp(-logit)) for logit in logits.values()]
+        assert terms["g_adversarial"].item() == pytest.approx(sum(each[:4]) / 4)
+        assert terms["g_interpolation"].item() == pytest.approx((weight or 0.5) * sum(each[4:]) / 2)
+        if weight is None:
+            assert sum(terms.values()).item() == pytest.approx(1.5 * sum(each) / 6)
+
+
+def test_a_weight_of_before_stays(tmp_path):
+    """A checkpoint's own settings hold the 1 that was the default."""
+    model = tiny.build(Text2Image, interpolation_weight=1.0)
+    trainer = tiny.trainer(tmp_path, max_steps=1)
+    trainer.fit(model, datamodule=tiny.NoiseData(1, kind=CaptionedImages))
+    trainer.save_checkpoint(tmp_path / "old.ckpt")
+    assert Text2Image.load_from_checkpoint(tmp_path / "old.ckpt").interpolation_weight == 1
+
+
+def test_without_interpolation_there_are_no_midpoints():
+    model = tiny.build(Text2Image, interpolation_weight=0.0)
+    fakes = model.make_fakes(batch())
+    assert fakes.image.shape == (8, 1, 16, 16) and len(fakes.between) == len(fakes.between_image) == 0
+    assert set(model.generator_loss(batch(), fakes)) == {"g_adversarial"}
 
 
 # What moves what
