@@ -75,15 +75,15 @@ class GaussianMixture:
     dim = 2
     components = COMPONENTS
     variances = (0.5, 0.05)
+    deviations = torch.tensor(variances).sqrt().tolist()  # numbers: a tensor would be copied to the GPU in every step
     shift = 1.4
 
     def __init__(self, scale: float = 1.0) -> None:
         self.scale = scale
 
     def sample(self, component: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        deviation = torch.tensor(self.variances, device=component.device).sqrt()
-        flat = _draw(torch.randn, (len(component), 2), component, generator) * deviation
-        x, y = flat[:, 0] + self.shift, flat[:, 1]
+        draws = _draw(torch.randn, (len(component), 2), component, generator)
+        x, y = draws[:, 0] * self.deviations[0] + self.shift, draws[:, 1] * self.deviations[1]
         angle = component * (2 * math.pi / COMPONENTS)
         turned = torch.stack([x * angle.cos() - y * angle.sin(), x * angle.sin() + y * angle.cos()], dim=1)  # (B, 2)
         return self.scale * turned

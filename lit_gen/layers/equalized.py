@@ -61,10 +61,14 @@ class EqualizedLinear(nn.Linear):
 
 
 class PixelNorm(nn.Module):
-    """Each pixel's features brought to unit mean square: x / sqrt(mean over channels of x^2 + 1e-8) (section 4.2)."""
+    """Each pixel's features brought to unit mean square: x / sqrt(mean over channels of x^2 + 1e-8) (section 4.2).
+
+    Computed in float32, whatever type the features come and go in: in float16, 1e-8 is 0 and the square of 256 infinite.
+    """
 
     def forward(self, x: Tensor) -> Tensor:
-        return x * torch.rsqrt(x.square().mean(dim=1, keepdim=True) + 1e-8)
+        wide = x.float() if x.element_size() < 4 else x
+        return (wide * torch.rsqrt(wide.square().mean(dim=1, keepdim=True) + 1e-8)).to(x.dtype)
 
 
 class MinibatchStddev(nn.Module):

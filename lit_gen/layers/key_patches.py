@@ -69,17 +69,19 @@ def candidate_boxes(height: int, width: int, device: torch.device) -> Tensor:
     None touches the border of the image, beyond which edges that leave the box cannot be seen.
     """
 
-    def intervals(length: int) -> list[tuple[int, int]]:
+    def intervals(length: int) -> Tensor:
+        """(I, 2) int64: start and side. Counted on the device: a list would have to be copied there."""
         smallest, largest = math.ceil(SMALLEST_SIDE * length), math.floor(LARGEST_SIDE * length)
         step = max(1, length // 32)
-        return [
-            (start, side)
+        starts = {
+            side: torch.arange(1, length - side, step, device=device)
             for side in sorted({smallest, (smallest + largest) // 2, largest})
-            for start in range(1, length - side, step)
-        ]
+        }
+        return torch.cat([torch.stack([start, torch.full_like(start, side)], 1) for side, start in starts.items()])
 
-    boxes = [[x, y, w, h] for y, h in intervals(height) for x, w in intervals(width)]
-    return torch.tensor(boxes, device=device)
+    rows, columns = intervals(height), intervals(width)
+    rows, columns = rows.repeat_interleave(len(columns), 0), columns.repeat(len(rows), 1)
+    return torch.stack([columns[:, 0], rows[:, 0], columns[:, 1], rows[:, 1]], 1)
 
 
 def edge_energy(images: Tensor) -> Tensor:

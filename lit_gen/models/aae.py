@@ -159,7 +159,8 @@ class AAE(AutoencodingModule):
 
     def sample_prior(self, count: int, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
         """(count, Z) draws from the prior and (count,) the component of each."""
-        component = torch.randint(self.prior.components, (count,), generator=generator).to(self.device)
+        device = self.device if generator is None else None
+        component = torch.randint(self.prior.components, (count,), generator=generator, device=device).to(self.device)
         return self.prior.sample(component, generator), component
 
     def sample_latent(self, count: int, generator: torch.Generator | None = None) -> Tensor:

@@ -9,13 +9,13 @@ from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from lit_gen.data.batches import DataSpec
 from lit_gen.losses import Terms
 from lit_gen.metrics.evaluator import Evaluator
 from lit_gen.metrics.held_out import HeldOutDistance
 from lit_gen.metrics.sliced_wasserstein import PATCH
+from lit_gen.models.average import MovingAverage
 from lit_gen.models.base import GenerativeModule, evaluating
 from lit_gen.random_state import gather, get_random_state, set_random_state
 
@@ -52,7 +52,7 @@ class AdversarialModule(GenerativeModule):
         super().__init__(spec)
         self.automatic_optimization = False
         self.n_critic, self.ema_decay = n_critic, ema_decay
-        self.average: AveragedModel | None = None
+        self.average: MovingAverage | None = None
         self.watcher: Callable[[Any, Any], None] | None = None  # is shown batch and fakes before each step
         self.accumulate_grad_batches = 1
         self.gradient_clip_val: float | None = None
@@ -75,9 +75,7 @@ class AdversarialModule(GenerativeModule):
     def start_average(self) -> None:
         """Builds the moving average of `generator`; to be called once the generator is there."""
         if self.ema_decay > 0:
-            averaging = get_ema_multi_avg_fn(self.ema_decay)
-            self.average = AveragedModel(self.generator, multi_avg_fn=averaging, use_buffers=True)
-            self.average.requires_grad_(False).eval()
+            self.average = MovingAverage(self.generator, self.ema_decay)
 
     @property
     def sampler(self) -> nn.Module:

@@ -12,6 +12,7 @@ Departures from the paper:
       scale and shift.
 """
 
+from collections.abc import Callable
 from operator import attrgetter
 from typing import Any, Literal, NamedTuple
 
@@ -76,7 +77,7 @@ class Generator(nn.Sequential):
         # A mask that may close everywhere does, while the pictures laid over are still bad, and then has no gradient to
         # open again. The norm holds it open for the part of the image where its logit is highest.
         logit = functional.instance_norm(made[:, -1:])
-        return torch.lerp(images, made[:, :-1].tanh(), torch.sigmoid(4 * logit - 4))
+        return torch.lerp(images.float(), made[:, :-1].tanh(), torch.sigmoid(4 * logit - 4))
 
 
 class Discriminator(nn.Sequential):
@@ -107,7 +108,8 @@ class ImagePool(nn.Module):
     Until it is full, each image is stored and returned. From then on each, with probability 1/2, takes the place of a
     random stored one, which is returned in its stead. The images are no buffers, since DDP would overwrite those of
     every process with the first one's. They are in the state dict all the same (`get_extra_state`), however many they
-    are; where several processes resume, all go on from the first one's.
+    are; where several processes resume, all go on from the first one's. As buffers would, they follow the module to its
+    device, and stay there when a checkpoint is loaded.
 
     Args:
         size: number of images kept; 0 returns every image as it is.
@@ -117,21 +119,32 @@ class ImagePool(nn.Module):
         super().__init__()
         self.size = size
         self.images: list[Tensor] = []
+        self.device = torch.empty(0).device
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "ImagePool":
+        """What `to`, `cuda` and `cpu` call with what they do to each buffer."""
+        self._follow(fn(torch.empty(0, device=self.device)).device)
+        return super()._apply(fn, recurse)
+
+    def _follow(self, device: torch.device) -> None:
+        self.device, self.images = device, [image.to(device) for image in self.images]
 
     def get_extra_state(self) -> Tensor:
         """(N, C, H, W), N the number of images stored."""
         return torch.stack(self.images) if self.images else torch.empty(0)
 
     def set_extra_state(self, state: Tensor) -> None:
-        self.images = list(state.clone())[: self.size]
+        self.images = list(state.to(self.device, copy=True))[: self.size]
 
     def forward(self, images: Tensor) -> Tensor:
         """As many images as are given, (B, C, H, W), new or from the history; they carry no graph."""
         if self.size == 0:
             return images.detach()
+        if images.device != self.device:
+            self._follow(images.device)
         # Drawn on the CPU: what depends on these numbers then waits for no GPU.
-        exchange = (torch.rand(len(images)) < 0.5).tolist()
-        places = torch.randint(self.size, (len(images),)).tolist()
+        exchange = (torch.rand(len(images), device="cpu") < 0.5).tolist()
+        places = torch.randint(self.size, (len(images),), device="cpu").tolist()
         shown = []
         for image, exchanged, place in zip(images.detach(), exchange, places, strict=True):
             kept = image.to(torch.float32, copy=True)

@@ -35,6 +35,14 @@ def downsample(x: Tensor) -> Tensor:
     return functional.avg_pool2d(x, 2)
 
 
+def fade(before: Tensor, now: Tensor, alpha: float) -> Tensor:
+    """From `before` (alpha 0) to `now` (alpha 1), in the type of `now`.
+
+    They need not come in one type: under autocast `upsample` gives float32 on a GPU, and convolutions give 16 bits.
+    """
+    return torch.lerp(before.to(now.dtype), now, alpha)
+
+
 class Generator(nn.Module):
     """Latent vectors to images at any stage up to the last (appendix A, table 2).
 
@@ -69,7 +77,7 @@ class Generator(nn.Module):
             before, x = x, block(upsample(x))
         image = self.to_rgb[stage](x)
         if alpha < 1:
-            image = torch.lerp(upsample(self.to_rgb[stage - 1](before)), image, alpha)
+            image = fade(upsample(self.to_rgb[stage - 1](before)), image, alpha)
         return image
 
 
@@ -107,7 +115,7 @@ class Discriminator(nn.Module):
         if stage > 0:
             x = self.blocks[stage - 1](x)
             if alpha < 1:
-                x = torch.lerp(self.from_rgb[stage - 1](downsample(image)), x, alpha)
+                x = fade(self.from_rgb[stage - 1](downsample(image)), x, alpha)
             for block in reversed(self.blocks[: stage - 1]):
                 x = block(x)
         return self.last(x)
@@ -211,7 +219,7 @@ class ProGAN(AdversarialModule):
     def reals(self, image: Tensor) -> Tensor:
         """Images (B, C, H, W) averaged down to the present resolution and faded like the fakes."""
         image = functional.avg_pool2d(image, image.shape[-1] // self.resolution)
-        return torch.lerp(upsample(downsample(image)), image, self.alpha) if self.alpha < 1 else image
+        return fade(upsample(downsample(image)), image, self.alpha) if self.alpha < 1 else image
 
     def make_fakes(self, batch: Any) -> Tensor:
         return self.generator(self.sample_latent(len(batch.image)), self.stage, self.alpha)
@@ -246,7 +254,9 @@ class ProGAN(AdversarialModule):
     def training_step(self, batch: Any, batch_idx: int) -> None:
         super().training_step(batch, batch_idx)
         progress = {"kimg": self.images_seen / 1000, "resolution": float(self.resolution), "alpha": self.alpha}
-        self.log_dict(progress, prog_bar=True, batch_size=1)
+        # As tensors on the CPU: Lightning would bring numbers to the GPU in every step.
+        values = {name: torch.tensor(value, device="cpu") for name, value in progress.items()}
+        self.log_dict(values, prog_bar=True, batch_size=1)
         self.stop_when_done()
 
     def stop_when_done(self) -> None:

@@ -216,7 +216,8 @@ def choose_wrong(contradicted: Tensor) -> tuple[Tensor, Tensor]:
         Indices (B,) of images, and (B,) bool: whether there is such an image; where not, the index means nothing.
     """
     wrong = contradicted > 0
-    fewest = contradicted.masked_fill(~wrong, contradicted.max() + 1).amin(1, keepdim=True)
+    # No masked_fill: it would wait for the GPU to say what the maximum is.
+    fewest = torch.where(wrong, contradicted, contradicted.max() + 1).amin(1, keepdim=True)
     draws = torch.rand(wrong.shape, device=wrong.device).masked_fill(contradicted != fewest, -1)
     return draws.argmax(1), wrong.any(1)
 
