@@ -163,7 +163,7 @@ def test_many_reasons_are_cut_short():
     in_words({os.fsdecode(b".\xe9"): 1}).encode()
 
 
-# ----------------------------------------------------------------------------------------------- what is no regular file
+# ---------------------------------------------------------------------------------------------- what is no regular file
 
 
 def make_socket(path: Path) -> None:
