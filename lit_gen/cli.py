@@ -28,12 +28,13 @@ from lit_gen.callbacks.evaluation import Evaluation
 from lit_gen.callbacks.health import Health
 from lit_gen.callbacks.pictures import PredictionWriter, SampleSheets
 from lit_gen.callbacks.timing import TrainingTime
+from lit_gen.data.base import ImageData
 from lit_gen.data.files import make_folder, remove_partial
 from lit_gen.errors import UserError, nearest
 from lit_gen.loggers import make_loggers
 from lit_gen.models.adversarial import AdversarialModule
 from lit_gen.models.base import GenerativeModule, check_pair
-from lit_gen.settings import changes_of_run, check_settings
+from lit_gen.settings import changes_of_run, check_amounts, check_settings
 
 # The processes that DDP starts run this same command: they are told the folder.
 RUN_FOLDER_VARIABLE = "LIT_GEN_RUN_FOLDER"
@@ -113,6 +114,7 @@ class LitGenCLI(LightningCLI):
         if self.subcommand == "test":
             settings.verbose = False  # in favour of the evaluation's own table
         trainer = settings.trainer
+        check_amounts(self.subcommand, trainer.as_dict())
         if trainer.strategy == "auto" and several_processes(trainer.accelerator, trainer.devices, trainer.num_nodes):
             # While D steps, G's parameters take no gradient, and the reverse.
             trainer.strategy = "ddp_find_unused_parameters_true"
@@ -124,8 +126,12 @@ class LitGenCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         settings = self._settings
         # Before other processes start: an error ends the command here, and long preparations keep nobody waiting.
+        self.datamodule.predicting = self.subcommand == "predict"
         if rank_zero_only.rank == 0:
             self.datamodule.prepare_data()
+            if isinstance(self.datamodule, ImageData):
+                self.datamodule.setup(self.subcommand)
+                self.datamodule.check_split(self.subcommand)
         trainer = settings.trainer
         if not trainer.fast_dev_run:
             self.run_folder = self._make_run_folder(Path(trainer.default_root_dir) / _system(settings))
@@ -192,7 +198,7 @@ class LitGenCLI(LightningCLI):
         if self.subcommand != "fit" or folder is None or not (folder / "config.yaml").is_file():
             folder = parent / time.strftime("%Y%m%d-%H%M%S")
             if rank_zero_only.rank == 0:
-                make_folder(parent)
+                make_folder(parent, "Set --trainer.default_root_dir.")
                 folder = _new_folder(folder)
         elif rank_zero_only.rank == 0:
             remove_partial(folder)
@@ -205,13 +211,13 @@ class LitGenCLI(LightningCLI):
             return  # the data may still be in the making on another machine
         trainer, model, data = self.trainer, self.model, self.datamodule
         data.setup(self.subcommand)
-        counts = ", ".join(f"{len(dataset)} {split}" for split, dataset in getattr(data, "datasets", {}).items())
+        counts = [f"{len(dataset)} {split}" for split, dataset in getattr(data, "datasets", {}).items()]
         parameters = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
         accelerator = type(trainer.accelerator).__name__.removesuffix("Accelerator")
         lines = {
             "model": f"{type(model).__name__}, {parameters / 1e6:.2f} million trainable parameters",
             "data": f"{type(data).__name__} from {getattr(data, 'source', 'its own place')}",
-            "images": f"{'x'.join(str(side) for side in model.image_shape)}, {counts}",
+            "images": ", ".join(["x".join(map(str, model.image_shape)), *counts, *getattr(data, "remarks", [])]),
             "devices": f"{trainer.world_size} x {accelerator}, precision {trainer.precision}",
             "run": str(self.run_folder or "none: fast_dev_run writes nothing"),
         }

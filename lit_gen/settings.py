@@ -47,6 +47,23 @@ def check_settings(part: str, settings: Mapping[str, Any]) -> None:
             raise UserError(f"{name} must be {words}, not {_short(value)}. Set --{part}.{name}.")
 
 
+def check_amounts(command: str, trainer: Mapping[str, Any]) -> None:
+    """Raises a `UserError` if the Trainer is told to do nothing.
+
+    Args:
+        command: fit, validate, test or predict.
+        trainer: its settings by name.
+    """
+    if trainer.get("fast_dev_run"):
+        return  # some batches, whatever else is said
+    names = {"fit": ["limit_train_batches", "max_epochs", "max_steps"], "validate": ["limit_val_batches"]}
+    for name in names.get(command, [f"limit_{command}_batches"]):
+        overruled = name in ("limit_train_batches", "limit_val_batches") and trainer.get("overfit_batches")
+        value = trainer.get(name)
+        if value is not None and value == 0 and not overruled:
+            raise UserError(f"trainer.{name} is {value}: {command} would do nothing. Leave it out, or set it higher.")
+
+
 def _numbers(value: Any) -> Iterator[float]:
     if isinstance(value, Mapping):
         value = list(value.values())

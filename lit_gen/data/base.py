@@ -1,22 +1,32 @@
 """What all data modules share: datasets fetched a batch at a time, loaders, and the way to floats on the device."""
 
+import hashlib
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from lightning import Trainer
+from lightning.pytorch.trainer.states import TrainerFn
+from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
 from lit_gen.data.batches import DataSpec
-from lit_gen.data.files import complete_folder
+from lit_gen.data.cache import HINT, ImagesOnDemand, cached_images, readable_rows
+from lit_gen.data.files import CannotWrite, complete_folder
+from lit_gen.data.image_files import find_images, in_words
+from lit_gen.data.image_files import image_files as image_files  # for others to import from here
 from lit_gen.data.order import EvaluationOrder, ResumableData, SeededFetches, loader_options
 from lit_gen.data.synthetic import VERSION
 from lit_gen.errors import UserError
 
-IMAGE_ENDINGS = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
+SPLITS = {"fit": "train", "validate": "val", "test": "test", "predict": "test"}
+"""What each command reads."""
+IN_WORDS = {"train": "training", "val": "validation", "test": "test"}
 
 
 class ArrayDataset(Dataset):
@@ -66,9 +76,13 @@ class ImageData(ResumableData):
         synthetic: use rendered data, made on first use, in place of the real dataset.
         synthetic_count: how many images are rendered.
         download: fetch the real dataset when it is not there.
+        cache_folder: where to keep what is made of the dataset (decoded or unpacked images, rendered data, judges), if
+            not beside it. Several datasets may share one.
     """
 
     batch_type: ClassVar[type]
+    predicting = False
+    """Whether the images are only read once: then no room for decoded ones is needed."""
 
     def __init__(
         self,
@@ -80,6 +94,7 @@ class ImageData(ResumableData):
         synthetic: bool = False,
         synthetic_count: int = 10_000,
         download: bool = True,
+        cache_folder: Path | None = None,
     ) -> None:
         super().__init__()
         if image_size < 4:
@@ -93,7 +108,10 @@ class ImageData(ResumableData):
         self.root, self.image_size, self.batch_size = Path(root), image_size, batch_size
         self.num_workers, self.horizontal_flip, self.download = num_workers, horizontal_flip, download
         self.synthetic, self.synthetic_count = synthetic, synthetic_count
+        self.own_folder = None if cache_folder is None else Path(cache_folder)
         self.datasets: dict[str, Dataset] = {}
+        self.left_out = 0  # files that were found, but not read
+        self.own_range: list[Path] = []  # images that were scaled by their own range
 
     @property
     def spec(self) -> DataSpec:
@@ -103,21 +121,38 @@ class ImageData(ResumableData):
     @property
     def source(self) -> Path:
         """The folder that is read: `root`, or where the rendered data lie."""
-        if not self.synthetic:
-            return self.root
-        return self.root / "rendered" / f"{type(self).__name__.lower()}-{self.synthetic_count}-v{VERSION}"
+        return self.rendered_folder(type(self).__name__.lower()) if self.synthetic else self.root
+
+    def rendered_folder(self, pictures: str) -> Path:
+        """Where rendered pictures of a kind are: below `root`, or in the folder that the user chose."""
+        inner = Path("rendered") / f"{pictures}-{self.synthetic_count}-v{VERSION}"
+        if self.own_folder is None or (self.root / inner).is_dir():
+            return self.root / inner
+        return self.own_folder / inner
 
     @property
     def cache_folder(self) -> Path:
-        return self.source / "cache"
+        """Where decoded images, and what else is computed of the data, are kept."""
+        return self.own_folder or self.source / "cache"
+
+    def unpacked_folder(self, usual: Path, archive: Path) -> Path:
+        """Where an archive's files are: in `usual`, or in a place of their own in the folder that the user chose."""
+        if self.own_folder is None or usual.is_dir() or not archive.is_file():
+            return usual
+        status = archive.stat()
+        key = f"{os.path.abspath(archive)}|{status.st_size}|{status.st_mtime_ns}"
+        return self.own_folder / f"{usual.name}-{hashlib.sha1(os.fsencode(key)).hexdigest()[:12]}"
 
     def prepare_data(self) -> None:
         """Sees that the files are there: renders, finds or downloads them (Lightning calls this in one process)."""
         if not self.synthetic:
             self.find_or_download()
         elif not self.source.is_dir():
-            with complete_folder(self.source) as folder:
-                self.render(folder)
+            try:
+                with complete_folder(self.source, HINT) as folder:
+                    self.render(folder)
+            except OSError as error:
+                raise CannotWrite(f"cannot write to {self.source}: {error.strerror or error}. {HINT}") from error
 
     def render(self, folder: Path) -> None:
         """Writes the rendered dataset into `folder`, in the format of the real one."""
@@ -131,7 +166,59 @@ class ImageData(ResumableData):
         """What the training loader reads: the training split, unless a subclass hides a part of it."""
         return self.datasets["train"]
 
+    def find_images(self, folder: Path) -> list[Path]:
+        """The image files below `folder`, sorted; a line says how many others there are."""
+        found = find_images(folder, ignored={self.cache_folder, self.root / ".cache"})
+        if found.left_out:
+            self.left_out += sum(found.left_out.values())
+            rank_zero_info(f"left out {in_words(found.left_out)} (in {folder})")
+        return found.paths
+
+    def readable_rows(self, paths: Sequence[Path], name: str, **settings: Any) -> np.ndarray:
+        """As the function of that name; to predict, a folder that cannot be written is no hindrance."""
+        try:
+            return readable_rows(paths, self.cache_folder, name, **settings)
+        except CannotWrite:
+            if not self._predicts():
+                raise
+            return readable_rows(paths, None, name, **settings)
+
+    def decoded(self, paths: Sequence[Path], name: str, size: int, **settings: Any) -> np.ndarray | ImagesOnDemand:
+        """The images at `paths`, (N, size, size, C) uint8; to predict, they need not be kept on the disk."""
+        try:
+            return cached_images(paths, self.cache_folder, name, size, own_range=self.own_range, **settings)
+        except CannotWrite:
+            if not self._predicts():
+                raise
+            return ImagesOnDemand(paths, size, **settings)
+
+    def _predicts(self) -> bool:
+        return self.predicting or self._command() == TrainerFn.PREDICTING
+
+    def _command(self) -> str | None:
+        return self.trainer.state.fn if isinstance(self.trainer, Trainer) else None
+
+    @property
+    def remarks(self) -> list[str]:
+        """What is to be known of the images beside their number."""
+        counts = {"left out": self.left_out, "scaled by their own range": len(self.own_range)}
+        return [f"{count} {what}" for what, count in counts.items() if count]
+
+    def check_split(self, command: str) -> None:
+        """Raises a `UserError` if the split that a command (fit, validate, test or predict) reads has no image."""
+        split = SPLITS[command]
+        if not len(self.datasets.get(split, ())):
+            raise UserError(
+                f"{type(self).__name__} has no {IN_WORDS[split]} images, and {command} reads those. "
+                f"{self.how_to_fill(split)}"
+            )
+
+    def how_to_fill(self, split: str) -> str:
+        """What to do where a split (train, val or test) is empty."""
+        return "Add some."
+
     def train_dataloader(self) -> DataLoader:
+        self.check_split("fit")
         dataset, trainer = self.datasets["train"], self.trainer
         processes = 1 if trainer is None else trainer.world_size
         if len(dataset) < self.batch_size * processes:
@@ -147,12 +234,16 @@ class ImageData(ResumableData):
         return self.training_loader(self.training_dataset(), self.batch_size, **self._loader_options())
 
     def val_dataloader(self) -> DataLoader:
+        if self._command() == TrainerFn.VALIDATING:  # a training can do without
+            self.check_split("validate")
         return self._evaluation_loader("val")
 
     def test_dataloader(self) -> DataLoader:
+        self.check_split("test")
         return self._evaluation_loader("test")
 
     def predict_dataloader(self) -> DataLoader:
+        self.check_split("predict")
         return self._loader("test")
 
     def _evaluation_loader(self, split: str) -> DataLoader:
@@ -216,8 +307,3 @@ def resize_batch(image: Tensor, size: int) -> Tensor:
     return functional.interpolate(
         image.float(), size=(size, size), mode="bilinear", antialias=True, align_corners=False
     ).clamp(0, 255)
-
-
-def image_files(folder: Path) -> list[Path]:
-    """The image files right in `folder`, sorted by name."""
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_ENDINGS)

@@ -1,5 +1,6 @@
 """Image files decoded once into one uint8 array on disk, which is memory-mapped ever after."""
 
+import errno
 import hashlib
 import math
 import os
@@ -12,40 +13,51 @@ import numpy as np
 from lightning.pytorch.utilities import rank_zero_info
 from PIL import Image, ImageOps
 
-from lit_gen.data.files import complete_file
+from lit_gen.data.files import CannotWrite, complete_file, make_folder
+from lit_gen.data.image_files import open_image
 from lit_gen.data.parallel import map_indices
+from lit_gen.data.pixel_values import to_eight_bits
 from lit_gen.errors import UserError
 
-FORMAT = 2  # goes into every key: raise it when decoding changes, and old caches are left alone
+FORMAT = 3  # goes into every key: raise it when decoding changes, and old caches are left alone
 
+HINT = "Set --data.cache_folder to a folder that can be written and has room."
 Box = tuple[int, int, int, int]
 """Left, upper, right, lower: pixels of the image as stored."""
 
 
 def decode_image(
-    path: Path, size: int, box: Box | None = None, channels: int = 3, stored: tuple[int, int] | None = None
+    path: Path,
+    size: int,
+    box: Box | None = None,
+    channels: int = 3,
+    stored: tuple[int, int] | None = None,
+    own_range: list[Path] | None = None,
 ) -> np.ndarray:
     """One image file as (size, size, channels) uint8: EXIF rotation applied, cropped, resized with antialiasing.
 
-    What is transparent is shown on white.
+    What is transparent is shown on white; values of more than 8 bits are scaled as `to_eight_bits` says.
 
     Args:
-        path: any format that Pillow reads.
+        path: one of the `FORMATS` of `image_files`, whatever its ending; of several pictures in it, the first.
         size: side in pixels.
         box: what is cut out; by default the largest centred square.
         channels: 3 for RGB, 1 for grey.
         stored: width and height that the image must have, where `box` was meant for those.
+        own_range: a list that `path` is added to if the image was scaled by its own lowest and highest value.
 
     Raises:
-        UserError: the file is missing, is not an image, is cut short, or has another size than `stored`.
+        UserError: the file is missing, is not an image, is cut short, holds a value that is not finite, or has another
+            size than `stored`.
     """
     try:
-        with Image.open(path) as image:
-            image = ImageOps.exif_transpose(image)
+        with open_image(path) as opened:
+            image = ImageOps.exif_transpose(opened)
             if stored is not None and image.size != stored:
                 raise ValueError(f"it has {image.width}x{image.height} pixels, not {stored[0]}x{stored[1]}")
-            if image.mode.startswith("I"):  # 16-bit grey
-                image = Image.fromarray((np.asarray(image) >> 8).clip(0, 255).astype(np.uint8))
+            image, own = to_eight_bits(opened, image)
+            if own and own_range is not None:
+                own_range.append(path)
             if image.has_transparency_data:  # the colours behind are not meant to be seen
                 image = image.convert("RGBA")
                 image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
@@ -58,7 +70,7 @@ def decode_image(
             exact = (box[2] - box[0]) % size == 0
             image = image.resize((size, size), Image.Resampling.BOX if exact else Image.Resampling.LANCZOS, box=box)
             return np.asarray(image).reshape(size, size, channels)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except (OSError, SyntaxError, ValueError, KeyError, Image.DecompressionBombError) as error:
         raise UserError(f"cannot read the image {path} ({error}). Replace or remove that file.") from error
 
 
@@ -70,56 +82,102 @@ def cached_images(
     box: Box | None = None,
     channels: int = 3,
     stored: tuple[int, int] | None = None,
+    own_range: list[Path] | None = None,
 ) -> np.ndarray:
     """The images at `paths` as a read-only memory map of shape (N, size, size, channels), uint8.
 
-    The array lies in `folder` under a name made of `name` and of everything that went into it: the files (names with
-    their folders', sizes, times of change), and the settings of `decode_image`. So a changed file or setting decodes
-    anew. It is written aside and renamed.
+    The array lies in `folder` under a name made of `name` and of everything that went into it: the files (places as
+    seen from `folder`, sizes, times of change), and the settings of `decode_image`. So a changed file or setting
+    decodes anew, and several datasets may share a folder. It is written aside and renamed. A line says how many images
+    were scaled by their own range, and `own_range` gets their paths.
 
     Raises:
-        UserError: an image cannot be read (it is named), or `folder` cannot be written or has no room.
+        CannotWrite: the array is not there, and `folder` cannot be written or has no room.
+        UserError: an image cannot be read (it is named).
     """
     if not paths:
         raise UserError(f"there is no image for {name}. Check the folder that the data were to be read from.")
     shape = (len(paths), size, size, channels)
-    target = folder / f"{name}-{size}px-{_digest(paths, size, box, channels, stored)}.npy"
+    target = folder / f"{name}-{size}px-{_digest(paths, folder, size, box, channels, stored)}.npy"
+    rows_file = target.with_name(f"{target.stem}-own-range.npy")  # there is none if no image was scaled so
     array = _load(target)
     if array is None or array.shape != shape:
-        with complete_file(target) as partial_file:
+        with complete_file(target, HINT) as partial_file:
             needed, free = math.prod(shape), shutil.disk_usage(folder).free
-            if needed > free:  # a map of a file that the disk cannot hold would end the process without a word
-                raise UserError(
+            if needed > free:
+                raise CannotWrite(
                     f"{target} needs {needed / 1e9:.1f} GB, but only {free / 1e9:.1f} GB are free. Make room, or "
-                    "choose smaller images."
+                    f"choose smaller images. {HINT}"
                 )
             array = np.lib.format.open_memmap(partial_file, mode="w+", dtype=np.uint8, shape=shape)
             array.flush()
+            _reserve(partial_file)
             write = partial(_decode_into, partial_file, paths, size, box, channels, stored)
-            map_indices(write, len(paths), f"decoding {name} at {size} px")
+            by_own_range = map_indices(write, len(paths), f"decoding {name} at {size} px")
+            if any(by_own_range):
+                _save(np.flatnonzero(by_own_range), rows_file)
         array = np.load(target, mmap_mode="r")
+    rows = _load(rows_file)
+    if rows is not None:
+        _say_own_range([paths[row] for row in rows], len(paths), name, own_range)
     return array
 
 
+class ImagesOnDemand:
+    """What `cached_images` gives, but decoded anew each time that rows are read, and kept nowhere."""
+
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        size: int,
+        box: Box | None = None,
+        channels: int = 3,
+        stored: tuple[int, int] | None = None,
+    ) -> None:
+        self.paths, self.settings = paths, (size, box, channels, stored)
+        self.shape = (len(paths), size, size, channels)
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
+        images = [decode_image(self.paths[row], *self.settings) for row in np.asarray(rows)]
+        return np.array(images, np.uint8).reshape(-1, *self.shape[1:])
+
+    def check(self, name: str, own_range: list[Path]) -> None:
+        """Decodes each image once, so that one that cannot be read is named before the work begins."""
+        by_own_range = map_indices(partial(_check, self.paths, *self.settings[1:]), len(self), f"checking {name}")
+        _say_own_range([self.paths[row] for row in np.flatnonzero(by_own_range)], len(self), name, own_range)
+
+
 def readable_rows(
-    paths: Sequence[Path], folder: Path, name: str, box: Box | None = None, stored: tuple[int, int] | None = None
+    paths: Sequence[Path],
+    folder: Path | None,
+    name: str,
+    box: Box | None = None,
+    stored: tuple[int, int] | None = None,
 ) -> np.ndarray:
     """Which of `paths` `cached_images` can read: their numbers (M,) in order; a line says how many cannot be.
 
-    Each file is decoded once to find out. The answer lies in `folder`, as the arrays do.
+    Each file is decoded once to find out. The answer lies in `folder`, as the arrays do; without one it is not kept.
 
     Raises:
-        UserError: no image can be read, or `folder` cannot be written.
+        CannotWrite: the answer is not there, and `folder` cannot be written.
+        UserError: no image can be read.
     """
     there = np.array([row for row, path in enumerate(paths) if path.is_file()], int)
     candidates = [paths[row] for row in there]
-    target = folder / f"{name}-readable-{_digest(candidates, box, stored)}.npy"
-    readable = _load(target)
+    readable = target = None
+    if folder is not None:
+        target = folder / f"{name}-readable-{_digest(candidates, folder, box, stored)}.npy"
+        readable = _load(target)
     if readable is None or len(readable) != len(there):
+        if folder is not None:
+            make_folder(folder, HINT)  # now, and not after all that work
         found = map_indices(partial(_is_readable, candidates, box, stored), len(there), f"checking {name}")
         readable = np.array(found, bool)
-        with complete_file(target) as partial_file, partial_file.open("wb") as file:
-            np.save(file, readable)
+        if target is not None:
+            _save(readable, target)
     rows = there[readable]
     skipped = [path.name for path in np.delete(np.array(paths, object), rows)]
     if skipped:
@@ -131,15 +189,29 @@ def readable_rows(
     return rows
 
 
-def _digest(paths: Sequence[Path], *settings: object) -> str:
-    """Twelve characters that stand for files as they are now, and for settings."""
+def _say_own_range(scaled: list[Path], count: int, name: str, own_range: list[Path] | None) -> None:
+    if own_range is not None:
+        own_range.extend(scaled)
+    if scaled:
+        rank_zero_info(
+            f"scaled {len(scaled)} of the {count} images for {name} by their own range, from darkest to brightest "
+            f"value: {scaled[0].name}{f' and {len(scaled) - 1} more' if len(scaled) > 1 else ''}"
+        )
+
+
+def _digest(paths: Sequence[Path], folder: Path, *settings: object) -> str:
+    """Twelve characters that stand for files as they are now, for where they are from `folder`, and for settings."""
     digest = hashlib.sha1(repr((FORMAT, *settings, len(paths))).encode())
+    places: dict[str, str] = {}
     for path in paths:
+        parent = os.path.dirname(path)
+        if parent not in places:
+            places[parent] = os.path.relpath(parent, folder)
         try:
             status = path.stat()
         except OSError as error:
             raise UserError(f"the image {path} is missing. Put it back, or unpack the dataset again.") from error
-        place = f"{path.parent.name}/{path.name}|{status.st_size}|{status.st_mtime_ns}\n"
+        place = f"{places[parent]}/{path.name}|{status.st_size}|{status.st_mtime_ns}\n"
         digest.update(os.fsencode(place))  # a name need not be UTF-8
     return digest.hexdigest()[:12]
 
@@ -152,6 +224,27 @@ def _load(path: Path) -> np.ndarray | None:
         return None
 
 
+def _save(array: np.ndarray, target: Path) -> None:
+    try:
+        with complete_file(target, HINT) as partial_file, partial_file.open("wb") as file:
+            np.save(file, array)
+    except OSError as error:
+        raise CannotWrite(f"cannot write {target}: {error.strerror}. Make room. {HINT}") from error
+
+
+def _reserve(file: Path) -> None:
+    """Takes all the room that `file` will need: writing to a map that outgrows the disk, or a quota, ends the process
+    without a word."""
+    if not hasattr(os, "posix_fallocate"):
+        return
+    with file.open("r+b") as opened:
+        try:
+            os.posix_fallocate(opened.fileno(), 0, file.stat().st_size)
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):  # others: the file system does not offer it
+                raise CannotWrite(f"there is no room for {file.parent}: {error.strerror}. Make some. {HINT}") from error
+
+
 def _decode_into(
     file: Path,
     paths: Sequence[Path],
@@ -160,8 +253,16 @@ def _decode_into(
     channels: int,
     stored: tuple[int, int] | None,
     index: int,
-) -> None:
-    np.load(file, mmap_mode="r+")[index] = decode_image(paths[index], size, box, channels, stored)
+) -> bool:
+    own_range: list[Path] = []
+    np.load(file, mmap_mode="r+")[index] = decode_image(paths[index], size, box, channels, stored, own_range)
+    return bool(own_range)
+
+
+def _check(paths: Sequence[Path], box: Box | None, channels: int, stored: tuple[int, int] | None, index: int) -> bool:
+    own_range: list[Path] = []
+    decode_image(paths[index], 1, box, channels, stored, own_range)
+    return bool(own_range)
 
 
 def _is_readable(paths: Sequence[Path], box: Box | None, stored: tuple[int, int] | None, index: int) -> bool:

@@ -12,7 +12,6 @@ from torch.utils.data import DataLoader
 from lit_gen.data.base import ArrayDataset, ImageData
 from lit_gen.data.batches import CaptionedImages, DataSpec
 from lit_gen.data.captions import CAPTION_LENGTH, SHORTEST, encode
-from lit_gen.data.synthetic import VERSION
 from lit_gen.errors import UserError
 
 MOST_KEPT = 10**9  # bytes
@@ -154,9 +153,7 @@ class CaptionedData(ImageData):
 
     @property
     def source(self) -> Path:
-        if not self.synthetic:
-            return self.root
-        return self.root / "rendered" / f"{self.pictures}-{self.synthetic_count}-v{VERSION}"
+        return self.rendered_folder(self.pictures) if self.synthetic else self.root
 
     def prepare_data(self) -> None:
         if self.prompted is None:
@@ -176,4 +173,8 @@ class CaptionedData(ImageData):
         raise NotImplementedError
 
     def predict_dataloader(self) -> DataLoader:
-        return self._loader("test" if self.prompted is None else "predict")
+        return super().predict_dataloader() if self.prompted is None else self._loader("predict")
+
+    def check_split(self, command: str) -> None:
+        if self.prompted is None:
+            super().check_split(command)

@@ -11,10 +11,10 @@ from torchvision.datasets.utils import download_file_from_google_drive
 
 from lit_gen.data.base import ArrayDataset, ImageData
 from lit_gen.data.batches import AttributedImages, DataSpec
-from lit_gen.data.cache import cached_images, readable_rows
+from lit_gen.data.cache import HINT
 from lit_gen.data.celeba_names import ATTRIBUTES
 from lit_gen.data.download import unpack
-from lit_gen.data.files import make_folder, remove_if_empty
+from lit_gen.data.files import ROOT_HINT, make_folder, remove_if_empty
 from lit_gen.data.synthetic.faces import write_celeba
 from lit_gen.errors import UserError, nearest
 
@@ -40,6 +40,8 @@ class CelebA(ImageData):
         synthetic_count: how many faces are rendered for all three splits together.
         download: fetch the files when they are not there.
         skip_broken: leave out image files that cannot be read, and say how many, rather than stop at the first.
+        cache_folder: where decoded, unpacked and rendered pictures are kept, if not in `root`. Give one if `root` can
+            not be written; `predict` needs none.
     """
 
     batch_type = AttributedImages
@@ -58,9 +60,18 @@ class CelebA(ImageData):
         synthetic_count: int = 10_000,
         download: bool = True,
         skip_broken: bool = False,
+        cache_folder: Path | None = None,
     ) -> None:
         super().__init__(
-            root, image_size, batch_size, num_workers, horizontal_flip, synthetic, synthetic_count, download
+            root,
+            image_size,
+            batch_size,
+            num_workers,
+            horizontal_flip,
+            synthetic,
+            synthetic_count,
+            download,
+            cache_folder,
         )
         for name in attributes or ():
             if name not in ATTRIBUTES:
@@ -86,6 +97,11 @@ class CelebA(ImageData):
     def folder(self) -> Path:
         return self.source / "celeba"
 
+    @property
+    def images_folder(self) -> Path:
+        usual = self.folder / "img_align_celeba"
+        return usual if self.synthetic else self.unpacked_folder(usual, self.folder / ARCHIVE)
+
     def render(self, folder: Path) -> None:
         (folder / "celeba").mkdir()
         write_celeba(folder / "celeba", self.synthetic_count)
@@ -95,12 +111,12 @@ class CelebA(ImageData):
         _ = self.arrays  # decoded now, by one process, and kept for setup
 
     def find_or_download(self) -> None:
-        folder, images = self.folder, self.folder / "img_align_celeba"
+        folder, images = self.folder, self.images_folder
         if all((folder / name).is_file() for name in NEEDED):
             if images.is_dir():
                 return
             if (folder / ARCHIVE).is_file():
-                unpack(folder / ARCHIVE, images, inner="img_align_celeba")
+                unpack(folder / ARCHIVE, images, inner="img_align_celeba", hint=HINT)
                 return
         reason = "is not there, and download is off"
         if self.download:
@@ -110,7 +126,7 @@ class CelebA(ImageData):
                     if name in NEEDED or (name == ARCHIVE and not images.is_dir()):
                         self._fetch(file_id, md5, name)
                 if not images.is_dir():
-                    unpack(folder / ARCHIVE, images, inner="img_align_celeba")
+                    unpack(folder / ARCHIVE, self.images_folder, inner="img_align_celeba", hint=HINT)
                 return
             except OSError as error:
                 reason = f"could not be downloaded ({' '.join(str(error).split())[:200]})"
@@ -125,7 +141,7 @@ class CelebA(ImageData):
         target = self.folder / name
         if target.is_file():
             return
-        make_folder(self.folder)
+        make_folder(self.folder, ROOT_HINT)
         with tempfile.TemporaryDirectory(prefix=".download.", dir=self.folder) as scratch:
             try:
                 download_file_from_google_drive(file_id, scratch, name, md5)
@@ -143,18 +159,25 @@ class CelebA(ImageData):
 
     @cached_property
     def arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Images (N, S, S, 3) uint8 as a memory map, attributes (N, 40) float32 in {0, 1}, split codes (N,).
+        """Images (N, S, S, 3) uint8, attributes (N, 40) float32 in {0, 1}, split codes (N,).
 
-        N are the rows of the list, less the images that were skipped.
+        The images are a memory map, or to predict what is decoded when it is read. N are the rows of the list, less the
+        images that were skipped.
         """
         names, attributes = read_attributes(self.folder / "list_attr_celeba.txt")
         partition = read_partition(self.folder / "list_eval_partition.txt", names)
-        paths = [self.folder / "img_align_celeba" / name for name in names]
-        place = {"folder": self.cache_folder, "name": "celeba", "box": self.box, "stored": (WIDTH, HEIGHT)}
+        folder = self.images_folder
+        paths = [folder / name for name in names]
+        settings = {"name": "celeba", "box": self.box, "stored": (WIDTH, HEIGHT)}
         if self.skip_broken:
-            rows = readable_rows(paths, **place)
+            rows = self.readable_rows(paths, **settings)
             paths, attributes, partition = [paths[row] for row in rows], attributes[rows], partition[rows]
-        return cached_images(paths, size=self.image_size, **place), attributes, partition
+        return self.decoded(paths, size=self.image_size, **settings), attributes, partition
+
+    def how_to_fill(self, split: str) -> str:
+        partition = self.folder / "list_eval_partition.txt"
+        skipped = ", or mend those that were skipped" if self.skip_broken else ""
+        return f"Give some the code {SPLITS[split]} in {partition}{skipped}."
 
 
 def read_attributes(path: Path) -> tuple[list[str], np.ndarray]:

@@ -88,6 +88,10 @@ class CelebACaptions(CaptionedData, CelebA):
             for split, part in (("held_out", np.setdiff1d(rows, for_judges)), ("for_judges", for_judges)):
                 self.datasets[split] = CaptionedDataset(images, attributes, captions, part, vary=False)
 
+    def how_to_fill(self, split: str) -> str:
+        fewer = " Or hold out fewer combinations (--data.held_out)." if self.held_out and split != "test" else ""
+        return super().how_to_fill(split) + fewer
+
     def _held_out_rows(self, attributes: np.ndarray) -> dict[int, list[str]]:
         """The rows (of (N, A) bool) that have all of a combination, and the names of the first such combination."""
         rows: dict[int, list[str]] = {}

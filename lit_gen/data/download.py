@@ -11,12 +11,13 @@ from pathlib import Path, PurePosixPath
 from torch.hub import download_url_to_file
 from tqdm import tqdm
 
-from lit_gen.data.files import complete_file, complete_folder
+from lit_gen.data.files import ELSEWHERE, complete_file, complete_folder
 from lit_gen.errors import UserError
 
 
-def fetch(url: str, target: Path, sha256_prefix: str | None = None) -> None:
-    """Downloads `url` to `target` unless it is there, with a progress bar.
+def fetch(url: str, target: Path, sha256_prefix: str | None = None, hint: str = ELSEWHERE) -> None:
+    """Downloads `url` to `target` unless it is there, with a progress bar; `hint` says what to do if that cannot be
+    written.
 
     Raises:
         UserError: there is no way to the server, or what came does not match the checksum, or should be a whole zip
@@ -25,7 +26,7 @@ def fetch(url: str, target: Path, sha256_prefix: str | None = None) -> None:
     if target.is_file():
         return
     try:
-        with complete_file(target) as partial:
+        with complete_file(target, hint) as partial:
             download_url_to_file(url, str(partial), hash_prefix=sha256_prefix)
             if target.suffix == ".zip" and not zipfile.is_zipfile(partial):  # a lost connection raises nothing
                 raise OSError("what came is not a whole zip file")
@@ -33,19 +34,20 @@ def fetch(url: str, target: Path, sha256_prefix: str | None = None) -> None:
         raise UserError(f"cannot download {url} ({getattr(error, 'reason', error)}).") from error
 
 
-def unpack(archive: Path, target: Path, inner: str | None = None) -> None:
+def unpack(archive: Path, target: Path, inner: str | None = None, hint: str = ELSEWHERE) -> None:
     """Unpacks a zip file to the folder `target`, complete or not at all.
 
     Args:
         archive: the zip file.
         target: the folder that appears when all is unpacked; it must not exist.
         inner: the folder inside the archive that becomes `target`; the archive's root by default.
+        hint: what to do if `target` cannot be written.
 
     Raises:
         UserError: the archive is damaged, or has a path that leads out of it, or lacks `inner`.
     """
     try:
-        with zipfile.ZipFile(archive) as zipped, complete_folder(target) as partial:
+        with zipfile.ZipFile(archive) as zipped, complete_folder(target, hint) as partial:
             members = [member for member in zipped.infolist() if not member.is_dir()]
             kept = 0
             for member in tqdm(members, desc=f"unpacking {archive.name}", unit="file", disable=len(members) < 256):
@@ -67,4 +69,6 @@ def unpack(archive: Path, target: Path, inner: str | None = None) -> None:
     except (zipfile.BadZipFile, EOFError, zlib.error, RuntimeError) as error:  # a RuntimeError asks for a password
         raise UserError(f"{archive} is damaged or cut short ({error}). Delete it and download it again.") from error
     except OSError as error:
-        raise UserError(f"cannot unpack {archive} to {target} ({error}). Correct that, and start again.") from error
+        raise UserError(
+            f"cannot unpack {archive} to {target} ({error}). Correct that, and start again. {hint}"
+        ) from error

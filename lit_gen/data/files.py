@@ -9,12 +9,26 @@ from pathlib import Path
 
 from lit_gen.errors import UserError
 
+ELSEWHERE = "Choose another place."
+ROOT_HINT = "Set --data.root to a folder that can be written, or put the files there."
+
+
+class CannotWrite(UserError):
+    """A folder cannot be made or written to, or has no room."""
+
 
 @contextmanager
-def complete_file(path: Path) -> Iterator[Path]:
-    """Gives a temporary path beside `path` to write to, renamed to `path` when the block ends without an error."""
-    make_folder(path.parent)
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
+def complete_file(path: Path, hint: str = ELSEWHERE) -> Iterator[Path]:
+    """Gives a temporary path beside `path` to write to, renamed to `path` when the block ends without an error.
+
+    Raises:
+        CannotWrite: before the block is entered; it ends with `hint`, which says what to do.
+    """
+    make_folder(path.parent, hint)
+    try:
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
+    except OSError as error:
+        raise CannotWrite(f"cannot write to the folder {path.parent}: {error.strerror}. {hint}") from error
     os.close(descriptor)
     partial = Path(name)
     try:
@@ -26,13 +40,17 @@ def complete_file(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def complete_folder(path: Path) -> Iterator[Path]:
+def complete_folder(path: Path, hint: str = ELSEWHERE) -> Iterator[Path]:
     """Gives a temporary folder beside `path` to fill, and renames it to `path` when the block ends without an error.
 
-    When another process has put `path` there in the meantime, that one stays.
+    When another process has put `path` there in the meantime, that one stays. What cannot be written is said as by
+    `complete_file`.
     """
-    make_folder(path.parent)
-    partial = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent))
+    make_folder(path.parent, hint)
+    try:
+        partial = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent))
+    except OSError as error:
+        raise CannotWrite(f"cannot write to the folder {path.parent}: {error.strerror}. {hint}") from error
     try:
         yield partial
         partial.chmod(0o777 & ~_umask())
@@ -45,14 +63,14 @@ def complete_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def make_folder(path: Path) -> None:
-    """Creates `path` and its parents; a `UserError` when that is not allowed."""
+def make_folder(path: Path, hint: str = ELSEWHERE) -> None:
+    """Creates `path` and its parents; a `CannotWrite` when that is not allowed, which ends with `hint`."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"cannot create the folder {path}: {error.strerror}. Choose another place.") from error
+        raise CannotWrite(f"cannot create the folder {path}: {error.strerror}. {hint}") from error
     if not os.access(path, os.W_OK):
-        raise UserError(f"cannot write to the folder {path}. Choose another place.")
+        raise CannotWrite(f"cannot write to the folder {path}. {hint}")
 
 
 def remove_partial(folder: Path) -> None:

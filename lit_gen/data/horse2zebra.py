@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lit_gen.data.base import ArrayDataset, ImageData, image_files
+from lit_gen.data.base import ArrayDataset, ImageData
 from lit_gen.data.batches import DataSpec, UnpairedImages
-from lit_gen.data.cache import cached_images, readable_rows
+from lit_gen.data.cache import HINT
 from lit_gen.data.download import fetch, unpack
-from lit_gen.data.files import remove_if_empty
+from lit_gen.data.files import ROOT_HINT, remove_if_empty
 from lit_gen.data.synthetic.animals import write_horse2zebra
 from lit_gen.errors import UserError, nearest
 
@@ -37,7 +37,8 @@ class UnpairedDataset(ArrayDataset):
         self.batch_type = UnpairedImages
 
     def __len__(self) -> int:
-        return max(len(images) for images in self.domains)
+        counts = [len(images) for images in self.domains]
+        return max(counts) if min(counts) else 0  # a picture needs a partner
 
     def __getitems__(self, indices: list[int]) -> UnpairedImages:
         images_a, images_b = self.domains
@@ -69,6 +70,8 @@ class Horse2Zebra(ImageData):
         synthetic_count: how many training pictures are rendered for each domain; a tenth of it more for the test split.
         download: fetch the set when it is not there.
         skip_broken: leave out image files that cannot be read, and say how many, rather than stop at the first.
+        cache_folder: where decoded, unpacked and rendered pictures are kept, if not in `root`. Give one if `root` can
+            not be written; `predict` needs none.
     """
 
     batch_type = UnpairedImages
@@ -86,9 +89,18 @@ class Horse2Zebra(ImageData):
         synthetic_count: int = 1_000,
         download: bool = True,
         skip_broken: bool = False,
+        cache_folder: Path | None = None,
     ) -> None:
         super().__init__(
-            root, image_size, batch_size, num_workers, horizontal_flip, synthetic, synthetic_count, download
+            root,
+            image_size,
+            batch_size,
+            num_workers,
+            horizontal_flip,
+            synthetic,
+            synthetic_count,
+            download,
+            cache_folder,
         )
         self.dataset, self.skip_broken = dataset, skip_broken
         self.load_size = load_size or round(image_size * 286 / 256)
@@ -101,7 +113,9 @@ class Horse2Zebra(ImageData):
 
     @property
     def folder(self) -> Path:
-        return self.source / ("horse2zebra" if self.synthetic else self.dataset)
+        if self.synthetic:
+            return self.source / "horse2zebra"
+        return self.unpacked_folder(self.root / self.dataset, self.root / f"{self.dataset}.zip")
 
     def render(self, folder: Path) -> None:
         (folder / "horse2zebra").mkdir()
@@ -119,13 +133,13 @@ class Horse2Zebra(ImageData):
         if self.dataset not in SETS:
             reason = f"is not one of the public sets.{nearest(self.dataset, list(SETS))}"
         if archive.is_file():
-            unpack(archive, folder, inner=self.dataset)
+            unpack(archive, folder, inner=self.dataset, hint=HINT)
             return
         if self.download and self.dataset in SETS:
             there = self.root.exists()
             try:
-                fetch(f"{SITE}{self.dataset}.zip", archive)
-                unpack(archive, folder, inner=self.dataset)
+                fetch(f"{SITE}{self.dataset}.zip", archive, hint=ROOT_HINT)
+                unpack(archive, self.folder, inner=self.dataset, hint=HINT)
                 return
             except UserError as error:
                 reason = f"could not be had: {error}"
@@ -145,18 +159,26 @@ class Horse2Zebra(ImageData):
 
     @cached_property
     def arrays(self) -> dict[str, np.ndarray]:
-        """The images of each part as a memory map (N, S, S, 3), uint8."""
+        """The images of each part, (N, S, S, 3) uint8: a memory map, or to predict what is decoded when it is read."""
         images = {}
         for part in ("trainA", "trainB", "testA", "testB"):
             folder = self.folder / part
             if not folder.is_dir():
                 raise UserError(f"the folder {folder} is missing. Unpack {self.dataset} again.")
             size = self.load_size if part.startswith("train") else self.image_size
-            paths, name = image_files(folder), f"{self.dataset}-{part}"
+            paths, name = self.find_images(folder), f"{self.dataset}-{part}"
+            if not paths and part.startswith("train"):
+                raise UserError(f"there is no image for {name}: {folder} holds none. Put some there.")
+            if not paths:  # only training goes on without
+                images[part] = np.zeros((0, size, size, 3), np.uint8)
+                continue
             if self.skip_broken:
-                paths = [paths[row] for row in readable_rows(paths, self.cache_folder, name)]
-            images[part] = cached_images(paths, self.cache_folder, name, size)
+                paths = [paths[row] for row in self.readable_rows(paths, name)]
+            images[part] = self.decoded(paths, name, size)
         return images
+
+    def how_to_fill(self, split: str) -> str:
+        return f"Put some into testA and testB in {self.folder}; both need one at least."
 
     def to_floats(self, batch: Any, flip: bool) -> UnpairedImages:
         return UnpairedImages(*(self._crop(image) for image in super().to_floats(batch, flip)))

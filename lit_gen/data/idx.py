@@ -31,6 +31,8 @@ def read_idx(path: Path) -> np.ndarray:
         UserError: the file is missing, unreadable, truncated, too long, or no IDX file of unsigned bytes.
     """
     path = Path(path)
+    if path.exists() and not path.is_file():  # a pipe would wait
+        raise UserError(f"{path} is no regular file. {DOWNLOAD_AGAIN}")
     try:
         if path.suffix == ".gz":
             content = gzip.decompress(path.read_bytes())

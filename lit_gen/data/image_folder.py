@@ -1,14 +1,16 @@
 """Your own pictures: any folder of image files."""
 
+import math
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from torch.utils.data import DataLoader
 
-from lit_gen.data.base import IMAGE_ENDINGS, ArrayDataset, ImageData
+from lit_gen.data.base import ArrayDataset, ImageData
 from lit_gen.data.batches import DataSpec, Images
-from lit_gen.data.cache import cached_images, readable_rows
+from lit_gen.data.cache import ImagesOnDemand
+from lit_gen.data.image_files import endings
 from lit_gen.errors import UserError
 
 
@@ -16,7 +18,7 @@ class ImageFolder(ImageData):
     """All image files below a folder, without labels: the largest centred square of each, resized.
 
     Args:
-        root: the folder; folders in it are searched too.
+        root: the folder; folders in it, and links to others, are searched too. Names that begin with a dot are not.
         image_size: side of the images in pixels.
         channels: 3 for colour, 1 for grey.
         batch_size: images a batch and process.
@@ -24,6 +26,8 @@ class ImageFolder(ImageData):
         num_workers: loading processes; none is fastest, because a batch is one read from a memory map.
         horizontal_flip: mirror each training image with probability 1/2.
         skip_broken: leave out image files that cannot be read, and say how many, rather than stop at the first.
+        cache_folder: where the decoded images are kept; `.cache` in `root` by default. Give another if `root` cannot be
+            written; `predict` needs none.
     """
 
     batch_type = Images
@@ -38,8 +42,9 @@ class ImageFolder(ImageData):
         num_workers: int = 0,
         horizontal_flip: bool = False,
         skip_broken: bool = False,
+        cache_folder: Path | None = None,
     ) -> None:
-        super().__init__(root, image_size, batch_size, num_workers, horizontal_flip)
+        super().__init__(root, image_size, batch_size, num_workers, horizontal_flip, cache_folder=cache_folder)
         if channels not in (1, 3):
             raise UserError(f"channels must be 1 or 3, not {channels}.")
         if not 0 <= val_fraction < 1:
@@ -53,11 +58,13 @@ class ImageFolder(ImageData):
     def find_or_download(self) -> None:
         if not self.root.is_dir():
             raise UserError(f"the folder {self.root} is not there. Give --data.root a folder of images.")
-        _ = self.arrays  # decoded now, by one process, and kept for setup
+        images = self.arrays  # decoded now, by one process, and kept for setup
+        if isinstance(images, ImagesOnDemand):
+            images.check("images", self.own_range)
 
     @property
     def cache_folder(self) -> Path:
-        return self.root / ".cache"
+        return self.own_folder or self.root / ".cache"
 
     def setup(self, stage: str) -> None:
         images = self.arrays
@@ -68,18 +75,29 @@ class ImageFolder(ImageData):
         splits = {"train": train, "val": val, "test": val}
         self.datasets = {split: ArrayDataset(Images, (images,), rows) for split, rows in splits.items()}
 
+    def how_to_fill(self, split: str) -> str:
+        count = len(self.arrays)
+        if count < 2:
+            return f"Put more than {count} into {self.root}."
+        return (
+            f"Set --data.val_fraction to {math.ceil(100 / count) / 100} or more: it is {self.val_fraction} of {count}."
+        )
+
+    def check_split(self, command: str) -> None:
+        if command != "predict":  # which reads all images
+            super().check_split(command)
+
     def predict_dataloader(self) -> DataLoader:
         """All images: a trained model is shown whatever is in the folder."""
         self.datasets["predict"] = ArrayDataset(Images, (self.arrays,))
         return self._loader("predict")
 
     @cached_property
-    def arrays(self) -> np.ndarray:
-        """All images as a memory map (N, S, S, C), uint8."""
-        found = (path for path in self.root.rglob("*") if path.suffix.lower() in IMAGE_ENDINGS)
-        paths = sorted(path for path in found if not path.is_dir())
+    def arrays(self) -> np.ndarray | ImagesOnDemand:
+        """All images, (N, S, S, C) uint8: a memory map, or to predict what is decoded when it is read."""
+        paths = self.find_images(self.root)
         if not paths:
-            raise UserError(f"there is no image file below {self.root} ({', '.join(sorted(IMAGE_ENDINGS))}).")
+            raise UserError(f"there is no image file below {self.root} ({', '.join(sorted(endings()))}).")
         if self.skip_broken:
-            paths = [paths[row] for row in readable_rows(paths, self.cache_folder, "images")]
-        return cached_images(paths, self.cache_folder, "images", self.image_size, channels=self.channels)
+            paths = [paths[row] for row in self.readable_rows(paths, "images")]
+        return self.decoded(paths, "images", self.image_size, channels=self.channels)

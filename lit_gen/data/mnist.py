@@ -13,7 +13,7 @@ from torchvision.datasets import MNIST as TorchvisionMNIST
 
 from lit_gen.data.base import ArrayDataset, ImageData, resize_batch
 from lit_gen.data.batches import UNLABELLED, DataSpec, LabelledImages
-from lit_gen.data.files import make_folder, remove_if_empty
+from lit_gen.data.files import ROOT_HINT, make_folder, remove_if_empty
 from lit_gen.data.idx import read_idx
 from lit_gen.data.synthetic.digits import write_mnist
 from lit_gen.errors import UserError
@@ -41,6 +41,8 @@ class MNIST(ImageData):
         synthetic: use rendered digits, made on first use.
         synthetic_count: how many training digits are rendered; a sixth of it more for the test split.
         download: fetch the files when they are not there.
+        cache_folder: where rendered digits, and the judges that `test` trains, are kept, if not in `root`. Give one if
+            `root` cannot be written.
     """
 
     batch_type = LabelledImages
@@ -57,9 +59,18 @@ class MNIST(ImageData):
         synthetic_count: int = 24_000,
         download: bool = True,
         labelled: int | None = None,
+        cache_folder: Path | None = None,
     ) -> None:
         super().__init__(
-            root, image_size, batch_size, num_workers, horizontal_flip, synthetic, synthetic_count, download
+            root,
+            image_size,
+            batch_size,
+            num_workers,
+            horizontal_flip,
+            synthetic,
+            synthetic_count,
+            download,
+            cache_folder,
         )
         if labelled is not None and self.batch_type is not LabelledImages:
             raise UserError(f"{type(self).__name__} has no labels to hide: leave --data.labelled out.")
@@ -97,7 +108,7 @@ class MNIST(ImageData):
         )
 
     def _fetch(self) -> None:
-        make_folder(self.raw_folder)
+        make_folder(self.raw_folder, ROOT_HINT)
         with tempfile.TemporaryDirectory(prefix=".download.", dir=self.raw_folder) as scratch:
             TorchvisionMNIST(scratch, download=True)
             for names in FILES.values():
@@ -146,6 +157,11 @@ class MNIST(ImageData):
         shown[kept] = labels[kept]
         rank_zero_info(f"labels: {len(kept)} of {len(dataset)} training images keep theirs")
         return ArrayDataset(dataset.batch_type, (images, shown), dataset.rows)
+
+    def how_to_fill(self, split: str) -> str:
+        if split == "val":
+            return "Set --data.val_size above 0."
+        return f"Replace {FILES[split][0]} and its labels in {self.raw_folder}, which hold none."
 
     def resize(self, image: Tensor) -> Tensor:
         stored = image.shape[-1]

@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from lit_gen.data.base import ArrayDataset, ImageData
 from lit_gen.data.batches import AttributedImages, UnpairedImages
+from lit_gen.data.cache import HINT
 from lit_gen.data.files import complete_file
 from lit_gen.data.horse2zebra import Horse2Zebra, UnpairedDataset
 from lit_gen.errors import UserError
@@ -165,7 +166,7 @@ def _kept_or_trained(question: Question, data: ImageData, device: torch.device) 
     rank_zero_info(f"training a judge of {names}, once for all tests on these data")
     weights = {name: value.cpu() for name, value in train_judge(question, data, device).state_dict().items()}
     try:
-        with complete_file(path) as partial_file:
+        with complete_file(path, HINT) as partial_file:
             torch.save(weights, partial_file)
     except (OSError, UserError) as error:
         rank_zero_info(f"the judge cannot be kept for the next test: {error}")

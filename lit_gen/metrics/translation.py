@@ -7,10 +7,10 @@ from torch import Tensor
 from torch.nn import functional
 from tqdm import tqdm
 
-from lit_gen.data.base import image_files
 from lit_gen.data.batches import UnpairedImages
 from lit_gen.data.cache import cached_images
 from lit_gen.data.horse2zebra import Horse2Zebra
+from lit_gen.data.image_files import image_files
 from lit_gen.metrics.evaluator import Evaluator, Figure
 from lit_gen.metrics.judge import domain_question, judge_for, quoted
 from lit_gen.metrics.processes import place

@@ -1,0 +1,135 @@
+"""Which files are images, by name and kind, and how one is opened."""
+
+import os
+import stat
+from collections import Counter
+from collections.abc import Collection
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+from PIL import Image
+
+from lit_gen.errors import UserError
+
+# Named to Pillow, which otherwise tries all that it knows on any file, and for EPS starts the program Ghostscript.
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "PPM", "AVIF")
+MORE_ENDINGS = {".jif", ".pjpeg", ".pjp", ".mpo"}  # of JPEG; Pillow does not count them among its own
+SYSTEM_FOLDERS = {"__MACOSX", "@eaDir"}  # copies and thumbnails that unpacked archives and file servers add
+MOST_REASONS = 6  # that a line lists
+
+
+@cache
+def formats() -> tuple[str, ...]:
+    """Those of `FORMATS` that the installed Pillow reads."""
+    Image.init()
+    return tuple(name for name in FORMATS if name in Image.OPEN)
+
+
+@cache
+def endings() -> frozenset[str]:
+    """The endings of names that mean one of `formats`, in small letters."""
+    known = Image.registered_extensions().items()
+    return frozenset(ending for ending, name in known if name in formats()) | MORE_ENDINGS
+
+
+def open_image(path: Path) -> Image.Image:
+    """Opens an image file, whatever of `formats` it holds: many a `.jpg` is a PNG.
+
+    Raises:
+        OSError: the file is missing, or is none of these. What is no regular file is not opened: a pipe would wait.
+    """
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError("it is no regular file")
+    return Image.open(path, formats=formats())
+
+
+class Found(NamedTuple):
+    """paths: the image files, sorted. left_out: how many files are not read, by the reason."""
+
+    paths: list[Path]
+    left_out: dict[str, int]
+
+
+def find_images(folder: Path, ignored: Collection[Path] = ()) -> Found:
+    """All image files below `folder`. Links are followed; each folder is read once, however many links lead to it.
+
+    Hidden files and folders, those whose name begins with a dot, are left out, and so is what is no regular file. An
+    image's name that leads nowhere is kept, so that the reader can name it.
+
+    Args:
+        folder: where to look.
+        ignored: folders that are passed over, and not counted.
+
+    Raises:
+        UserError: `folder` cannot be listed.
+    """
+    paths: list[Path] = []
+    left_out: Counter[str] = Counter()
+    passed_over, done = {os.path.realpath(path) for path in ignored}, set()
+    folders, links = [os.fspath(folder)], []
+    while folders or links:
+        # Links come last: a folder that is reached both ways has the name that it has without them.
+        place = folders.pop() if folders else links.pop()
+        real = os.path.realpath(place)
+        if real in done:
+            continue
+        done.add(real)
+        try:
+            with os.scandir(place) as listing:
+                entries = sorted(listing, key=lambda entry: entry.name, reverse=True)
+        except OSError as error:
+            if place == os.fspath(folder):
+                raise UserError(
+                    f"cannot list the folder {folder}: {error.strerror}. Correct its permissions."
+                ) from error
+            left_out["folder that cannot be listed"] += 1
+            continue
+        for entry in entries:
+            kind = _kind(entry)
+            if kind == "folder" and os.path.realpath(entry.path) in passed_over:
+                continue
+            ending = os.path.splitext(entry.name)[1].lower()
+            if entry.name.startswith(".") or entry.name in SYSTEM_FOLDERS:
+                left_out["hidden"] += _count_files(entry)
+            elif kind == "folder":
+                (links if entry.is_symlink() else folders).append(entry.path)
+            elif kind == "special":
+                left_out["no regular file"] += 1
+            elif ending in endings():
+                paths.append(Path(entry.path))
+            else:
+                left_out[ending or "without an ending"] += 1
+    return Found(sorted(paths), {reason: count for reason, count in left_out.items() if count})
+
+
+def image_files(folder: Path) -> list[Path]:
+    """The image files below `folder`, sorted."""
+    return find_images(folder).paths
+
+
+def in_words(left_out: dict[str, int]) -> str:
+    """`3 files: 2 hidden, 1 .heic`."""
+    total = sum(left_out.values())
+    reasons = sorted(left_out.items(), key=lambda item: -item[1])
+    words = [f"{count} {reason}" for reason, count in reasons[:MOST_REASONS]]
+    others = sum(count for _, count in reasons[MOST_REASONS:])
+    words += [f"{others} others"] if others else []
+    text = f"{total} file{'s' if total > 1 else ''}: {', '.join(words)}"
+    return text.encode(errors="replace").decode()  # an ending need not be UTF-8
+
+
+def _kind(entry: os.DirEntry) -> str:
+    """folder, file or special: of what a link leads to; an image's file may be missing."""
+    try:
+        if entry.is_dir():
+            return "folder"
+        return "special" if not entry.is_file() and os.path.exists(entry.path) else "file"
+    except OSError:  # a link to itself
+        return "file"
+
+
+def _count_files(entry: os.DirEntry) -> int:
+    if not entry.is_dir(follow_symlinks=False):
+        return 1
+    return sum(len(names) for _, _, names in os.walk(entry.path))
