@@ -75,9 +75,13 @@ class AdversarialModule(GenerativeModule):
     def start_average(self) -> None:
         """Builds the moving average of `generator`; to be called once the generator is there."""
         if self.ema_decay > 0:
-            averaging = get_ema_multi_avg_fn(self.ema_decay)
-            self.average = AveragedModel(self.generator, multi_avg_fn=averaging, use_buffers=True)
+            average = MovingAverage(self.ema_decay)
+            self.average = AveragedModel(self.generator, multi_avg_fn=average, use_buffers=True)
             self.average.requires_grad_(False).eval()
+
+    def __getstate__(self) -> dict[str, Any]:
+        # What looks on belongs to a callback, not to a copy of the model.
+        return super().__getstate__() | {"watcher": None}
 
     @property
     def sampler(self) -> nn.Module:
@@ -213,7 +217,7 @@ class AdversarialModule(GenerativeModule):
             self._waiting = waiting[self.global_rank]
 
     def forward(self, latent: Tensor) -> Tensor:
-        """Images (B, C, H, W) in [-1, 1] from latent vectors, by the generator that pictures are made with."""
+        """Latent vectors (B, Z) to images (B, C, H, W) in [-1, 1], by the generator that pictures are made with."""
         return self.sampler(latent)
 
     def sample_latent(self, count: int, generator: torch.Generator | None = None) -> Tensor:
@@ -258,6 +262,21 @@ class AdversarialModule(GenerativeModule):
     def discriminate(self, batch: Any, fakes: Any) -> tuple[Tensor, Tensor]:
         """D's logits or scores, of any shape, for the real images of `batch` and for what `make_fakes` gave."""
         return self.discriminator(batch.image), self.discriminator(fake_images(fakes))
+
+
+class MovingAverage:
+    """torch's exponential moving average as an object: the function that it gives can be neither pickled nor saved.
+
+    Args:
+        decay: the part of the average that stays in each step.
+    """
+
+    def __init__(self, decay: float) -> None:
+        self.decay = decay
+
+    def __call__(self, averaged: list[Tensor], present: list[Tensor], count: Tensor | int) -> None:
+        """Moves the averaged tensors, in place, towards the present ones."""
+        get_ema_multi_avg_fn(self.decay)(averaged, present, count)
 
 
 def fake_images(fakes: Any) -> Tensor:
