@@ -18,6 +18,7 @@ from lightning import LightningDataModule, Trainer
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning.pytorch.accelerators import CPUAccelerator
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from lightning.pytorch.loggers.logger import DummyLogger
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
 from lightning.pytorch.utilities.exceptions import MisconfigurationException, SIGTERMException
 
@@ -25,6 +26,13 @@ import lit_gen.data  # noqa: F401  so that the short names of data modules resol
 import lit_gen.models  # noqa: F401  likewise those of models
 from lit_gen.callbacks.checkpoints import BestCheckpoint, RunCheckpoints, Stopped, WholeCheckpointIO
 from lit_gen.callbacks.evaluation import Evaluation
+from lit_gen.callbacks.foreign import (
+    check_callbacks,
+    explain_choice,
+    explain_error,
+    explain_monitor,
+    prepare_callbacks,
+)
 from lit_gen.callbacks.health import Health
 from lit_gen.callbacks.pictures import PredictionWriter, SampleSheets
 from lit_gen.callbacks.timing import TrainingTime
@@ -63,7 +71,7 @@ def _explain(message: str) -> str:
         package = {"model": lit_gen.models, "data": lit_gen.data}[key[1]]
         known = package.__all__
         return f"there is no {key[1]} {name[1]!r}.{nearest(name[1], known)} Known: {', '.join(known)}."
-    return message
+    return explain_choice(message) or message
 
 
 class SaveSettings(SaveConfigCallback):
@@ -113,11 +121,7 @@ class LitGenCLI(LightningCLI):
             check_settings(part, settings[part].get("init_args", {}))
         if self.subcommand == "test":
             settings.verbose = False  # in favour of the evaluation's own table
-        trainer = settings.trainer
-        check_amounts(self.subcommand, trainer.as_dict())
-        if trainer.strategy == "auto" and several_processes(trainer.accelerator, trainer.devices, trainer.num_nodes):
-            # While D steps, G's parameters take no gradient, and the reverse.
-            trainer.strategy = "ddp_find_unused_parameters_true"
+        check_amounts(self.subcommand, settings.trainer.as_dict())
 
     @property
     def _settings(self) -> Namespace:
@@ -125,6 +129,7 @@ class LitGenCLI(LightningCLI):
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         settings = self._settings
+        self._check_additions(settings.trainer)
         # Before other processes start: an error ends the command here, and long preparations keep nobody waiting.
         self.datamodule.predicting = self.subcommand == "predict"
         if rank_zero_only.rank == 0:
@@ -133,13 +138,16 @@ class LitGenCLI(LightningCLI):
                 self.datamodule.setup(self.subcommand)
                 self.datamodule.check_split(self.subcommand)
         trainer = settings.trainer
-        if not trainer.fast_dev_run:
+        if self._only_speed:
+            self.save_config_callback = None
+        elif not trainer.fast_dev_run:
             self.run_folder = self._make_run_folder(Path(trainer.default_root_dir) / _system(settings))
             kwargs["default_root_dir"] = str(self.run_folder)
             if trainer.logger in (None, True) and self.subcommand != "predict":
                 # The other processes log nothing, and may not yet see the folder.
                 first = rank_zero_only.rank == 0
-                kwargs["logger"] = make_loggers(self.run_folder, self.config_for_loggers()) if first else False
+                # No logger at all would be refused by callbacks that need one.
+                kwargs["logger"] = make_loggers(self.run_folder, self.config_for_loggers()) if first else DummyLogger()
         if isinstance(self.model, AdversarialModule):
             if trainer.accumulate_grad_batches < 1:
                 raise UserError(
@@ -149,19 +157,45 @@ class LitGenCLI(LightningCLI):
             self.model.accumulate_grad_batches = trainer.accumulate_grad_batches
             self.model.gradient_clip_val = trainer.gradient_clip_val
             kwargs |= {"accumulate_grad_batches": 1, "gradient_clip_val": None}
+        several = several_processes(trainer.accelerator, trainer.devices, trainer.num_nodes)
+        if trainer.strategy == "auto" and several and not self.model.automatic_optimization:
+            # While D steps, G's parameters take no gradient, and the reverse.
+            kwargs["strategy"] = "ddp_find_unused_parameters_true"
+        kwargs["callbacks"] = prepare_callbacks(self._given_callbacks, self.run_folder)
         self.run_callbacks = self._callbacks(trainer)
         return super().instantiate_trainer(**kwargs)
 
     def _instantiate_trainer(self, config: dict[str, Any], callbacks: list) -> Trainer:
         try:
             trainer = super()._instantiate_trainer(config, [*callbacks, *self.run_callbacks])
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, RuntimeError, ImportError) as error:
             raise UserError(f"the Trainer refuses its settings: {error}") from error
         if config["sync_batchnorm"] and trainer.world_size > 1 and isinstance(trainer.accelerator, CPUAccelerator):
             raise UserError("trainer.sync_batchnorm is for GPUs: on CPUs each process has a batch norm of its own.")
         if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:  # and not one that the user chose
             trainer.strategy.checkpoint_io = WholeCheckpointIO()
         return trainer
+
+    @property
+    def _given_callbacks(self) -> list:
+        """Those that the user added."""
+        given = self._get(self.config_init, "trainer").callbacks or []
+        return list(given) if isinstance(given, list) else [given]
+
+    def _check_additions(self, trainer: Namespace) -> None:
+        """Refuses what cannot work before anything is downloaded or written."""
+        if trainer.barebones and self.subcommand in ("validate", "test"):
+            raise UserError(
+                "in barebones mode nothing is logged, and so nothing measured: leave --trainer.barebones=true out of "
+                f"{self.subcommand}."
+            )
+        logs = trainer.logger not in (False, []) and not trainer.barebones
+        check_callbacks(self._given_callbacks, self.model, self.subcommand, logs)
+
+    @property
+    def _only_speed(self) -> bool:
+        """Whether this is a training in Lightning's barebones mode, which logs and writes nothing."""
+        return self.subcommand == "fit" and self._settings.trainer.barebones
 
     def config_for_loggers(self) -> dict[str, Any]:
         """The resolved settings as plain types."""
@@ -173,7 +207,7 @@ class LitGenCLI(LightningCLI):
             return [Evaluation(self.run_folder, **self._settings.evaluation.as_dict())]
         if self.subcommand == "validate":
             return [Evaluation()]
-        if trainer.fast_dev_run:
+        if trainer.fast_dev_run or self._only_speed:
             return []
         if self.subcommand == "predict":
             return [PredictionWriter(self.run_folder / "predictions")]
@@ -219,7 +253,9 @@ class LitGenCLI(LightningCLI):
             "data": f"{type(data).__name__} from {getattr(data, 'source', 'its own place')}",
             "images": ", ".join(["x".join(map(str, model.image_shape)), *counts, *getattr(data, "remarks", [])]),
             "devices": f"{trainer.world_size} x {accelerator}, precision {trainer.precision}",
-            "run": str(self.run_folder or "none: fast_dev_run writes nothing"),
+            "run": str(
+                self.run_folder or f"none: {'barebones' if self._only_speed else 'fast_dev_run'} writes nothing"
+            ),
         }
         changes = self._changes()
         if changes is not None:
@@ -354,6 +390,9 @@ def main(args: Sequence[str] | None = None) -> None:
 
 def _mistake(error: BaseException | None) -> UserError | MisconfigurationException | None:
     """The mistake that `error` is, or was raised from: jsonargparse wraps what constructors raise."""
+    first = error
+    if known := explain_monitor(error):
+        return known
     while error is not None and not isinstance(error, UserError | MisconfigurationException):
         # The CPU's allocator has no error of its own.
         if isinstance(error, torch.OutOfMemoryError | MemoryError) or NO_MEMORY.search(str(error)):
@@ -362,7 +401,7 @@ def _mistake(error: BaseException | None) -> UserError | MisconfigurationExcepti
                 "lower."
             )
         error = error.__cause__
-    return error
+    return error or explain_error(first)
 
 
 def _quiet() -> None:
@@ -378,6 +417,8 @@ def _quiet() -> None:
         ".*Starting from v1.9.0.*",
         ".*isinstance.treespec, LeafSpec.*",
         ".*in eval mode at the start of training.*",  # the averaged generator
+        ".*is configured. Logging can impact raw speed.*",  # who asks for barebones mode knows
+        ".*no pre-optimization state was saved.*",  # a user's ModelCheckpoint of a GAN
     ):
         warnings.filterwarnings("ignore", message)
     logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_is_no_tip)

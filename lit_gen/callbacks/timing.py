@@ -23,12 +23,13 @@ class TrainingTime(Callback):
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "time.json"
+        self._begun: float | None = None  # not before the first batch
 
     def on_train_start(self, trainer: Trainer, model: LightningModule) -> None:
         self._begun, self._before = time.monotonic(), training_seconds(self.path, _batches(trainer))
 
     def on_save_checkpoint(self, trainer: Trainer, model: LightningModule, checkpoint: dict[str, Any]) -> None:
-        if not trainer.is_global_zero or trainer.state.fn != TrainerFn.FITTING:
+        if not trainer.is_global_zero or trainer.state.fn != TrainerFn.FITTING or self._begun is None:
             return
         seconds = self._before + time.monotonic() - self._begun
         with complete_file(self.path) as partial:

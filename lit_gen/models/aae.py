@@ -36,6 +36,8 @@ class AAE(AutoencodingModule):
     """Adversarial autoencoder (Makhzani et al. 2015): a discriminator on codes makes them follow any prior that can be
     sampled.
 
+    Called with codes (B, Z), it gives images (B, C, H, W) in [-1, 1].
+
     Args:
         spec: what the data look like; on the command line it comes from the data.
         latent_dim: length of the code; 2 for `gaussian_mixture` and `swiss_roll`.

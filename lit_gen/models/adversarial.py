@@ -77,6 +77,10 @@ class AdversarialModule(GenerativeModule):
         if self.ema_decay > 0:
             self.average = MovingAverage(self.generator, self.ema_decay)
 
+    def __getstate__(self) -> dict[str, Any]:
+        # What looks on belongs to a callback, not to a copy of the model.
+        return super().__getstate__() | {"watcher": None}
+
     @property
     def sampler(self) -> nn.Module:
         """The generator that pictures are made with: the average where there is one."""
@@ -211,7 +215,7 @@ class AdversarialModule(GenerativeModule):
             self._waiting = waiting[self.global_rank]
 
     def forward(self, latent: Tensor) -> Tensor:
-        """Images (B, C, H, W) in [-1, 1] from latent vectors, by the generator that pictures are made with."""
+        """Latent vectors (B, Z) to images (B, C, H, W) in [-1, 1], by the generator that pictures are made with."""
         return self.sampler(latent)
 
     def sample_latent(self, count: int, generator: torch.Generator | None = None) -> Tensor:

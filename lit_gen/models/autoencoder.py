@@ -20,6 +20,8 @@ class AutoEncoder(AutoencodingModule):
 
     Nothing shapes the distribution of its codes, so pictures decoded from N(0, I) look bad: that is what the VAE mends.
 
+    Called with codes (B, Z), it gives images (B, C, H, W) in [-1, 1].
+
     Args:
         spec: what the data look like; on the command line it comes from the data.
         latent_dim: length of the code.

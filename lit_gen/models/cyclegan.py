@@ -176,6 +176,8 @@ def l1(image: Tensor, other: Tensor) -> Tensor:
 class CycleGAN(AdversarialModule):
     """CycleGAN (Zhu et al. 2017): two domains of pictures, unpaired, and a translation each way that the other undoes.
 
+    Called with images (B, C, H, W) in [-1, 1], it gives their translations (B, C, H, W) in [-1, 1].
+
     Args:
         spec: what the data look like; on the command line it comes from the data. Sides that are multiples of 4.
         residual_blocks: blocks of each generator; by default 9 for images of 256 pixels and more, 6 for smaller ones.

@@ -80,6 +80,8 @@ class Discriminator(nn.Sequential):
 class DCGAN(AdversarialModule):
     """DCGAN (Radford et al. 2015): convolutional G and D with batch norm.
 
+    Called with noise (B, Z), it gives images (B, C, S, S) in [-1, 1].
+
     Args:
         spec: what the data look like; on the command line it comes from the data. 16 pixels or more, a power of two.
         latent_dim: length of the noise vector, uniform on (-1, 1).

@@ -41,6 +41,8 @@ class Maxout(nn.Module):
 class GAN(AdversarialModule):
     """Generative adversarial nets (Goodfellow et al. 2014): fully connected G and D, and the two-player game.
 
+    Called with noise (B, Z), it gives images (B, C, H, W) in [-1, 1].
+
     Args:
         spec: what the data look like; on the command line it comes from the data.
         latent_dim: length of the noise vector, uniform on (-sqrt(3), sqrt(3)): unit variance.

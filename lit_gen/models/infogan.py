@@ -134,6 +134,8 @@ class InfoGAN(AdversarialModule):
     `information_categorical` and `information_continuous`: the sums over the codes of a kind. The former ends near the
     codes' entropy, ln 10 = 2.30 for ten categories; the latter has no such end, because c is a real number there.
 
+    Called with noise and codes side by side (B, Z), it gives images (B, C, S, S) in [-1, 1].
+
     Args:
         spec: what the data look like; on the command line it comes from the data. The size must be a multiple of
             2^(number of generator_channels) and of 2^(number of discriminator_channels).

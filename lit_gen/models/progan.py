@@ -127,6 +127,9 @@ class ProGAN(AdversarialModule):
     The run ends by itself after `total_kimg` thousand images. Set `trainer.max_epochs` to -1, as the configs do. While
     it grows, its images lack what is fine in the held-out ones, and so are far from them: best.ckpt comes at full size.
 
+    Called with latent vectors (B, Z), it gives images (B, C, S, S) of the resolution that it has grown to, enlarged to
+    the data's size S; they are about [-1, 1], without bounds.
+
     Args:
         spec: what the data look like; on the command line it comes from the data. A power of two from 4 to 1024 pixels.
         latent_dim: length of the latent vector.
@@ -244,6 +247,7 @@ class ProGAN(AdversarialModule):
         return self.score(self.reals(batch.image)), self.score(fakes)
 
     def forward(self, latent: Tensor) -> Tensor:
+        """Latent vectors (B, Z) to images (B, C, S, S), S being the data's size, by the averaged generator if any."""
         image = self.sampler(latent, self.stage, self.alpha)
         return functional.interpolate(image, size=self.image_shape[-1], mode="nearest")
 

@@ -163,6 +163,9 @@ class PuzzleGAN(AdversarialModule):
     """PuzzleGAN (Lee et al. 2018): from three key patches of an image, without their places or order, where they belong
     and the whole image.
 
+    Called with patches (B, N, C, S, S) in [-1, 1] and noise (B, Z), it gives images (B, C, S, S) in [-1, 1] and masks
+    (B, 1, S, S) in [0, 1].
+
     Args:
         spec: what the data look like; on the command line it comes from the data. 16 pixels or more, a power of two.
         channels: width of the first convolution; it doubles with each further one, up to eight times.
@@ -277,7 +280,10 @@ class PuzzleGAN(AdversarialModule):
         return image.float().clamp(-1, 1), mask.float().clamp(0, 1)
 
     def forward(self, patches: Tensor, latent: Tensor) -> tuple[Tensor, Tensor]:
-        """Images and masks from patches, by the generator that pictures are made with."""
+        """Patches (B, N, C, S, S) and noise (B, Z) to images (B, C, S, S) in [-1, 1] and masks (B, 1, S, S) in [0, 1].
+
+        By the generator that pictures are made with.
+        """
         return self.sampler(patches, latent)
 
     def strips(self, real: Tensor, latent: Tensor | None = None) -> Tensor:

@@ -106,6 +106,8 @@ class Discriminator(nn.Module):
 class StarGAN(AdversarialModule):
     """StarGAN (Choi et al. 2018): one generator that changes any of several attributes of a picture.
 
+    Called with images (B, C, H, W) in [-1, 1] and attributes (B, A) in {0, 1}, it gives images (B, C, H, W) in [-1, 1].
+
     Args:
         spec: what the data look like; on the command line it comes from the data. Sizes are multiples of 4 from 8 on.
         attributes: names of the attributes to change, among those of the data.
@@ -244,6 +246,10 @@ class StarGAN(AdversarialModule):
 
     # What comes out
 
+    def forward(self, image: Tensor, target: Tensor) -> Tensor:
+        """Images (B, C, H, W) and attributes (B, A) to images (B, C, H, W), by the averaged generator if any."""
+        return self.sampler(image, target)
+
     @torch.no_grad()
     def translate(self, image: Tensor, target: Tensor) -> Tensor:
         """The images with other attributes, in evaluation mode, by the averaged generator if there is one.
@@ -256,7 +262,7 @@ class StarGAN(AdversarialModule):
             (B, C, H, W) in [-1, 1].
         """
         with evaluating(self.sampler):
-            translated = self.sampler(image, target).float()
+            translated = self(image, target).float()
         return translated
 
     @torch.no_grad()

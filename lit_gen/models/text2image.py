@@ -231,6 +231,8 @@ def midpoints(texts: Tensor) -> Tensor:
 class Text2Image(AdversarialModule):
     """Pictures from sentences (Reed et al. 2016): GAN-CLS with GAN-INT, and the text encoder trained beside them.
 
+    Called with noise (B, Z) and the vectors of sentences (B, E), it gives images (B, C, S, S) in [-1, 1].
+
     Args:
         spec: what the data look like; on the command line it comes from the data. 16 pixels or more, a power of two.
         latent_dim: length of the noise vector.
@@ -390,7 +392,7 @@ class Text2Image(AdversarialModule):
     # Pictures
 
     def forward(self, latent: Tensor, embedding: Tensor) -> Tensor:
-        """Images (B, C, H, W) in [-1, 1] from noise (B, Z) and text vectors (B, E)."""
+        """Noise (B, Z) and text vectors (B, E) to images (B, C, S, S) in [-1, 1]."""
         return self.sampler(latent, embedding)
 
     @torch.no_grad()

@@ -35,6 +35,8 @@ class VAE(AutoencodingModule):
     trained on; `test/nll` estimates -log p(x) with `num_eval_samples` of them. Held-out images are made
     binary in the same way each time, so that runs can be compared.
 
+    Called with codes (B, Z), it gives mean images (B, C, H, W): in [-1, 1], but for the `gaussian` without bounds.
+
     Args:
         spec: what the data look like; on the command line it comes from the data.
         latent_dim: length of the code.
