@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import torch
-import wandb
 from jsonargparse import Namespace
 from lightning import LightningDataModule, Trainer
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
@@ -24,7 +23,7 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException, SI
 
 import lit_gen.data  # noqa: F401  so that the short names of data modules resolve
 import lit_gen.models  # noqa: F401  likewise those of models
-from lit_gen.callbacks.checkpoints import BestCheckpoint, RunCheckpoints, Stopped, WholeCheckpointIO
+from lit_gen.callbacks.checkpoints import BestCheckpoint, RunCheckpoints, Stopped, WholeCheckpointIO, last_words
 from lit_gen.callbacks.evaluation import Evaluation
 from lit_gen.callbacks.foreign import (
     check_callbacks,
@@ -39,7 +38,7 @@ from lit_gen.callbacks.timing import TrainingTime
 from lit_gen.data.base import ImageData
 from lit_gen.data.files import make_folder, remove_partial
 from lit_gen.errors import UserError, nearest
-from lit_gen.loggers import make_loggers
+from lit_gen.loggers import WandbOptions, check_wandb, finish_wandb, make_loggers, wandb_mistake
 from lit_gen.models.adversarial import AdversarialModule
 from lit_gen.models.base import GenerativeModule, check_pair
 from lit_gen.settings import changes_of_run, check_amounts, check_settings
@@ -89,13 +88,21 @@ class LitGenCLI(LightningCLI):
     """LightningCLI with one link (data.spec to model.spec), a check of the pair, and a folder for each run."""
 
     run_folder: Path | None = None
+    last_words: Sequence[str] = ()  # printed when all others have said what they had to say
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        try:
+            super().__init__(*arguments, **settings)
+        finally:
+            finish_wandb()  # before the last words, or an error's: W&B may have much to say
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         parser.link_arguments("data.spec", "model.init_args.spec", apply_on="instantiate")
-        parser.add_class_arguments(SampleSheets, "samples", skip={"folder"}, instantiate=False)
+        parser.add_class_arguments(SampleSheets, "samples", skip={"folder", "all_to_wandb"}, instantiate=False)
         parser.add_class_arguments(RunCheckpoints, "checkpoints", skip={"folder"}, instantiate=False)
         parser.add_class_arguments(Evaluation, "evaluation", skip={"folder"}, instantiate=False)
         parser.add_class_arguments(Health, "health", instantiate=False)
+        parser.add_class_arguments(WandbOptions, "wandb", instantiate=False)
 
     def _parse_ckpt_path(self) -> None:
         # Lightning would let the checkpoint's settings overrule the command line; here the command line is what counts.
@@ -108,8 +115,9 @@ class LitGenCLI(LightningCLI):
                     "runs/<system>/<run>/checkpoints/last.ckpt."
                 )
             return
-        if path == "last":
-            settings.ckpt_path = str(newest_checkpoint(Path(settings.trainer.default_root_dir) / _system(settings)))
+        if path in ("last", "best"):
+            runs = Path(settings.trainer.default_root_dir) / _system(settings)
+            settings.ckpt_path = str(newest_checkpoint(runs, path))
         elif not Path(path).is_file():
             raise UserError(f"there is no checkpoint {path}. Look below runs/<system>/<run>/checkpoints.")
 
@@ -121,11 +129,18 @@ class LitGenCLI(LightningCLI):
             check_settings(part, settings[part].get("init_args", {}))
         if self.subcommand == "test":
             settings.verbose = False  # in favour of the evaluation's own table
-        check_amounts(self.subcommand, settings.trainer.as_dict())
+        trainer = settings.trainer
+        check_amounts(self.subcommand, trainer.as_dict())
+        if self.subcommand != "predict" and not trainer.fast_dev_run and not trainer.barebones:
+            check_wandb(self._wandb, trainer.logger)
 
     @property
     def _settings(self) -> Namespace:
         return self.config[self.subcommand]
+
+    @property
+    def _wandb(self) -> WandbOptions:
+        return WandbOptions(**self._settings.wandb.as_dict())
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         settings = self._settings
@@ -147,7 +162,10 @@ class LitGenCLI(LightningCLI):
                 # The other processes log nothing, and may not yet see the folder.
                 first = rank_zero_only.rank == 0
                 # No logger at all would be refused by callbacks that need one.
-                kwargs["logger"] = make_loggers(self.run_folder, self.config_for_loggers()) if first else DummyLogger()
+                loggers = (
+                    make_loggers(self.run_folder, self.config_for_loggers(), self._wandb) if first else DummyLogger()
+                )
+                kwargs["logger"] = loggers
         if isinstance(self.model, AdversarialModule):
             if trainer.accumulate_grad_batches < 1:
                 raise UserError(
@@ -211,7 +229,8 @@ class LitGenCLI(LightningCLI):
             return []
         if self.subcommand == "predict":
             return [PredictionWriter(self.run_folder / "predictions")]
-        callbacks = [Evaluation(), SampleSheets(self.run_folder / "samples", **self._settings.samples.as_dict())]
+        sheets = self._settings.samples.as_dict() | {"all_to_wandb": self._wandb.images == "all"}
+        callbacks = [Evaluation(), SampleSheets(self.run_folder / "samples", **sheets)]
         if isinstance(self.model, AdversarialModule):
             callbacks.append(Health(**self._settings.health.as_dict()))
         if trainer.enable_checkpointing is not False:
@@ -272,8 +291,12 @@ class LitGenCLI(LightningCLI):
         return changes_of_run(_folder_of(checkpoint), self.config_for_loggers())
 
     def after_fit(self) -> None:
+        if self.run_folder and rank_zero_only.rank == 0:
+            self.last_words = last_words(self.trainer, self.run_folder)
+
+    def after_test(self) -> None:
         if self.run_folder:
-            rank_zero_info(f"finished: checkpoints, samples and metrics are in {self.run_folder}")
+            self.last_words = [f"written to {self.run_folder / 'test.json'}"]
 
 
 def _folder_of(checkpoint: str) -> Path:
@@ -297,19 +320,25 @@ def _new_folder(folder: Path) -> Path:
     raise UserError(f"too many runs called {folder}.")
 
 
-def newest_checkpoint(folder: Path) -> Path:
-    """The newest `checkpoints/last.ckpt` of the runs below `folder`."""
-    found = sorted(folder.glob("*/checkpoints/last.ckpt"), key=lambda path: path.stat().st_mtime)
+def newest_checkpoint(folder: Path, name: str = "last") -> Path:
+    """`checkpoints/<name>.ckpt` of the newest run below `folder` that has one; the newest trained last."""
+    found = {path.parent.parent: path for path in folder.glob(f"*/checkpoints/{name}.ckpt")}
+    what = "checkpoint" if name == "last" else f"{name}.ckpt"
+    if not found and any(folder.glob("*/checkpoints/last.ckpt")):
+        raise UserError(f"no run below {folder} has a {what}: none was validated yet. Use --ckpt_path=last.")
     if not found:
         raise UserError(
             f"there is no run with a checkpoint below {folder}. Train one with fit first, without --ckpt_path."
         )
-    newest = found[-1]
-    trained = {checkpoint.parent.parent for checkpoint in found}
+
+    def trained_last(run: Path) -> float:
+        return max(path.stat().st_mtime for path in (found[run], run / "checkpoints" / "last.ckpt") if path.is_file())
+
+    newest = max(found, key=trained_last)
     for config in sorted(folder.glob("*/config.yaml")):
-        if config.parent not in trained and config.stat().st_mtime > newest.stat().st_mtime:
-            rank_zero_info(f"{config.parent} is newer, but has no checkpoint: --ckpt_path=last is {newest}")
-    return newest
+        if config.parent not in found and config.stat().st_mtime > trained_last(newest):
+            rank_zero_info(f"{config.parent} is newer, but has no {what}: --ckpt_path={name} is {found[newest]}")
+    return found[newest]
 
 
 def several_processes(accelerator: str, devices: Any, num_nodes: int) -> bool:
@@ -335,7 +364,7 @@ def _import(class_path: str) -> type:
 
 
 def _one_line(message: str) -> str:
-    return re.sub(r"\s+", " ", message).strip()
+    return re.sub(r"\s*\n\s*", " ", message).strip()  # but not spaces in a path
 
 
 def main(args: Sequence[str] | None = None) -> None:
@@ -352,7 +381,7 @@ def main(args: Sequence[str] | None = None) -> None:
     told = RUN_FOLDER_VARIABLE in os.environ
     torch.set_float32_matmul_precision("high")  # TF32 where the GPU has it; nothing changes on a CPU
     try:
-        LitGenCLI(
+        cli = LitGenCLI(
             GenerativeModule,
             LightningDataModule,
             subclass_mode_model=True,
@@ -366,6 +395,8 @@ def main(args: Sequence[str] | None = None) -> None:
             parser_class=OneLineParser,
             args=args,
         )
+        for line in cli.last_words:
+            rank_zero_info(line)
     except Exception as error:
         mistake = _mistake(error)
         if mistake is None:
@@ -384,8 +415,6 @@ def main(args: Sequence[str] | None = None) -> None:
     finally:
         if not told:
             os.environ.pop(RUN_FOLDER_VARIABLE, None)
-        if wandb.run is not None:
-            wandb.finish()
 
 
 def _mistake(error: BaseException | None) -> UserError | MisconfigurationException | None:
@@ -395,6 +424,8 @@ def _mistake(error: BaseException | None) -> UserError | MisconfigurationExcepti
         return known
     while error is not None and not isinstance(error, UserError | MisconfigurationException):
         # The CPU's allocator has no error of its own.
+        if refused := wandb_mistake(error):
+            return refused
         if isinstance(error, torch.OutOfMemoryError | MemoryError) or NO_MEMORY.search(str(error)):
             return UserError(
                 "there is not enough memory. Set --data.batch_size, --data.image_size or the sizes of the networks "

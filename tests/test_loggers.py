@@ -3,12 +3,13 @@ import csv
 import pytest
 from lightning.pytorch.loggers import WandbLogger
 
-from lit_gen.loggers import AppendingCSVLogger, ContinuingWandbLogger, has_wandb_key, make_loggers
+from lit_gen.errors import UserError
+from lit_gen.loggers import AppendingCSVLogger, ContinuingWandbLogger, has_wandb_key, make_loggers, wandb_mode
 
 
 @pytest.fixture
 def no_key(monkeypatch, tmp_path):
-    for name in ("WANDB_MODE", "WANDB_API_KEY", "WANDB_BASE_URL"):
+    for name in ("WANDB_MODE", "WANDB_API_KEY", "WANDB_IDENTITY_TOKEN_FILE", "WANDB_BASE_URL"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     return tmp_path / "netrc"
@@ -20,13 +21,46 @@ def test_a_key_in_the_environment_or_in_netrc(no_key, monkeypatch):
     assert not has_wandb_key()
     no_key.write_text("machine api.wandb.ai login user password secret\n")
     assert has_wandb_key()
-    monkeypatch.setenv("WANDB_MODE", "offline")
-    assert not has_wandb_key()
 
 
 def test_a_key_in_the_environment(no_key, monkeypatch):
     monkeypatch.setenv("WANDB_API_KEY", "secret")
     assert has_wandb_key()
+
+
+@pytest.mark.parametrize(
+    ("option", "variable", "key", "mode"),
+    [
+        (None, None, True, None), (None, None, False, "offline"), (None, "disabled", False, "disabled"),
+        (None, "disabled", True, "disabled"), (None, "offline", True, "offline"), (None, "dryrun", True, "offline"),
+        (None, "online", True, "online"), (None, "run", True, "online"), ("online", "disabled", True, "online"),
+        ("offline", "online", True, "offline"), ("disabled", "online", False, "disabled"),
+        ("offline", "nonsense", False, "offline"),
+    ],
+)  # fmt: skip
+def test_the_mode_is_the_options_then_the_variables_then_what_the_key_allows(
+    option, variable, key, mode, no_key, monkeypatch
+):
+    if variable is not None:
+        monkeypatch.setenv("WANDB_MODE", variable)
+    if key:
+        monkeypatch.setenv("WANDB_API_KEY", "secret")
+    assert wandb_mode(option) == mode
+
+
+@pytest.mark.parametrize(
+    ("option", "variable", "words"),
+    [
+        ("online", None, "--wandb.mode is online, but W&B has no API key"),
+        (None, "online", "WANDB_MODE is online, but W&B has no API key"),
+        (None, "nonsense", "WANDB_MODE is 'nonsense'"),
+    ],
+)
+def test_a_mode_that_cannot_be(option, variable, words, no_key, monkeypatch):
+    if variable is not None:
+        monkeypatch.setenv("WANDB_MODE", variable)
+    with pytest.raises(UserError, match=words):
+        wandb_mode(option)
 
 
 def test_a_resumed_log_goes_on_and_may_gain_columns(tmp_path):

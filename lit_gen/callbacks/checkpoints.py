@@ -1,6 +1,7 @@
 """A run's checkpoints: when they are written, how many stay, what is saved when the run is stopped or goes wrong."""
 
 import os
+import shlex
 import shutil
 import signal
 import threading
@@ -14,6 +15,7 @@ from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_info
 
 from lit_gen.callbacks.pictures import batches_so_far
+from lit_gen.commands import resume_command
 from lit_gen.data.files import complete_file, remove_partial
 from lit_gen.errors import UserError
 from lit_gen.loggers import AppendingCSVLogger, ContinuingWandbLogger
@@ -147,7 +149,7 @@ class RunCheckpoints(Checkpoint):
             except Exception as error:  # whatever it is, the first exception is the one to be seen
                 rank_zero_info(f"what was trained since {self.last} cannot be saved: {error}")
             else:
-                rank_zero_info(f"the state in which the error came is in {path}; --ckpt_path takes it, or {self.last}")
+                rank_zero_info(f"the state in which the error came is in {path}. To go on: {resume_command(path)}")
 
     def save(self, trainer: Trainer) -> None:
         """Writes last.ckpt; the former one becomes previous-1.ckpt."""
@@ -171,13 +173,10 @@ class RunCheckpoints(Checkpoint):
             return
         number = self._signal or signal.SIGTERM
         name = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
-        settings = self.folder.parent / "config.yaml"
+        words = f"stopped by {name} after batch {_batches_done(trainer)}. To go on: {resume_command(self.last)}"
+        best = [callback.summary() for callback in trainer.callbacks if isinstance(callback, BestCheckpoint)]
         # A process that ends with another code than 0 would have Lightning kill the first one.
-        raise Stopped(
-            f"stopped by {name} after batch {_batches_done(trainer)}. To go on: "
-            f"python main.py fit --config {settings} --ckpt_path={self.last}",
-            128 + number if trainer.is_global_zero else 0,
-        )
+        raise Stopped("\n".join([*filter(None, best), words]), 128 + number if trainer.is_global_zero else 0)
 
 
 class BestCheckpoint(ModelCheckpoint):
@@ -194,9 +193,33 @@ class BestCheckpoint(ModelCheckpoint):
         if self.monitor in trainer.callback_metrics:
             super().on_train_epoch_end(trainer, model)
 
-    def on_train_end(self, trainer: Trainer, model: LightningModule) -> None:
-        if not self.best_model_path:
-            rank_zero_info(f"no best.ckpt: without a validation on held-out images there is no {self.monitor}")
+    def summary(self) -> str:
+        """What `best.ckpt` is; '' where there is none."""
+        path = Path(self.dirpath) / "best.ckpt"
+        if not path.is_file():
+            return ""
+        try:
+            # As the file says: a run that was killed may be behind its best.ckpt. None of the weights is read.
+            checkpoint = torch.load(path, map_location="cpu", mmap=True, weights_only=False)
+            value, epoch = checkpoint["callbacks"][self.state_key]["best_model_score"], checkpoint["epoch"]
+        except Exception as error:  # of another Checkpoint IO, or not whole
+            return f"best.ckpt cannot be read: {error}"
+        return f"best.ckpt: {self.monitor} {float(value):.5g}, the lowest, in epoch {epoch} (the first is 0)"
+
+
+def last_words(trainer: Trainer, folder: Path) -> list[str]:
+    """The lines that a run which came to its end leaves with.
+
+    Args:
+        trainer: the run's.
+        folder: the run's.
+    """
+    best = [
+        callback.summary() or f"no best.ckpt: without a validation on held-out images there is no {callback.monitor}"
+        for callback in trainer.callbacks
+        if isinstance(callback, BestCheckpoint)
+    ]
+    return [*best, f"finished: checkpoints, samples and metrics are in {folder}"]
 
 
 def _batches_done(trainer: Trainer) -> int:
@@ -254,4 +277,4 @@ def _another(path: Path) -> str:
         return ""
     # best.ckpt only where nothing else is left: it may be much older than what was lost.
     newest = max(others, key=lambda other: (other.name != "best.ckpt", other.stat().st_mtime))
-    return f" Instead of it: --ckpt_path={newest}"
+    return f" Instead of it: --ckpt_path={shlex.quote(str(newest))}"

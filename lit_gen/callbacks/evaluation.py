@@ -107,7 +107,6 @@ class Evaluation(Callback):
             path = self.folder / "test.json"
             with complete_file(path) as partial:
                 partial.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-            rank_zero_info(f"written to {path}")
 
 
 def table(figures: dict[str, Figure]) -> str:

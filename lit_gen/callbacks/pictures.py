@@ -4,13 +4,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import wandb
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import BasePredictionWriter
-from lightning.pytorch.loggers import WandbLogger
+from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
+from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 from torchvision.transforms.functional import to_pil_image
 
 from lit_gen.data.files import complete_file, make_folder
+from lit_gen.errors import UserError
 
 
 def save_picture(image: Tensor, path: Path) -> None:
@@ -23,17 +26,32 @@ def save_picture(image: Tensor, path: Path) -> None:
 class SampleSheets(Callback):
     """Writes the model's sheets every so many batches, at the end of each epoch and at the end of training.
 
-    Each goes to `folder/<sheet>-<batches so far>.png` and, where W&B logs, there as an image.
+    Each goes to `folder/<sheet>-<batches so far>.png` and, where TensorBoard or W&B logs, there as an image. What W&B
+    gets leaves the machine, offline logs too once they are synced: sheets that hold originals, reconstructions or
+    translations go there only if the data may be passed on (`GenerativeModule.shows_data`, `ImageData.may_be_shared`).
 
     Args:
         folder: where to write.
         every_n_batches: how often; 0 for the ends of epochs only.
         count: about how many images a sheet.
+        all_to_wandb: send all sheets to W&B, whatever they hold.
     """
 
-    def __init__(self, folder: Path, every_n_batches: int = 1_000, count: int = 64) -> None:
+    def __init__(self, folder: Path, every_n_batches: int = 1_000, count: int = 64, all_to_wandb: bool = False) -> None:
         self.folder, self.every_n_batches, self.count = folder, every_n_batches, count
+        self.all_to_wandb = all_to_wandb
         self._batches_at_last_sheet = -1
+        self._said = False
+
+    def setup(self, trainer: Trainer, model: LightningModule, stage: str) -> None:
+        for logger in trainer.loggers:
+            # Lightning has no public name for it.
+            uploads = isinstance(logger, WandbLogger) and getattr(logger, "_log_model", False)
+            if uploads and model.checkpoints_hold_images and not self._all_may_leave(trainer):
+                raise UserError(
+                    f"checkpoints of {type(model).__name__} hold images made from your data, and this WandbLogger has "
+                    "log_model, which would upload them. Leave log_model out, or set --wandb.images=all."
+                )
 
     def on_train_batch_end(self, trainer: Trainer, model: LightningModule, *_: Any) -> None:
         if self.every_n_batches and batches_so_far(trainer) % self.every_n_batches == 0:
@@ -53,12 +71,34 @@ class SampleSheets(Callback):
         # Sheets must not move the random state of the training.
         with torch.random.fork_rng(devices=[model.device] if model.device.type == "cuda" else []):
             sheets = model.sample_sheets(batch, self.count)
+        back = []
         for name, sheet in sheets.items():
             path = self.folder / f"{name}-{batches:07d}.png"
             save_picture(sheet, path)
+            kept_back = model.shows_data(name) and not self._all_may_leave(trainer)
             for logger in trainer.loggers:
-                if isinstance(logger, WandbLogger):
+                if kept_back and _goes_to_wandb(logger):
+                    back.append(name)
+                elif isinstance(logger, TensorBoardLogger):
+                    logger.experiment.add_image(f"samples/{name}", (sheet.clamp(-1, 1) + 1) / 2, batches)
+                elif isinstance(logger, WandbLogger):
                     logger.log_image(f"samples/{name}", [str(path)])
+        if back and not self._said:
+            self._said = True
+            rank_zero_info(
+                f"W&B does not get the sheets {', '.join(dict.fromkeys(back))}, which show images of your data; they "
+                f"are in {self.folder}. To send such sheets too: --wandb.images=all"
+            )
+
+    def _all_may_leave(self, trainer: Trainer) -> bool:
+        return self.all_to_wandb or getattr(trainer.datamodule, "may_be_shared", False)
+
+
+def _goes_to_wandb(logger: Logger) -> bool:
+    """Whether W&B gets what a logger is given; it may have been told to copy TensorBoard's logs."""
+    if isinstance(logger, TensorBoardLogger):
+        return wandb.run is not None and bool(wandb.run.settings.sync_tensorboard)
+    return isinstance(logger, WandbLogger)
 
 
 def batches_so_far(trainer: Trainer) -> int:

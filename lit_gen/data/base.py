@@ -83,6 +83,8 @@ class ImageData(ResumableData):
     batch_type: ClassVar[type]
     predicting = False
     """Whether the images are only read once: then no room for decoded ones is needed."""
+    public: bool = False
+    """Whether anyone may have the real dataset's images and pass them on. A derived class says so for itself."""
 
     def __init__(
         self,
@@ -117,6 +119,12 @@ class ImageData(ResumableData):
     def spec(self) -> DataSpec:
         """What models need to know; computed from the settings alone, before any file is there."""
         raise NotImplementedError
+
+    @property
+    def may_be_shared(self) -> bool:
+        """Whether images, and what is made from them, may leave the machine: rendered ones and those of public sets."""
+        # A class that derives from a public set's may read other files.
+        return self.synthetic or ("public" in vars(type(self)) and self.public)
 
     @property
     def source(self) -> Path:

@@ -112,6 +112,10 @@ class Horse2Zebra(ImageData):
         return DataSpec(image_shape=[3, self.image_size, self.image_size], num_classes=0, attributes=[])
 
     @property
+    def public(self) -> bool:
+        return self.dataset in SETS
+
+    @property
     def folder(self) -> Path:
         if self.synthetic:
             return self.source / "horse2zebra"

@@ -46,6 +46,7 @@ class MNIST(ImageData):
     """
 
     batch_type = LabelledImages
+    public = True
 
     def __init__(
         self,

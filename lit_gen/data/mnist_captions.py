@@ -36,6 +36,7 @@ class MNISTCaptions(CaptionedData, MNIST):
     of its kind that has the most ink, or the least. Nothing judges that.
     """
 
+    public = True
     pictures = "mnist"
 
     @property

@@ -63,6 +63,7 @@ class AAE(AutoencodingModule):
     """
 
     monitor: ClassVar[str | None] = "val/reconstruction"
+    generated_sheets: ClassVar[tuple[str, ...]] = ("samples", "plane", "codes")
 
     def __init__(
         self,

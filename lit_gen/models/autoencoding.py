@@ -35,6 +35,7 @@ class AutoencodingModule(GenerativeModule):
     """
 
     monitor: ClassVar[str | None] = "val/loss"
+    generated_sheets: ClassVar[tuple[str, ...]] = ("samples",)
 
     def __init__(
         self,

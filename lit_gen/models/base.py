@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from fnmatch import fnmatchcase
 from typing import Any, ClassVar
 
 import torch
@@ -43,6 +44,10 @@ class GenerativeModule(LightningModule):
     """Whether the model makes pictures from pictures or words only, so that `generate` has no meaning."""
     monitor: ClassVar[str | None] = None
     """The logged value whose lowest point is kept as the best checkpoint, where there is one."""
+    generated_sheets: ClassVar[tuple[str, ...]] = ("samples",)
+    """Names (or patterns, `code_*`) of the sheets that show neither images of the data nor what was made from them."""
+    checkpoints_hold_images: ClassVar[bool] = False
+    """Whether checkpoints hold images made from the data."""
 
     def __init__(self, spec: DataSpec) -> None:
         super().__init__()
@@ -170,6 +175,18 @@ class GenerativeModule(LightningModule):
             count: about how many images a sheet.
         """
         return {"samples": tile(self.generate(count, torch.Generator().manual_seed(0)))}
+
+    @classmethod
+    def shows_data(cls, sheet: str) -> bool:
+        """Whether a sheet may show images of the data, or such as were made from them.
+
+        A class that has a `sample_sheets` of its own is taken to show them until it, or a class derived from it, says
+        otherwise in `generated_sheets`.
+        """
+        maker = next(kind for kind in cls.__mro__ if "sample_sheets" in vars(kind))
+        speaker = next(kind for kind in cls.__mro__ if "generated_sheets" in vars(kind))
+        names = speaker.generated_sheets if issubclass(speaker, maker) else ()
+        return not any(fnmatchcase(sheet, name) for name in names)
 
     def predict_step(self, batch: Any, batch_idx: int) -> Tensor:
         """What `predict` writes as pictures: one new image for each image of the batch."""

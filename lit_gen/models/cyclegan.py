@@ -202,6 +202,7 @@ class CycleGAN(AdversarialModule):
 
     makes_samples = False
     needs = ("image_a", "image_b")
+    checkpoints_hold_images = True  # in the pools
     needs_to_predict = ()  # pictures of any kind: see predict_step
     needs_input = True
 

@@ -157,6 +157,8 @@ class InfoGAN(AdversarialModule):
         ema_decay: decay a step of the average of G's weights that pictures are made with; 0, as in the paper, for none.
     """
 
+    generated_sheets = ("samples", "code_*")
+
     def __init__(
         self,
         spec: DataSpec,

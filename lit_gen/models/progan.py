@@ -151,6 +151,8 @@ class ProGAN(AdversarialModule):
         ema_decay: decay a step of the average of G's weights that all pictures are made with.
     """
 
+    generated_sheets = ("samples",)
+
     def __init__(
         self,
         spec: DataSpec,

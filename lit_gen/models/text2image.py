@@ -259,6 +259,7 @@ class Text2Image(AdversarialModule):
     needs = CaptionedImages._fields
     needs_to_predict = ("caption",)
     needs_input = True
+    generated_sheets = ("captions", "interpolation")
 
     def __init__(
         self,
