@@ -114,9 +114,6 @@ def make_loggers(folder: Path, config: dict[str, Any]) -> list[Logger]:
 
 
 def _wandb_logger(folder: Path, config: dict[str, Any]) -> WandbLogger:
-    id_file = folder / "wandb-id"
-    if not id_file.is_file():
-        id_file.write_text(secrets.token_hex(4))
     offline = not has_wandb_key()
     if offline:
         rank_zero_info(f"W&B has no API key: logging offline. To upload later: wandb sync {folder}/wandb/offline-run-*")
@@ -125,12 +122,20 @@ def _wandb_logger(folder: Path, config: dict[str, Any]) -> WandbLogger:
         project=PROJECT,
         name=f"{folder.parent.name}/{folder.name}",
         group=folder.parent.name,
-        id=id_file.read_text().strip(),
+        id=wandb_id(folder),
         resume=None if offline else "allow",
         save_dir=str(folder),
         offline=offline,
         config=config,
     )
+
+
+def wandb_id(folder: Path) -> str:
+    """The id of a run on W&B, kept in its folder."""
+    file = folder / "wandb-id"
+    if not file.is_file():
+        file.write_text(secrets.token_hex(4))
+    return file.read_text().strip()
 
 
 def has_wandb_key() -> bool:
