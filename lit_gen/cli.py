@@ -1,11 +1,9 @@
 """The command line: `python main.py {fit,validate,test,predict} --config configs/<system>.yaml`."""
 
 import logging
-import os
 import re
 import signal
 import sys
-import time
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,13 +14,15 @@ from jsonargparse import Namespace
 from lightning import LightningDataModule, Trainer
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning.pytorch.accelerators import CPUAccelerator
-from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.loggers import Logger
 from lightning.pytorch.loggers.logger import DummyLogger
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
 from lightning.pytorch.utilities.exceptions import MisconfigurationException, SIGTERMException
 
 import lit_gen.data  # noqa: F401  so that the short names of data modules resolve
 import lit_gen.models  # noqa: F401  likewise those of models
+from lit_gen import runs, slurm, user_loggers
 from lit_gen.callbacks.checkpoints import BestCheckpoint, RunCheckpoints, Stopped, WholeCheckpointIO, last_words
 from lit_gen.callbacks.evaluation import Evaluation
 from lit_gen.callbacks.foreign import (
@@ -36,15 +36,19 @@ from lit_gen.callbacks.health import Health
 from lit_gen.callbacks.pictures import PredictionWriter, SampleSheets
 from lit_gen.callbacks.timing import TrainingTime
 from lit_gen.data.base import ImageData
-from lit_gen.data.files import make_folder, remove_partial
 from lit_gen.errors import UserError, nearest
-from lit_gen.loggers import WandbOptions, check_wandb, finish_wandb, make_loggers, wandb_mistake
+from lit_gen.loggers import (
+    AppendingCSVLogger,
+    WandbOptions,
+    check_wandb,
+    finish_wandb,
+    make_loggers,
+    wandb_mistake,
+)
 from lit_gen.models.adversarial import AdversarialModule
 from lit_gen.models.base import GenerativeModule, check_pair
 from lit_gen.settings import changes_of_run, check_amounts, check_settings
 
-# The processes that DDP starts run this same command: they are told the folder.
-RUN_FOLDER_VARIABLE = "LIT_GEN_RUN_FOLDER"
 NO_MEMORY = re.compile("can't allocate memory|Storage size calculation overflowed")
 
 
@@ -53,6 +57,17 @@ class OneLineParser(LightningArgumentParser):
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         raise UserError(_explain(str(message))) from ex
+
+    def validate(self, namespace: Namespace, *arguments: Any, **options: Any) -> None:
+        for settings in (namespace, namespace.get(namespace.get("subcommand") or "")):
+            if isinstance(settings, Namespace):
+                user_loggers.add_missing_folders(settings)
+        super().validate(namespace, *arguments, **options)
+
+    def parse_path(self, path: str, *arguments: Any, **options: Any) -> Namespace:
+        settings = super().parse_path(path, *arguments, **options)
+        runs.drop_checkpoint(settings, path)
+        return settings
 
 
 def _explain(message: str) -> str:
@@ -71,17 +86,6 @@ def _explain(message: str) -> str:
         known = package.__all__
         return f"there is no {key[1]} {name[1]!r}.{nearest(name[1], known)} Known: {', '.join(known)}."
     return explain_choice(message) or message
-
-
-class SaveSettings(SaveConfigCallback):
-    """Writes config.yaml when a training begins, so that a checkpoint that does not fit leaves the run's as it was."""
-
-    def setup(self, trainer: Trainer, model: GenerativeModule, stage: str) -> None:
-        if stage != "fit":
-            super().setup(trainer, model, stage)
-
-    def on_train_start(self, trainer: Trainer, model: GenerativeModule) -> None:
-        super().setup(trainer, model, "fit")
 
 
 class LitGenCLI(LightningCLI):
@@ -107,6 +111,9 @@ class LitGenCLI(LightningCLI):
     def _parse_ckpt_path(self) -> None:
         # Lightning would let the checkpoint's settings overrule the command line; here the command line is what counts.
         settings = self.config[self.config.subcommand]
+        self._start, self._draws_seed = settings.get("ckpt_path"), settings.seed_everything is True
+        if runs.told() is not None:
+            settings.ckpt_path = runs.told()[1]
         path = settings.get("ckpt_path")
         if path is None:
             if self.config.subcommand != "fit":
@@ -116,8 +123,7 @@ class LitGenCLI(LightningCLI):
                 )
             return
         if path in ("last", "best"):
-            runs = Path(settings.trainer.default_root_dir) / _system(settings)
-            settings.ckpt_path = str(newest_checkpoint(runs, path))
+            settings.ckpt_path = str(runs.newest_checkpoint(_parent(settings), path))
         elif not Path(path).is_file():
             raise UserError(f"there is no checkpoint {path}. Look below runs/<system>/<run>/checkpoints.")
 
@@ -131,8 +137,23 @@ class LitGenCLI(LightningCLI):
             settings.verbose = False  # in favour of the evaluation's own table
         trainer = settings.trainer
         check_amounts(self.subcommand, trainer.as_dict())
-        if self.subcommand != "predict" and not trainer.fast_dev_run and not trainer.barebones:
+        writes = not trainer.fast_dev_run and not self._only_speed
+        if self.subcommand != "predict" and writes:
             check_wandb(self._wandb, trainer.logger)
+        if self.subcommand == "fit" and writes and runs.told() is None:
+            self._find_run(settings)
+        self.parser.add_instantiator(user_loggers.defer, Logger)
+
+    def _find_run(self, settings: Namespace) -> None:
+        """Takes the run that this training goes on with, if it is one that was there before."""
+        drawn = {"seed_everything"} if self._draws_seed else set()
+        try:
+            found = runs.going_on(_parent(settings), settings, self._parser("fit"), self._start, drawn)
+        except runs.Finished as finished:
+            rank_zero_info(str(finished))
+            raise SystemExit(0) from None
+        if found is not None:
+            self.run_folder, settings.ckpt_path = found
 
     @property
     def _settings(self) -> Namespace:
@@ -153,19 +174,18 @@ class LitGenCLI(LightningCLI):
                 self.datamodule.setup(self.subcommand)
                 self.datamodule.check_split(self.subcommand)
         trainer = settings.trainer
+        told = runs.told()
         if self._only_speed:
             self.save_config_callback = None
         elif not trainer.fast_dev_run:
-            self.run_folder = self._make_run_folder(Path(trainer.default_root_dir) / _system(settings))
+            if told is not None:
+                self.run_folder = told[0]
+            elif self.run_folder is None:
+                self.run_folder = runs.new_folder(_parent(settings), self.subcommand == "fit", self._start)
             kwargs["default_root_dir"] = str(self.run_folder)
-            if trainer.logger in (None, True) and self.subcommand != "predict":
-                # The other processes log nothing, and may not yet see the folder.
-                first = rank_zero_only.rank == 0
-                # No logger at all would be refused by callbacks that need one.
-                loggers = (
-                    make_loggers(self.run_folder, self.config_for_loggers(), self._wandb) if first else DummyLogger()
-                )
-                kwargs["logger"] = loggers
+        runs.tell(self.run_folder, settings.get("ckpt_path"))
+        if trainer.logger is not False and not self._only_speed:
+            kwargs["logger"] = self._loggers(self.config_init[self.subcommand].trainer.logger)
         if isinstance(self.model, AdversarialModule):
             if trainer.accumulate_grad_batches < 1:
                 raise UserError(
@@ -183,6 +203,19 @@ class LitGenCLI(LightningCLI):
         self.run_callbacks = self._callbacks(trainer)
         return super().instantiate_trainer(**kwargs)
 
+    def _loggers(self, given: Any) -> list[Logger] | Logger | bool:
+        """What logs: the project's loggers, or `metrics.csv` and what the user has given instead of W&B."""
+        if self.run_folder is None:
+            return True  # fast_dev_run, for which Lightning has one that does nothing
+        first = rank_zero_only.rank == 0  # the other processes log nothing, and may not yet see the folder
+        if given not in (None, True):
+            own = [AppendingCSVLogger(self.run_folder)] if first and self.subcommand != "predict" else []
+            return own + user_loggers.build(given, self.run_folder)
+        if self.subcommand == "predict":
+            return True
+        # No logger at all would be refused by callbacks that need one.
+        return make_loggers(self.run_folder, self.config_for_loggers(), self._wandb) if first else DummyLogger()
+
     def _instantiate_trainer(self, config: dict[str, Any], callbacks: list) -> Trainer:
         try:
             trainer = super()._instantiate_trainer(config, [*callbacks, *self.run_callbacks])
@@ -192,6 +225,8 @@ class LitGenCLI(LightningCLI):
             raise UserError("trainer.sync_batchnorm is for GPUs: on CPUs each process has a batch norm of its own.")
         if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:  # and not one that the user chose
             trainer.strategy.checkpoint_io = WholeCheckpointIO()
+        # Lightning's own handler saves a checkpoint in the middle of a step. While a model trains, see RunCheckpoints.
+        trainer._signal_connector._slurm_sigusr_handler_fn = lambda *_: rank_zero_info(slurm.requeue())
         return trainer
 
     @property
@@ -242,22 +277,6 @@ class LitGenCLI(LightningCLI):
             callbacks.append(TrainingTime(self.run_folder))
         return callbacks
 
-    def _make_run_folder(self, parent: Path) -> Path:
-        """A new folder below `parent`, or that of the run that is being resumed."""
-        if RUN_FOLDER_VARIABLE in os.environ:
-            return Path(os.environ[RUN_FOLDER_VARIABLE])
-        checkpoint = self._settings.get("ckpt_path")
-        folder = _folder_of(checkpoint) if checkpoint else None
-        if self.subcommand != "fit" or folder is None or not (folder / "config.yaml").is_file():
-            folder = parent / time.strftime("%Y%m%d-%H%M%S")
-            if rank_zero_only.rank == 0:
-                make_folder(parent, "Set --trainer.default_root_dir.")
-                folder = _new_folder(folder)
-        elif rank_zero_only.rank == 0:
-            remove_partial(folder)
-        os.environ[RUN_FOLDER_VARIABLE] = str(folder)
-        return folder
-
     def before_fit(self) -> None:
         """Prints what is about to run."""
         if rank_zero_only.rank != 0:
@@ -288,57 +307,17 @@ class LitGenCLI(LightningCLI):
         checkpoint = self._settings.get("ckpt_path")
         if self.subcommand != "fit" or not checkpoint:
             return None
-        return changes_of_run(_folder_of(checkpoint), self.config_for_loggers())
+        folder = runs.run_of(checkpoint)
+        return None if folder is None else changes_of_run(folder, self.config_for_loggers())
 
     def after_fit(self) -> None:
+        runs.finish()
         if self.run_folder and rank_zero_only.rank == 0:
             self.last_words = last_words(self.trainer, self.run_folder)
 
     def after_test(self) -> None:
         if self.run_folder:
             self.last_words = [f"written to {self.run_folder / 'test.json'}"]
-
-
-def _folder_of(checkpoint: str) -> Path:
-    """<run> of <run>/checkpoints/last.ckpt."""
-    return Path(os.path.abspath(checkpoint)).parent.parent
-
-
-def _new_folder(folder: Path) -> Path:
-    """Creates `folder`, or `folder-2` and so on when it is taken."""
-    for number in range(1, 10_000):
-        candidate = folder if number == 1 else folder.with_name(f"{folder.name}-{number}")
-        try:
-            candidate.mkdir()
-            return candidate
-        except FileExistsError:
-            continue
-        except OSError as error:
-            raise UserError(
-                f"cannot create the run folder {candidate}: {error.strerror}. Set --trainer.default_root_dir."
-            ) from error
-    raise UserError(f"too many runs called {folder}.")
-
-
-def newest_checkpoint(folder: Path, name: str = "last") -> Path:
-    """`checkpoints/<name>.ckpt` of the newest run below `folder` that has one; the newest trained last."""
-    found = {path.parent.parent: path for path in folder.glob(f"*/checkpoints/{name}.ckpt")}
-    what = "checkpoint" if name == "last" else f"{name}.ckpt"
-    if not found and any(folder.glob("*/checkpoints/last.ckpt")):
-        raise UserError(f"no run below {folder} has a {what}: none was validated yet. Use --ckpt_path=last.")
-    if not found:
-        raise UserError(
-            f"there is no run with a checkpoint below {folder}. Train one with fit first, without --ckpt_path."
-        )
-
-    def trained_last(run: Path) -> float:
-        return max(path.stat().st_mtime for path in (found[run], run / "checkpoints" / "last.ckpt") if path.is_file())
-
-    newest = max(found, key=trained_last)
-    for config in sorted(folder.glob("*/config.yaml")):
-        if config.parent not in found and config.stat().st_mtime > trained_last(newest):
-            rank_zero_info(f"{config.parent} is newer, but has no {what}: --ckpt_path={name} is {found[newest]}")
-    return found[newest]
 
 
 def several_processes(accelerator: str, devices: Any, num_nodes: int) -> bool:
@@ -352,6 +331,11 @@ def several_processes(accelerator: str, devices: Any, num_nodes: int) -> bool:
     if isinstance(devices, str):
         return len([part for part in devices.split(",") if part.strip()]) > 1
     return devices > 1 if isinstance(devices, int) else len(devices) > 1
+
+
+def _parent(settings: Namespace) -> Path:
+    """Where the runs of a system are."""
+    return Path(settings.trainer.default_root_dir or ".").expanduser() / _system(settings)
 
 
 def _system(settings: Namespace) -> str:
@@ -378,7 +362,7 @@ def main(args: Sequence[str] | None = None) -> None:
             143 or 130 when SIGTERM or Ctrl-C stopped it.
     """
     _quiet()
-    told = RUN_FOLDER_VARIABLE in os.environ
+    told, requeue = runs.told() is not None, False
     torch.set_float32_matmul_precision("high")  # TF32 where the GPU has it; nothing changes on a CPU
     try:
         cli = LitGenCLI(
@@ -389,7 +373,7 @@ def main(args: Sequence[str] | None = None) -> None:
             auto_configure_optimizers=False,
             seed_everything_default=0,
             trainer_defaults={"default_root_dir": "runs", "max_epochs": 100},
-            save_config_callback=SaveSettings,
+            save_config_callback=runs.SaveSettings,
             save_config_kwargs={"overwrite": True},
             parser_kwargs={"description": "Train, test and use classic generative models."},
             parser_class=OneLineParser,
@@ -406,6 +390,7 @@ def main(args: Sequence[str] | None = None) -> None:
     except (KeyboardInterrupt, SystemExit) as end:
         if isinstance(end, Stopped) and end.code:
             print(end.message, file=sys.stderr)
+            requeue = end.requeue
         elif isinstance(end, SIGTERMException):
             raise SystemExit(128 + signal.SIGTERM) from None
         elif isinstance(end, KeyboardInterrupt) or isinstance(end.__context__, KeyboardInterrupt):
@@ -413,8 +398,9 @@ def main(args: Sequence[str] | None = None) -> None:
             raise SystemExit(128 + signal.SIGINT) from None
         raise
     finally:
-        if not told:
-            os.environ.pop(RUN_FOLDER_VARIABLE, None)
+        runs.end(told)
+        if requeue:  # last, since SLURM then kills what is left of the job
+            print(slurm.requeue(), file=sys.stderr)
 
 
 def _mistake(error: BaseException | None) -> UserError | MisconfigurationException | None:

@@ -193,8 +193,6 @@ def _wandb_logger(folder: Path, config: dict[str, Any], options: WandbOptions, m
         before = json.loads(page_file.read_text(encoding="utf-8"))
     elif id_file.is_file():  # a run of before there was that file
         before = {"project": PROJECT}
-    if not id_file.is_file():
-        id_file.write_text(os.environ.get("WANDB_RUN_ID") or secrets.token_hex(4))
     default = {"project": PROJECT, "name": f"{folder.parent.name}/{folder.name}", "group": folder.parent.name}
     page = default | page_of_environment() | before | options.given()
     with complete_file(page_file) as partial:
@@ -202,7 +200,7 @@ def _wandb_logger(folder: Path, config: dict[str, Any], options: WandbOptions, m
     return ContinuingWandbLogger(
         folder / "metrics.csv",
         **page | {"tags": words(page.get("tags"))},
-        id=id_file.read_text().strip(),
+        id=wandb_id(folder),
         resume=None if mode == "offline" else "allow",
         save_dir=str(folder),
         mode=mode,
@@ -243,6 +241,14 @@ def wandb_mode(option: str | None) -> str | None:
             "--wandb.mode=offline."
         )
     return mode
+
+
+def wandb_id(folder: Path) -> str:
+    """The id of a run on W&B, kept in its folder."""
+    file = folder / "wandb-id"
+    if not file.is_file():
+        file.write_text(os.environ.get("WANDB_RUN_ID") or secrets.token_hex(4))
+    return file.read_text().strip()
 
 
 def has_wandb_key() -> bool:

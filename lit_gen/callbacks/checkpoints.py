@@ -10,10 +10,12 @@ from typing import Any
 
 import torch
 from lightning import LightningModule, Trainer
+from lightning.fabric.plugins.environments import SLURMEnvironment
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_info
 
+from lit_gen import slurm
 from lit_gen.callbacks.pictures import batches_so_far
 from lit_gen.commands import resume_command
 from lit_gen.data.files import complete_file, remove_partial
@@ -23,17 +25,21 @@ from lit_gen.models.base import NonFiniteTerm
 
 
 class Stopped(SystemExit):
-    """The run was told to stop and has saved a checkpoint; the code is 128 plus the signal's number, as in a shell."""
+    """The run was told to stop and has saved a checkpoint; the code is 128 plus the signal's number, as in a shell.
 
-    def __init__(self, message: str, code: int) -> None:
+    With `requeue`, SLURM is to start the job again.
+    """
+
+    def __init__(self, message: str, code: int, requeue: bool = False) -> None:
         super().__init__(code)
-        self.message = message
+        self.message, self.requeue = message, requeue
 
 
 class RunCheckpoints(Checkpoint):
     """Writes `folder/last.ckpt` every so many batches, at the end of each epoch, and when the run is told to stop.
 
-    SIGTERM and Ctrl-C end the run after the batch at hand; a second Ctrl-C ends it at once. When the one process of a
+    SIGTERM and Ctrl-C end the run after the batch at hand; a second Ctrl-C ends it at once. So does the signal by which
+    SLURM says that the time of a job is running out (SIGUSR1); the job is then queued again. When the one process of a
     run meets an exception, what it has trained is in `folder/exception.ckpt`.
 
     The values in the log are in a checkpoint too: Lightning logs a batch after its checkpoint, and a run may be killed
@@ -52,6 +58,8 @@ class RunCheckpoints(Checkpoint):
             raise UserError(f"checkpoints.keep must be at least 1, not {keep}.")
         self.folder, self.every_n_batches, self.keep = folder, every_n_batches, keep
         self._signal: int | None = None
+        self._requeue_signal: int | None = None
+        self._requeue = False
         self._began_at = 0  # batches that were done when this process began
         self._stopping = self._cut_short = self._after_validation = False
         self._logged: dict[str, float] = {}  # the last value of each term of this epoch
@@ -85,9 +93,11 @@ class RunCheckpoints(Checkpoint):
         self._signal = signal.SIGTERM if trainer.received_sigterm else None
         trainer._signal_connector.received_sigterm = False
         self._stopping = self._cut_short = self._after_validation = False
+        self._requeue_signal, self._requeue = _requeue_signal(trainer), False
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGTERM, signal.SIGINT):
-                signal.signal(number, self._note)
+            for number in (signal.SIGTERM, signal.SIGINT, self._requeue_signal):
+                if number is not None:
+                    signal.signal(number, self._note)
         if trainer.is_global_zero:
             remove_partial(self.folder)
 
@@ -95,6 +105,7 @@ class RunCheckpoints(Checkpoint):
         if self._signal == number == signal.SIGINT:
             raise KeyboardInterrupt
         self._signal = number
+        self._requeue |= number == self._requeue_signal  # also when SIGTERM follows before the batch has ended
         os.write(2, b"\nstopping after this batch\n")  # print might have been interrupted itself
 
     def on_train_epoch_start(self, trainer: Trainer, model: LightningModule) -> None:
@@ -166,17 +177,21 @@ class RunCheckpoints(Checkpoint):
 
     def _told_to_stop(self, trainer: Trainer) -> bool:
         """Whether any process was."""
-        return trainer.strategy.reduce_boolean_decision(self._signal is not None, all=False)
+        told = trainer.strategy.reduce_boolean_decision(self._signal is not None, all=False)
+        if told:
+            self._requeue = trainer.strategy.reduce_boolean_decision(self._requeue, all=False)
+        return told
 
     def _stop(self, trainer: Trainer) -> None:
         if not self._stopping:
             return
-        number = self._signal or signal.SIGTERM
+        number = (self._requeue_signal if self._requeue else self._signal) or signal.SIGTERM
         name = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
         words = f"stopped by {name} after batch {_batches_done(trainer)}. To go on: {resume_command(self.last)}"
         best = [callback.summary() for callback in trainer.callbacks if isinstance(callback, BestCheckpoint)]
         # A process that ends with another code than 0 would have Lightning kill the first one.
-        raise Stopped("\n".join([*filter(None, best), words]), 128 + number if trainer.is_global_zero else 0)
+        code = 128 + number if trainer.is_global_zero else 0
+        raise Stopped("\n".join([*filter(None, best), words]), code, self._requeue)
 
 
 class BestCheckpoint(ModelCheckpoint):
@@ -184,6 +199,15 @@ class BestCheckpoint(ModelCheckpoint):
 
     def __init__(self, folder: Path, monitor: str) -> None:
         super().__init__(folder, "best", monitor=monitor, enable_version_counter=False)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        # A run that goes on has its best.ckpt, wherever its folder was moved to; Lightning would forget how good it is.
+        best = os.path.join(self.dirpath, "best.ckpt")
+        if os.path.isfile(best) and state_dict["best_k_models"]:
+            (value,) = state_dict["best_k_models"].values()
+            paths = {"best_k_models": {best: value}, "kth_best_model_path": best, "best_model_path": best}
+            state_dict = state_dict | paths | {"dirpath": self.dirpath}
+        super().load_state_dict(state_dict)
 
     def on_validation_end(self, trainer: Trainer, model: LightningModule) -> None:
         if self.monitor in trainer.callback_metrics:
@@ -224,6 +248,16 @@ def last_words(trainer: Trainer, folder: Path) -> list[str]:
 
 def _batches_done(trainer: Trainer) -> int:
     return trainer.fit_loop.epoch_loop.batch_progress.total.completed
+
+
+def _requeue_signal(trainer: Trainer) -> int | None:
+    """The signal by which SLURM asks a job to save its state and to be started again; None outside of jobs."""
+    if slurm.job() is None:
+        return None
+    environment = trainer._accelerator_connector.cluster_environment  # a single device's strategy does not know it
+    if isinstance(environment, SLURMEnvironment):
+        return environment.requeue_signal if environment.auto_requeue else None
+    return signal.SIGUSR1
 
 
 def _next_row(trainer: Trainer) -> dict[str, int]:

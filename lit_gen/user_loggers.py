@@ -1,0 +1,69 @@
+"""Loggers that a user gives in place of the project's: they log into the run's folder, unless told where to."""
+
+import inspect
+import os
+from collections.abc import Iterable
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import Namespace
+from lightning.pytorch.loggers import Logger, WandbLogger
+from lightning.pytorch.utilities import rank_zero_only
+
+from lit_gen.loggers import wandb_id
+
+FOLDERS = ("save_dir", "root_dir")
+"""What loggers call the folder that they log into."""
+
+Deferred = partial
+"""A logger that is built when the run's folder is known."""
+
+
+def defer(class_type: type[Logger], *arguments: Any, **settings: Any) -> Deferred:
+    """Puts off the building of a logger; for jsonargparse."""
+    settings.pop("applied_instantiation_links", None)
+    return Deferred(class_type, *arguments, **settings)
+
+
+def add_missing_folders(settings: Namespace) -> None:
+    """Gives loggers that must have a folder, and were given none, "." for the run's."""
+    loggers = settings.get("trainer.logger")
+    for logger in loggers if isinstance(loggers, list) else [loggers]:
+        if not isinstance(logger, Namespace) or "class_path" not in logger:
+            continue
+        module, _, kind = logger.class_path.rpartition(".")
+        for name, default in _folders(getattr(import_module(module), kind)).items():
+            if default is inspect.Parameter.empty and logger.get(f"init_args.{name}") is None:
+                logger[f"init_args.{name}"] = "."
+
+
+def build(loggers: Any, folder: Path) -> list[Logger]:
+    """Builds what `defer` has put off.
+
+    Args:
+        loggers: the value of trainer.logger: one or several.
+        folder: the run's, for those with the folder that they have by default, and a relative default is below it; "."
+            is the run's folder itself. A WandbLogger without an id gets the run's, so that a resumed run is one on W&B.
+    """
+    built = []
+    for logger in loggers if isinstance(loggers, Iterable) else [loggers]:
+        if isinstance(logger, Deferred):
+            settings = dict(logger.keywords)
+            for name, default in _folders(logger.func).items():
+                value = settings.get(name, default)
+                if value is None or os.fspath(value) in (".", default):
+                    settings[name] = os.path.normpath(folder / (value or ""))
+            first = rank_zero_only.rank == 0  # the others may not yet see the folder
+            if first and issubclass(logger.func, WandbLogger) and not (settings.get("id") or settings.get("version")):
+                settings["id"] = wandb_id(folder)
+            logger = logger.func(*logger.args, **settings)
+        built.append(logger)
+    return built
+
+
+def _folders(class_type: type) -> dict[str, Any]:
+    """The parameters of a logger for its folder, with their defaults."""
+    parameters = inspect.signature(class_type).parameters
+    return {name: parameters[name].default for name in FOLDERS if name in parameters}
