@@ -33,8 +33,8 @@ def add_missing_folders(settings: Namespace) -> None:
     for logger in loggers if isinstance(loggers, list) else [loggers]:
         if not isinstance(logger, Namespace) or "class_path" not in logger:
             continue
-        module, _, name = logger.class_path.rpartition(".")
-        for name, default in _folders(getattr(import_module(module), name)).items():
+        module, _, class_name = logger.class_path.rpartition(".")
+        for name, default in _folders(getattr(import_module(module), class_name)).items():
             if default is inspect.Parameter.empty and logger.get(f"init_args.{name}") is None:
                 logger[f"init_args.{name}"] = "."
 
