@@ -10,9 +10,9 @@ from typing import Any
 
 from jsonargparse import Namespace
 from lightning.pytorch.loggers import Logger, WandbLogger
-from lightning.pytorch.utilities import rank_zero_only
 
 from lit_gen.loggers import wandb_id
+from lit_gen.runs import is_first_process
 
 FOLDERS = ("save_dir", "root_dir")
 """What loggers call the folder that they log into."""
@@ -55,8 +55,8 @@ def build(loggers: Any, folder: Path) -> list[Logger]:
                 value = settings.get(name, default)
                 if value is None or os.fspath(value) in (".", default):
                     settings[name] = os.path.normpath(folder / (value or ""))
-            first = rank_zero_only.rank == 0  # the others may not yet see the folder
-            if first and issubclass(logger.func, WandbLogger) and not (settings.get("id") or settings.get("version")):
+            named = settings.get("id") or settings.get("version")
+            if issubclass(logger.func, WandbLogger) and not named and is_first_process():
                 settings["id"] = wandb_id(folder)
             logger = logger.func(*logger.args, **settings)
         built.append(logger)
