@@ -59,9 +59,8 @@ class OneLineParser(LightningArgumentParser):
         raise UserError(_explain(str(message))) from ex
 
     def validate(self, namespace: Namespace, *arguments: Any, **options: Any) -> None:
-        for settings in (namespace, namespace.get(namespace.get("subcommand") or "")):
-            if isinstance(settings, Namespace):
-                user_loggers.add_missing_folders(settings)
+        subcommand = namespace.get("subcommand")  # none when the settings are those of one
+        user_loggers.add_missing_folders(namespace[subcommand] if subcommand else namespace)
         super().validate(namespace, *arguments, **options)
 
     def parse_path(self, path: str, *arguments: Any, **options: Any) -> Namespace:
@@ -203,16 +202,16 @@ class LitGenCLI(LightningCLI):
         self.run_callbacks = self._callbacks(trainer)
         return super().instantiate_trainer(**kwargs)
 
-    def _loggers(self, given: Any) -> list[Logger] | Logger | bool:
+    def _loggers(self, given: Any) -> Any:
         """What logs: the project's loggers, or `metrics.csv` and what the user has given instead of W&B."""
         if self.run_folder is None:
-            return True  # fast_dev_run, for which Lightning has one that does nothing
-        first = rank_zero_only.rank == 0  # the other processes log nothing, and may not yet see the folder
+            return given and True  # for fast_dev_run Lightning has one that does nothing
+        first = runs.is_first_process()  # the others log nothing, and may not yet see the folder
         if given not in (None, True):
             own = [AppendingCSVLogger(self.run_folder)] if first and self.subcommand != "predict" else []
             return own + user_loggers.build(given, self.run_folder)
         if self.subcommand == "predict":
-            return True
+            return given
         # No logger at all would be refused by callbacks that need one.
         return make_loggers(self.run_folder, self.config_for_loggers(), self._wandb) if first else DummyLogger()
 

@@ -15,7 +15,7 @@ from lit_gen import slurm
 from lit_gen.errors import UserError
 
 RECORD = "run.json"
-HEARTBEAT = 30.0  # seconds between two signs of life
+HEARTBEAT = 60.0  # seconds between two signs of life
 DEAD_AFTER = 300.0  # seconds without one
 PATIENCE = 60.0  # seconds that a job which SLURM has started again gives its former processes to end
 

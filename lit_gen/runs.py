@@ -52,7 +52,8 @@ def tell(folder: Path | None, checkpoint: str | None) -> None:
 
 def told() -> tuple[Path | None, str | None] | None:
     """The folder and the checkpoint that this process was told; None when it is to find them by itself."""
-    if FOLDER_VARIABLE not in os.environ:
+    # A first process is of a command of its own, even if a training has started it.
+    if rank_zero_only.rank == 0 or FOLDER_VARIABLE not in os.environ:
         return None
     folder, checkpoint = os.environ[FOLDER_VARIABLE], os.environ.get(CHECKPOINT_VARIABLE)
     return Path(folder) if folder else None, checkpoint or None

@@ -3,12 +3,10 @@
 import os
 import subprocess
 
-from lightning.fabric.plugins.environments import SLURMEnvironment
-
 
 def job() -> str | None:
     """The id of this batch job, `12_3` for task 3 of the job array 12; None outside of one, and in its shells."""
-    if SLURMEnvironment.job_name() in ("bash", "interactive"):  # the names by which Lightning knows a shell
+    if os.environ.get("SLURM_JOB_NAME") in ("bash", "interactive"):  # the names by which Lightning knows a shell
         return None
     array, task = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
     return f"{array}_{task}" if array and task else os.environ.get("SLURM_JOB_ID") or None

@@ -10,9 +10,9 @@ from typing import Any
 
 from jsonargparse import Namespace
 from lightning.pytorch.loggers import Logger, WandbLogger
-from lightning.pytorch.utilities import rank_zero_only
 
 from lit_gen.loggers import wandb_id
+from lit_gen.runs import is_first_process
 
 FOLDERS = ("save_dir", "root_dir")
 """What loggers call the folder that they log into."""
@@ -33,8 +33,8 @@ def add_missing_folders(settings: Namespace) -> None:
     for logger in loggers if isinstance(loggers, list) else [loggers]:
         if not isinstance(logger, Namespace) or "class_path" not in logger:
             continue
-        module, _, kind = logger.class_path.rpartition(".")
-        for name, default in _folders(getattr(import_module(module), kind)).items():
+        module, _, class_name = logger.class_path.rpartition(".")
+        for name, default in _folders(getattr(import_module(module), class_name)).items():
             if default is inspect.Parameter.empty and logger.get(f"init_args.{name}") is None:
                 logger[f"init_args.{name}"] = "."
 
@@ -55,8 +55,8 @@ def build(loggers: Any, folder: Path) -> list[Logger]:
                 value = settings.get(name, default)
                 if value is None or os.fspath(value) in (".", default):
                     settings[name] = os.path.normpath(folder / (value or ""))
-            first = rank_zero_only.rank == 0  # the others may not yet see the folder
-            if first and issubclass(logger.func, WandbLogger) and not (settings.get("id") or settings.get("version")):
+            named = settings.get("id") or settings.get("version")
+            if issubclass(logger.func, WandbLogger) and not named and is_first_process():
                 settings["id"] = wandb_id(folder)
             logger = logger.func(*logger.args, **settings)
         built.append(logger)

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,27 @@ class SignalBetween(Callback):
         if trainer.is_global_zero and trainer.fit_loop.total_batch_idx + 1 == int(os.environ["PROBE_BATCH"]):
             group = os.environ.get("PROBE_GROUP")
             os.kill(-os.getpgrp() if group else os.getpid(), int(os.environ["PROBE_SIGNAL"]))
+
+
+class SignalInValidation(Callback):
+    """Sends `$PROBE_SIGNAL` to this process in the first batch of a validation."""
+
+    def on_validation_batch_start(
+        self, trainer: Trainer, model: LightningModule, batch: Any, index: int, *_: Any
+    ) -> None:
+        if index == 0:
+            os.kill(os.getpid(), int(os.environ["PROBE_SIGNAL"]))
+
+
+class Wait(Callback):
+    """Waits in the second batch until `$PROBE_FOLDER/go` is there, and writes `$PROBE_FOLDER/waiting` meanwhile."""
+
+    def on_train_batch_start(self, trainer: Trainer, model: LightningModule, batch: Any, index: int) -> None:
+        folder = Path(os.environ["PROBE_FOLDER"])
+        if index == 1:
+            (folder / "waiting").touch()
+            while not (folder / "go").exists():
+                time.sleep(0.05)
 
 
 class WeightDigest(Callback):

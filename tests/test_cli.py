@@ -15,7 +15,6 @@ import yaml
 from PIL import Image
 
 from lit_gen.cli import main, several_processes
-from lit_gen.runs import newest_checkpoint
 from tests.models.tiny import assert_same
 from tests.probes import check_probes
 
@@ -137,26 +136,6 @@ def test_resume_goes_on_in_the_same_run(data, runs):
     assert (run / "wandb-id").read_text() == identity
     checkpoint = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
     assert checkpoint["epoch"] == 1 and checkpoint["state_dict"]["_extra_state"]["images_seen"] == 2 * 3 * 16
-
-
-def test_a_checkpoint_from_elsewhere_starts_a_run_of_its_own(data, runs, tmp_path, monkeypatch):
-    run = fit(TINY_VAE, data, runs)
-    shutil.copy(run / "checkpoints" / "last.ckpt", tmp_path / "mine.ckpt")
-    monkeypatch.chdir(tmp_path)
-    assert fit(TINY_VAE, data, runs, "--ckpt_path=mine.ckpt", "--trainer.max_epochs=2") not in (None, run)
-
-
-def test_the_last_checkpoint_may_not_be_of_the_newest_run(tmp_path, caplog):
-    """A run that is resumed has a config.yaml that is newer than its checkpoint, for a while."""
-    checkpoint = tmp_path / "trained" / "checkpoints" / "last.ckpt"
-    dead = tmp_path / "dead" / "config.yaml"
-    for path, seconds in ((checkpoint, 2_000), (tmp_path / "trained" / "config.yaml", 2_500), (dead, 3_000)):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-        os.utime(path, (seconds, seconds))
-    with caplog.at_level("INFO"):
-        assert newest_checkpoint(tmp_path) == checkpoint
-    assert caplog.messages == [f"{tmp_path}/dead is newer, but has no checkpoint: --ckpt_path=last is {checkpoint}"]
 
 
 def test_the_best_checkpoint_of_a_gan_is_the_nearest_to_the_held_out_images(data, runs):
