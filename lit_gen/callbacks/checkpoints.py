@@ -188,10 +188,10 @@ class RunCheckpoints(Checkpoint):
         number = (self._requeue_signal if self._requeue else self._signal) or signal.SIGTERM
         name = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
         words = f"stopped by {name} after batch {_batches_done(trainer)}. To go on: {resume_command(self.last)}"
-        best = [callback.summary() for callback in trainer.callbacks if isinstance(callback, BestCheckpoint)]
         # A process that ends with another code than 0 would have Lightning kill the first one.
         code = 128 + number if trainer.is_global_zero else 0
-        raise Stopped("\n".join([*filter(None, best), words]), code, self._requeue)
+        raise Stopped("
+".join([*best_of(trainer), words]), code, self._requeue)
 
 
 class BestCheckpoint(ModelCheckpoint):
@@ -217,6 +217,10 @@ class BestCheckpoint(ModelCheckpoint):
         if self.monitor in trainer.callback_metrics:
             super().on_train_epoch_end(trainer, model)
 
+    def on_train_end(self, trainer: Trainer, model: LightningModule) -> None:
+        if not self.summary():
+            rank_zero_info(f"no best.ckpt: without a validation on held-out images there is no {self.monitor}")
+
     def summary(self) -> str:
         """What `best.ckpt` is; '' where there is none."""
         path = Path(self.dirpath) / "best.ckpt"
@@ -231,6 +235,12 @@ class BestCheckpoint(ModelCheckpoint):
         return f"best.ckpt: {self.monitor} {float(value):.5g}, the lowest, in epoch {epoch} (the first is 0)"
 
 
+def best_of(trainer: Trainer) -> list[str]:
+    """A line about the run's `best.ckpt`, where there is one."""
+    best = [callback.summary() for callback in trainer.callbacks if isinstance(callback, BestCheckpoint)]
+    return [line for line in best if line]
+
+
 def last_words(trainer: Trainer, folder: Path) -> list[str]:
     """The lines that a run which came to its end leaves with.
 
@@ -238,12 +248,7 @@ def last_words(trainer: Trainer, folder: Path) -> list[str]:
         trainer: the run's.
         folder: the run's.
     """
-    best = [
-        callback.summary() or f"no best.ckpt: without a validation on held-out images there is no {callback.monitor}"
-        for callback in trainer.callbacks
-        if isinstance(callback, BestCheckpoint)
-    ]
-    return [*best, f"finished: checkpoints, samples and metrics are in {folder}"]
+    return [*best_of(trainer), f"finished: checkpoints, samples and metrics are in {folder}"]
 
 
 def _batches_done(trainer: Trainer) -> int:
