@@ -27,6 +27,7 @@ from lit_gen.callbacks.checkpoints import BestCheckpoint, RunCheckpoints, Stoppe
 from lit_gen.callbacks.evaluation import Evaluation
 from lit_gen.callbacks.health import Health
 from lit_gen.callbacks.pictures import PredictionWriter, SampleSheets
+from lit_gen.callbacks.rehearsal import Rehearsal
 from lit_gen.callbacks.timing import TrainingTime
 from lit_gen.data.files import make_folder, remove_partial
 from lit_gen.errors import UserError, nearest
@@ -168,7 +169,7 @@ class LitGenCLI(LightningCLI):
         if self.subcommand == "validate":
             return [Evaluation()]
         if trainer.fast_dev_run:
-            return []
+            return [Rehearsal()] if self.subcommand == "fit" else []
         if self.subcommand == "predict":
             return [PredictionWriter(self.run_folder / "predictions")]
         callbacks = [Evaluation(), SampleSheets(self.run_folder / "samples", **self._settings.samples.as_dict())]
