@@ -202,7 +202,7 @@ class ResumableData(LightningDataModule):
             rows = max(0, rows - self.trainer.lightning_module.begin_step_anew(rows_a_batch == order.rows_a_batch))
         there = order.count if batches == len(order) else batches * order.rows_a_batch
         left = max(0, there - rows) // order.rows_a_batch
-        order.first_row, order.first_batch = rows, batches - left
+        order.first_row, order.first_batch = rows if left else order.count, batches - left
         _set_batches_done(loop.epoch_loop, batches - left, ended=not left)
 
 
