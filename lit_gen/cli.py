@@ -34,6 +34,7 @@ from lit_gen.callbacks.foreign import (
 )
 from lit_gen.callbacks.health import Health
 from lit_gen.callbacks.pictures import PredictionWriter, SampleSheets
+from lit_gen.callbacks.rehearsal import Rehearsal
 from lit_gen.callbacks.timing import TrainingTime
 from lit_gen.data.base import ImageData
 from lit_gen.errors import UserError, nearest
@@ -259,7 +260,9 @@ class LitGenCLI(LightningCLI):
             return [Evaluation(self.run_folder, **self._settings.evaluation.as_dict())]
         if self.subcommand == "validate":
             return [Evaluation()]
-        if trainer.fast_dev_run or self._only_speed:
+        if trainer.fast_dev_run:
+            return [Rehearsal()] if self.subcommand == "fit" else []
+        if self._only_speed:
             return []
         if self.subcommand == "predict":
             return [PredictionWriter(self.run_folder / "predictions")]

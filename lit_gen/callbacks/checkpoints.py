@@ -190,8 +190,7 @@ class RunCheckpoints(Checkpoint):
         words = f"stopped by {name} after batch {_batches_done(trainer)}. To go on: {resume_command(self.last)}"
         # A process that ends with another code than 0 would have Lightning kill the first one.
         code = 128 + number if trainer.is_global_zero else 0
-        raise Stopped("
-".join([*best_of(trainer), words]), code, self._requeue)
+        raise Stopped("\n".join([*best_of(trainer), words]), code, self._requeue)
 
 
 class BestCheckpoint(ModelCheckpoint):

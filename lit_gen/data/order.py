@@ -1,20 +1,23 @@
-"""The order of the training batches, and what is drawn to fetch them: functions of a seed, the epoch and the batch.
+"""The order of the training batches, and what is drawn to fetch them: functions of a seed, the epoch and the place in it.
 
-A run that goes on in mid-epoch can then begin where the other one stopped, with any number of loading processes. The
-order of the evaluation batches gives several processes what one would have.
+A run that goes on in mid-epoch can then begin at the very row where the other one stopped, with batches of another size
+and any number of processes, training or loading. The order of the evaluation batches gives several processes what one
+would have.
 """
 
 import math
 import signal
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from lightning import LightningDataModule
+from lightning import LightningDataModule, Trainer
 from lightning.pytorch.loops.loop import _Loop
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
+
+from lit_gen.errors import UserError
 
 
 class TrainingOrder(DistributedSampler):
@@ -31,6 +34,8 @@ class TrainingOrder(DistributedSampler):
         first_batch: the batch of that epoch to begin with; later epochs begin with 0.
         processes: how many share the rows of an epoch.
         process: the number of this one.
+        first_row: how many rows of that epoch all processes together are done with; by default those of the batches
+            before `first_batch`, which may have been of another size.
     """
 
     def __init__(
@@ -42,25 +47,27 @@ class TrainingOrder(DistributedSampler):
         first_batch: int = 0,
         processes: int = 1,
         process: int = 0,
+        first_row: int | None = None,
     ) -> None:
         super().__init__(range(count), processes, process, seed=seed)
-        self.count, self.batch_size, self.first_batch = count, batch_size, first_batch
-        self.epoch = epoch
+        self.count, self.rows_a_batch = count, batch_size * processes
+        self.epoch, self.first_batch = epoch, first_batch
+        self.first_row = first_batch * self.rows_a_batch if first_row is None else first_row
 
     def set_epoch(self, epoch: int) -> None:
         if epoch != self.epoch:
-            self.epoch, self.first_batch = epoch, 0
+            self.epoch, self.first_batch, self.first_row = epoch, 0, 0
 
     def __len__(self) -> int:
         """Batches of a whole epoch, wherever this one began."""
-        return self.count // self.num_replicas // self.batch_size
+        return self.count // self.rows_a_batch
 
     def __iter__(self) -> Iterator[tuple[int, list[int]]]:
         rng = np.random.default_rng([self.seed, self.epoch])
-        rows = rng.permutation(self.count)[self.rank :: self.num_replicas]
-        seeds = rng.integers(2**63, size=(len(self), self.num_replicas))[:, self.rank]
-        for batch in range(self.first_batch, len(self)):
-            yield int(seeds[batch]), rows[batch * self.batch_size : (batch + 1) * self.batch_size].tolist()
+        rows, seeds = rng.permutation(self.count), rng.integers(2**63, size=self.count)
+        for begin in range(self.first_row, self.count - self.rows_a_batch + 1, self.rows_a_batch):
+            mine = slice(begin + self.rank, begin + self.rows_a_batch, self.num_replicas)
+            yield int(seeds[mine.start]), rows[mine].tolist()  # a seed a row: no two batches have the same, of any size
 
 
 class EvaluationOrder(DistributedSampler):
@@ -115,16 +122,27 @@ class SeededFetches(Dataset):
 
 
 class ResumableData(LightningDataModule):
-    """Data whose training loader goes on with the very batch that would have come next in the unbroken run."""
+    """Data whose training loader goes on with the very rows that would have come next in the unbroken run.
+
+    Rows are images, or what else the dataset counts. A checkpoint holds how many of the epoch are done, so that the
+    rest follows also in batches of another size, or shared by another number of processes.
+    """
 
     order_seed: int | None = None
     """What the order of the training batches depends on, once there is a run; it is in the checkpoint."""
+    _order: TrainingOrder | None = None
+    _loaded: Mapping[str, int] = {}  # the state in the checkpoint that is gone on from
 
     def state_dict(self) -> dict[str, Any]:
-        return {} if self.order_seed is None else {"order_seed": self.order_seed}
+        state = {} if self.order_seed is None else {"order_seed": self.order_seed}
+        if self._order is not None:
+            batches = self.trainer.fit_loop.epoch_loop.batch_progress.current.ready - self._order.first_batch
+            state["rows_done"] = self._order.first_row + batches * self._order.rows_a_batch
+            state["rows_a_batch"] = self._order.rows_a_batch
+        return state
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.order_seed = state_dict.get("order_seed")
+        self.order_seed, self._loaded = state_dict.get("order_seed"), state_dict
 
     @property
     def run_seed(self) -> int:
@@ -142,16 +160,87 @@ class ResumableData(LightningDataModule):
             dataset: its `__getitems__` gives a whole batch.
             batch_size: rows a batch and process.
             options: more arguments for the `DataLoader`.
+
+        Raises:
+            UserError: an epoch has no batch to validate after.
         """
         trainer = self.trainer
-        epoch, batch = _position(trainer.fit_loop)
-        if batch > 0:
-            # Lightning looks for loaders with a state of their own.
-            warnings.filterwarnings("ignore", ".*your dataloader is not resumable.*")
-        order = TrainingOrder(
-            len(dataset), batch_size, self.run_seed, epoch, batch, trainer.world_size, trainer.global_rank
+        self._order = TrainingOrder(
+            len(dataset), batch_size, self.run_seed, processes=trainer.world_size, process=trainer.global_rank
         )
-        return DataLoader(SeededFetches(dataset), batch_size=None, sampler=order, **loader_options(), **options)
+        batches = _batches_an_epoch(trainer, len(self._order))
+        interval = trainer.val_check_interval
+        if (
+            isinstance(interval, int)
+            and interval > batches > 0
+            and trainer.check_val_every_n_epoch is not None
+            and trainer.limit_val_batches
+        ):
+            raise UserError(
+                f"val_check_interval is {interval}, but an epoch has {batches} batches. Set --trainer.val_check_interval "
+                "lower, or --trainer.check_val_every_n_epoch=null to count on over the epochs."
+            )
+        self._go_on(self._order, batches)
+        return DataLoader(SeededFetches(dataset), batch_size=None, sampler=self._order, **loader_options(), **options)
+
+    def _go_on(self, order: TrainingOrder, batches: int) -> None:
+        """Has the order, and Lightning's counters, begin where the checkpoint ended, if there is one.
+
+        Args:
+            order: of this run's batches.
+            batches: how many of them an epoch has.
+        """
+        loop = self.trainer.fit_loop
+        epochs, done = loop.epoch_progress.current, loop.epoch_loop.batch_progress.current
+        order.epoch = epochs.processed
+        if epochs.ready == epochs.processed:
+            # With max_steps, Lightning takes an epoch's end for its middle when it resumes: it would count the epoch
+            # twice, and without validation train on one batch more.
+            _Loop.restarting.fset(loop, False)
+        if not loop.restarting:
+            return
+        # Lightning looks for loaders with a state of their own.
+        warnings.filterwarnings("ignore", ".*your dataloader is not resumable.*")
+        # Before rows were counted, a checkpoint had its batches only.
+        rows_a_batch = order.rows_a_batch // order.num_replicas * self._loaded.get("processes", order.num_replicas)
+        rows_a_batch = self._loaded.get("rows_a_batch", rows_a_batch)
+        rows = self._loaded.get("rows_done", done.ready * rows_a_batch)
+        if hasattr(self.trainer.lightning_module, "begin_step_anew"):
+            rows = max(0, rows - self.trainer.lightning_module.begin_step_anew(rows_a_batch == order.rows_a_batch))
+        there = order.count if batches == len(order) else batches * order.rows_a_batch
+        left = max(0, there - rows) // order.rows_a_batch
+        order.first_row, order.first_batch = rows if left else order.count, batches - left
+        _set_batches_done(loop.epoch_loop, batches - left, ended=not left)
+
+
+def _batches_an_epoch(trainer: Trainer, there: int) -> int:
+    """How many of the loader's batches make an epoch, as Lightning reads `limit_train_batches`."""
+    limit = trainer.limit_train_batches
+    return min(there, limit) if isinstance(limit, int) else int(there * limit)
+
+
+def _set_batches_done(loop: Any, batches: int, ended: bool) -> None:
+    """Has Lightning go on behind so many batches of an epoch.
+
+    Args:
+        loop: Lightning's of an epoch's batches, with the counters of a checkpoint.
+        batches: how many, in batches of the size that is to come.
+        ended: whether no batch of the epoch is left. Its end is then all that is still to come, with its validation.
+    """
+    progress = loop.batch_progress
+    saved_in_hook = progress.current.processed - progress.current.completed  # 1 in on_train_batch_end
+    if progress.current.ready == progress.current.processed == batches and not (ended and saved_in_hook):
+        return
+    if ended:
+        # Lightning itself would take the epoch for done, and leave out what follows its last batch.
+        progress.total.completed += saved_in_hook
+        progress.is_last_batch, saved_in_hook = True, 0
+        # It validates before it goes on only where it was stopped in a validation.
+        validation = loop.val_loop.batch_progress
+        validation.reset()
+        validation.total.ready = validation.total.started = 1
+    progress.current.ready = progress.current.started = progress.current.processed = batches
+    progress.current.completed = batches - saved_in_hook
 
 
 def loader_options() -> dict[str, Any]:
@@ -166,13 +255,3 @@ def loader_options() -> dict[str, Any]:
 def _ignore_signals(worker: int) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-
-
-def _position(fit_loop: Any) -> tuple[int, int]:
-    """The epoch that comes next, or goes on, and how many of its batches are done."""
-    progress, batches = fit_loop.epoch_progress.current, fit_loop.epoch_loop.batch_progress.current
-    if progress.ready == progress.processed:
-        # With max_steps, Lightning takes an epoch's end for its middle when it resumes: it would count the epoch twice,
-        # and without validation train on one batch more.
-        _Loop.restarting.fset(fit_loop, False)
-    return progress.processed, batches.ready if fit_loop.restarting else 0

@@ -1,11 +1,13 @@
 """The base of every GAN: D and G steps by manual optimization, the average of G, and their log."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import torch
 from lightning import LightningDataModule
 from lightning.pytorch.core.optimizer import LightningOptimizer
+from lightning.pytorch.trainer.states import TrainerFn
 from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
@@ -31,7 +33,7 @@ class AdversarialModule(GenerativeModule):
     `--trainer.accumulate_grad_batches` and `--trainer.gradient_clip_val`, which Lightning refuses to models that take
     their steps themselves, come here from the command line. Several batches then make one step of D and after it one of
     G, as one batch of all their images would, but for what compares the images of a batch (batch norm, for example). An
-    epoch's last step may have fewer. `max_steps`, schedules and intervals go on counting batches.
+    epoch's last step may have fewer. `max_steps` and intervals go on counting loaded batches, schedules images.
 
     Args:
         spec: what the data look like; on the command line it comes from the data.
@@ -57,20 +59,19 @@ class AdversarialModule(GenerativeModule):
         self.accumulate_grad_batches = 1
         self.gradient_clip_val: float | None = None
         self._waiting: list[Any] = []  # batches whose step is still to come
-        # Schedules count images: Trainer.global_step counts optimizer steps, whatever their batch. These are plain
-        # numbers in the state dict (`get_extra_state`): reading a buffer would wait for the GPU in every step.
-        self.images_seen = 0
+        self._not_restored = 0  # images that wait in the checkpoint, of another number of processes
         self.discriminator_steps = 0
 
     def setup(self, stage: str) -> None:
         super().setup(stage)
-        self._waiting = []
+        self._waiting, self._not_restored = [], 0
 
     def get_extra_state(self) -> dict[str, Any]:
-        return {"images_seen": self.images_seen, "discriminator_steps": self.discriminator_steps}
+        return super().get_extra_state() | {"discriminator_steps": self.discriminator_steps}
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
-        self.images_seen, self.discriminator_steps = state["images_seen"], state["discriminator_steps"]
+        super().set_extra_state(state)
+        self.discriminator_steps = state["discriminator_steps"]
 
     def start_average(self) -> None:
         """Builds the moving average of `generator`; to be called once the generator is there."""
@@ -92,6 +93,17 @@ class AdversarialModule(GenerativeModule):
         """The fake images of this step, with their graph; a named tuple where they come with more than themselves."""
         raise NotImplementedError
 
+    def make_fakes_again(self, batch: Any, fakes: Any) -> Any:
+        """What `make_fakes` made, with its graph, after a step of D. The random state is again what it was before.
+
+        A model whose `make_fakes` asks D for something overrides this, and takes that from `fakes`.
+
+        Args:
+            batch: as for `make_fakes`.
+            fakes: what it made, without a graph.
+        """
+        return self.make_fakes(batch)
+
     def discriminator_loss(self, batch: Any, fakes: Any) -> Terms:
         """D's terms on the real images of `batch` and on `fakes`, which carry no graph."""
         raise NotImplementedError
@@ -111,20 +123,28 @@ class AdversarialModule(GenerativeModule):
     # The steps
 
     def training_step(self, batch: Any, batch_idx: int) -> None:
+        # Trainer.global_step, and with it max_steps, is to count loaded batches: neither the steps of both networks,
+        # nor those on the pieces of a batch.
+        count = self.optimizers()[0]._on_before_step, self.optimizers()[0]._on_after_step
+        for optimizer in self.optimizers():
+            optimizer._on_before_step = optimizer._on_after_step = _do_nothing
         *others, last = self.minibatches(batch)
         for minibatch in others:
             self.take(minibatch)
-        ends = self.trainer.is_last_batch or 0 < self.trainer.max_steps <= self.trainer.global_step + 1
-        self.take(last, ends)
+        self.take(last, self.is_last_batch)
+        for each in count:
+            each()
+
+    @property
+    def is_last_batch(self) -> bool:
+        """Whether this is the last loaded batch of the epoch, or of the training."""
+        trainer = self.trainer
+        return trainer.is_last_batch or 0 < trainer.max_steps <= trainer.global_step + 1
 
     def take(self, batch: Any, ends: bool = False) -> None:
         """Steps on this batch and those that wait, if they are enough or the epoch `ends`; otherwise it waits too."""
         self._waiting.append(batch)
         if len(self._waiting) < self.accumulate_grad_batches and not ends:
-            # Trainer.global_step, and with it max_steps, is to mean batches.
-            optimizer, _ = self.optimizers()
-            optimizer._on_before_step()
-            optimizer._on_after_step()
             return
         # Those of a checkpoint are plain lists.
         batches = [type(batch)(*(field.to(self.device) for field in waiting)) for waiting in self._waiting]
@@ -137,11 +157,13 @@ class AdversarialModule(GenerativeModule):
         self.before_step()
         self.set_learning_rates(discriminator_optimizer, generator_optimizer)
         generator_turn = (self.discriminator_steps + 1) % self.n_critic == 0
+        # `fast_dev_run` is to try both, and may have fewer batches than that.
+        generator_turn |= bool(self.trainer.fast_dev_run) and self.is_last_batch
         # The graphs of several batches of fakes would take the memory that was to be saved.
         again = generator_turn and len(batches) > 1
-        fakes, random_states = [], []
+        fakes, states = [], []
         for batch in batches:
-            random_states += [get_random_state()] if again else []
+            states += [(get_random_state(), self.copy_buffers())] if again else []
             with torch.set_grad_enabled(generator_turn and not again):
                 fakes.append(self.make_fakes(batch))
 
@@ -150,23 +172,32 @@ class AdversarialModule(GenerativeModule):
             self.watcher(batches[-1], detached[-1])
         self.step(discriminator_optimizer, self.discriminator_loss, batches, detached)
         if generator_turn:
-            # Trainer.global_step is to mean D's steps and not those of both.
-            generator_optimizer._on_before_step = generator_optimizer._on_after_step = _do_nothing
-            fakes = self.make_again(batches, random_states) if again else fakes
+            fakes = self.make_again(batches, detached, states) if again else fakes
             self.step(generator_optimizer, self.generator_loss, batches, fakes)
             if self.average is not None:
                 self.average.update_parameters(self.generator)
         self.discriminator_steps += 1
-        self.images_seen += sum(len(batch[0]) for batch in batches) * self.trainer.world_size
+        self.count_images(sum(len(batch[0]) for batch in batches))
 
-    def make_again(self, batches: list[Any], random_states: list[Any]) -> Iterator[Any]:
-        """The fakes that `make_fakes` gave from these random states, with their graph, one batch after the other."""
-        for batch, state in zip(batches, random_states, strict=True):
+    def make_again(self, batches: list[Any], fakes: list[Any], states: list[Any]) -> Iterator[Any]:
+        """The fakes once more, with their graph, one batch after the other.
+
+        Args:
+            batches: one or more.
+            fakes: what was made of each, without a graph.
+            states: the random state and the buffers before each was made.
+        """
+        for batch, made, (random_state, buffers) in zip(batches, fakes, states, strict=True):
             present = get_random_state()
-            set_random_state(state)
-            fakes = self.make_fakes(batch)
+            set_random_state(random_state)
+            with other_buffers(self, buffers):  # batch norm has counted these batches already
+                again = self.make_fakes_again(batch, made)
             set_random_state(present)
-            yield fakes
+            yield again
+
+    def copy_buffers(self) -> dict[str, Tensor]:
+        """Copies of all buffers of the networks that train, such as batch norm's statistics, by name."""
+        return {name: value.clone() for name, value in self.named_buffers() if not name.startswith("average.")}
 
     def before_step(self) -> None:
         """Called before each pair of steps, for schedules."""
@@ -211,8 +242,22 @@ class AdversarialModule(GenerativeModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         super().on_load_checkpoint(checkpoint)
         waiting = checkpoint.get("waiting", [])
-        if self._trainer is not None and len(waiting) == self.trainer.world_size:
+        if self._trainer is None:
+            return
+        if len(waiting) == self.trainer.world_size:
             self._waiting = waiting[self.global_rank]
+        else:
+            self._not_restored = sum(len(batch[0]) for process in waiting for batch in process)
+        if self.trainer.state.fn == TrainerFn.FITTING and "loops" in checkpoint:
+            # ProGAN's steps on the pieces of a batch were counted once.
+            loops = checkpoint["loops"]["fit_loop"]
+            done = loops["epoch_loop.batch_progress"]["total"]["processed"]
+            for steps in loops["epoch_loop.manual_optimization.optim_step_progress"].values():
+                steps |= {"ready": done, "completed": done}
+
+    def begin_step_anew(self, same_batches: bool) -> int:
+        # Batches that wait may be of any size, as long as each has its process.
+        return self._not_restored
 
     def forward(self, latent: Tensor) -> Tensor:
         """Latent vectors (B, Z) to images (B, C, H, W) in [-1, 1], by the generator that pictures are made with."""
@@ -265,6 +310,30 @@ class AdversarialModule(GenerativeModule):
 def fake_images(fakes: Any) -> Tensor:
     """The images (B, C, H, W) among what `make_fakes` gave."""
     return fakes if isinstance(fakes, Tensor) else fakes.image
+
+
+@contextmanager
+def other_buffers(network: nn.Module, buffers: Mapping[str, Tensor]) -> Iterator[None]:
+    """These buffers in the place of a network's own within the block, which stay as they are.
+
+    They take the place of the others rather than their values: a graph may still need these.
+
+    Args:
+        network: whose submodules the buffers belong to.
+        buffers: by full name.
+    """
+    own = {name: value for name, value in network.named_buffers() if name in buffers}
+    try:
+        _set_buffers(network, buffers)
+        yield
+    finally:
+        _set_buffers(network, own)
+
+
+def _set_buffers(network: nn.Module, buffers: Mapping[str, Tensor]) -> None:
+    for name, value in buffers.items():
+        owner, _, last = name.rpartition(".")
+        setattr(network.get_submodule(owner), last, value)
 
 
 def _do_nothing() -> None:

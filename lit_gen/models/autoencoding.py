@@ -11,6 +11,7 @@ from lit_gen.errors import UserError
 from lit_gen.layers.coders import ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder, ResidualDecoder, ResidualEncoder
 from lit_gen.losses import Terms
 from lit_gen.models.base import GenerativeModule, evaluating, tile
+from lit_gen.random_state import gather
 from lit_gen.schedules import log_spaced
 
 ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh}
@@ -54,6 +55,8 @@ class AutoencodingModule(GenerativeModule):
             raise UserError(f"learning_rate_decay must be above 0 and at most 1, not {learning_rate_decay}.")
         self.latent_dim = latent_dim
         self.learning_rate, self.learning_rate_decay = learning_rate, learning_rate_decay
+        self._images_waiting = 0  # of this process, whose gradients wait for those of more batches
+        self._begun: dict[str, Any] | None = None
         code_features = code_features or latent_dim
         if network == "mlp":
             nonlinearity = ACTIVATIONS[activation]
@@ -87,12 +90,60 @@ class AutoencodingModule(GenerativeModule):
         return 1.0 if self.learning_rate_decay == 1 else log_spaced(self.progress, 1.0, self.learning_rate_decay)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        super().on_train_batch_start(batch, batch_idx)
         self.set_learning_rates(*self.trainer.optimizers)
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         terms = self.losses(batch)
         self.log_terms("train", terms, prog_bar=True)
+        self._images_waiting += len(batch[0])
         return sum(terms.values())
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        # Not before: the schedule stands still between the batches of one step.
+        self.count_images(self._images_waiting)
+        self._images_waiting = 0
+
+    # A step of several batches (`accumulate_grad_batches`) that a checkpoint comes into
+
+    def setup(self, stage: str) -> None:
+        super().setup(stage)
+        self._images_waiting, self._begun = 0, None
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        super().on_save_checkpoint(checkpoint)
+        if self._images_waiting and self.trainer.accumulate_grad_batches > 1:
+            gradients = {name: value.grad.cpu() for name, value in self.named_parameters() if value.grad is not None}
+            checkpoint["begun_step"] = {
+                "images": self._images_waiting,
+                "batches_a_step": self.trainer.accumulate_grad_batches,
+                "gradients": gather(gradients),  # each process has those of its own images
+            }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        super().on_load_checkpoint(checkpoint)
+        self._begun = checkpoint.get("begun_step")
+
+    def begin_step_anew(self, same_batches: bool) -> int:
+        begun = self._begun
+        if begun is None:
+            return 0
+        processes = len(begun["gradients"])
+        same = begun["batches_a_step"] == self.trainer.accumulate_grad_batches and processes == self.trainer.world_size
+        if same_batches and same:
+            return 0
+        self._begun = None
+        return begun["images"] * processes
+
+    def on_train_start(self) -> None:
+        super().on_train_start()
+        if self._begun is None:
+            return
+        self._images_waiting = self._begun["images"]
+        gradients = self._begun["gradients"][self.global_rank]
+        for name, value in self.named_parameters():
+            value.grad = gradients[name].to(value.device) if name in gradients else None
+        self._begun = None
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
         self.evaluate(batch, "val")

@@ -1,5 +1,6 @@
 """What every model shares: the check against the data, the log of named terms, and how it is asked for pictures."""
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
@@ -17,6 +18,7 @@ from lit_gen.errors import UserError
 from lit_gen.metrics.evaluator import Evaluator, Options
 from lit_gen.metrics.parzen import ParzenWindow
 from lit_gen.metrics.samples import SampleQuality
+from lit_gen.old_checkpoints import add_counts
 from lit_gen.random_state import gather_random_states, get_random_state, set_random_state
 from lit_gen.settings import changes_of_model
 
@@ -57,6 +59,26 @@ class GenerativeModule(LightningModule):
         self._trained_with: Mapping[str, Any] = {}  # the hyperparameters in the checkpoint, once there is one
         self._random_state: dict[str, Any] | None = None  # that of the training, during a validation
         self._unchecked: list[tuple[int, list[str], Tensor]] = []
+        # Schedules count images: a batch may be of another size after a resume. These are plain numbers in the state
+        # dict (`get_extra_state`): reading a buffer would wait for the GPU in every step.
+        self.images_seen = 0
+        self.images_in_epoch = 0
+        self._images_a_batch = 0
+
+    def get_extra_state(self) -> dict[str, Any]:
+        return {"images_seen": self.images_seen, "images_in_epoch": self.images_in_epoch}
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        self.images_seen, self.images_in_epoch = state["images_seen"], state.get("images_in_epoch", 0)
+
+    def count_images(self, images: int) -> None:
+        """Counts the images of a step, of which each process has made one.
+
+        Args:
+            images: of this process.
+        """
+        self.images_seen += images * self.trainer.world_size
+        self.images_in_epoch += images * self.trainer.world_size
 
     def setup(self, stage: str) -> None:
         if self.trainer.precision not in PRECISIONS:
@@ -76,6 +98,8 @@ class GenerativeModule(LightningModule):
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
         """As torch's, but a `UserError` when the weights are those of other networks."""
+        if "_extra_state" not in state_dict:  # of before every model counted images
+            state_dict = {**state_dict, "_extra_state": self.get_extra_state()}
         try:
             return super().load_state_dict(state_dict, strict, assign)
         except RuntimeError as error:
@@ -88,16 +112,34 @@ class GenerativeModule(LightningModule):
             ) from error
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["state_dict"]["_extra_state"] = self.get_extra_state()  # and not that of averaged weights
         checkpoint["random_states"] = gather_random_states(self._random_state)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self._trained_with = checkpoint.get("hyper_parameters", {})
+        add_counts(checkpoint, self._trainer)
         states = checkpoint.get("random_states", [])
         resuming = self._trainer is not None and self.trainer.state.fn == TrainerFn.FITTING
         if resuming and len(states) == self.trainer.world_size:
             # Here and not later: the loader draws the first epoch's order before training starts.
             set_random_state(states[self.global_rank])
             self._random_state_restored = True
+
+    def begin_step_anew(self, same_batches: bool) -> int:
+        """Called before a resumed run goes on; how many images are to come again, since their step cannot go on.
+
+        These were loaded for a step that was still to be made when the checkpoint was written.
+
+        Args:
+            same_batches: whether the batches of all processes have as many images as then.
+        """
+        return 0
+
+    def on_train_epoch_start(self) -> None:
+        self.images_in_epoch = 0
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        self._images_a_batch = len(batch[0]) * self.trainer.world_size
 
     def on_train_start(self) -> None:
         self._unchecked = []
@@ -127,23 +169,31 @@ class GenerativeModule(LightningModule):
     def progress(self) -> float:
         """The part of the training that is done, from 0 to 1, for schedules that end with it; 0 outside of training.
 
+        With `max_epochs` it is the part of their images that steps have been made on, with `max_steps` that of the
+        steps; with both, what ends sooner counts. Where a run goes on with batches or epochs of another size, the
+        epochs that are done count as they did.
+
         Raises:
             UserError: neither `max_epochs` nor `max_steps` says where the training ends.
         """
         trainer = self._trainer
         if trainer is None or not trainer.training:
             return 0.0
-        ends = []
+        parts = []
         if trainer.max_epochs is not None and trainer.max_epochs > 0:
-            ends.append(trainer.max_epochs * trainer.num_training_batches)
+            epochs, images = trainer.fit_loop.epoch_progress.current.processed, self.images_in_epoch
+            an_epoch = trainer.num_training_batches * self._images_a_batch
+            if not 0 < an_epoch < math.inf:  # before the first batch; or data without a length
+                images, an_epoch = 0, 1
+            parts.append((epochs * an_epoch + min(images, an_epoch)) / (trainer.max_epochs * an_epoch))
         if trainer.max_steps > 0:
-            ends.append(trainer.max_steps)
-        if not ends:
+            parts.append(trainer.global_step / trainer.max_steps)
+        if not parts:
             raise UserError(
                 f"{type(self).__name__}'s schedule ends with the training: set --trainer.max_epochs or "
                 "--trainer.max_steps."
             )
-        return min(1.0, trainer.fit_loop.epoch_loop.total_batch_idx / min(ends))
+        return min(1.0, max(parts))
 
     def on_validation_start(self) -> None:
         # What a validation draws makes no difference to the training: a run that is resumed does not repeat it.

@@ -318,6 +318,10 @@ class Text2Image(AdversarialModule):
         images = self.generator(self.sample_latent(len(rows)), rows)
         return Fakes(images[: len(text)], text, images[len(text) :], between)
 
+    def make_fakes_again(self, batch: CaptionedImages, fakes: Fakes) -> Fakes:
+        """For the text vectors that D saw: its step has moved the text encoder."""
+        return Fakes(self.generator(self.sample_latent(len(fakes.text)), fakes.text), fakes.text)
+
     def discriminator_loss(self, batch: CaptionedImages, fakes: Fakes) -> Terms:
         """GAN-CLS (algorithm 1): -log s_r - (log(1 - s_w) + log(1 - s_f)) / 2; and the joint embedding's objective."""
         critic, contradicted = self.discriminator["critic"], contradictions(batch)

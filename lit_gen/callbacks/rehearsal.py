@@ -1,0 +1,25 @@
+"""What `fast_dev_run` tries beyond its batches."""
+
+import os
+
+import torch
+from lightning import Callback, LightningModule, Trainer
+
+COUNT = 8
+"""About how many images a sheet: enough to see that it can be made."""
+
+
+class Rehearsal(Callback):
+    """Makes what a run first makes after many batches, sample sheets and a checkpoint, and throws it away."""
+
+    @torch.no_grad()
+    def on_train_end(self, trainer: Trainer, model: LightningModule) -> None:
+        checkpoint = trainer._checkpoint_connector.dump_checkpoint(weights_only=False)  # what save_checkpoint writes
+        if not trainer.is_global_zero:
+            return
+        with open(os.devnull, "wb") as nowhere:
+            torch.save(checkpoint, nowhere)
+        if not hasattr(trainer.datamodule, "preview_batch"):
+            return
+        batch = model.transfer_batch_to_device(trainer.datamodule.preview_batch(COUNT), model.device, 0)
+        model.sample_sheets(batch, COUNT)
