@@ -43,7 +43,7 @@ BY_NAME = {
     "latent_dim": st.one_of(INTEGERS, st.just(HUGE)),
     "pool_size": st.one_of(INTEGERS, st.just(HUGE)),
 }
-NOT_DRAWN = {"self", "spec", "kwargs", "root", "synthetic", "synthetic_count", "download"}
+NOT_DRAWN = {"self", "spec", "kwargs", "root", "cache_folder", "synthetic", "synthetic_count", "download"}
 TRAINER = [
     "precision=bf16-mixed", "precision=16-mixed", "precision=64-true", "precision=bf16-true",
     "accumulate_grad_batches=2", "gradient_clip_val=1", "deterministic=true", "devices=0", "accelerator=cuda",

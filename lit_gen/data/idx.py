@@ -31,7 +31,7 @@ def read_idx(path: Path) -> np.ndarray:
         UserError: the file is missing, unreadable, truncated, too long, or no IDX file of unsigned bytes.
     """
     path = Path(path)
-    if path.exists() and not path.is_file():  # a pipe would wait
+    if path.exists() and not (path.is_file() or path.is_dir()):  # a pipe would wait
         raise UserError(f"{path} is no regular file. {DOWNLOAD_AGAIN}")
     try:
         if path.suffix == ".gz":

@@ -17,10 +17,20 @@ from lit_gen.errors import UserError
 RAMP = np.linspace(0, 1, 64).reshape(8, 8)
 
 
-def write_tiff(path: Path, values: np.ndarray, sample_format: int = 1, photometric: int = 1) -> Path:
-    """A grey TIFF of any type: Pillow writes few. 1 stands for unsigned, 2 for signed, 3 for float."""
-    data, (height, width) = values.astype(values.dtype.newbyteorder("<")).tobytes(), values.shape
-    tags = {256: width, 257: height, 258: 8 * values.itemsize, 259: 1, 262: photometric, 273: 8, 277: 1, 278: height}
+def write_tiff(
+    path: Path,
+    values: np.ndarray,
+    sample_format: int = 1,
+    photometric: int = 1,
+    packed: tuple[int, bytes] | None = None,
+) -> Path:
+    """A grey TIFF of any type: Pillow writes few. 1 stands for unsigned, 2 for signed, 3 for float.
+
+    `packed` is a number of bits, and `values` in it.
+    """
+    height, width = values.shape
+    bits, data = packed or (8 * values.itemsize, values.astype(values.dtype.newbyteorder("<")).tobytes())
+    tags = {256: width, 257: height, 258: bits, 259: 1, 262: photometric, 273: 8, 277: 1, 278: height}
     tags |= {279: len(data), 339: sample_format}
     entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
     head = b"II" + struct.pack("<HI", 42, 8 + len(data))
@@ -79,6 +89,14 @@ def test_signed_and_unsigned_values(tmp_path, values, sample_format, own):
     found, by_own_range = levels(write_tiff(tmp_path / "ramp.tif", values, sample_format))
     assert np.abs(found - RAMP * 255).max() <= 1.5  # a ramp of whole numbers is not exact
     assert by_own_range is own
+
+
+def test_twelve_bits(tmp_path):
+    values = (RAMP * 4095).astype(np.uint16)
+    digits = "".join(f"{value:03x}" for value in values.ravel())
+    found, own = levels(write_tiff(tmp_path / "ramp.tif", values, packed=(12, bytes.fromhex(digits))))
+    np.testing.assert_array_equal(found, values // 16)
+    assert not own
 
 
 @pytest.mark.parametrize(("kind", "top", "sample_format"), [(np.uint16, 65535, 1), (np.float32, 1, 3)])
