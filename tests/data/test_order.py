@@ -41,6 +41,26 @@ def test_an_epoch_begins_in_its_middle_once():
     assert list(part) == list(whole)
 
 
+@pytest.mark.parametrize("processes", [1, 2, 3])
+@pytest.mark.parametrize("batch_size", [1, 4, 9, 40])
+@pytest.mark.parametrize("done", [0, 1, 16, 97, 100])
+def test_an_epoch_goes_on_at_any_row(done, batch_size, processes):
+    """With what is left of the one order of all rows, in batches of any size on any number of processes."""
+    whole = TrainingOrder(100, 4, seed=1, epoch=2)
+    expected = sum(rows(TrainingOrder(100, 1, seed=1, epoch=2)), [])
+    assert sum(rows(whole), []) == expected
+    parts = [
+        list(TrainingOrder(100, batch_size, 1, 2, processes=processes, process=process, first_row=done))
+        for process in range(processes)
+    ]
+    together = [sorted(sum((part[batch][1] for part in parts), [])) for batch in range(len(parts[0]))]
+    step = batch_size * processes
+    assert together == [sorted(expected[begin : begin + step]) for begin in range(done, 101 - step, step)]
+    seeds = [seed for part in parts for seed, _ in part]
+    others = [seed for seed, _ in whole][: done // 4]  # of the batches before
+    assert len({*seeds, *others}) == len(seeds) + len(others), "nothing is drawn twice"
+
+
 @pytest.mark.parametrize("first_batch", [0, 1])
 def test_processes_share_an_epoch(first_batch):
     parts = [list(TrainingOrder(23, 3, 0, 1, first_batch, processes=2, process=process)) for process in (0, 1)]

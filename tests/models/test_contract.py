@@ -178,8 +178,7 @@ def test_resume_equals_an_unbroken_run(model_class, batch, tmp_path):
     tiny.assert_same(whole, resumed)
     loaded = model_class.load_from_checkpoint(tmp_path / "resumed" / "last.ckpt", weights_only=True)
     assert torch.equal(pictures(loaded), pictures(model))
-    if issubclass(model_class, AdversarialModule):
-        assert loaded.images_seen == 2 * 3 * 8
+    assert loaded.images_seen == 2 * 3 * 8
 
 
 @pytest.mark.parametrize("model_class", tiny.ALL)
@@ -242,8 +241,7 @@ def test_sample_sheets_leave_the_model_as_it_was(model_class):
 
 @pytest.mark.parametrize("model_class", ADVERSARIAL)
 def test_max_steps_counts_batches(model_class, tmp_path):
-    settings = {"minibatch_sizes": {}} if model_class.__name__ == "ProGAN" else {}
-    trainer = fit(tiny.build(model_class, **settings), tmp_path, max_steps=4, max_epochs=-1)
+    trainer = fit(tiny.build(model_class), tmp_path, max_steps=4, max_epochs=-1)
     assert trainer.global_step == 4
     assert trainer.fit_loop.epoch_loop.total_batch_idx + 1 == 4
 

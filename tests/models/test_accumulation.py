@@ -1,0 +1,176 @@
+"""Steps on several batches against loops made by hand, and what a `fast_dev_run` tries."""
+
+import copy
+import warnings
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.functional import softplus
+from torch.nn.utils import parametrizations
+from torch.utils.data import DataLoader
+
+from lit_gen.callbacks.rehearsal import Rehearsal
+from lit_gen.cli import main
+from lit_gen.errors import UserError
+from lit_gen.models import DCGAN, VAE, InfoGAN, ProGAN, PuzzleGAN, StarGAN, Text2Image
+from lit_gen.models.adversarial import AdversarialModule
+from tests.models import tiny
+
+ADVERSARIAL = [model for model in tiny.ALL if issubclass(model, AdversarialModule)]
+RATE = 0.05
+
+
+def fit(model, folder, batches, accumulate=1, **settings):
+    model.accumulate_grad_batches = accumulate
+    trainer = tiny.trainer(folder, **{"limit_val_batches": 0} | settings)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        trainer.fit(model, train_dataloaders=DataLoader(tiny.Batches(batches), batch_size=None))
+    return model
+
+
+def with_spectral_norm(model):
+    """Both kinds, whose power iteration moves buffers in each pass and thereby the weights of the next."""
+    model.generator = nn.Sequential(
+        parametrizations.spectral_norm(nn.Linear(model.latent_dim, 16)), nn.BatchNorm1d(16), nn.ReLU(),
+        torch.nn.utils.spectral_norm(nn.Linear(16, 256)), nn.Unflatten(1, (1, 16, 16)),
+    )  # fmt: skip
+    return model
+
+
+@pytest.mark.parametrize("change", [lambda model: model, with_spectral_norm], ids=["batch norm", "spectral norm"])
+@pytest.mark.parametrize("n_critic", [1, 2])
+def test_weights_and_statistics_of_a_loop_by_hand(n_critic, change, tmp_path):
+    """Each of four steps is on three batches; the loop makes each batch's fakes once and keeps their graphs."""
+    model = change(tiny.build(DCGAN, n_critic=n_critic))
+    model.make_fakes = lambda batch: model.generator(batch.image.flatten(1)[:, : model.latent_dim])
+    tiny.descend(model, RATE)
+    batches = [tiny.batch(size, seed=seed) for seed, size in enumerate([4, 8, 2] * 4)]
+    d, g = copy.deepcopy(model.discriminator), copy.deepcopy(model.generator)
+
+    def step(network, losses, sizes):
+        network.zero_grad()
+        sum(loss * size / sum(sizes) for loss, size in zip(losses, sizes, strict=True)).backward()
+        with torch.no_grad():
+            for parameter in network.parameters():
+                parameter -= RATE * parameter.grad
+
+    for number in range(4):
+        some = [batch.image for batch in batches[3 * number : 3 * number + 3]]
+        sizes = [len(images) for images in some]
+        fakes = [g(images.flatten(1)[:, : model.latent_dim]) for images in some]
+        losses = [
+            softplus(-d(real)).mean() + softplus(d(fake.detach())).mean()
+            for real, fake in zip(some, fakes, strict=True)
+        ]
+        step(d, losses, sizes)
+        if (number + 1) % n_critic == 0:
+            step(g, [softplus(-d(fake)).mean() for fake in fakes], sizes)
+
+    fit(model, tmp_path, batches, accumulate=3)
+    for network, expected in ((model.discriminator, d), (model.generator, g)):
+        buffers = dict(network.named_buffers())
+        assert any(name.endswith("running_mean") for name in buffers)
+        for name, value in expected.state_dict().items():
+            torch.testing.assert_close(network.state_dict()[name], value, rtol=1e-4, atol=1e-5, msg=name)
+        assert buffers.keys() == dict(expected.named_buffers()).keys()
+
+
+@pytest.mark.parametrize("model_class", [DCGAN, InfoGAN, PuzzleGAN, Text2Image])
+def test_batch_norm_sees_each_batch_as_often_as_without(model_class, tmp_path):
+    counts = []
+    for accumulate in (1, 3):
+        model = tiny.build(model_class, n_critic=1)
+        batches = [tiny.batch(4, seed=seed, kind=tiny.kind_for(model_class)) for seed in range(6)]
+        fit(model, tmp_path, batches, accumulate)
+        counts.append({name: int(value) for name, value in model.named_buffers() if name.endswith("batches_tracked")})
+    assert counts[0] == counts[1] and min(counts[0].values()) >= 6
+
+
+@pytest.mark.parametrize("model_class", ADVERSARIAL)
+def test_g_sees_the_fakes_that_d_has_seen(model_class, tmp_path):
+    """They are made anew, from the same noise, and of what D told them before its step."""
+    model = tiny.build(model_class, n_critic=1)
+    seen = {"discriminator_loss": [], "generator_loss": []}
+    for name, fakes_seen in seen.items():
+        original = getattr(model, name)
+
+        def loss(batch, fakes, original=original, fakes_seen=fakes_seen):
+            fakes_seen.append([fakes] if isinstance(fakes, torch.Tensor) else list(fakes))
+            return original(batch, fakes)
+
+        setattr(model, name, loss)
+    batches = [tiny.batch(4, seed=seed, kind=tiny.kind_for(model_class)) for seed in range(3)]
+    fit(model, tmp_path, batches, accumulate=3)
+    assert len(seen["discriminator_loss"]) == len(seen["generator_loss"]) == 3
+    for one, other in zip(*seen.values(), strict=True):
+        assert other[0].requires_grad and not one[0].requires_grad
+        tiny.assert_same([part.detach() if isinstance(part, torch.Tensor) else part for part in other], one)
+    assert not torch.equal(seen["generator_loss"][0][0], seen["generator_loss"][1][0])
+
+
+# fast_dev_run
+
+
+@pytest.mark.parametrize("accumulate", [1, 3])
+@pytest.mark.parametrize("batches", [1, 2])
+@pytest.mark.parametrize("model_class", ADVERSARIAL)
+def test_a_fast_dev_run_steps_on_both_networks(model_class, batches, accumulate, tmp_path):
+    model = tiny.build(model_class, n_critic=5, ema_decay=0.5)
+    before = tiny.parameters(model)
+    data = [tiny.batch(4, seed=seed, kind=tiny.kind_for(model_class)) for seed in range(8)]
+    fit(model, tmp_path, data, accumulate, fast_dev_run=batches)
+    moved = set(tiny.moved(before, model))
+    for network in ("discriminator", "generator", "average"):
+        assert any(name.startswith(f"{network}.") for name in moved), network
+
+
+def test_an_ordinary_run_has_n_critic_steps_of_d_first(tmp_path):
+    model = tiny.build(StarGAN, n_critic=5)
+    before = tiny.parameters(model.generator)
+    fit(model, tmp_path, [tiny.batch(4, seed=seed, kind=tiny.kind_for(StarGAN)) for seed in range(4)])
+    assert not any(tiny.moved(before, model.generator))
+
+
+@pytest.mark.parametrize(("total_kimg", "stage"), [(1000, 2), (0.03, 1)])
+@pytest.mark.parametrize("batches", [1, 2])
+def test_a_fast_dev_run_of_progan_comes_to_its_last_fade(batches, total_kimg, stage, tmp_path):
+    """Or as far as it would by `total_kimg`; with one step there, since it is the dearest."""
+    model, steps = tiny.build(ProGAN, total_kimg=total_kimg), []
+    original = model.discriminator_loss
+    model.discriminator_loss = lambda batch, fakes: (
+        steps.append((model.stage, model.alpha < 1, len(fakes))),
+        original(batch, fakes),
+    )[1]
+    fit(model, tmp_path, [tiny.batch(16, seed=seed) for seed in range(4)], fast_dev_run=batches)
+    assert steps == [(0, False, 8)] * 2 * (batches - 1) + [(stage, True, 4)]
+
+
+@pytest.mark.parametrize("model_class", tiny.ALL)
+def test_a_fast_dev_run_makes_sheets_and_a_checkpoint_of_every_model(model_class, tmp_path, monkeypatch):
+    model, made = tiny.build(model_class), []
+    original = model.sample_sheets
+    monkeypatch.setattr(model, "sample_sheets", lambda *words: made.append(original(*words)))
+    monkeypatch.setattr(torch, "save", lambda checkpoint, file: made.append(checkpoint.keys()))
+    data = tiny.NoiseData(2, kind=tiny.kind_for(model_class))
+    tiny.trainer(tmp_path, fast_dev_run=True, callbacks=[Rehearsal()]).fit(model, datamodule=data)
+    checkpoint, sheets = made
+    assert {"state_dict", "optimizer_states", "random_states"} <= checkpoint and sheets
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("what", ["sample_sheets", "on_save_checkpoint"])
+def test_the_command_line_rehearses(what, mnist_root, tmp_path, monkeypatch, capsys):
+    def fail(*_):
+        raise UserError(f"{what} does not work")
+
+    words = ["fit", "--model=VAE", "--model.hidden_sizes=[8]", "--data=MNIST", f"--data.root={mnist_root}"]
+    words += ["--data.val_size=20", "--data.batch_size=4", "--trainer.fast_dev_run=true"]
+    words += ["--trainer.enable_progress_bar=false", f"--trainer.default_root_dir={tmp_path}/runs"]
+    main(words)
+    monkeypatch.setattr(VAE, what, fail)
+    with pytest.raises(SystemExit) as end:
+        main(words)
+    assert end.value.code == 2 and f"error: {what} does not work" in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()
