@@ -34,6 +34,7 @@ from lit_gen.loggers import make_loggers
 from lit_gen.models.adversarial import AdversarialModule
 from lit_gen.models.base import GenerativeModule, check_pair
 from lit_gen.settings import changes_of_run, check_settings
+from lit_gen.trainer import CommandLineTrainer
 
 # The processes that DDP starts run this same command: they are told the folder.
 RUN_FOLDER_VARIABLE = "LIT_GEN_RUN_FOLDER"
@@ -317,6 +318,7 @@ def main(args: Sequence[str] | None = None) -> None:
             subclass_mode_data=True,
             auto_configure_optimizers=False,
             seed_everything_default=0,
+            trainer_class=CommandLineTrainer,
             trainer_defaults={"default_root_dir": "runs", "max_epochs": 100},
             save_config_callback=SaveSettings,
             save_config_kwargs={"overwrite": True},
