@@ -23,13 +23,15 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException, SI
 
 import lit_gen.data  # noqa: F401  so that the short names of data modules resolve
 import lit_gen.models  # noqa: F401  likewise those of models
+from lit_gen.arguments import check_words, explain
 from lit_gen.callbacks.checkpoints import BestCheckpoint, RunCheckpoints, Stopped, WholeCheckpointIO
 from lit_gen.callbacks.evaluation import Evaluation
 from lit_gen.callbacks.health import Health
 from lit_gen.callbacks.pictures import PredictionWriter, SampleSheets
 from lit_gen.callbacks.timing import TrainingTime
 from lit_gen.data.files import make_folder, remove_partial
-from lit_gen.errors import UserError, nearest
+from lit_gen.errors import UserError
+from lit_gen.help import answer
 from lit_gen.loggers import make_loggers
 from lit_gen.models.adversarial import AdversarialModule
 from lit_gen.models.base import GenerativeModule, check_pair
@@ -45,25 +47,7 @@ class OneLineParser(LightningArgumentParser):
     """A parser whose errors are one line and exit code 2."""
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        raise UserError(_explain(str(message))) from ex
-
-
-def _explain(message: str) -> str:
-    """jsonargparse's message for the commonest mistakes in words that say what to do; others as they are."""
-    setting = re.search(r"Option '([^']+)' is not accepted", message)
-    key = re.search(r'[Kk]ey "(?:\w+\.)?(model|data)', message)
-    if setting and key:
-        return f"--{key[1]} has no setting {setting[1]!r}. `fit --{key[1]}.help <class>` lists them."
-    value = re.search(r'Parser key "(\w+)":\s+Expected an? (.+?)\. Got value: (.*?)\s+- Expected', message, re.DOTALL)
-    if value and key:
-        kind = re.sub(r"<class '(\w+)'>|typing\.", r"\1", value[2])
-        return f"--{key[1]}.{value[1]} must be of type {kind}, not {value[3]}."
-    name = re.search(r"Expected a dot import path string: (\w+)", message)
-    if name and key:
-        package = {"model": lit_gen.models, "data": lit_gen.data}[key[1]]
-        known = package.__all__
-        return f"there is no {key[1]} {name[1]!r}.{nearest(name[1], known)} Known: {', '.join(known)}."
-    return message
+        raise UserError(str(message)) from ex
 
 
 class SaveSettings(SaveConfigCallback):
@@ -88,6 +72,15 @@ class LitGenCLI(LightningCLI):
         parser.add_class_arguments(RunCheckpoints, "checkpoints", skip={"folder"}, instantiate=False)
         parser.add_class_arguments(Evaluation, "evaluation", skip={"folder"}, instantiate=False)
         parser.add_class_arguments(Health, "health", instantiate=False)
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Sequence[str]) -> None:
+        check_words(args)
+        try:
+            super().parse_arguments(parser, args)
+        except UserError as error:  # here and not in the parser, which has parsers of its own for models and data
+            command = self._subcommand_parsers.get(args[0], parser)
+            names = [name.removeprefix("--") for action in command._actions for name in action.option_strings]
+            raise UserError(explain(str(error), args, names)) from error
 
     def _parse_ckpt_path(self) -> None:
         # Lightning would let the checkpoint's settings overrule the command line; here the command line is what counts.
@@ -307,6 +300,7 @@ def main(args: Sequence[str] | None = None) -> None:
         SystemExit: with code 2 after one line on standard error, when something is wrong that the user can mend; with
             143 or 130 when SIGTERM or Ctrl-C stopped it.
     """
+    args = answer(sys.argv[1:] if args is None else args)
     _quiet()
     told = RUN_FOLDER_VARIABLE in os.environ
     torch.set_float32_matmul_precision("high")  # TF32 where the GPU has it; nothing changes on a CPU
@@ -374,6 +368,7 @@ def _quiet() -> None:
         ".*Starting from v1.9.0.*",
         ".*isinstance.treespec, LeafSpec.*",
         ".*in eval mode at the start of training.*",  # the averaged generator
+        ".*LightningCLI's args parameter.*",
     ):
         warnings.filterwarnings("ignore", message)
     logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_is_no_tip)
