@@ -1,4 +1,10 @@
 if __name__ == "__main__":
+    import sys
+
+    from lit_gen.help import answer
+
+    answer(sys.argv[1:])  # before the imports of all the rest, which take seconds
+
     from lit_gen.cli import main
 
     main()

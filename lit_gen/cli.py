@@ -23,6 +23,7 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException, SI
 import lit_gen.data  # noqa: F401  so that the short names of data modules resolve
 import lit_gen.models  # noqa: F401  likewise those of models
 from lit_gen import runs, slurm, user_loggers
+from lit_gen.arguments import check_words, explain
 from lit_gen.callbacks.checkpoints import BestCheckpoint, RunCheckpoints, Stopped, WholeCheckpointIO, last_words
 from lit_gen.callbacks.evaluation import Evaluation
 from lit_gen.callbacks.foreign import (
@@ -37,7 +38,8 @@ from lit_gen.callbacks.pictures import PredictionWriter, SampleSheets
 from lit_gen.callbacks.rehearsal import Rehearsal
 from lit_gen.callbacks.timing import TrainingTime
 from lit_gen.data.base import ImageData
-from lit_gen.errors import UserError, nearest
+from lit_gen.errors import UserError
+from lit_gen.help import answer
 from lit_gen.loggers import (
     AppendingCSVLogger,
     WandbOptions,
@@ -49,6 +51,7 @@ from lit_gen.loggers import (
 from lit_gen.models.adversarial import AdversarialModule
 from lit_gen.models.base import GenerativeModule, check_pair
 from lit_gen.settings import changes_of_run, check_amounts, check_settings
+from lit_gen.trainer import CommandLineTrainer
 
 NO_MEMORY = re.compile("can't allocate memory|Storage size calculation overflowed")
 
@@ -57,7 +60,7 @@ class OneLineParser(LightningArgumentParser):
     """A parser whose errors are one line and exit code 2."""
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        raise UserError(_explain(str(message))) from ex
+        raise UserError(str(message)) from ex
 
     def validate(self, namespace: Namespace, *arguments: Any, **options: Any) -> None:
         subcommand = namespace.get("subcommand")  # none when the settings are those of one
@@ -68,24 +71,6 @@ class OneLineParser(LightningArgumentParser):
         settings = super().parse_path(path, *arguments, **options)
         runs.drop_checkpoint(settings, path)
         return settings
-
-
-def _explain(message: str) -> str:
-    """jsonargparse's message for the commonest mistakes in words that say what to do; others as they are."""
-    setting = re.search(r"Option '([^']+)' is not accepted", message)
-    key = re.search(r'[Kk]ey "(?:\w+\.)?(model|data)', message)
-    if setting and key:
-        return f"--{key[1]} has no setting {setting[1]!r}. `fit --{key[1]}.help <class>` lists them."
-    value = re.search(r'Parser key "(\w+)":\s+Expected an? (.+?)\. Got value: (.*?)\s+- Expected', message, re.DOTALL)
-    if value and key:
-        kind = re.sub(r"<class '(\w+)'>|typing\.", r"\1", value[2])
-        return f"--{key[1]}.{value[1]} must be of type {kind}, not {value[3]}."
-    name = re.search(r"Expected a dot import path string: (\w+)", message)
-    if name and key:
-        package = {"model": lit_gen.models, "data": lit_gen.data}[key[1]]
-        known = package.__all__
-        return f"there is no {key[1]} {name[1]!r}.{nearest(name[1], known)} Known: {', '.join(known)}."
-    return explain_choice(message) or message
 
 
 class LitGenCLI(LightningCLI):
@@ -107,6 +92,15 @@ class LitGenCLI(LightningCLI):
         parser.add_class_arguments(Evaluation, "evaluation", skip={"folder"}, instantiate=False)
         parser.add_class_arguments(Health, "health", instantiate=False)
         parser.add_class_arguments(WandbOptions, "wandb", instantiate=False)
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Sequence[str]) -> None:
+        check_words(args)
+        try:
+            super().parse_arguments(parser, args)
+        except UserError as error:  # here and not in the parser, which has parsers of its own for models and data
+            command = self._subcommand_parsers.get(args[0], parser)
+            names = [name.removeprefix("--") for action in command._actions for name in action.option_strings]
+            raise UserError(explain_choice(str(error)) or explain(str(error), args, names)) from error
 
     def _parse_ckpt_path(self) -> None:
         # Lightning would let the checkpoint's settings overrule the command line; here the command line is what counts.
@@ -363,6 +357,7 @@ def main(args: Sequence[str] | None = None) -> None:
         SystemExit: with code 2 after one line on standard error, when something is wrong that the user can mend; with
             143 or 130 when SIGTERM or Ctrl-C stopped it.
     """
+    args = answer(sys.argv[1:] if args is None else args)
     _quiet()
     told, requeue = runs.told() is not None, False
     torch.set_float32_matmul_precision("high")  # TF32 where the GPU has it; nothing changes on a CPU
@@ -374,6 +369,7 @@ def main(args: Sequence[str] | None = None) -> None:
             subclass_mode_data=True,
             auto_configure_optimizers=False,
             seed_everything_default=0,
+            trainer_class=CommandLineTrainer,
             trainer_defaults={"default_root_dir": "runs", "max_epochs": 100},
             save_config_callback=runs.SaveSettings,
             save_config_kwargs={"overwrite": True},
@@ -438,6 +434,7 @@ def _quiet() -> None:
         ".*in eval mode at the start of training.*",  # the averaged generator
         ".*is configured. Logging can impact raw speed.*",  # who asks for barebones mode knows
         ".*no pre-optimization state was saved.*",  # a user's ModelCheckpoint of a GAN
+        ".*LightningCLI's args parameter.*",
     ):
         warnings.filterwarnings("ignore", message)
     logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_is_no_tip)

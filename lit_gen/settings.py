@@ -11,6 +11,7 @@ import yaml
 from lit_gen.errors import UserError
 
 LONGEST = 40  # characters of a value
+BATCHES = r"limit_\w+_batches|overfit_batches|val_check_interval"  # a number of batches or a part
 
 Limit = tuple[str, Callable[[float], bool], str]
 LIMITS: list[Limit] = [
@@ -77,7 +78,7 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = ""
     return [
         f"{prefix}{name} {_short(old[name])} -> {_short(value)}"
         for name, value in new.items()
-        if name in old and _plain(old[name]) != _plain(value)
+        if name in old and _plain(old[name], name) != _plain(value, name)
     ]
 
 
@@ -111,8 +112,14 @@ def changes_of_model(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str
     return spec + differences({**old, "spec": None}, {**new, "spec": None}, "model.")
 
 
-def _plain(value: Any) -> Any:
-    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
+def _plain(value: Any, name: str = "") -> Any:
+    """Equal for two values that mean the same, and for these only."""
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if name == "devices":
+        return str(value)
+    # 1 is one batch, 1.0 all of them; no other number means two things.
+    return repr(value) if value == 1 and re.fullmatch(BATCHES, name) else value
 
 
 def _short(value: Any) -> str:
