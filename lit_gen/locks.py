@@ -17,6 +17,7 @@ from lit_gen.errors import UserError
 RECORD = "run.json"
 HEARTBEAT = 60.0  # seconds between two signs of life
 DEAD_AFTER = 300.0  # seconds without one
+BEGINNING = 5.0  # seconds in which a process that has the lock must have written its name
 PATIENCE = 60.0  # seconds that a job which SLURM has started again gives its former processes to end
 
 Record = dict[str, Any]
@@ -106,7 +107,8 @@ class RunLock:
         silence = _now(self.path.parent) - os.fstat(file).st_mtime if elsewhere or locked is None else None
         former = slurm.job() is not None and record.get("job") == slurm.job() and record["restarts"] < slurm.restarts()
         if locked is False:
-            if former and waited < PATIENCE:
+            gone = record.get("state") != "running" or not (elsewhere or _is_alive(record["process"]))
+            if (former and waited < PATIENCE) or (gone and waited < BEGINNING):
                 return False
             if former or (elsewhere and silence > DEAD_AFTER):
                 self.path.unlink(missing_ok=True)  # the file server keeps the lock of a machine that is no more
@@ -131,7 +133,8 @@ class RunLock:
         """
         while not self._ended.wait(HEARTBEAT):
             try:
-                if not _is_at(self._file, self.path) or _read(self._file) != self._record:
+                taken = self.path.exists() and not _is_at(self._file, self.path)  # and not moved, with its folder
+                if taken or _read(self._file) != self._record:
                     os.write(2, f"error: {_holder(self.path.parent, read_record(self.path.parent))}\n".encode())
                     os._exit(2)
                 os.utime(self._file)

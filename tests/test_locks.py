@@ -27,9 +27,8 @@ FORK = "lock = locks.RunLock(Path({folder!r})); print('held', flush=True); child
 @contextmanager
 def process(code, folder, **environment):
     """Another process that says "held" when it holds `folder`; it goes on when its input ends."""
-    code = (
-        f"import os, sys, time\nfrom pathlib import Path\nfrom lit_gen import locks\n{code.format(folder=str(folder))}"
-    )
+    imports = "import os, sys, time\nfrom pathlib import Path\nfrom lit_gen import locks\n"
+    code = imports + code.format(folder=str(folder))
     other = subprocess.Popen(
         [sys.executable, "-c", code],
         cwd=ROOT,
@@ -84,6 +83,29 @@ def test_a_second_process_is_told_who_works_there_and_changes_nothing(tmp_path):
         assert other.returncode == 0
     assert read_record(tmp_path)["state"] == "stopped"
     RunLock(tmp_path)
+
+
+def test_of_two_that_come_at_once_one_is_told_of_the_other(tmp_path):
+    """Not of whoever was there before."""
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    for former in ({"state": "stopped"}, {"process": ended.pid, "host": socket.gethostname(), "boot": locks._boot()}):
+        record(tmp_path, **former)
+        late = HOLD.replace("lock =", "write = locks.RunLock._write; locks.RunLock._write = late; lock =")
+        late = f"def late(lock):\n    print('held', flush=True); time.sleep(0.5); write(lock)\n{late}"
+        with process(late, tmp_path) as other:
+            with pytest.raises(Held, match=f"process {other.pid} on"):
+                RunLock(tmp_path)
+
+
+def test_a_run_that_is_moved_while_it_trains_goes_on(tmp_path):
+    (tmp_path / "run").mkdir()
+    with process(HOLD.replace("lock =", "locks.HEARTBEAT = 0.02; lock ="), tmp_path / "run") as other:
+        (tmp_path / "run").rename(tmp_path / "moved")
+        time.sleep(0.2)
+        assert other.poll() is None
+        with pytest.raises(Held):
+            RunLock(tmp_path / "moved")
 
 
 def test_a_killed_process_leaves_no_lock_though_its_children_live(tmp_path):
