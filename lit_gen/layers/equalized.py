@@ -63,7 +63,7 @@ class EqualizedLinear(nn.Linear):
 class PixelNorm(nn.Module):
     """Each pixel's features brought to unit mean square: x / sqrt(mean over channels of x^2 + 1e-8) (section 4.2).
 
-    Computed in float32, whatever type comes and goes: in float16, 1e-8 is 0 and the square of 256 infinite.
+    Computed in float32, whatever type the features come and go in: in float16 1e-8 is 0, and 256 squared is infinite.
     """
 
     def forward(self, x: Tensor) -> Tensor:

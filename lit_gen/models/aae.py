@@ -150,7 +150,7 @@ class AAE(AutoencodingModule):
         code = self.encoder(functional.dropout(image, self.input_dropout, self.training))
         if self.posterior == "deterministic":
             return code
-        mean, log_variance = code.chunk(2, dim=1)
+        mean, log_variance = code.float().chunk(2, dim=1)  # 16 bits are few for a variance
         draw = self.training if draw is None else draw
         return mean + (0.5 * log_variance).exp() * torch.randn_like(mean) if draw else mean
 

@@ -264,6 +264,7 @@ class InfoGAN(AdversarialModule):
     def adversarial_step(self, batches: list[tuple]) -> None:
         super().adversarial_step(batches)
         self.log_terms("train", self.bounds)
+        self.bounds = {}  # nothing is kept that would not follow the model to another device
 
     @torch.no_grad()
     def categories(self, images: Tensor) -> Tensor:

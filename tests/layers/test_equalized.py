@@ -71,8 +71,19 @@ def test_pixel_norm_is_for_each_pixel_by_itself():
     torch.testing.assert_close(output[:, :, 1, 2], PixelNorm()(x[:, :, 1, 2]))
 
 
-def test_pixel_norm_of_nothing_is_nothing():
-    assert (PixelNorm()(torch.zeros(1, 4, 2, 2)) == 0).all()
+@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16, torch.float16])
+def test_pixel_norm_of_nothing_is_nothing(kind):
+    assert (PixelNorm()(torch.zeros(1, 4, 2, 2, dtype=kind)) == 0).all()
+
+
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("size", [3e-4, 1e-2, 1.0, 300.0, 3e4])
+def test_pixel_norm_in_16_bits_is_that_of_32(size, kind):
+    """In float16 the square of 300 is infinite, and 1e-8 and the square of 3e-4 are 0."""
+    x = (torch.randn(2, 16, 3, 3, generator=torch.Generator().manual_seed(0)).clamp(-2, 2) * size).to(kind)
+    output = PixelNorm()(x)
+    assert output.dtype is kind
+    torch.testing.assert_close(output, PixelNorm()(x.float()).to(kind), rtol=0, atol=0)
 
 
 def stddev_of_groups(x, groups):

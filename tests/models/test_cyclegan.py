@@ -105,6 +105,13 @@ def test_blend_in_the_model(channels):
     assert made.shape == image.shape and made.abs().max() <= 1
 
 
+@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
+def test_blend_takes_images_of_any_type(kind):
+    generator = Generator(3, 4, 1, blend=True)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert generator(torch.zeros(1, 3, 16, 16, dtype=kind)).dtype is torch.float32
+
+
 def test_initial_weights():
     torch.manual_seed(0)
     for network in (Generator(3, 32, 2), Discriminator(3, 32, 3)):

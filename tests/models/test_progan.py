@@ -13,6 +13,7 @@ from lit_gen.data.batches import Images
 from lit_gen.errors import UserError
 from lit_gen.layers.equalized import EqualizedConv2d, EqualizedLinear, PixelNorm
 from lit_gen.models import ProGAN
+from lit_gen.models.progan import fade
 from tests.models import tiny
 
 HE = math.sqrt(2)
@@ -175,6 +176,13 @@ def test_reals_are_averaged_down_and_faded_like_fakes():
     torch.testing.assert_close(model.reals(image), 0.25 * image + 0.75 * larger(at_8))
     model.alpha = 1.0
     assert torch.equal(model.reals(image), image)
+
+
+@pytest.mark.parametrize("before, now", [(torch.float32, torch.bfloat16), (torch.bfloat16, torch.float32)])
+def test_fade_takes_two_types(before, now):
+    """As they come under autocast on a GPU, which upsamples in float32."""
+    faded = fade(torch.full((1, 1, 2, 2), 2.0, dtype=before), torch.full((1, 1, 2, 2), 4.0, dtype=now), 0.25)
+    assert faded.dtype is now and (faded == 2.5).all()
 
 
 def test_losses_by_hand():
