@@ -162,9 +162,7 @@ def test_a_gan_that_accumulates_has_the_rates_of_one_with_larger_batches(tmp_pat
     for batch_size, accumulate in ((16, 1), (8, 2)):
         model = tiny.build(StarGAN, n_critic=1)
         data = ImagesData(32, batch_size, kind)
-        diary, _ = train(
-            tmp_path, model, data, max_epochs=4, accumulate_grad_batches=accumulate, limit_val_batches=0
-        )
+        diary, _ = train(tmp_path, model, data, max_epochs=4, accumulate_grad_batches=accumulate, limit_val_batches=0)
         rates.append(diary.factors)
     assert rates[0] == rates[1] == pytest.approx([1] * 5 + [0.75, 0.5, 0.25])
 
@@ -196,7 +194,8 @@ def test_a_schedule_without_an_end(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "stop"), [(8, 80, 40), (8, 12, 33), (8, 30, 58), (8, 7, 35), (80, 8, 4), (30, 8, 11), (7, 16, 50)]
+    ("before", "after", "stop"),
+    [(8, 80, 40), (8, 12, 33), (8, 30, 58), (8, 7, 35), (80, 8, 4), (30, 8, 11), (7, 16, 50)],
 )
 def test_the_rest_of_an_epoch_follows_in_batches_of_another_size(before, after, stop, tmp_path):
     """Three epochs of 240 images; broken off in the second."""
@@ -221,7 +220,9 @@ def test_a_gans_rates_go_on_too(tmp_path):
     """StarGAN's: constant, then a line to 0 at the end of the fourth epoch of 48 images."""
     kind = tiny.kind_for(StarGAN)
     first, _ = train(tmp_path, tiny.build(StarGAN), ImagesData(48, 8, kind), 15, max_epochs=4)
-    second, _ = train(tmp_path, tiny.build(StarGAN), ImagesData(48, 24, kind), None, tmp_path / "last.ckpt", max_epochs=4)
+    second, _ = train(
+        tmp_path, tiny.build(StarGAN), ImagesData(48, 24, kind), None, tmp_path / "last.ckpt", max_epochs=4
+    )
     expected = [min(1, 2 * (1 - batch / 24)) for batch in range(15)] + [2 * (1 - batch / 8) for batch in (5, 6, 7)]
     assert first.factors + second.factors == pytest.approx(expected)
 
@@ -388,7 +389,9 @@ def test_an_old_checkpoint_fits_strictly_wherever_it_is_loaded(model_class, tmp_
     keys = tiny.build(model_class).load_state_dict(old, strict=True)
     assert not keys.missing_keys and not keys.unexpected_keys
     loaded = model_class.load_from_checkpoint(path, weights_only=True, strict=True)
-    assert all(torch.equal(loaded.state_dict()[name], value) for name, value in old.items() if isinstance(value, Tensor))
+    assert all(
+        torch.equal(loaded.state_dict()[name], value) for name, value in old.items() if isinstance(value, Tensor)
+    )
 
 
 @pytest.mark.parametrize("steps", [6, 7])
