@@ -75,7 +75,7 @@ def describe(run: Path) -> dict[str, Any]:
     checkpoint = torch.load(last(run), map_location="cpu", weights_only=True)
     batches = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]["total"]["processed"]
     images = checkpoint["state_dict"].get("_extra_state", {}).get("images_seen")
-    if images is None:  # not every model counts them
+    if images is None:  # a run of before every model counted them
         images = batches * data["batch_size"] * len(checkpoint["random_states"])  # a state a process
     seconds = training_seconds(run / "time.json", batches)
     if not seconds:  # a run of before there was that file: from the writing of the settings to that of the checkpoint

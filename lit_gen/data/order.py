@@ -1,4 +1,4 @@
-"""The order of the training batches, and what is drawn to fetch them: functions of a seed, the epoch and the place in it.
+"""The order of the training batches, and what is drawn to fetch them: functions of a seed, the epoch and the place.
 
 A run that goes on in mid-epoch can then begin at the very row where the other one stopped, with batches of another size
 and any number of processes, training or loading. The order of the evaluation batches gives several processes what one
@@ -177,8 +177,8 @@ class ResumableData(LightningDataModule):
             and trainer.limit_val_batches
         ):
             raise UserError(
-                f"val_check_interval is {interval}, but an epoch has {batches} batches. Set --trainer.val_check_interval "
-                "lower, or --trainer.check_val_every_n_epoch=null to count on over the epochs."
+                f"val_check_interval is {interval}, but an epoch has {batches} batches. Set "
+                "--trainer.val_check_interval lower, or --trainer.check_val_every_n_epoch=null to count on."
             )
         self._go_on(self._order, batches)
         return DataLoader(SeededFetches(dataset), batch_size=None, sampler=self._order, **loader_options(), **options)

@@ -269,7 +269,7 @@ class ProGAN(AdversarialModule):
         self.stop_when_done()
 
     def look_ahead(self) -> None:
-        """Goes on to the middle of the last fade, or as far as the training would: `fast_dev_run` is to try that too."""
+        """Goes to the middle of the last fade, or as far as the training would: `fast_dev_run` is to try that too."""
         middle = self.last_stage * (self.fade_kimg + self.stable_kimg) - self.fade_kimg / 2
         self.images_seen = max(self.images_seen, round(1000 * min(middle, self.total_kimg)) - 1)
 
