@@ -136,6 +136,7 @@ class ImagesOnDemand:
     ) -> None:
         self.paths, self.settings = paths, (size, box, channels, stored)
         self.shape = (len(paths), size, size, channels)
+        self.checked = False
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -146,6 +147,9 @@ class ImagesOnDemand:
 
     def check(self, name: str, own_range: list[Path]) -> None:
         """Decodes each image once, so that one that cannot be read is named before the work begins."""
+        if self.checked:
+            return
+        self.checked = True
         by_own_range = map_indices(partial(_check, self.paths, *self.settings[1:]), len(self), f"checking {name}")
         _say_own_range([self.paths[row] for row in np.flatnonzero(by_own_range)], len(self), name, own_range)
 

@@ -195,6 +195,18 @@ def test_a_broken_picture_is_named_before_the_first_is_predicted(tmp_path, prote
     assert shown.tolist() == [number for number in range(12) if number != 7]
 
 
+def test_pictures_are_checked_once(tmp_path, caplog, protect):
+    """The command line prepares the data, and Lightning does so again."""
+    folder = pictures(tmp_path / "in", 3)
+    Image.fromarray(np.linspace(-1, 1, 64, dtype=np.float32).reshape(8, 8)).save(folder / "signed.tif")
+    protect(folder)
+    with caplog.at_level("INFO"):
+        data = predicted(folder)
+        data.prepare_data()
+    assert caplog.text.count("scaled 1 of the 4 images") == 1
+    assert data.remarks == ["1 scaled by their own range"]
+
+
 def test_lightning_says_that_it_predicts(tmp_path, protect):
     """Without the command line."""
     folder = pictures(tmp_path / "in", 6)
