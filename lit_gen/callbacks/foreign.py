@@ -78,19 +78,36 @@ def explain_choice(message: str) -> str | None:
         given = re.findall(r"class_path='[\w.]*?(\w+)', init_args=Namespace\(([^)]*)", message)
         name = next((name for name, settings in given if all(f"{one}=None" in settings for one in needed)), kind)
         return f"{name} needs {found[1]}: set {', '.join(f'{option}.{one}' for one in needed)}."
-    if found := re.search(r'Parser key "(\w+)":\s+Expected an? (.+?)\. Got value: (.*?)\s+- ', message, re.DOTALL):
-        expected = re.sub(r"<class '(.+?)'>", r"\1", found[2])
-        return f"{option}.{found[1]} must be of type {expected}, not {found[3]}."
+    if found := re.search(r'^( *)- Parser key "(\w+)":\n((?:\1 {2,}.*\n?)+)', message, re.MULTILINE):
+        return f"{option}.{found[2]}{_what_is_wrong(found[3])}"
     if found := re.search(r"Option '([^']+)' is not accepted", message):
         return f"{option} has no setting {found[1]!r}. `fit {option}.help=<class>` lists those of a {kind}."
     if found := re.search(r"Problem with given class_path '([\w.]+)':\s+(.+?)\s+- ", message, re.DOTALL):
         return f"there is no {kind} {found[1]!r}: {found[2]}."
-    if found := re.search(r"(?:Expected a dot import path string: |Given value: )'?([\w.]+)'?$", message, re.MULTILINE):
-        name, others = found[1].rsplit(".", 1)[-1], ", ".join(known)
+    names = r"import path string: ([\w.]+)|Import path ([\w.]+) does not|, but ([\w.]+) is abstract"
+    names += r"|Given value: '?([\w.]+)'?$"
+    if found := re.search(names, message, re.MULTILINE):
+        path, others = next(filter(None, found.groups())), ", ".join(known)
+        name = path.rsplit(".", 1)[-1]
         if hasattr({"callbacks": callbacks, "logger": loggers, "profiler": profilers}[place[1]], name):
             return f"Lightning's Trainer cannot use {name} as its {kind}. Known: {others}."
-        return f"there is no {kind} {found[1]!r}.{nearest(name, known)} Known: {others}."
-    return None
+        hint = "" if "." in path else nearest(path, known)
+        return f"there is no {kind} {path!r}.{hint} Known: {others}."
+    return f"{option}{_what_is_wrong(message)}"
+
+
+def _what_is_wrong(reasons: str) -> str:
+    """With a value, by the indented lines that follow the name of its setting."""
+    lines = re.findall(r"^ +- (.+)", reasons, re.MULTILINE) or [re.split(r"\. Got value", reasons.strip())[0]]
+    told = [line for line in lines if not re.match(r"Expected an? |Does not|Not a valid|a (class|dict)", line)]
+    if told:
+        return f": {told[0]}."
+    kinds = [
+        re.sub(r"^Expected an? |<class '(.+?)'>|typing\.", r"\1", line) for line in lines if line[:8] == "Expected"
+    ]
+    value = re.search(r"(?:Got|Given) value: (.*)", reasons)
+    kinds = " or ".join(kind for kind in kinds if kind != "NoneType")
+    return f" must be of type {kinds}{f', not {value[1]}' if value else ''}."
 
 
 # What cannot work
