@@ -220,7 +220,7 @@ class LitGenCLI(LightningCLI):
         if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:  # and not one that the user chose
             trainer.strategy.checkpoint_io = WholeCheckpointIO()
         # Lightning's own handler saves a checkpoint in the middle of a step. While a model trains, see RunCheckpoints.
-        trainer._signal_connector._slurm_sigusr_handler_fn = lambda *_: rank_zero_info(slurm.requeue())
+        trainer._signal_connector._slurm_sigusr_handler_fn = _requeue
         return trainer
 
     @property
@@ -327,6 +327,11 @@ def several_processes(accelerator: str, devices: Any, num_nodes: int) -> bool:
     if isinstance(devices, str):
         return len([part for part in devices.split(",") if part.strip()]) > 1
     return devices > 1 if isinstance(devices, int) else len(devices) > 1
+
+
+def _requeue(number: int, frame: Any) -> None:
+    """Handles the signal by which SLURM says that the time of the job is running out."""
+    rank_zero_info(slurm.requeue())
 
 
 def _parent(settings: Namespace) -> Path:
