@@ -23,6 +23,7 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException, SI
 
 import lit_gen.data  # noqa: F401  so that the short names of data modules resolve
 import lit_gen.models  # noqa: F401  likewise those of models
+from lit_gen import leftovers
 from lit_gen.arguments import check_words, explain
 from lit_gen.callbacks.checkpoints import BestCheckpoint, RunCheckpoints, Stopped, WholeCheckpointIO
 from lit_gen.callbacks.evaluation import Evaluation
@@ -122,11 +123,12 @@ class LitGenCLI(LightningCLI):
             self.datamodule.prepare_data()
         trainer = settings.trainer
         if not trainer.fast_dev_run:
+            leftovers.remember(Path(trainer.default_root_dir) / _system(settings))
             self.run_folder = self._make_run_folder(Path(trainer.default_root_dir) / _system(settings))
             kwargs["default_root_dir"] = str(self.run_folder)
-            if trainer.logger in (None, True) and self.subcommand != "predict":
-                # The other processes log nothing, and may not yet see the folder.
-                first = rank_zero_only.rank == 0
+            if trainer.logger in (None, True):
+                # The other processes log nothing, and may not yet see the folder; predict has nothing to log.
+                first = rank_zero_only.rank == 0 and self.subcommand != "predict"
                 kwargs["logger"] = make_loggers(self.run_folder, self.config_for_loggers()) if first else False
         if isinstance(self.model, AdversarialModule):
             if trainer.accumulate_grad_batches < 1:
@@ -258,7 +260,7 @@ def newest_checkpoint(folder: Path) -> Path:
         )
     newest = found[-1]
     trained = {checkpoint.parent.parent for checkpoint in found}
-    for config in sorted(folder.glob("*/config.yaml")):
+    for config in filter(leftovers.is_of_training, sorted(folder.glob("*/config.yaml"))):
         if config.parent not in trained and config.stat().st_mtime > newest.stat().st_mtime:
             rank_zero_info(f"{config.parent} is newer, but has no checkpoint: --ckpt_path=last is {newest}")
     return newest
@@ -336,10 +338,11 @@ def main(args: Sequence[str] | None = None) -> None:
             raise SystemExit(128 + signal.SIGINT) from None
         raise
     finally:
-        if not told:
-            os.environ.pop(RUN_FOLDER_VARIABLE, None)
+        made = "" if told else os.environ.pop(RUN_FOLDER_VARIABLE, "")
         if wandb.run is not None:
             wandb.finish()
+        if made and rank_zero_only.rank == 0:
+            leftovers.clear(Path(made))
 
 
 def _mistake(error: BaseException | None) -> UserError | MisconfigurationException | None:
