@@ -8,9 +8,12 @@ measure where and when the run was trained.
 
 import argparse
 import json
+import logging
 import platform
 import subprocess
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -59,13 +62,30 @@ def main() -> None:
 
 def test(run: Path, words: list[str]) -> dict[str, Any]:
     """What `main.py test` writes of the run's last checkpoint."""
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, _unnamed(folder):
         settings = [f"--config={run / 'config.yaml'}", f"--ckpt_path={last(run)}"]
         settings += [f"--trainer.default_root_dir={folder}", "--trainer.logger=false"]
         settings += ["--trainer.devices=1", "--trainer.num_nodes=1", "--trainer.strategy=auto"]
         cli.main(["test", *settings, *words])
         (written,) = Path(folder).glob("*/*/test.json")
         return json.loads(written.read_text())
+
+
+@contextmanager
+def _unnamed(folder: str) -> Iterator[None]:
+    """Leaves out the lines of the log that name a folder: it is about to be deleted."""
+
+    def without_lines(record: logging.LogRecord) -> bool:
+        lines = [line for line in record.getMessage().splitlines() if folder not in line]
+        record.msg, record.args = "\n".join(lines), ()
+        return bool(lines)
+
+    logger = logging.getLogger("lightning.pytorch.utilities.rank_zero")
+    logger.addFilter(without_lines)
+    try:
+        yield
+    finally:
+        logger.removeFilter(without_lines)
 
 
 def describe(run: Path) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException, SI
 
 import lit_gen.data  # noqa: F401  so that the short names of data modules resolve
 import lit_gen.models  # noqa: F401  likewise those of models
-from lit_gen import runs, slurm, user_loggers
+from lit_gen import leftovers, runs, slurm, user_loggers
 from lit_gen.arguments import check_words, explain
 from lit_gen.callbacks.checkpoints import BestCheckpoint, RunCheckpoints, Stopped, WholeCheckpointIO, last_words
 from lit_gen.callbacks.evaluation import Evaluation
@@ -172,6 +172,7 @@ class LitGenCLI(LightningCLI):
         if self._only_speed:
             self.save_config_callback = None
         elif not trainer.fast_dev_run:
+            leftovers.remember(_parent(settings))
             if told is not None:
                 self.run_folder = told[0]
             elif self.run_folder is None:
@@ -205,10 +206,10 @@ class LitGenCLI(LightningCLI):
         if given not in (None, True):
             own = [AppendingCSVLogger(self.run_folder)] if first and self.subcommand != "predict" else []
             return own + user_loggers.build(given, self.run_folder)
-        if self.subcommand == "predict":
-            return given
-        # No logger at all would be refused by callbacks that need one.
-        return make_loggers(self.run_folder, self.config_for_loggers(), self._wandb) if first else DummyLogger()
+        # No logger at all would be refused by callbacks that need one. To predict there is nothing to log.
+        if not first or self.subcommand == "predict":
+            return DummyLogger()
+        return make_loggers(self.run_folder, self.config_for_loggers(), self._wandb)
 
     def _instantiate_trainer(self, config: dict[str, Any], callbacks: list) -> Trainer:
         try:

@@ -13,8 +13,8 @@ from lightning import LightningModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, SaveConfigCallback
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
 
-from lit_gen import slurm
-from lit_gen.data.files import complete_file, make_folder, remove_if_empty, remove_partial
+from lit_gen import leftovers, slurm
+from lit_gen.data.files import complete_file, make_folder, remove_partial
 from lit_gen.errors import UserError
 from lit_gen.locks import RECORD, Held, RunLock, held, read_record
 
@@ -68,15 +68,17 @@ def finish() -> None:
 def end(was_told: bool) -> None:
     """Gives back what the command holds, so that another one may follow in this process.
 
-    The folder of a run that has not begun to train goes.
+    The folder of a command that came to nothing goes.
 
     Args:
         was_told: whether `told` was something before the command began.
     """
+    folder = told()[0] if told() is not None else None
     for lock in held.copy():
         lock.release()
-        _remove_unused(lock.path.parent)
     if not was_told:
+        if folder is not None and is_first_process():
+            leftovers.clear(folder)
         for name in (FOLDER_VARIABLE, CHECKPOINT_VARIABLE):
             os.environ.pop(name, None)
 
@@ -125,14 +127,6 @@ def _was_never_begun(folder: Path, job: str) -> bool:
     return record.get("job") == job and record["restarts"] < slurm.restarts() and not (folder / SETTINGS).exists()
 
 
-def _remove_unused(folder: Path) -> None:
-    names = {path.name for path in folder.iterdir()} if folder.is_dir() else {""}
-    if names <= {RECORD, "wandb-id"}:
-        for name in names:
-            (folder / name).unlink()
-        remove_if_empty(folder)
-
-
 # ---------------------------------------------------------------------------------------------------- runs that go on
 
 
@@ -168,7 +162,7 @@ def newest_checkpoint(folder: Path, name: str = "last") -> Path:
         return max(path.stat().st_mtime for path in (found[run], run / "checkpoints" / "last.ckpt") if path.is_file())
 
     newest = max(found, key=trained_last)
-    for config in sorted(folder.glob(f"*/{SETTINGS}")):
+    for config in filter(leftovers.is_of_training, sorted(folder.glob(f"*/{SETTINGS}"))):
         if config.parent not in found and config.stat().st_mtime > trained_last(newest):
             rank_zero_info(f"{config.parent} is newer, but has no {what}: --ckpt_path={name} is {found[newest]}")
     return found[newest]

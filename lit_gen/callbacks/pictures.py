@@ -107,7 +107,10 @@ def batches_so_far(trainer: Trainer) -> int:
 
 
 class PredictionWriter(BasePredictionWriter):
-    """Writes what `predict_step` returns, images (B, C, H, W) in [-1, 1], as `folder/<rank>-<number>.png`."""
+    """Writes what `predict_step` returns, images (B, C, H, W) in [-1, 1], as `folder/<rank>-<number>.png`.
+
+    At the end it says how many all processes have written, and where.
+    """
 
     def __init__(self, folder: Path) -> None:
         super().__init__("batch")
@@ -123,3 +126,8 @@ class PredictionWriter(BasePredictionWriter):
         for image in prediction:
             save_picture(image, self.folder / f"{trainer.global_rank}-{self.written:06d}.png")
             self.written += 1
+
+    def on_predict_end(self, trainer: Trainer, model: LightningModule) -> None:
+        written = torch.tensor(self.written, device=model.device)
+        count = int(trainer.strategy.reduce(written, reduce_op="sum"))
+        rank_zero_info(f"{count} images are in {self.folder}" if count else "no images: there was nothing to predict")

@@ -1,0 +1,57 @@
+"""What a command that came to nothing would leave behind: a run folder in which there is nothing of use."""
+
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from lit_gen.data.files import remove_if_empty
+
+WITHOUT_USE = re.compile(
+    r"config\.yaml|run\.json|hparams\.yaml|wandb-id|wandb-page\.json|(wandb|lightning_logs)/.*|(.*/)?\.[^/]*\.partial"
+)
+"""What any command writes before it has done something: settings, who it was, and the log's own files."""
+
+_there: set[Path] = set()  # the run folders of the system before the command began
+_missing: list[Path] = []  # folders above them that it is about to make, the deepest first
+
+
+def remember(parent: Path) -> None:
+    """Notes what is there before a command makes a folder.
+
+    Args:
+        parent: where it is going to be.
+    """
+    parent = Path(os.path.abspath(parent))
+    _there.clear()
+    _there.update(parent.iterdir() if parent.is_dir() else ())
+    _missing[:] = [folder for folder in (parent, *parent.parents) if not folder.exists()]
+
+
+def clear(folder: Path) -> None:
+    """Removes a folder that was not there before, if nothing in it is of use, and those above that were made for it.
+
+    Args:
+        folder: the command's run folder.
+    """
+    folder = Path(os.path.abspath(folder))
+    if folder in _there or not folder.is_dir() or any(_of_use(folder)):
+        return
+    shutil.rmtree(folder, ignore_errors=True)
+    remove_if_empty(*_missing)
+
+
+def _of_use(folder: Path) -> Iterator[Path]:
+    """The files that somebody may want: checkpoints, pictures, figures, rows of a log, and whatever is not known."""
+    for path in folder.rglob("*"):
+        if path.is_dir() or WITHOUT_USE.fullmatch(path.relative_to(folder).as_posix()):
+            continue
+        if path.name == "metrics.csv" and path.read_text(encoding="utf-8").count("\n") < 2:
+            continue  # a header at most
+        yield path
+
+
+def is_of_training(settings: Path) -> bool:
+    """Whether a run's config.yaml is that of a `fit`: the other commands have settings that it has not."""
+    return not re.search(r"^(verbose|return_predictions):", settings.read_text(encoding="utf-8"), re.MULTILINE)
