@@ -22,7 +22,7 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException, SI
 
 import lit_gen.data  # noqa: F401  so that the short names of data modules resolve
 import lit_gen.models  # noqa: F401  likewise those of models
-from lit_gen import leftovers, runs, slurm, user_loggers
+from lit_gen import runs, slurm, user_loggers
 from lit_gen.arguments import check_words, explain
 from lit_gen.callbacks.checkpoints import BestCheckpoint, RunCheckpoints, Stopped, WholeCheckpointIO, last_words
 from lit_gen.callbacks.evaluation import Evaluation
@@ -172,7 +172,6 @@ class LitGenCLI(LightningCLI):
         if self._only_speed:
             self.save_config_callback = None
         elif not trainer.fast_dev_run:
-            leftovers.remember(_parent(settings))
             if told is not None:
                 self.run_folder = told[0]
             elif self.run_folder is None:

@@ -13,33 +13,33 @@ WITHOUT_USE = re.compile(
 )
 """What any command writes before it has done something: settings, who it was, and the log's own files."""
 
-_there: set[Path] = set()  # the run folders of the system before the command began
-_missing: list[Path] = []  # folders above them that it is about to make, the deepest first
+_made: list[Path] = []  # the command's run folder, once it is there
+_missing: list[Path] = []  # folders above it that the command makes, the deepest first
 
 
 def remember(parent: Path) -> None:
-    """Notes what is there before a command makes a folder.
+    """Notes what is there before a command makes its folder.
 
     Args:
-        parent: where it is going to be.
+        parent: where that is going to be.
     """
     parent = Path(os.path.abspath(parent))
-    _there.clear()
-    _there.update(parent.iterdir() if parent.is_dir() else ())
+    _made.clear()
     _missing[:] = [folder for folder in (parent, *parent.parents) if not folder.exists()]
 
 
-def clear(folder: Path) -> None:
-    """Removes a folder that was not there before, if nothing in it is of use, and those above that were made for it.
+def made(folder: Path) -> None:
+    """Notes that the command has made its run folder."""
+    _made.append(Path(os.path.abspath(folder)))
 
-    Args:
-        folder: the command's run folder.
-    """
-    folder = Path(os.path.abspath(folder))
-    if folder in _there or not folder.is_dir() or any(_of_use(folder)):
-        return
-    shutil.rmtree(folder, ignore_errors=True)
-    remove_if_empty(*_missing)
+
+def clear() -> None:
+    """Removes the folder that was made, if nothing in it is of use, and those above that were made for it."""
+    for folder in _made:
+        if folder.is_dir() and not any(_of_use(folder)):
+            shutil.rmtree(folder, ignore_errors=True)
+            remove_if_empty(*_missing)
+    _made.clear()
 
 
 def _of_use(folder: Path) -> Iterator[Path]:

@@ -73,12 +73,10 @@ def end(was_told: bool) -> None:
     Args:
         was_told: whether `told` was something before the command began.
     """
-    folder = told()[0] if told() is not None else None
     for lock in held.copy():
         lock.release()
+    leftovers.clear()
     if not was_told:
-        if folder is not None and is_first_process():
-            leftovers.clear(folder)
         for name in (FOLDER_VARIABLE, CHECKPOINT_VARIABLE):
             os.environ.pop(name, None)
 
@@ -100,6 +98,7 @@ def new_folder(parent: Path, training: bool, start: str | None = None) -> Path:
     first = parent / (job or time.strftime("%Y%m%d-%H%M%S"))
     if not is_first_process():
         return first  # it writes nothing, and may not yet see the folder
+    leftovers.remember(parent)
     make_folder(parent)
     for number in range(1, 10_000):
         folder = first if number == 1 else first.with_name(f"{first.name}-{number}")
@@ -117,6 +116,7 @@ def new_folder(parent: Path, training: bool, start: str | None = None) -> Path:
                 RunLock(folder, start)
         except Held:
             continue
+        leftovers.made(folder)
         return folder
     raise UserError(f"too many runs called {first}.")
 

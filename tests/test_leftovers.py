@@ -158,8 +158,8 @@ def test_what_is_of_use(name, content, stays, tmp_path):
     path = tmp_path / "runs" / "vae" / "1" / name
     path.parent.mkdir(parents=True)
     path.write_text(content)
-    leftovers.clear(tmp_path / "runs" / "vae" / "1")
+    leftovers.clear()  # it was there before, for all that is known
+    assert path.exists()
+    leftovers.made(tmp_path / "runs" / "vae" / "1")
+    leftovers.clear()
     assert path.exists() == stays == (tmp_path / "runs").exists()
-    leftovers.remember(tmp_path / "runs" / "vae")  # now it was there before
-    leftovers.clear(tmp_path / "runs" / "vae" / "1")
-    assert path.exists() == stays
