@@ -71,7 +71,7 @@ class AdversarialModule(GenerativeModule):
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
         super().set_extra_state(state)
-        self.discriminator_steps = state["discriminator_steps"]
+        self.discriminator_steps = state.get("discriminator_steps", 0)
 
     def start_average(self) -> None:
         """Builds the moving average of `generator`; to be called once the generator is there."""

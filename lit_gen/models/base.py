@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from copy import copy
 from fnmatch import fnmatchcase
 from typing import Any, ClassVar
 
@@ -69,7 +70,8 @@ class GenerativeModule(LightningModule):
         return {"images_seen": self.images_seen, "images_in_epoch": self.images_in_epoch}
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
-        self.images_seen, self.images_in_epoch = state["images_seen"], state.get("images_in_epoch", 0)
+        # That of another model may lack something; what else does not fit it says better.
+        self.images_seen, self.images_in_epoch = state.get("images_seen", 0), state.get("images_in_epoch", 0)
 
     def count_images(self, images: int) -> None:
         """Counts the images of a step, of which each process has made one.
@@ -99,7 +101,8 @@ class GenerativeModule(LightningModule):
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
         """As torch's, but a `UserError` when the weights are those of other networks."""
         if "_extra_state" not in state_dict:  # of before every model counted images
-            state_dict = {**state_dict, "_extra_state": self.get_extra_state()}
+            state_dict = copy(state_dict)  # with its metadata
+            state_dict["_extra_state"] = self.get_extra_state()
         try:
             return super().load_state_dict(state_dict, strict, assign)
         except RuntimeError as error:

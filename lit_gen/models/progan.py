@@ -195,7 +195,7 @@ class ProGAN(AdversarialModule):
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
         super().set_extra_state(state)
-        self.stage, self.alpha = state["stage"], state["alpha"]
+        self.stage, self.alpha = state.get("stage", 0), state.get("alpha", 1.0)
 
     @property
     def resolution(self) -> int:

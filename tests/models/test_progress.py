@@ -394,6 +394,13 @@ def test_an_old_checkpoint_fits_strictly_wherever_it_is_loaded(model_class, tmp_
     )
 
 
+@pytest.mark.parametrize(("saved", "loaded"), [(AutoEncoder, GAN), (GAN, ProGAN), (ProGAN, AutoEncoder)])
+def test_the_counts_of_another_model(saved, loaded):
+    """The message is that of the weights."""
+    with pytest.raises(UserError, match=f"the checkpoint does not fit this {loaded.__name__}"):
+        tiny.build(loaded).load_state_dict(tiny.build(saved).state_dict())
+
+
 @pytest.mark.parametrize("steps", [6, 7])
 def test_the_steps_of_an_old_progan_are_replaced_by_its_batches(steps, tmp_path):
     """It had counted those on the pieces of its batches: 40 of them, when four batches were loaded."""
