@@ -105,7 +105,7 @@ class LitGenCLI(LightningCLI):
     def _parse_ckpt_path(self) -> None:
         # Lightning would let the checkpoint's settings overrule the command line; here the command line is what counts.
         settings = self.config[self.config.subcommand]
-        self._start, self._draws_seed = settings.get("ckpt_path"), settings.seed_everything is True
+        self._start = settings.get("ckpt_path")  # in the command's words
         if runs.told() is not None:
             settings.ckpt_path = runs.told()[1]
         path = settings.get("ckpt_path")
@@ -140,9 +140,8 @@ class LitGenCLI(LightningCLI):
 
     def _find_run(self, settings: Namespace) -> None:
         """Takes the run that this training goes on with, if it is one that was there before."""
-        drawn = {"seed_everything"} if self._draws_seed else set()
         try:
-            found = runs.going_on(_parent(settings), settings, self._parser("fit"), self._start, drawn)
+            found = runs.going_on(_parent(settings), settings, self._parser("fit"), self._start)
         except runs.Finished as finished:
             rank_zero_info(str(finished))
             raise SystemExit(0) from None

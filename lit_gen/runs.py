@@ -3,7 +3,7 @@
 import os
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -168,9 +168,7 @@ def newest_checkpoint(folder: Path, name: str = "last") -> Path:
     return found[newest]
 
 
-def going_on(
-    parent: Path, settings: Namespace, parser: LightningArgumentParser, start: str | None, but: set[str]
-) -> Found | None:
+def going_on(parent: Path, settings: Namespace, parser: LightningArgumentParser, start: str | None) -> Found | None:
     """Takes the run that a training goes on with; None when it begins one of its own.
 
     That is the run of the checkpoint. In a job that SLURM has started again it is what the job had begun with the same
@@ -181,7 +179,6 @@ def going_on(
         settings: the command's, with the path of the checkpoint.
         parser: where they come from.
         start: the checkpoint in the command's words, such as "last".
-        but: settings that need not be the same.
 
     Raises:
         Finished: what the job had begun has come to its end.
@@ -191,7 +188,7 @@ def going_on(
     folder = run_of(checkpoint) if checkpoint else None
     if slurm.job() is not None and slurm.restarts():
         mine = yaml.safe_load(parser.dump(settings, skip_none=False))
-        begun = list(_begun_by_this_job(parent, folder, start, mine, but))
+        begun = list(_begun_by_this_job(parent, folder, start, mine))
         for run in (run for run, state in begun if state != "finished"):
             try:
                 _take(run, start)
@@ -216,7 +213,7 @@ def _take(folder: Path, start: str | None) -> None:
 
 
 def _begun_by_this_job(
-    parent: Path, resumed: Path | None, start: str | None, settings: Mapping[str, Any], but: set[str]
+    parent: Path, resumed: Path | None, start: str | None, settings: dict[str, Any]
 ) -> Iterator[tuple[Path, str]]:
     """The runs that this command began or resumed before SLURM started its job again, each with its state."""
     folders = {path.parent for path in parent.glob(f"*/{RECORD}")} | ({resumed} if resumed else set())
@@ -228,12 +225,8 @@ def _begun_by_this_job(
         earlier = record["restarts"] < slurm.restarts()
         if not earlier and (is_first_process() or record["state"] != "running"):
             continue
-        if _without(read_settings(folder), but) == _without(settings, but):
+        if read_settings(folder) | {"ckpt_path": None} == settings | {"ckpt_path": None}:
             yield folder, record["state"]
-
-
-def _without(settings: Mapping[str, Any], names: set[str]) -> dict[str, Any]:
-    return {name: value for name, value in settings.items() if name not in {*names, "ckpt_path"}}
 
 
 # ----------------------------------------------------------------------------------------------------------- settings

@@ -436,18 +436,6 @@ def test_a_job_that_ended_before_its_first_checkpoint(data, runs, job, monkeypat
     assert names(runs / "vae") == {"77"}
 
 
-def test_a_seed_that_is_drawn_is_the_runs(data, runs, job, monkeypatch):  # noqa: F811
-    words = ["fit", *data, *TINY_VAE, *STOPPABLE, "--trainer.logger=false", f"--trainer.default_root_dir={runs}"]
-    words += ["--seed_everything=true"]
-    stop(words, 2, monkeypatch)
-    run = runs / "vae" / "77"
-    seed = yaml.safe_load((run / "config.yaml").read_text())["seed_everything"]
-    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
-    main([*words, SIGNAL])
-    assert names(runs / "vae") == {"77"}
-    assert yaml.safe_load((run / "config.yaml").read_text())["seed_everything"] == seed
-
-
 def test_a_shell_within_a_job_is_no_job(data, runs, job, monkeypatch):  # noqa: F811
     monkeypatch.setenv("SLURM_JOB_NAME", "interactive")
     assert fit(TINY_VAE, data, runs).name.startswith("20")
