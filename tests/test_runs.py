@@ -418,7 +418,7 @@ def test_a_job_that_goes_on_with_a_checkpoint(data, runs, job, tmp_path, monkeyp
 
 
 def test_a_job_that_ended_before_its_first_checkpoint(data, runs, job, monkeypatch):  # noqa: F811
-    words = ["fit", *data, *TINY_VAE, *STOPPABLE, f"--trainer.default_root_dir={runs}", "--trainer.logger=CSVLogger"]
+    words = ["fit", *data, *TINY_VAE, *STOPPABLE, f"--trainer.default_root_dir={runs}"]
     words += ["--checkpoints.every_n_batches=0", SIGNAL]
     done = signalled(words, signal.SIGKILL, 3)
     assert done.returncode == -signal.SIGKILL, done.stderr
