@@ -176,8 +176,14 @@ def test_a_config_with_a_section_for_each_command(tmp_path):
         ([*PAIR, "--samples.count=x"], "--samples.count must be of type int, not x."),
         (["--model=VAE", "--data=CelebA", "--data.attributes=Male"], "--data.attributes must be of type list or null"),
         ([*PAIR, "--trainer.logger=CSVLoger"], "there is no logger 'CSVLoger'. Did you mean CSVLogger?"),
-        ([*PAIR, "--trainer.callbacks+=EarlyStoping"], "there is no callback 'EarlyStoping'. Did you mean EarlyStopping?"),
-        ([*PAIR, "--trainer.callbacks+=EarlyStopping"], "EarlyStopping needs monitor: set --trainer.callbacks.monitor."),
+        (
+            [*PAIR, "--trainer.callbacks+=EarlyStoping"],
+            "there is no callback 'EarlyStoping'. Did you mean EarlyStopping?",
+        ),
+        (
+            [*PAIR, "--trainer.callbacks+=EarlyStopping"],
+            "EarlyStopping needs monitor: set --trainer.callbacks.monitor.",
+        ),
         ([*PAIR, "--trainer.callbacks.patience=3"], "--trainer.callbacks has no setting 'patience'."),
     ],
 )

@@ -313,14 +313,17 @@ class Text2Image(AdversarialModule):
 
     def make_fakes(self, batch: CaptionedImages) -> Fakes:
         text = self.embed(batch.caption)
-        between = midpoints(text) if self.interpolation_weight > 0 else text[:0]
-        rows = torch.cat([text, between])
-        images = self.generator(self.sample_latent(len(rows)), rows)
-        return Fakes(images[: len(text)], text, images[len(text) :], between)
+        return self.fakes_for(text, midpoints(text) if self.interpolation_weight > 0 else text[:0])
 
     def make_fakes_again(self, batch: CaptionedImages, fakes: Fakes) -> Fakes:
         """For the text vectors that D saw: its step has moved the text encoder."""
-        return Fakes(self.generator(self.sample_latent(len(fakes.text)), fakes.text), fakes.text)
+        return self.fakes_for(fakes.text, fakes.between)
+
+    def fakes_for(self, text: Tensor, between: Tensor) -> Fakes:
+        """Fakes for the vectors of sentences (B, E) and for midpoints of them (B // 2, E), in one batch."""
+        rows = torch.cat([text, between])
+        images = self.generator(self.sample_latent(len(rows)), rows)
+        return Fakes(images[: len(text)], text, images[len(text) :], between)
 
     def discriminator_loss(self, batch: CaptionedImages, fakes: Fakes) -> Terms:
         """GAN-CLS (algorithm 1): -log s_r - (log(1 - s_w) + log(1 - s_f)) / 2; and the joint embedding's objective."""
