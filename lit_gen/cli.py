@@ -177,7 +177,7 @@ class LitGenCLI(LightningCLI):
                 self.run_folder = runs.new_folder(_parent(settings), self.subcommand == "fit", self._start)
             kwargs["default_root_dir"] = str(self.run_folder)
         runs.tell(self.run_folder, settings.get("ckpt_path"))
-        if trainer.logger is not False and not self._only_speed:
+        if trainer.logger is not False and not trainer.barebones:
             kwargs["logger"] = self._loggers(self.config_init[self.subcommand].trainer.logger)
         if isinstance(self.model, AdversarialModule):
             if trainer.accumulate_grad_batches < 1:

@@ -21,6 +21,8 @@ from lit_gen.locks import RECORD, Held, RunLock, held, read_record
 # The processes that DDP starts run this same command: they are told the folder and the checkpoint.
 FOLDER_VARIABLE = "LIT_GEN_RUN_FOLDER"
 CHECKPOINT_VARIABLE = "LIT_GEN_CHECKPOINT"
+OWN_CHECKPOINTS = "own_checkpoints"
+"""Where in a run's folder a user's ModelCheckpoint writes: `checkpoints` holds the states that the run goes on from."""
 SETTINGS = "config.yaml"
 
 
@@ -137,7 +139,7 @@ def run_of(checkpoint: str | os.PathLike) -> Path | None:
     """
     for path in (Path(os.path.abspath(checkpoint)), Path(os.path.realpath(checkpoint))):
         folder = path.parent
-        if folder.name == "checkpoints":
+        if folder.name in ("checkpoints", OWN_CHECKPOINTS):
             folder = folder.parent
         elif not path.name.startswith("hpc_ckpt_"):  # which Lightning writes for SLURM, beside `checkpoints`
             continue

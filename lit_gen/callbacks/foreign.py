@@ -36,6 +36,7 @@ from torch import nn
 from yaml import SafeDumper
 
 from lit_gen.errors import UserError, nearest
+from lit_gen.runs import OWN_CHECKPOINTS
 
 # Timer's default interval is such an enumeration, and jsonargparse writes config.yaml with this class.
 SafeDumper.add_multi_representer(StrEnum, lambda dumper, value: dumper.represent_str(value.value))
@@ -60,8 +61,6 @@ USEFUL = {
     "logger": [name for name in loggers.__all__ if getattr(loggers, name) not in (*BASES, LitLogger)],
     "profiler": [name for name in profilers.__all__ if getattr(profilers, name) not in BASES],
 }
-OWN_CHECKPOINTS = "own_checkpoints"
-"""Where in a run's folder a user's ModelCheckpoint writes: `checkpoints` holds the states that the run goes on from."""
 
 
 # What a user types

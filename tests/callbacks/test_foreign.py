@@ -212,7 +212,7 @@ def test_ema_weights_are_what_checkpoints_hold_and_a_resumed_run_is_the_same(dat
     for part in ("state_dict", "current_model_state", "averaging_state", "optimizer_states", "random_states"):
         assert_same(one[part], other[part], part)
     averaged, present = one["state_dict"], one["current_model_state"]
-    assert not any(torch.equal(averaged[name], present[name]) for name in averaged)
+    assert not any(torch.equal(averaged[name], present[name]) for name in averaged if name != "_extra_state")
 
 
 def test_the_rates_of_a_schedule_are_logged_as_they_are(data, tmp_path):
@@ -267,7 +267,6 @@ def test_mistaken_settings(way, data, tmp_path, capsys):
         ("callbacks", ("torch.nn.Linear", {}), "no callback 'torch.nn.Linear'"),
         ("callbacks", ("ModelCheckpoint", {"save_top_k": -2}), "save_top_k"),
         ("callbacks", ("Timer", {"duration": "soon", "interval": "step"}), "DD:HH:MM:SS"),
-        ("logger", ("CSVLogger", {}), "CSVLogger needs save_dir: set --trainer.logger.save_dir"),
         ("logger", ("CSVLoger", {}), "no logger 'CSVLoger'. Did you mean CSVLogger.?"),
         ("logger", ("CSVLogger", {"save_dir": "x", "nam": "y"}), "logger has no setting 'nam'"),
     ]:
