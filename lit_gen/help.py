@@ -44,7 +44,7 @@ EXAMPLES = {
     ),
     "predict": (
         "--config configs/gan.yaml --ckpt_path=last",
-        "--config configs/vae.yaml --ckpt_path=last --trainer.limit_predict_batches=1",
+        "--config runs/vae/<run>/config.yaml --ckpt_path=last",
         '--config configs/text2image.yaml --ckpt_path=last --data.prompts="a man"',
     ),
 }
