@@ -50,7 +50,7 @@ EXAMPLES = {
 }
 FIRST = (
     ("--config FILE", "configs/<system>.yaml; again: configs/quick/<system>.yaml"),
-    ("--ckpt_path FILE|last", "go on with a checkpoint, or use it; last: of the newest run"),
+    ("--ckpt_path FILE|last|best", "go on with a checkpoint, or use it; last, best: of the newest run"),
     ("--seed_everything 0", "the seed of all that is random"),
 )
 LAST = (
