@@ -277,7 +277,8 @@ class LitGenCLI(LightningCLI):
         if rank_zero_only.rank != 0:
             return  # the data may still be in the making on another machine
         trainer, model, data = self.trainer, self.model, self.datamodule
-        data.setup(self.subcommand)
+        if not isinstance(data, ImageData):  # which is set up already
+            data.setup(self.subcommand)
         counts = [f"{len(dataset)} {split}" for split, dataset in getattr(data, "datasets", {}).items()]
         parameters = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
         accelerator = type(trainer.accelerator).__name__.removesuffix("Accelerator")
