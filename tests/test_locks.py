@@ -21,7 +21,7 @@ from lit_gen.locks import Held, RunLock, read_record
 
 ROOT = Path(__file__).parents[1]
 HOLD = "lock = locks.RunLock(Path({folder!r})); print('held', flush=True); sys.stdin.read(); lock.release()"
-FORK = "lock = locks.RunLock(Path({folder!r})); print('held', flush=True); child = os.fork() or time.sleep(60)"
+FORK = "lock = locks.RunLock(Path({folder!r})); child = os.fork(); child and print('held', flush=True); time.sleep(60)"
 
 
 @contextmanager

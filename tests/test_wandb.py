@@ -201,7 +201,7 @@ def test_options_that_have_no_effect_are_named(words, asked, caplog, tmp_path):
 
 def test_the_help_describes_the_options(capsys):
     with pytest.raises(SystemExit) as end:
-        main(["fit", "--help"])
+        main(["fit", "--help=all"])
     assert end.value.code in (0, None)
     text = " ".join(capsys.readouterr().out.split())
     assert "--wandb.images {public,all}" in text and "for `wandb sync`" in text
