@@ -95,6 +95,7 @@ class LitGenCLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Sequence[str]) -> None:
         check_words(args)
+        self._seed_typed = any(str(word).partition("=")[0] == "--seed_everything" for word in args)
         try:
             super().parse_arguments(parser, args)
         except UserError as error:  # here and not in the parser, which has parsers of its own for models and data
@@ -159,6 +160,8 @@ class LitGenCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         settings = self._settings
         self._check_additions(settings.trainer)
+        if self._seed_typed:  # and not the default, or that of a config.yaml
+            self.model.new_run_seed = settings.seed_everything
         # Before other processes start: an error ends the command here, and long preparations keep nobody waiting.
         self.datamodule.predicting = self.subcommand == "predict"
         if rank_zero_only.rank == 0:

@@ -1,27 +1,37 @@
-"""Checkpoints of before every model counted images, brought to the present form."""
+"""Checkpoints of older versions, brought to the present form."""
 
 from pathlib import Path
 from typing import Any
 
 import yaml
 from lightning import Trainer
+from lightning.pytorch.trainer.states import TrainerFn
+from lightning.pytorch.utilities import rank_zero_info
 
 
 def add_counts(checkpoint: dict[str, Any], trainer: Trainer | None) -> None:
-    """Adds the images seen and the place in the epoch, where a checkpoint tells of batches only.
+    """Add the images seen, the place in the epoch and the run's seed, where a checkpoint lacks them.
 
-    Batches are taken to have had the size in the `config.yaml` of the run, or else the present one.
+    An older one tells of batches only. These are taken to have had the size in the `config.yaml` of the run, or else
+    the present one.
 
     Args:
         checkpoint: of a run; nothing is done to one that has the counts.
         trainer: that is about to use it, if any. Without one there is nothing that the counts would be good for.
     """
     counts = checkpoint["state_dict"].setdefault("_extra_state", {})
+    data = None if trainer is None else trainer.datamodule
+    if "run_seed" not in counts and (seed := checkpoint.get(type(data).__qualname__, {}).get("order_seed")) is not None:
+        counts["run_seed"] = seed
+        if trainer.state.fn == TrainerFn.FITTING:
+            rank_zero_info(
+                "this checkpoint is of a version that kept random states: from here on, what is drawn follows from the "
+                f"run's seed, {seed}, and the images seen"
+            )
     if "images_in_epoch" in counts:
         return
     loops, processes = checkpoint.get("loops", {}).get("fit_loop"), len(checkpoint.get("random_states", ())) or 1
     batches = loops["epoch_loop.batch_progress"] if loops else {"total": {"processed": 0}, "current": {"processed": 0}}
-    data = None if trainer is None else trainer.datamodule
     of_run = None if trainer is None else batch_size_of_run(trainer.ckpt_path)
     images_a_batch = (of_run or getattr(data, "batch_size", 0)) * processes
     waiting = sum(len(batch[0]) for process in checkpoint.get("waiting", ()) for batch in process)

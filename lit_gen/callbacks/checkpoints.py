@@ -21,7 +21,7 @@ from lit_gen.commands import resume_command
 from lit_gen.data.files import complete_file, remove_partial
 from lit_gen.errors import UserError
 from lit_gen.loggers import AppendingCSVLogger, ContinuingWandbLogger
-from lit_gen.models.base import NonFiniteTerm
+from lit_gen.training.ring import NonFiniteTerm
 
 
 class Stopped(SystemExit):

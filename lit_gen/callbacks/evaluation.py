@@ -46,24 +46,25 @@ class Evaluation(Callback):
         self._prepare(trainer, model, model.evaluators(trainer.datamodule, self.options))
 
     @torch.no_grad()
-    def on_test_batch_end(self, trainer: Trainer, model: LightningModule, outputs: Any, batch: Any, *_: Any) -> None:
+    def on_test_batch_end(
+        self, trainer: Trainer, model: LightningModule, outputs: Any, batch: Any, batch_idx: int, *_: Any
+    ) -> None:
         self._images.update(len(batch[0]))
-        self._update(model, batch)
+        self._update(model, batch, batch_idx)
 
     @torch.no_grad()
     def on_test_epoch_end(self, trainer: Trainer, model: LightningModule) -> None:
         self._compute(model, "test")
 
     def on_validation_epoch_start(self, trainer: Trainer, model: LightningModule) -> None:
-        # At its start and not that of the validation, when the training's random state is not yet put aside.
         chosen = [] if trainer.sanity_checking else model.validation_evaluators(trainer.datamodule)
         self._prepare(trainer, model, chosen)
 
     @torch.no_grad()
     def on_validation_batch_end(
-        self, trainer: Trainer, model: LightningModule, outputs: Any, batch: Any, *_: Any
+        self, trainer: Trainer, model: LightningModule, outputs: Any, batch: Any, batch_idx: int, *_: Any
     ) -> None:
-        self._update(model, batch)
+        self._update(model, batch, batch_idx)
 
     @torch.no_grad()
     def on_validation_epoch_end(self, trainer: Trainer, model: LightningModule) -> None:
@@ -74,7 +75,8 @@ class Evaluation(Callback):
         for evaluator in self._evaluators:
             evaluator.prepare(model, trainer.datamodule)
 
-    def _update(self, model: LightningModule, batch: Any) -> None:
+    def _update(self, model: LightningModule, batch: Any, batch_idx: int) -> None:
+        model.seed("evaluate", batch_idx)
         for evaluator in self._evaluators:
             evaluator.update(model, batch)
 

@@ -1,21 +1,20 @@
 """Whether the training of a GAN is healthy: D and G in the log, and a line when one of them has died."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
 from lightning import Callback, Trainer
 from lightning.pytorch.utilities import rank_zero_warn
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
-from torch.nn.modules.batchnorm import _NormBase
 from torch.optim import Optimizer
 
 from lit_gen.callbacks.pictures import batches_so_far
 from lit_gen.errors import UserError
 from lit_gen.models.adversarial import AdversarialModule, fake_images
 from lit_gen.models.base import evaluating
+from lit_gen.training.seeds import seed_generators
+from lit_gen.training.step import statistics_kept
 
 SAMPLES = 64
 """Images whose diversity is measured: 2,016 pairs, whose mean distance is sure to a few per cent."""
@@ -76,15 +75,15 @@ class Health(Callback):
     def _batches_to_look(self, trainer: Trainer) -> int:
         return -batches_so_far(trainer) % self.every_n_batches
 
-    def on_train_batch_start(self, trainer: Trainer, model: AdversarialModule, *_: Any) -> None:
-        if self.every_n_batches and self._batches_to_look(trainer) < model.accumulate_grad_batches:
-            model.watcher = lambda batch, fakes: self._watch(model, batch, fakes)
-
     @torch.no_grad()
-    def _watch(self, model: AdversarialModule, batch: Any, fakes: Any) -> None:
-        """D's outputs in training mode, as they enter its loss."""
-        with _random_state_kept(model.device), _statistics_kept(model.discriminator):
-            real, fake = (output.float() for output in model.discriminate(batch, fakes))
+    def on_train_batch_start(self, trainer: Trainer, model: AdversarialModule, batch: Any, *_: Any) -> None:
+        if not self.every_n_batches or self._batches_to_look(trainer) > 0:
+            return
+        # D's outputs in training mode, for what the step is about to make: it begins with the same seed.
+        with trainer.precision_plugin.train_step_context(), statistics_kept(model):
+            minibatch = model.minibatches(batch)[0]
+            model.seed("step")
+            real, fake = (output.float() for output in model.discriminate(minibatch, model.make_fakes(minibatch)))
         self._seen |= {"d_real": real.mean(), "d_fake": fake.mean(), "separated": (real.min() > fake.max()).float()}
 
     def on_before_optimizer_step(self, trainer: Trainer, model: AdversarialModule, optimizer: Optimizer) -> None:
@@ -98,8 +97,8 @@ class Health(Callback):
     def on_train_batch_end(self, trainer: Trainer, model: AdversarialModule, *_: Any) -> None:
         if not self.every_n_batches or self._batches_to_look(trainer) > 0:
             return
-        model.watcher = None
-        if "d_real" not in self._seen:
+        if "d_gradient_norm" not in self._seen:
+            self._seen = {}
             return  # no step since the start
         if self._held_out is not None:
             self._seen["diversity"] = self._diversity(model)
@@ -119,10 +118,8 @@ class Health(Callback):
     def _diversity(self, model: AdversarialModule) -> Tensor:
         """That of what G, not its average, makes of fixed noise, over that of the held-out images."""
         made = []
-        with _random_state_kept(model.device), evaluating(model.generator):
-            torch.default_generator.manual_seed(0)
-            if model.device.type == "cuda":
-                torch.cuda.manual_seed(0)
+        seed_generators(model.device, "diversity")
+        with evaluating(model.generator):
             size = max(1, AT_ONCE // (model.image_shape[-1] * model.image_shape[-2]))
             for piece in zip(*(field.split(size) for field in self._held_out), strict=True):
                 batch = type(self._held_out)(*(field.to(model.device) for field in piece))
@@ -170,22 +167,3 @@ def gradient_norm(optimizer: Optimizer) -> Tensor:
 def mean_distance(images: Tensor) -> Tensor:
     """The mean Euclidean distance between two of the images (N, C, H, W)."""
     return functional.pdist(images.flatten(1)).mean()
-
-
-@contextmanager
-def _random_state_kept(device: torch.device) -> Iterator[None]:
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        yield
-
-
-@contextmanager
-def _statistics_kept(network: nn.Module) -> Iterator[None]:
-    """Batch norm in training mode, but its running means and variances stay as they are."""
-    norms = [part for part in network.modules() if isinstance(part, _NormBase) and part.track_running_stats]
-    for norm in norms:
-        norm.track_running_stats = False
-    try:
-        yield
-    finally:
-        for norm in norms:
-            norm.track_running_stats = True

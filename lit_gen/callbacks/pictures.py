@@ -68,9 +68,8 @@ class SampleSheets(Callback):
             return
         self._batches_at_last_sheet = batches
         batch = model.transfer_batch_to_device(trainer.datamodule.preview_batch(self.count), model.device, 0)
-        # Sheets must not move the random state of the training.
-        with torch.random.fork_rng(devices=[model.device] if model.device.type == "cuda" else []):
-            sheets = model.sample_sheets(batch, self.count)
+        model.seed("grids")
+        sheets = model.sample_sheets(batch, self.count)
         back = []
         for name, sheet in sheets.items():
             path = self.folder / f"{name}-{batches:07d}.png"

@@ -23,6 +23,7 @@ from lit_gen.data.image_files import image_files as image_files  # for others to
 from lit_gen.data.order import EvaluationOrder, ResumableData, SeededFetches, loader_options
 from lit_gen.data.synthetic import VERSION
 from lit_gen.errors import UserError
+from lit_gen.lightning_compat import batches_so_far
 
 SPLITS = {"fit": "train", "validate": "val", "test": "test", "predict": "test"}
 """What each command reads."""
@@ -289,8 +290,10 @@ class ImageData(ResumableData):
         return self.to_floats(dataset.__getitems__(range(min(count, len(dataset)))), flip=False)
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
-        training = self.trainer is not None and self.trainer.training
-        return self.to_floats(batch, flip=self.horizontal_flip and training)
+        flip = self.horizontal_flip and self.trainer is not None and self.trainer.training
+        if flip and hasattr(self.trainer.lightning_module, "seed"):
+            self.trainer.lightning_module.seed("mirror", batches_so_far(self.trainer))
+        return self.to_floats(batch, flip)
 
     def to_floats(self, batch: Any, flip: bool) -> Any:
         """uint8 images as floats in [-1, 1] on the same device; each is mirrored with probability 1/2 if `flip`."""

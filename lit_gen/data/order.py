@@ -150,7 +150,8 @@ class ResumableData(LightningDataModule):
         if self.trainer is None:
             return torch.initial_seed()
         if self.order_seed is None:
-            self.order_seed = self.trainer.strategy.broadcast(torch.initial_seed())
+            of_model = getattr(self.trainer.lightning_module, "run_seed", None)
+            self.order_seed = self.trainer.strategy.broadcast(torch.initial_seed() if of_model is None else of_model)
         return self.order_seed
 
     def training_loader(self, dataset: Dataset, batch_size: int, **options: Any) -> DataLoader:

@@ -1,25 +1,35 @@
-"""The base of every GAN: D and G steps by manual optimization, the average of G, and their log."""
+"""The base of every GAN: a step of D, then one of G, by manual optimization.
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+    for each minibatch of a loaded batch (one, but in ProGAN):
+        seed by the place in the training; make fakes
+        D: zero, backward of its terms on the fakes without their graph, step
+        G, on every n_critic-th turn: zero, backward of its terms on the same fakes, step; then the EMA of its weights
+
+With `accumulate_grad_batches`, several loaded batches are the micro-batches of one step. G then makes fakes of its own
+for each, where a step on one batch has D and G share them; they move no statistics of batch norm a second time.
+"""
+
+from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import Any, ClassVar
 
 import torch
 from lightning import LightningDataModule
-from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
 from lit_gen.data.batches import DataSpec
+from lit_gen.lightning_compat import count_step, uncounted_steps
 from lit_gen.losses import Terms
 from lit_gen.metrics.evaluator import Evaluator
 from lit_gen.metrics.held_out import HeldOutDistance
 from lit_gen.metrics.sliced_wasserstein import PATCH
-from lit_gen.models.average import MovingAverage
 from lit_gen.models.base import GenerativeModule, evaluating
-from lit_gen.random_state import gather, get_random_state, set_random_state
+from lit_gen.training.ema import MovingAverage
+from lit_gen.training.processes import gather
+from lit_gen.training.step import descend, statistics_kept
 
 
 class AdversarialModule(GenerativeModule):
@@ -28,7 +38,7 @@ class AdversarialModule(GenerativeModule):
     A subclass assigns `generator` and `discriminator` (whatever their optimizers move), calls `start_average` when it
     wants an averaged generator, and defines `make_fakes`, `discriminator_loss` and `generator_loss`. Its
     `learning_rate` and `betas` are those of both Adam optimizers, unless it has a `configure_optimizers` of its own
-    (D's first, then G's). Here, a step is: make fakes once; step D on them, detached; step G.
+    (D's first, then G's).
 
     `--trainer.accumulate_grad_batches` and `--trainer.gradient_clip_val`, which Lightning refuses to models that take
     their steps themselves, come here from the command line. Several batches then make one step of D and after it one of
@@ -55,7 +65,7 @@ class AdversarialModule(GenerativeModule):
         self.automatic_optimization = False
         self.n_critic, self.ema_decay = n_critic, ema_decay
         self.average: MovingAverage | None = None
-        self.watcher: Callable[[Any, Any], None] | None = None  # is shown batch and fakes before each step
+        self.beside: Terms = {}  # a loss puts here what is logged of a step beside its terms
         self.accumulate_grad_batches = 1
         self.gradient_clip_val: float | None = None
         self._waiting: list[Any] = []  # batches whose step is still to come
@@ -78,10 +88,6 @@ class AdversarialModule(GenerativeModule):
         if self.ema_decay > 0:
             self.average = MovingAverage(self.generator, self.ema_decay)
 
-    def __getstate__(self) -> dict[str, Any]:
-        # What looks on belongs to a callback, not to a copy of the model.
-        return super().__getstate__() | {"watcher": None}
-
     @property
     def sampler(self) -> nn.Module:
         """The generator that pictures are made with: the average where there is one."""
@@ -92,17 +98,6 @@ class AdversarialModule(GenerativeModule):
     def make_fakes(self, batch: Any) -> Any:
         """The fake images of this step, with their graph; a named tuple where they come with more than themselves."""
         raise NotImplementedError
-
-    def make_fakes_again(self, batch: Any, fakes: Any) -> Any:
-        """What `make_fakes` made, with its graph, after a step of D. The random state is again what it was before.
-
-        A model whose `make_fakes` asks D for something overrides this, and takes that from `fakes`.
-
-        Args:
-            batch: as for `make_fakes`.
-            fakes: what it made, without a graph.
-        """
-        return self.make_fakes(batch)
 
     def discriminator_loss(self, batch: Any, fakes: Any) -> Terms:
         """D's terms on the real images of `batch` and on `fakes`, which carry no graph."""
@@ -120,20 +115,13 @@ class AdversarialModule(GenerativeModule):
         networks = self.discriminator, self.generator
         return [Adam(network.parameters(), self.learning_rate, self.betas) for network in networks]
 
-    # The steps
-
     def training_step(self, batch: Any, batch_idx: int) -> None:
-        # Trainer.global_step, and with it max_steps, is to count loaded batches: neither the steps of both networks,
-        # nor those on the pieces of a batch.
-        count = self.optimizers()[0]._on_before_step, self.optimizers()[0]._on_after_step
-        for optimizer in self.optimizers():
-            optimizer._on_before_step = optimizer._on_after_step = _do_nothing
-        *others, last = self.minibatches(batch)
-        for minibatch in others:
-            self.take(minibatch)
-        self.take(last, self.is_last_batch)
-        for each in count:
-            each()
+        with uncounted_steps(*self.optimizers()):  # max_steps counts loaded batches, not the steps of both networks
+            *others, last = self.minibatches(batch)
+            for minibatch in others:
+                self.take(minibatch)
+            self.take(last, ends=self.is_last_batch)
+        count_step(self.optimizers()[0])
 
     @property
     def is_last_batch(self) -> bool:
@@ -142,92 +130,59 @@ class AdversarialModule(GenerativeModule):
         return trainer.is_last_batch or 0 < trainer.max_steps <= trainer.global_step + 1
 
     def take(self, batch: Any, ends: bool = False) -> None:
-        """Steps on this batch and those that wait, if they are enough or the epoch `ends`; otherwise it waits too."""
+        """Step on this batch and those that wait once they are enough, or the epoch `ends`; let it wait otherwise."""
         self._waiting.append(batch)
-        if len(self._waiting) < self.accumulate_grad_batches and not ends:
-            return
-        # Those of a checkpoint are plain lists.
-        batches = [type(batch)(*(field.to(self.device) for field in waiting)) for waiting in self._waiting]
-        self._waiting = []
-        self.adversarial_step(batches)
+        if len(self._waiting) == self.accumulate_grad_batches or ends:
+            # Those of a checkpoint are plain lists.
+            batches = [type(batch)(*(field.to(self.device) for field in waiting)) for waiting in self._waiting]
+            self._waiting = []
+            self.adversarial_step(batches)
 
     def adversarial_step(self, batches: list[Any]) -> None:
-        """One step of D, and one of G on every `n_critic`-th call, on the same fakes."""
-        discriminator_optimizer, generator_optimizer = self.optimizers()
+        """Step D and, on every `n_critic`-th call, G on these micro-batches, as the pseudo-code at the top says."""
+        self.seed("step")
         self.before_step()
-        self.set_learning_rates(discriminator_optimizer, generator_optimizer)
+        d_optimizer, g_optimizer = self.optimizers()
+        self.set_learning_rates(d_optimizer, g_optimizer)
         generator_turn = (self.discriminator_steps + 1) % self.n_critic == 0
         # `fast_dev_run` is to try both, and may have fewer batches than that.
         generator_turn |= bool(self.trainer.fast_dev_run) and self.is_last_batch
-        # The graphs of several batches of fakes would take the memory that was to be saved.
-        again = generator_turn and len(batches) > 1
-        fakes, states = [], []
-        for batch in batches:
-            states += [(get_random_state(), self.copy_buffers())] if again else []
-            with torch.set_grad_enabled(generator_turn and not again):
-                fakes.append(self.make_fakes(batch))
 
-        detached = apply_to_collection(fakes, Tensor, Tensor.detach)
-        if self.watcher is not None:
-            self.watcher(batches[-1], detached[-1])
-        self.step(discriminator_optimizer, self.discriminator_loss, batches, detached)
+        # The graphs of all fakes would take the memory that several micro-batches are to save.
+        shared = list(self.fakes_of(batches, graph=generator_turn)) if len(batches) == 1 else None
+        fakes = apply_to_collection(shared, Tensor, Tensor.detach) or self.fakes_of(batches, graph=False)
+        self.log_step(descend(self, d_optimizer, self.discriminator_loss, batches, fakes))
         if generator_turn:
-            fakes = self.make_again(batches, detached, states) if again else fakes
-            self.step(generator_optimizer, self.generator_loss, batches, fakes)
+            fakes = shared or self.fakes_of(batches, graph=True)
+            self.log_step(descend(self, g_optimizer, self.generator_loss, batches, fakes))
             if self.average is not None:
                 self.average.update_parameters(self.generator)
         self.discriminator_steps += 1
         self.count_images(sum(len(batch[0]) for batch in batches))
 
-    def make_again(self, batches: list[Any], fakes: list[Any], states: list[Any]) -> Iterator[Any]:
-        """The fakes once more, with their graph, one batch after the other.
+    def fakes_of(self, batches: list[Any], graph: bool) -> Iterator[Any]:
+        """Make the fakes of each micro-batch, one after the other.
 
         Args:
             batches: one or more.
-            fakes: what was made of each, without a graph.
-            states: the random state and the buffers before each was made.
+            graph: whether gradients are to reach G through them.
         """
-        for batch, made, (random_state, buffers) in zip(batches, fakes, states, strict=True):
-            present = get_random_state()
-            set_random_state(random_state)
-            with other_buffers(self, buffers):  # batch norm has counted these batches already
-                again = self.make_fakes_again(batch, made)
-            set_random_state(present)
-            yield again
+        # Where there are several, batch norm has counted each in D's turn.
+        again = graph and len(batches) > 1
+        for batch in batches:
+            with torch.set_grad_enabled(graph), statistics_kept(self) if again else nullcontext():
+                fakes = self.make_fakes(batch)
+            yield fakes
 
-    def copy_buffers(self) -> dict[str, Tensor]:
-        """Copies of all buffers of the networks that train, such as batch norm's statistics, by name."""
-        return {name: value.clone() for name, value in self.named_buffers() if not name.startswith("average.")}
+    def log_step(self, terms: Terms) -> None:
+        """Log the terms of one network's step, and what its loss has put beside them."""
+        self.log_terms("train", terms, prog_bar=True)
+        if self.beside:
+            self.log_terms("train", self.beside)
+        self.beside = {}  # nothing is kept that would not follow the model to another device
 
     def before_step(self) -> None:
-        """Called before each pair of steps, for schedules."""
-
-    def step(
-        self,
-        optimizer: LightningOptimizer,
-        loss: Callable[[Any, Any], Terms],
-        batches: list[Any],
-        fakes: Iterable[Any],
-    ) -> None:
-        """One step down the sum of `loss(batch, fakes)`, the mean over the images of all batches.
-
-        No parameter of the other optimizer takes a gradient.
-        """
-        self.toggle_optimizer(optimizer)
-        optimizer.zero_grad()
-        images = sum(len(batch[0]) for batch in batches)
-        means: Terms = {}
-        for batch, made in zip(batches, fakes, strict=True):
-            weight = len(batch[0]) / images
-            terms = loss(batch, made)
-            if weight < 1:
-                terms = {name: weight * term for name, term in terms.items()}
-            self.manual_backward(sum(terms.values()))
-            for name, term in terms.items():
-                means[name] = means[name] + term.detach() if name in means else term.detach()
-        optimizer.step()
-        self.untoggle_optimizer(optimizer)
-        self.log_terms("train", means, prog_bar=True)
+        """Called before each step of D, for schedules."""
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         # By now, gradients in 16 bits are no longer scaled.
@@ -310,31 +265,3 @@ class AdversarialModule(GenerativeModule):
 def fake_images(fakes: Any) -> Tensor:
     """The images (B, C, H, W) among what `make_fakes` gave."""
     return fakes if isinstance(fakes, Tensor) else fakes.image
-
-
-@contextmanager
-def other_buffers(network: nn.Module, buffers: Mapping[str, Tensor]) -> Iterator[None]:
-    """These buffers in the place of a network's own within the block, which stay as they are.
-
-    They take the place of the others rather than their values: a graph may still need these.
-
-    Args:
-        network: whose submodules the buffers belong to.
-        buffers: by full name.
-    """
-    own = {name: value for name, value in network.named_buffers() if name in buffers}
-    try:
-        _set_buffers(network, buffers)
-        yield
-    finally:
-        _set_buffers(network, own)
-
-
-def _set_buffers(network: nn.Module, buffers: Mapping[str, Tensor]) -> None:
-    for name, value in buffers.items():
-        owner, _, last = name.rpartition(".")
-        setattr(network.get_submodule(owner), last, value)
-
-
-def _do_nothing() -> None:
-    pass

@@ -11,8 +11,8 @@ from lit_gen.errors import UserError
 from lit_gen.layers.coders import ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder, ResidualDecoder, ResidualEncoder
 from lit_gen.losses import Terms
 from lit_gen.models.base import GenerativeModule, evaluating, tile
-from lit_gen.random_state import gather
 from lit_gen.schedules import log_spaced
+from lit_gen.training.processes import gather
 
 ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh}
 
@@ -94,6 +94,7 @@ class AutoencodingModule(GenerativeModule):
         self.set_learning_rates(*self.trainer.optimizers)
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        self.seed("step", self._images_waiting)
         terms = self.losses(batch)
         self.log_terms("train", terms, prog_bar=True)
         self._images_waiting += len(batch[0])

@@ -9,27 +9,23 @@ from typing import Any, ClassVar
 
 import torch
 from lightning import LightningDataModule, LightningModule
-from lightning.pytorch.trainer.states import TrainerFn
+from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from lit_gen.data.base import ImageData
 from lit_gen.data.batches import DataSpec
 from lit_gen.errors import UserError
+from lit_gen.lightning_compat import batches_so_far
 from lit_gen.metrics.evaluator import Evaluator, Options
 from lit_gen.metrics.parzen import ParzenWindow
 from lit_gen.metrics.samples import SampleQuality
 from lit_gen.old_checkpoints import add_counts
-from lit_gen.random_state import gather_random_states, get_random_state, set_random_state
 from lit_gen.settings import changes_of_model
+from lit_gen.training.ring import TermRing
+from lit_gen.training.seeds import seed_generators
 
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
-CHECK_EVERY_N_BATCHES = 50
-"""How late a training term that is not finite may be found; never after it went into a checkpoint."""
-
-
-class NonFiniteTerm(UserError):
-    """A term of a training loss is infinite or not a number."""
 
 
 class GenerativeModule(LightningModule):
@@ -56,10 +52,10 @@ class GenerativeModule(LightningModule):
         super().__init__()
         self.spec = spec
         self.image_shape = tuple(spec["image_shape"])
-        self._random_state_restored = False
         self._trained_with: Mapping[str, Any] = {}  # the hyperparameters in the checkpoint, once there is one
-        self._random_state: dict[str, Any] | None = None  # that of the training, during a validation
-        self._unchecked: list[tuple[int, list[str], Tensor]] = []
+        self._ring = TermRing()
+        self.run_seed: int | None = None  # what all that is drawn depends on, once there is a run
+        self.new_run_seed: int | None = None  # what the user asks for in place of a checkpoint's
         # Schedules count images: a batch may be of another size after a resume. These are plain numbers in the state
         # dict (`get_extra_state`): reading a buffer would wait for the GPU in every step.
         self.images_seen = 0
@@ -67,11 +63,25 @@ class GenerativeModule(LightningModule):
         self._images_a_batch = 0
 
     def get_extra_state(self) -> dict[str, Any]:
-        return {"images_seen": self.images_seen, "images_in_epoch": self.images_in_epoch}
+        counts = {"images_seen": self.images_seen, "images_in_epoch": self.images_in_epoch}
+        return counts | ({} if self.run_seed is None else {"run_seed": self.run_seed})
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
         # That of another model may lack something; what else does not fit it says better.
         self.images_seen, self.images_in_epoch = state.get("images_seen", 0), state.get("images_in_epoch", 0)
+        self.run_seed = state.get("run_seed", self.run_seed)
+
+    def seed(self, purpose: str, place: int = 0) -> None:
+        """Seed what this process draws next by the run's seed, the purpose, the rank, the images seen and `place`.
+
+        Each step and each batch of an evaluation begins with it. What was drawn before makes no difference then, and a
+        run that is resumed draws what the unbroken one would have drawn.
+
+        Args:
+            purpose: a word for what is drawn.
+            place: a number that tells it from others of that purpose, such as that of a batch.
+        """
+        seed_generators(self.device, self.run_seed or 0, purpose, self.global_rank, self.images_seen, place)
 
     def count_images(self, images: int) -> None:
         """Counts the images of a step, of which each process has made one.
@@ -83,6 +93,8 @@ class GenerativeModule(LightningModule):
         self.images_in_epoch += images * self.trainer.world_size
 
     def setup(self, stage: str) -> None:
+        if self.run_seed is None:  # before anything is drawn by it
+            self.run_seed = self.trainer.strategy.broadcast(torch.initial_seed())
         if self.trainer.precision not in PRECISIONS:
             raise UserError(
                 f"precision {self.trainer.precision} would need images of that type. Set --trainer.precision to one of "
@@ -116,17 +128,18 @@ class GenerativeModule(LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["state_dict"]["_extra_state"] = self.get_extra_state()  # and not that of averaged weights
-        checkpoint["random_states"] = gather_random_states(self._random_state)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self._trained_with = checkpoint.get("hyper_parameters", {})
         add_counts(checkpoint, self._trainer)
-        states = checkpoint.get("random_states", [])
-        resuming = self._trainer is not None and self.trainer.state.fn == TrainerFn.FITTING
-        if resuming and len(states) == self.trainer.world_size:
-            # Here and not later: the loader draws the first epoch's order before training starts.
-            set_random_state(states[self.global_rank])
-            self._random_state_restored = True
+        counts = checkpoint["state_dict"]["_extra_state"]
+        if self.new_run_seed is not None:
+            old, counts["run_seed"] = counts.get("run_seed"), self.new_run_seed
+            if old not in (None, self.new_run_seed):
+                rank_zero_info(
+                    f"the seed is now {self.new_run_seed}, for all that is drawn but the order of the training data, "
+                    f"which stays that of seed {old}"
+                )
 
     def begin_step_anew(self, same_batches: bool) -> int:
         """Called before a resumed run goes on; how many images are to come again, since their step cannot go on.
@@ -145,10 +158,7 @@ class GenerativeModule(LightningModule):
         self._images_a_batch = len(batch[0]) * self.trainer.world_size
 
     def on_train_start(self) -> None:
-        self._unchecked = []
-        if self.trainer.world_size > 1 and not self._random_state_restored:
-            # All processes were seeded alike, to build the same networks; from here on each draws its own noise.
-            torch.manual_seed(torch.initial_seed() + self.global_rank)
+        self._ring.clear()
         # A resumed optimizer carries the checkpoint's settings; what this run was told is what counts.
         configured = self.configure_optimizers()
         configured = configured if isinstance(configured, list) else [configured]
@@ -198,15 +208,14 @@ class GenerativeModule(LightningModule):
             )
         return min(1.0, max(parts))
 
-    def on_validation_start(self) -> None:
-        # What a validation draws makes no difference to the training: a run that is resumed does not repeat it.
-        if self.trainer.state.fn == TrainerFn.FITTING:
-            self._random_state = get_random_state()
+    def on_validation_batch_start(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
+        self.seed("validate", batch_idx)
 
-    def on_validation_end(self) -> None:
-        if self._random_state is not None:
-            set_random_state(self._random_state)
-            self._random_state = None
+    def on_test_batch_start(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
+        self.seed("test", batch_idx)
+
+    def on_predict_batch_start(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
+        self.seed("predict", batch_idx)
 
     def on_train_epoch_end(self) -> None:
         self.check_terms()
@@ -277,29 +286,17 @@ class GenerativeModule(LightningModule):
         # No whole number: Lightning would round the mean of the processes' counts of images down to one.
         self.log_dict(values, **options | {"batch_size": float(options.get("batch_size", 1))})
         if prefix == "train" and self._trainer is not None:
-            batch = self.trainer.fit_loop.total_batch_idx + 1
-            self._unchecked.append((batch, list(values), torch.stack([value.float() for value in values.values()])))
-            if batch - self._unchecked[0][0] >= CHECK_EVERY_N_BATCHES:
+            self._ring.write(batches_so_far(self.trainer), values)
+            if self._ring.is_full:
                 self.check_terms()
 
     def check_terms(self) -> None:
-        """Looks at the training terms logged since the last time; the one place where training waits for the GPU.
+        """Look at the training terms logged since the last time.
 
         Raises:
             NonFiniteTerm: on all processes, when a term is not finite on any.
         """
-        unchecked, self._unchecked = self._unchecked, []
-        if not unchecked:
-            return
-        finite = torch.cat([values for _, _, values in unchecked]).isfinite().tolist()
-        if self.trainer.strategy.reduce_boolean_decision(all(finite)):
-            return
-        terms = [(batch, name) for batch, names, _ in unchecked for name in names]
-        first = next((term for term, good in zip(terms, finite, strict=True) if not good), None)
-        what = f"{first[1]} is not finite in batch {first[0]}" if first else "a term is not finite on another process"
-        raise NonFiniteTerm(
-            f"{what} (found in batch {unchecked[-1][0]}). Lower the learning rate, or train in a wider precision."
-        )
+        self._ring.check(lambda good: self.trainer.strategy.reduce_boolean_decision(good))
 
     def noise(self, *shape: int, generator: torch.Generator | None = None) -> Tensor:
         """Standard normal noise on the model's device; with a CPU generator, the same on every device."""

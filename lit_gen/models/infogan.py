@@ -208,7 +208,6 @@ class InfoGAN(AdversarialModule):
             sum(code.outputs for code in self.codes),
         )
         self.start_average()
-        self.bounds: Terms = {}
 
     def sample_latent(self, count: int, generator: torch.Generator | None = None) -> Tensor:
         """(count, Z): noise, then the codes in their order."""
@@ -254,17 +253,12 @@ class InfoGAN(AdversarialModule):
         """
         real_logits = self.discriminator(batch.image)
         logits, outputs = self.discriminator.recognize(fakes.image)
-        self.bounds = self.information(fakes.codes, outputs)
+        self.beside |= self.information(fakes.codes, outputs)
         return minimax_discriminator(real_logits, logits) | self.code_terms("d", fakes, outputs)
 
     def generator_loss(self, batch: tuple, fakes: Fakes) -> Terms:
         logits, outputs = self.discriminator.recognize(fakes.image)
         return nonsaturating_generator(logits) | self.code_terms("g", fakes, outputs)
-
-    def adversarial_step(self, batches: list[tuple]) -> None:
-        super().adversarial_step(batches)
-        self.log_terms("train", self.bounds)
-        self.bounds = {}  # nothing is kept that would not follow the model to another device
 
     @torch.no_grad()
     def categories(self, images: Tensor) -> Tensor:

@@ -313,14 +313,7 @@ class Text2Image(AdversarialModule):
 
     def make_fakes(self, batch: CaptionedImages) -> Fakes:
         text = self.embed(batch.caption)
-        return self.fakes_for(text, midpoints(text) if self.interpolation_weight > 0 else text[:0])
-
-    def make_fakes_again(self, batch: CaptionedImages, fakes: Fakes) -> Fakes:
-        """For the text vectors that D saw: its step has moved the text encoder."""
-        return self.fakes_for(fakes.text, fakes.between)
-
-    def fakes_for(self, text: Tensor, between: Tensor) -> Fakes:
-        """Fakes for the vectors of sentences (B, E) and for midpoints of them (B // 2, E), in one batch."""
+        between = midpoints(text) if self.interpolation_weight > 0 else text[:0]
         rows = torch.cat([text, between])
         images = self.generator(self.sample_latent(len(rows)), rows)
         return Fakes(images[: len(text)], text, images[len(text) :], between)

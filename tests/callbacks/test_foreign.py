@@ -122,7 +122,7 @@ def test_a_callback_works_or_says_what_to_do(name, model, data, tmp_path, capsys
         assert words.startswith(f"{name}: ") and "pip install" in words and package in words
     else:
         folder = run(*command)
-        assert checkpoint(folder / "checkpoints" / "last.ckpt")["random_states"]
+        assert checkpoint(folder / "checkpoints" / "last.ckpt")["optimizer_states"]
         # And the run can be used and gone on with by what stands in its folder.
         again = ["--config", str(folder / "config.yaml"), f"--ckpt_path={folder}/checkpoints/last.ckpt"]
         main(["fit", *again, "--trainer.max_epochs=2"])
@@ -176,7 +176,7 @@ def test_a_users_checkpoints_take_none_of_the_runs_own(data, tmp_path):
     assert sorted(path.name for path in (folder / "checkpoints").iterdir()) == names
     for name in ("last.ckpt", "previous-1.ckpt", "best.ckpt"):
         one, other = (checkpoint(run / "checkpoints" / name) for run in (plain, folder))
-        for part in ("state_dict", "optimizer_states", "random_states", "loops", "global_step"):
+        for part in ("state_dict", "optimizer_states", "loops", "global_step"):
             assert_same(one[part], other[part], part)
     assert {"last.ckpt", "best.ckpt"} <= {path.name for path in (folder / "own_checkpoints").iterdir()}
     # A run goes on from any of them, in its own folder.
@@ -209,7 +209,7 @@ def test_ema_weights_are_what_checkpoints_hold_and_a_resumed_run_is_the_same(dat
     half = run(data, tmp_path / "half", "VAE", *words)
     run(data, tmp_path / "half", "VAE", *words, "--ckpt_path=last", "--trainer.max_epochs=2", "--seed_everything=5")
     one, other = (checkpoint(folder / "checkpoints" / "last.ckpt") for folder in (whole, half))
-    for part in ("state_dict", "current_model_state", "averaging_state", "optimizer_states", "random_states"):
+    for part in ("state_dict", "current_model_state", "averaging_state", "optimizer_states"):
         assert_same(one[part], other[part], part)
     averaged, present = one["state_dict"], one["current_model_state"]
     assert not any(torch.equal(averaged[name], present[name]) for name in averaged if name != "_extra_state")

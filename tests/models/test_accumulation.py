@@ -5,15 +5,13 @@ import warnings
 
 import pytest
 import torch
-from torch import nn
 from torch.nn.functional import softplus
-from torch.nn.utils import parametrizations
 from torch.utils.data import DataLoader
 
 from lit_gen.callbacks.rehearsal import Rehearsal
 from lit_gen.cli import main
 from lit_gen.errors import UserError
-from lit_gen.models import DCGAN, VAE, InfoGAN, ProGAN, PuzzleGAN, StarGAN, Text2Image
+from lit_gen.models import DCGAN, VAE, CycleGAN, InfoGAN, ProGAN, PuzzleGAN, StarGAN, Text2Image
 from lit_gen.models.adversarial import AdversarialModule
 from tests.models import tiny
 
@@ -30,20 +28,10 @@ def fit(model, folder, batches, accumulate=1, **settings):
     return model
 
 
-def with_spectral_norm(model):
-    """Both kinds, whose power iteration moves buffers in each pass and thereby the weights of the next."""
-    model.generator = nn.Sequential(
-        parametrizations.spectral_norm(nn.Linear(model.latent_dim, 16)), nn.BatchNorm1d(16), nn.ReLU(),
-        torch.nn.utils.spectral_norm(nn.Linear(16, 256)), nn.Unflatten(1, (1, 16, 16)),
-    )  # fmt: skip
-    return model
-
-
-@pytest.mark.parametrize("change", [lambda model: model, with_spectral_norm], ids=["batch norm", "spectral norm"])
 @pytest.mark.parametrize("n_critic", [1, 2])
-def test_weights_and_statistics_of_a_loop_by_hand(n_critic, change, tmp_path):
+def test_weights_and_statistics_of_a_loop_by_hand(n_critic, tmp_path):
     """Each of four steps is on three batches; the loop makes each batch's fakes once and keeps their graphs."""
-    model = change(tiny.build(DCGAN, n_critic=n_critic))
+    model = tiny.build(DCGAN, n_critic=n_critic)
     model.make_fakes = lambda batch: model.generator(batch.image.flatten(1)[:, : model.latent_dim])
     tiny.descend(model, RATE)
     batches = [tiny.batch(size, seed=seed) for seed, size in enumerate([4, 8, 2] * 4)]
@@ -88,26 +76,26 @@ def test_batch_norm_sees_each_batch_as_often_as_without(model_class, tmp_path):
     assert counts[0] == counts[1] and min(counts[0].values()) >= 6
 
 
+@pytest.mark.parametrize("accumulate", [1, 3])
 @pytest.mark.parametrize("model_class", ADVERSARIAL)
-def test_g_sees_the_fakes_that_d_has_seen(model_class, tmp_path):
-    """They are made anew, from the same noise, and of what D told them before its step."""
+def test_g_shares_the_fakes_of_d_in_a_step_on_one_batch_only(model_class, accumulate, tmp_path):
+    """To keep those of several would take the memory that they are to save."""
     model = tiny.build(model_class, n_critic=1)
     seen = {"discriminator_loss": [], "generator_loss": []}
     for name, fakes_seen in seen.items():
         original = getattr(model, name)
 
         def loss(batch, fakes, original=original, fakes_seen=fakes_seen):
-            fakes_seen.append([fakes] if isinstance(fakes, torch.Tensor) else list(fakes))
+            fakes_seen.append(fakes if isinstance(fakes, torch.Tensor) else fakes[0])
             return original(batch, fakes)
 
         setattr(model, name, loss)
     batches = [tiny.batch(4, seed=seed, kind=tiny.kind_for(model_class)) for seed in range(3)]
-    fit(model, tmp_path, batches, accumulate=3)
+    fit(model, tmp_path, batches, accumulate)
     assert len(seen["discriminator_loss"]) == len(seen["generator_loss"]) == 3
     for one, other in zip(*seen.values(), strict=True):
-        assert other[0].requires_grad and not one[0].requires_grad
-        tiny.assert_same([part.detach() if isinstance(part, torch.Tensor) else part for part in other], one)
-    assert not torch.equal(seen["generator_loss"][0][0], seen["generator_loss"][1][0])
+        assert other.requires_grad and not one.requires_grad
+        assert torch.equal(one, other) == (accumulate == 1 or model_class is CycleGAN)  # whose generators draw nothing
 
 
 # fast_dev_run
@@ -156,7 +144,7 @@ def test_a_fast_dev_run_makes_sheets_and_a_checkpoint_of_every_model(model_class
     data = tiny.NoiseData(2, kind=tiny.kind_for(model_class))
     tiny.trainer(tmp_path, fast_dev_run=True, callbacks=[Rehearsal()]).fit(model, datamodule=data)
     checkpoint, sheets = made
-    assert {"state_dict", "optimizer_states", "random_states"} <= checkpoint and sheets
+    assert {"state_dict", "optimizer_states"} <= checkpoint and sheets
     assert not list(tmp_path.iterdir())
 
 

@@ -174,7 +174,7 @@ def test_resume_equals_an_unbroken_run(model_class, batch, tmp_path):
     assert begun["loops"]["fit_loop"]["epoch_loop.batch_progress"]["total"]["processed"] == batch
     run("resumed", tmp_path / "broken" / "last.ckpt")
     whole, resumed = (torch.load(tmp_path / name / "last.ckpt", weights_only=True) for name in ("whole", "resumed"))
-    assert whole["optimizer_states"] and whole["random_states"]
+    assert whole["optimizer_states"]
     tiny.assert_same(whole, resumed)
     loaded = model_class.load_from_checkpoint(tmp_path / "resumed" / "last.ckpt", weights_only=True)
     assert torch.equal(pictures(loaded), pictures(model))

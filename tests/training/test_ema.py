@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from lit_gen.models.average import MovingAverage
+from lit_gen.training.ema import MovingAverage
 from tests.models.tiny import assert_same
 
 

@@ -1,0 +1,61 @@
+"""One optimizer step of one network, on one micro-batch or on the mean over several."""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from lightning import LightningModule
+from lightning.pytorch.core.optimizer import LightningOptimizer
+from torch import nn
+from torch.nn.modules.batchnorm import _NormBase
+
+from lit_gen.losses import Terms
+
+
+def descend(
+    model: LightningModule,
+    optimizer: LightningOptimizer,
+    loss: Callable[[Any, Any], Terms],
+    batches: list[Any],
+    fakes: Iterable[Any],
+) -> Terms:
+    """Take one step down the sum of `loss(batch, fakes)`: zero, backward for each micro-batch, step.
+
+    No parameter of another optimizer takes a gradient.
+
+    Args:
+        model: whose training step this is.
+        optimizer: of the network that moves.
+        loss: gives the named terms for a micro-batch and its fakes.
+        batches: the micro-batches; each counts by its number of images.
+        fakes: for each micro-batch, made one after the other.
+
+    Returns:
+        The terms, as means over the images of all micro-batches, without a graph.
+    """
+    model.toggle_optimizer(optimizer)
+    optimizer.zero_grad()
+    images = sum(len(batch[0]) for batch in batches)
+    means: Terms = {}
+    for batch, made in zip(batches, fakes, strict=True):
+        terms, weight = loss(batch, made), len(batch[0]) / images
+        if weight < 1:
+            terms = {name: weight * term for name, term in terms.items()}
+        model.manual_backward(sum(terms.values()))
+        means = {name: means.get(name, 0) + term.detach() for name, term in terms.items()}
+    optimizer.step()
+    model.untoggle_optimizer(optimizer)
+    return means
+
+
+@contextmanager
+def statistics_kept(network: nn.Module) -> Iterator[None]:
+    """Keep the running means and variances of batch norm as they are within the block, in training mode too."""
+    norms = [part for part in network.modules() if isinstance(part, _NormBase) and part.track_running_stats]
+    for norm in norms:
+        norm.track_running_stats = False
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.track_running_stats = True
