@@ -9,11 +9,10 @@ from lightning import Callback, Trainer
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.nn.modules.batchnorm import _NormBase
 from torch.optim import Optimizer
 
-from lit_gen.callbacks.pictures import batches_so_far
 from lit_gen.errors import UserError
+from lit_gen.lightning_compat import batches_so_far, step_in_log
 from lit_gen.models.adversarial import AdversarialModule, fake_images
 from lit_gen.models.base import evaluating
 
@@ -112,8 +111,7 @@ class Health(Callback):
         trainer.callback_metrics.update({name: torch.tensor(value) for name, value in figures.items()})
         # Not by model.log: it would repeat them in the rows that follow.
         for logger in trainer.loggers:
-            step = trainer.fit_loop.epoch_loop._batches_that_stepped
-            logger.log_metrics(figures | {"epoch": trainer.current_epoch}, step)
+            logger.log_metrics(figures | {"epoch": trainer.current_epoch}, step_in_log(trainer))
 
     @torch.no_grad()
     def _diversity(self, model: AdversarialModule) -> Tensor:
@@ -181,7 +179,7 @@ def _random_state_kept(device: torch.device) -> Iterator[None]:
 @contextmanager
 def _statistics_kept(network: nn.Module) -> Iterator[None]:
     """Batch norm in training mode, but its running means and variances stay as they are."""
-    norms = [part for part in network.modules() if isinstance(part, _NormBase) and part.track_running_stats]
+    norms = [part for part in network.modules() if getattr(part, "track_running_stats", False)]
     for norm in norms:
         norm.track_running_stats = False
     try:
