@@ -40,6 +40,7 @@ from lit_gen.callbacks.timing import TrainingTime
 from lit_gen.data.base import ImageData
 from lit_gen.errors import UserError
 from lit_gen.help import answer
+from lit_gen.lightning_compat import option_names, set_requeue_handler
 from lit_gen.loggers import (
     AppendingCSVLogger,
     WandbOptions,
@@ -99,9 +100,8 @@ class LitGenCLI(LightningCLI):
         try:
             super().parse_arguments(parser, args)
         except UserError as error:  # here and not in the parser, which has parsers of its own for models and data
-            command = self._subcommand_parsers.get(args[0], parser)
-            names = [name.removeprefix("--") for action in command._actions for name in action.option_strings]
-            raise UserError(explain_choice(str(error)) or explain(str(error), args, names)) from error
+            said = str(error)
+            raise UserError(explain_choice(said) or explain(said, args, option_names(self, args[0]))) from error
 
     def _parse_ckpt_path(self) -> None:
         # Lightning would let the checkpoint's settings overrule the command line; here the command line is what counts.
@@ -222,13 +222,13 @@ class LitGenCLI(LightningCLI):
         if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:  # and not one that the user chose
             trainer.strategy.checkpoint_io = WholeCheckpointIO()
         # Lightning's own handler saves a checkpoint in the middle of a step. While a model trains, see RunCheckpoints.
-        trainer._signal_connector._slurm_sigusr_handler_fn = _requeue
+        set_requeue_handler(trainer, _requeue)
         return trainer
 
     @property
     def _given_callbacks(self) -> list:
         """Those that the user added."""
-        given = self._get(self.config_init, "trainer").callbacks or []
+        given = self.config_init[self.subcommand].trainer.callbacks or []
         return list(given) if isinstance(given, list) else [given]
 
     def _check_additions(self, trainer: Namespace) -> None:

@@ -19,6 +19,7 @@ from lightning.pytorch.utilities import rank_zero_info
 
 from lit_gen.data.files import complete_file
 from lit_gen.errors import UserError
+from lit_gen.lightning_compat import leave_anonymous_out
 
 PROJECT = "lit_gen"
 VARIABLES = {
@@ -147,8 +148,7 @@ class ContinuingWandbLogger(WandbLogger):
         # What W&B says of its version and the table at its end; not its warnings and errors.
         quiet = {} if "WANDB_QUIET" in os.environ else {"settings": wandb.Settings(quiet=True)}
         super().__init__(**quiet | settings)
-        # W&B warns of the mere mention.
-        self._wandb_init.pop("anonymous", None)
+        leave_anonymous_out(self)
         self._logged = {
             (int(row["step"]), frozenset(name for name, value in row.items() if value and name != "step"))
             for row in whole_rows(log)

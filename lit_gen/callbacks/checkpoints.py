@@ -16,10 +16,18 @@ from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_info
 
 from lit_gen import slurm
-from lit_gen.callbacks.pictures import batches_so_far
 from lit_gen.commands import resume_command
 from lit_gen.data.files import complete_file, remove_partial
 from lit_gen.errors import UserError
+from lit_gen.lightning_compat import (
+    batches_so_far,
+    cluster_environment,
+    forget_sigterm,
+    next_row,
+    stops_early,
+    validation_follows,
+    values_to_log,
+)
 from lit_gen.loggers import AppendingCSVLogger, ContinuingWandbLogger
 from lit_gen.training.ring import NonFiniteTerm
 
@@ -91,7 +99,7 @@ class RunCheckpoints(Checkpoint):
         # Lightning puts the former handlers back. Its own for SIGTERM saves nothing, and lets the processes of a group
         # wait for each other.
         self._signal = signal.SIGTERM if trainer.received_sigterm else None
-        trainer._signal_connector.received_sigterm = False
+        forget_sigterm(trainer)
         self._stopping = self._cut_short = self._after_validation = False
         self._requeue_signal, self._requeue = _requeue_signal(trainer), False
         if threading.current_thread() is threading.main_thread():
@@ -123,16 +131,14 @@ class RunCheckpoints(Checkpoint):
             return  # its checkpoint follows, after the validation
         # An epoch that is cut short can go on, if it is saved before Lightning counts it as done.
         self._cut_short = 0 < trainer.max_steps <= trainer.global_step
-        self._cut_short |= trainer.should_stop and trainer.fit_loop._can_stop_early
+        self._cut_short |= stops_early(trainer)
         due = self.every_n_batches and batches_so_far(trainer) % self.every_n_batches == 0
         self._stopping = self._told_to_stop(trainer)
         if due or self._cut_short or self._stopping:
             # A resumed run would leave out a validation that is still to come.
-            loop = trainer.fit_loop
-            self._after_validation = loop.epoch_loop._should_check_val_fx(loop._data_fetcher)
-            self._logged = {name: float(value) for name, value in trainer._logger_connector.metrics["log"].items()}
+            self._after_validation, self._logged = validation_follows(trainer), values_to_log(trainer)
             if not self._after_validation:
-                self._row = _next_row(trainer)
+                self._row = next_row(trainer)
                 self._save_within_epoch(trainer)
 
     def on_validation_end(self, trainer: Trainer, model: LightningModule) -> None:
@@ -258,18 +264,10 @@ def _requeue_signal(trainer: Trainer) -> int | None:
     """The signal by which SLURM asks a job to save its state and to be started again; None outside of jobs."""
     if slurm.job() is None:
         return None
-    environment = trainer._accelerator_connector.cluster_environment  # a single device's strategy does not know it
+    environment = cluster_environment(trainer)
     if isinstance(environment, SLURMEnvironment):
         return environment.requeue_signal if environment.auto_requeue else None
     return signal.SIGUSR1
-
-
-def _next_row(trainer: Trainer) -> dict[str, int]:
-    """Epoch and step of the row that Lightning is about to log for the batch that has just ended; {} if it is not."""
-    loop, automatic = trainer.fit_loop, trainer.lightning_module.automatic_optimization
-    if not trainer._logger_connector.should_update_logs or (automatic and loop._should_accumulate()):
-        return {}
-    return {"epoch": trainer.current_epoch, "step": loop.epoch_loop._batches_that_stepped}
 
 
 def _take_place(path: Path, place: Path) -> None:

@@ -36,6 +36,7 @@ from torch import nn
 from yaml import SafeDumper
 
 from lit_gen.errors import UserError, nearest
+from lit_gen.lightning_compat import saves_by_the_clock
 from lit_gen.runs import OWN_CHECKPOINTS
 
 # Timer's default interval is such an enumeration, and jsonargparse writes config.yaml with this class.
@@ -171,7 +172,7 @@ def _why_not_fit(callback: Callback, model: LightningModule, logs: bool) -> str 
             f"watches the one loss that a training step returns; {name} has several. Leave it out: the log says how D "
             "and G are doing, as often as --health.every_n_batches."
         )
-    if isinstance(callback, ModelCheckpoint) and callback._train_time_interval is not None:
+    if isinstance(callback, ModelCheckpoint) and saves_by_the_clock(callback):
         # Lightning would pass over it without a word.
         return f"does not heed train_time_interval where a model takes its steps itself, as {name}: set every_n_epochs."
     return None

@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.nn import functional
 from torch.optim import Optimizer
 
-from lit_gen.callbacks.pictures import batches_so_far
 from lit_gen.errors import UserError
+from lit_gen.lightning_compat import batches_so_far, step_in_log
 from lit_gen.models.adversarial import AdversarialModule, fake_images
 from lit_gen.models.base import evaluating
 from lit_gen.training.seeds import seed_generators
@@ -111,8 +111,7 @@ class Health(Callback):
         trainer.callback_metrics.update({name: torch.tensor(value) for name, value in figures.items()})
         # Not by model.log: it would repeat them in the rows that follow.
         for logger in trainer.loggers:
-            step = trainer.fit_loop.epoch_loop._batches_that_stepped
-            logger.log_metrics(figures | {"epoch": trainer.current_epoch}, step)
+            logger.log_metrics(figures | {"epoch": trainer.current_epoch}, step_in_log(trainer))
 
     @torch.no_grad()
     def _diversity(self, model: AdversarialModule) -> Tensor:

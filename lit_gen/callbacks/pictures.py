@@ -14,6 +14,7 @@ from torchvision.transforms.functional import to_pil_image
 
 from lit_gen.data.files import complete_file, make_folder
 from lit_gen.errors import UserError
+from lit_gen.lightning_compat import batches_so_far
 
 
 def save_picture(image: Tensor, path: Path) -> None:
@@ -98,11 +99,6 @@ def _goes_to_wandb(logger: Logger) -> bool:
     if isinstance(logger, TensorBoardLogger):
         return wandb.run is not None and bool(wandb.run.settings.sync_tensorboard)
     return isinstance(logger, WandbLogger)
-
-
-def batches_so_far(trainer: Trainer) -> int:
-    """Batches trained on so far, over all epochs."""
-    return trainer.fit_loop.epoch_loop.total_batch_idx + 1
 
 
 class PredictionWriter(BasePredictionWriter):

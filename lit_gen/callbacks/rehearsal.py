@@ -5,6 +5,8 @@ import os
 import torch
 from lightning import Callback, LightningModule, Trainer
 
+from lit_gen.lightning_compat import whole_checkpoint
+
 COUNT = 8
 """About how many images a sheet: enough to see that it can be made."""
 
@@ -14,7 +16,7 @@ class Rehearsal(Callback):
 
     @torch.no_grad()
     def on_train_end(self, trainer: Trainer, model: LightningModule) -> None:
-        checkpoint = trainer._checkpoint_connector.dump_checkpoint(weights_only=False)  # what save_checkpoint writes
+        checkpoint = whole_checkpoint(trainer)
         if not trainer.is_global_zero:
             return
         with open(os.devnull, "wb") as nowhere:

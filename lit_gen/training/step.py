@@ -7,7 +7,6 @@ from typing import Any
 from lightning import LightningModule
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import nn
-from torch.nn.modules.batchnorm import _NormBase
 
 from lit_gen.losses import Terms
 
@@ -51,7 +50,7 @@ def descend(
 @contextmanager
 def statistics_kept(network: nn.Module) -> Iterator[None]:
     """Keep the running means and variances of batch norm as they are within the block, in training mode too."""
-    norms = [part for part in network.modules() if isinstance(part, _NormBase) and part.track_running_stats]
+    norms = [part for part in network.modules() if getattr(part, "track_running_stats", False)]
     for norm in norms:
         norm.track_running_stats = False
     try:

@@ -1,0 +1,168 @@
+"""The private names of Lightning that this project needs, each in one function: the one place to look after an upgrade.
+
+Nothing else in the package reads or sets a name of Lightning's that begins with an underscore. This module lies below
+every room of the package. `tests/test_lightning_compat.py` fails when an upgrade removes a name or changes its meaning.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from lightning import LightningModule, Trainer
+from lightning.fabric.plugins.environments import ClusterEnvironment
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.cli import LightningCLI
+from lightning.pytorch.core.optimizer import LightningOptimizer
+from lightning.pytorch.loggers import WandbLogger
+from lightning.pytorch.loops.loop import _Loop
+
+# ------------------------------------------------------------------------------------------------- models, optimizers
+
+
+def trainer_of(model: LightningModule) -> Trainer | None:
+    """Return the Trainer that a model is attached to, or None; the public `model.trainer` raises without one."""
+    return model._trainer
+
+
+@contextmanager
+def uncounted_steps(*optimizers: LightningOptimizer) -> Iterator[None]:
+    """Keep `Trainer.global_step`, and with it `max_steps`, where it is, however often the optimizers step in the block.
+
+    Lightning counts each `optimizer.step()` of a model with manual optimization, and the public API has no switch.
+
+    Args:
+        optimizers: all of `model.optimizers()`.
+    """
+    before = [(optimizer._on_before_step, optimizer._on_after_step) for optimizer in optimizers]
+    for optimizer in optimizers:
+        optimizer._on_before_step = optimizer._on_after_step = _do_nothing
+    try:
+        yield
+    finally:
+        for optimizer, (on_before, on_after) in zip(optimizers, before, strict=True):
+            optimizer._on_before_step, optimizer._on_after_step = on_before, on_after
+
+
+def count_step(optimizer: LightningOptimizer) -> None:
+    """Add one to `Trainer.global_step` without moving a parameter, which no public method does.
+
+    Call it within `training_step` and outside of `uncounted_steps`.
+
+    Args:
+        optimizer: one of `model.optimizers()`; with manual optimization, which one makes no difference.
+    """
+    optimizer._on_before_step()
+    optimizer._on_after_step()
+
+
+def _do_nothing() -> None:
+    pass
+
+
+# ------------------------------------------------------------------------------------------------------- training loop
+
+
+def batches_so_far(trainer: Trainer) -> int:
+    """Return the number of batches trained on so far, over all epochs; no public attribute of the Trainer has it."""
+    return trainer.fit_loop.epoch_loop.total_batch_idx + 1
+
+
+def begin_epoch_anew(trainer: Trainer) -> None:
+    """Have a resumed training begin its next epoch, rather than go on in the middle of one.
+
+    The public `fit_loop.restarting = False` does not do it: with `max_steps`, Lightning's setter takes an epoch's end
+    for its middle. The loop would count the epoch twice, and train on one batch more where there is no validation.
+    """
+    _Loop.restarting.fset(trainer.fit_loop, False)
+
+
+def validation_follows(trainer: Trainer) -> bool:
+    """Return whether Lightning validates after the batch that has just ended; it says so in no hook."""
+    loop = trainer.fit_loop
+    return loop.epoch_loop._should_check_val_fx(loop._data_fetcher)
+
+
+def stops_early(trainer: Trainer) -> bool:
+    """Return whether `trainer.should_stop` ends the training now: it does not before `min_epochs` and `min_steps`."""
+    return trainer.should_stop and trainer.fit_loop._can_stop_early
+
+
+# ----------------------------------------------------------------------------------------------------------------- log
+
+
+def next_row(trainer: Trainer) -> dict[str, int]:
+    """Return `epoch` and `step` of the row that Lightning logs for the batch that has just ended; {} if it logs none.
+
+    Lightning logs a batch after the last hook, and the public `trainer.global_step` is not the step that it logs at.
+    """
+    loop, automatic = trainer.fit_loop, trainer.lightning_module.automatic_optimization
+    if not trainer._logger_connector.should_update_logs or (automatic and loop.epoch_loop._should_accumulate()):
+        return {}
+    return {"epoch": trainer.current_epoch, "step": step_in_log(trainer)}
+
+
+def step_in_log(trainer: Trainer) -> int:
+    """Return the step at which Lightning logs training values; the public `trainer.global_step` may be another one."""
+    return trainer.fit_loop.epoch_loop._batches_that_stepped
+
+
+def values_to_log(trainer: Trainer) -> dict[str, float]:
+    """Return what Lightning would log now, by name; the public `logged_metrics` has values of earlier epochs too."""
+    return {name: float(value) for name, value in trainer._logger_connector.metrics["log"].items()}
+
+
+def uploads_checkpoints(logger: WandbLogger) -> bool:
+    """Return whether a W&B logger was given `log_model`, which it keeps under a private name only."""
+    return bool(logger._log_model)
+
+
+def leave_anonymous_out(logger: WandbLogger) -> None:
+    """Take back the argument `anonymous` that Lightning always hands to W&B, which warns of the mere mention."""
+    logger._wandb_init.pop("anonymous", None)
+
+
+# ------------------------------------------------------------------------------------------------------------- signals
+
+
+def forget_sigterm(trainer: Trainer) -> None:
+    """Have Lightning forget a SIGTERM; the public `received_sigterm` can only be read."""
+    trainer._signal_connector.received_sigterm = False
+
+
+def set_requeue_handler(trainer: Trainer, handler: Callable[[int, Any], None]) -> None:
+    """Replace what Lightning does when SLURM says that a job's time is running out.
+
+    Its own handler saves a checkpoint in the middle of a step. The public way, a SLURMEnvironment that does not
+    requeue, would have to be among the user's plugins.
+    """
+    trainer._signal_connector._slurm_sigusr_handler_fn = handler
+
+
+def cluster_environment(trainer: Trainer) -> ClusterEnvironment:
+    """Return what Lightning knows of the cluster; the strategy for a single device has no public attribute for it."""
+    return trainer._accelerator_connector.cluster_environment
+
+
+# --------------------------------------------------------------------------------------------------------- checkpoints
+
+
+def whole_checkpoint(trainer: Trainer) -> dict[str, Any]:
+    """Return what `trainer.save_checkpoint` would write to a file."""
+    return trainer._checkpoint_connector.dump_checkpoint(weights_only=False)
+
+
+def saves_by_the_clock(callback: ModelCheckpoint) -> bool:
+    """Return whether a ModelCheckpoint was given `train_time_interval`, which it keeps under a private name only."""
+    return callback._train_time_interval is not None
+
+
+# -------------------------------------------------------------------------------------------------------- command line
+
+
+def option_names(cli: LightningCLI, command: str) -> list[str]:
+    """Return the names of all options of a command, without dashes; those of the whole program for another word.
+
+    Neither LightningCLI nor argparse has a public list.
+    """
+    parser = cli._subcommand_parsers.get(command, cli.parser)
+    return [name.removeprefix("--") for action in parser._actions for name in action.option_strings]

@@ -1,0 +1,259 @@
+"""Lightning's private names still are what the project takes them for: each test fails when an upgrade changes one."""
+
+import os
+import signal
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import wandb
+from lightning import Callback, LightningDataModule, LightningModule, Trainer
+from lightning.fabric.plugins.environments import LightningEnvironment, SLURMEnvironment
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.cli import LightningCLI
+from lightning.pytorch.loggers import Logger, WandbLogger
+from torch.optim import SGD
+from torch.utils.data import DataLoader
+
+from lit_gen import lightning_compat as compat
+from tests.models import tiny
+
+
+class OneWeight(LightningModule):
+    """A weight that loses 1 in each optimizer step; its value is logged in each batch as `weight`."""
+
+    def __init__(self, optimizers: int = 1) -> None:
+        super().__init__()
+        self.weight, self.automatic_optimization = torch.nn.Parameter(torch.zeros(())), optimizers == 1
+        self.count = optimizers
+
+    def configure_optimizers(self) -> Any:
+        return [SGD([self.weight], lr=1.0) for _ in range(self.count)]
+
+    def training_step(self, batch: Any, index: int) -> Any:
+        self.log("weight", self.weight.detach())
+        if self.automatic_optimization:
+            return self.weight
+        self.step()
+
+    def step(self) -> None:
+        for optimizer in self.optimizers():
+            optimizer.zero_grad()
+            self.manual_backward(self.weight)
+            optimizer.step()
+
+    def validation_step(self, batch: Any, index: int) -> None:
+        pass
+
+    def train_dataloader(self) -> DataLoader:
+        return DataLoader(range(4), batch_size=1)
+
+    val_dataloader = train_dataloader
+
+
+class AfterBatch(Callback):
+    """Keeps what `ask(trainer)` gives after each training batch, and when validations begin."""
+
+    def __init__(self, ask: Any) -> None:
+        self.ask, self.answers, self.validated_after = ask, [], []
+
+    def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
+        self.answers.append(self.ask(trainer))
+
+    def on_validation_start(self, trainer: Trainer, *_: Any) -> None:
+        self.validated_after.append(len(self.answers))
+
+
+class Rows(Logger):
+    name, version = "rows", "0"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows: list[dict[str, float]] = []
+
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        self.rows.append(metrics | {"step": step})
+
+    def log_hyperparams(self, *_: Any) -> None:
+        pass
+
+
+def fit(tmp_path: Path, model: LightningModule, *callbacks: Callback, **settings: Any) -> Trainer:
+    trainer = tiny.trainer(tmp_path, callbacks=list(callbacks), **{"limit_val_batches": 0} | settings)
+    trainer.fit(model)
+    return trainer
+
+
+def test_a_model_tells_its_trainer(tmp_path):
+    model = OneWeight()
+    assert compat.trainer_of(model) is None
+    trainer = fit(tmp_path, model)
+    assert compat.trainer_of(model) is trainer
+
+
+class Counting(OneWeight):
+    def training_step(self, batch: Any, index: int) -> None:
+        with compat.uncounted_steps(*self.optimizers()):
+            self.step()
+            self.step()
+        compat.count_step(self.optimizers()[0])
+
+
+def test_steps_are_counted_by_hand_only(tmp_path):
+    model = Counting(optimizers=2)
+    trainer = fit(tmp_path, model, max_steps=3, max_epochs=-1)
+    assert trainer.global_step == 3 and model.weight.item() == -12
+
+
+def test_steps_are_counted_again_after_the_block_also_after_an_error(tmp_path):
+    class Failing(Counting):
+        def training_step(self, batch: Any, index: int) -> None:
+            with pytest.raises(ZeroDivisionError), compat.uncounted_steps(*self.optimizers()):
+                self.step()
+                _ = 1 / 0
+            self.step()
+
+    assert fit(tmp_path, Failing(optimizers=2)).global_step == 8
+
+
+def test_batches_are_counted_over_all_epochs(tmp_path):
+    count = AfterBatch(compat.batches_so_far)
+    fit(tmp_path, OneWeight(), count, max_epochs=2, accumulate_grad_batches=2)
+    assert count.answers == [1, 2, 3, 4, 5, 6, 7, 8]
+
+
+def test_an_epoch_begins_anew(tmp_path):
+    trainer = tiny.trainer(tmp_path, max_steps=3)
+    trainer.fit_loop.restarting = False
+    assert trainer.fit_loop.restarting, "the public setter would do"
+    compat.begin_epoch_anew(trainer)
+    assert not trainer.fit_loop.restarting and not trainer.fit_loop.epoch_loop.restarting
+
+
+def test_validations_are_foretold(tmp_path):
+    follows = AfterBatch(compat.validation_follows)
+    fit(tmp_path, OneWeight(), follows, limit_val_batches=1, val_check_interval=3, num_sanity_val_steps=0, max_epochs=2)
+    assert follows.answers == [False, False, True, False] * 2 and follows.validated_after == [3, 7]
+
+
+def test_an_early_stop_waits_for_min_steps(tmp_path):
+    def stop(trainer: Trainer) -> bool:
+        trainer.should_stop = True
+        return compat.stops_early(trainer)
+
+    stops = AfterBatch(stop)
+    fit(tmp_path, OneWeight(), stops, min_epochs=0, min_steps=3)
+    assert stops.answers == [False, False, True]
+
+
+@pytest.mark.parametrize(("optimizers", "settings"), [(1, {"accumulate_grad_batches": 2}), (2, {}), (1, {})])
+def test_the_next_row_is_foretold(tmp_path, optimizers, settings):
+    logger = Rows()
+    rows = AfterBatch(lambda trainer: (compat.next_row(trainer), compat.values_to_log(trainer)))
+    model = OneWeight(optimizers)
+    fit(tmp_path, model, rows, max_epochs=2, logger=logger, log_every_n_steps=2, **settings)
+    assert len(logger.rows) == (2 if settings else 4)
+    assert [row | values for row, values in rows.answers if row] == logger.rows
+
+
+def test_the_step_of_a_row_is_the_one_that_lightning_logs_at(tmp_path):
+    logger = Rows()
+    steps = AfterBatch(compat.step_in_log)
+    trainer = fit(tmp_path, OneWeight(optimizers=2), steps, logger=logger, log_every_n_steps=1)
+    assert steps.answers == [row["step"] for row in logger.rows] == [0, 1, 2, 3]
+    assert trainer.global_step == 8, "the public name would do"
+
+
+def test_values_of_an_epoch_that_is_over_are_not_logged_again(tmp_path):
+    class Once(OneWeight):
+        def training_step(self, batch: Any, index: int) -> Any:
+            if self.current_epoch == 0:
+                self.log("first_epoch", 1.0)
+            return super().training_step(batch, index)
+
+    names = AfterBatch(lambda trainer: sorted(compat.values_to_log(trainer)))
+    trainer = fit(tmp_path, Once(), names, max_epochs=2)
+    assert names.answers == [["first_epoch", "weight"]] * 4 + [["weight"]] * 4
+    assert "first_epoch" in trainer.logged_metrics, "the public name would do"
+
+
+@pytest.mark.parametrize(("setting", "uploads"), [("all", True), (True, True), (False, False)])
+def test_a_wandb_logger_tells_whether_it_uploads_checkpoints(tmp_path, setting, uploads):
+    assert compat.uploads_checkpoints(WandbLogger(save_dir=tmp_path, log_model=setting)) is uploads
+
+
+def test_wandb_is_not_told_of_anonymous(tmp_path, monkeypatch):
+    monkeypatch.setattr(wandb, "run", None)
+    given: list[dict[str, Any]] = []
+    monkeypatch.setattr(wandb, "init", lambda **settings: given.append(settings))
+    for leave_out in (False, True):
+        logger = WandbLogger(save_dir=tmp_path, project="p")
+        if leave_out:
+            compat.leave_anonymous_out(logger)
+        _ = logger.experiment
+    usual, less = given
+    assert usual.keys() - less.keys() == {"anonymous"} and less["project"] == "p"
+
+
+class SendToSelf(Callback):
+    def __init__(self, number: int, then: Any = None) -> None:
+        self.number, self.then, self.received = number, then, []
+
+    def on_train_start(self, trainer: Trainer, model: LightningModule) -> None:
+        os.kill(os.getpid(), self.number)
+        self.received.append(trainer.received_sigterm)
+        if self.then is not None:
+            self.then(trainer)
+            self.received.append(trainer.received_sigterm)
+
+
+def test_a_sigterm_is_forgotten(tmp_path):
+    sends = SendToSelf(signal.SIGTERM, compat.forget_sigterm)
+    trainer = fit(tmp_path, OneWeight(), sends)
+    assert sends.received == [True, False] and trainer.global_step == 4  # it has trained to its end
+
+
+def test_the_handler_for_slurm_is_replaced(tmp_path, monkeypatch):
+    monkeypatch.setenv("SLURM_JOB_ID", "77")
+    monkeypatch.setattr(SLURMEnvironment, "detect", lambda: False)
+    handled = []
+    environment = SLURMEnvironment(requeue_signal=signal.SIGUSR2)
+    trainer = tiny.trainer(tmp_path, plugins=[environment], callbacks=[SendToSelf(signal.SIGUSR2)], limit_val_batches=0)
+    compat.set_requeue_handler(trainer, lambda number, frame: handled.append(number))
+    trainer.fit(OneWeight())
+    assert handled == [signal.SIGUSR2] and not list(tmp_path.glob("*.ckpt"))
+
+
+def test_a_single_device_tells_its_cluster(tmp_path):
+    environment = LightningEnvironment()
+    assert compat.cluster_environment(tiny.trainer(tmp_path, devices=1, plugins=[environment])) is environment
+
+
+def test_a_checkpoint_without_a_file_is_what_the_file_would_hold(tmp_path):
+    model = OneWeight()
+    trainer = fit(tmp_path, model)
+    trainer.save_checkpoint(tmp_path / "saved.ckpt")
+    saved, whole = torch.load(tmp_path / "saved.ckpt", weights_only=False), compat.whole_checkpoint(trainer)
+    assert whole.keys() == saved.keys() and {"optimizer_states", "loops", "callbacks"} <= whole.keys()
+    assert whole["state_dict"] == saved["state_dict"] == {"weight": torch.tensor(-4.0)}
+
+
+def test_a_model_checkpoint_tells_whether_it_goes_by_the_clock():
+    assert compat.saves_by_the_clock(ModelCheckpoint(train_time_interval=timedelta(minutes=5)))
+    assert not compat.saves_by_the_clock(ModelCheckpoint(every_n_epochs=2))
+
+
+class Unparsed(LightningCLI):
+    def parse_arguments(self, *_: Any) -> None:
+        raise InterruptedError(self)
+
+
+def test_the_command_line_lists_its_options():
+    with pytest.raises(InterruptedError) as made:
+        Unparsed(LightningModule, LightningDataModule, subclass_mode_model=True, subclass_mode_data=True)
+    (cli,) = made.value.args
+    of_fit, of_test, of_all = (set(compat.option_names(cli, word)) for word in ("fit", "test", "no_command"))
+    assert {"config", "model", "data", "ckpt_path", "trainer.max_epochs", "trainer.logger"} <= of_fit & of_test
+    assert "verbose" in of_test - of_fit and "config" in of_all and "trainer.max_epochs" not in of_all
