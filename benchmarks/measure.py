@@ -22,7 +22,7 @@ import yaml
 
 from lit_gen import cli
 from lit_gen.callbacks.timing import training_seconds
-from lit_gen.data.files import complete_file
+from lit_gen.files.atomic import complete_file
 
 RESULTS = Path(__file__).parent / "results"
 

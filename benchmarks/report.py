@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from lit_gen.data.files import complete_file
+from lit_gen.files.atomic import complete_file
 
 FOLDER = Path(__file__).parent / "results"
 TARGET = Path(__file__).parents[1] / "RESULTS.md"

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from lit_gen.data.files import remove_if_empty
+from lit_gen.files.atomic import remove_if_empty
 
 WITHOUT_USE = re.compile(
     r"config\.yaml|run\.json|hparams\.yaml|wandb-id|wandb-page\.json|(wandb|lightning_logs)/.*|(.*/)?\.[^/]*\.partial"

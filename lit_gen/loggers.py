@@ -17,8 +17,8 @@ from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 from lightning.pytorch.utilities import rank_zero_info
 
-from lit_gen.data.files import complete_file
 from lit_gen.errors import UserError
+from lit_gen.files.atomic import complete_file
 from lit_gen.lightning_compat import leave_anonymous_out
 
 PROJECT = "lit_gen"

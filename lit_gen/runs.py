@@ -14,8 +14,8 @@ from lightning.pytorch.cli import LightningArgumentParser, SaveConfigCallback
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
 
 from lit_gen import leftovers, slurm
-from lit_gen.data.files import complete_file, make_folder, remove_partial
 from lit_gen.errors import UserError
+from lit_gen.files.atomic import complete_file, make_folder, remove_partial
 from lit_gen.locks import RECORD, Held, RunLock, held, read_record
 
 # The processes that DDP starts run this same command: they are told the folder and the checkpoint.

@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from lit_gen.data.parallel import map_indices
-from lit_gen.data.synthetic import animals, digits, faces
 from lit_gen.errors import UserError
+from lit_gen.files.parallel import map_indices
 from lit_gen.metrics import features
+from lit_gen.synthetic import digits
+from lit_gen.synthetic.animals.write import write_horse2zebra
+from lit_gen.synthetic.faces.write import write_celeba
 
 # Lightning decides at its import whether its log goes to the root logger, where caplog sees it.
 logging.getLogger("lightning.pytorch").propagate = True
@@ -46,7 +48,7 @@ def celeba_root(tmp_path_factory) -> Path:
     """A root folder with celeba/: 120 faces, of which 96 are for training, 12 for validation, 12 for tests."""
     root = tmp_path_factory.mktemp("celeba")
     (root / "celeba").mkdir()
-    faces.write_celeba(root / "celeba", 120)
+    write_celeba(root / "celeba", 120)
     return root
 
 
@@ -55,7 +57,7 @@ def horse2zebra_root(tmp_path_factory) -> Path:
     """A root folder with horse2zebra/: 12 pictures a domain for training, 4 for tests."""
     root = tmp_path_factory.mktemp("horse2zebra")
     (root / "horse2zebra").mkdir()
-    animals.write_horse2zebra(root / "horse2zebra", 12, 4)
+    write_horse2zebra(root / "horse2zebra", 12, 4)
     return root
 
 

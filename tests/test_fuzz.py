@@ -20,7 +20,7 @@ from PIL import Image
 import lit_gen.data
 import lit_gen.models
 from lit_gen.cli import main
-from lit_gen.data.celeba_names import ATTRIBUTES
+from lit_gen.synthetic.faces.names import ATTRIBUTES
 from tests.models.tiny import SMALL
 
 SECONDS = 120  # for one command, on a machine that has other work; most take one or two

@@ -17,8 +17,8 @@ from lightning.pytorch.utilities import rank_zero_info
 
 from lit_gen import slurm
 from lit_gen.commands import resume_command
-from lit_gen.data.files import complete_file, remove_partial
 from lit_gen.errors import UserError
+from lit_gen.files.atomic import complete_file, remove_partial
 from lit_gen.lightning_compat import (
     batches_so_far,
     cluster_environment,

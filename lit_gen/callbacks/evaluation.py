@@ -10,8 +10,8 @@ from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_info
 from torchmetrics import SumMetric
 
-from lit_gen.data.files import complete_file
 from lit_gen.errors import UserError
+from lit_gen.files.atomic import complete_file
 from lit_gen.metrics.evaluator import Evaluator, Figure, Options
 
 

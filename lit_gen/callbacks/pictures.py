@@ -12,8 +12,8 @@ from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 from torchvision.transforms.functional import to_pil_image
 
-from lit_gen.data.files import complete_file, make_folder
 from lit_gen.errors import UserError
+from lit_gen.files.atomic import complete_file, make_folder
 from lit_gen.lightning_compat import batches_so_far
 
 

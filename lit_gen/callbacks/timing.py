@@ -8,7 +8,7 @@ from typing import Any
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 
-from lit_gen.data.files import complete_file
+from lit_gen.files.atomic import complete_file
 
 
 class TrainingTime(Callback):

@@ -17,13 +17,13 @@ from torch.utils.data import DataLoader, Dataset
 
 from lit_gen.data.batches import DataSpec
 from lit_gen.data.cache import HINT, ImagesOnDemand, cached_images, readable_rows
-from lit_gen.data.files import CannotWrite, complete_folder
 from lit_gen.data.image_files import find_images, in_words
 from lit_gen.data.image_files import image_files as image_files  # for others to import from here
 from lit_gen.data.order import EvaluationOrder, ResumableData, SeededFetches, loader_options
-from lit_gen.data.synthetic import VERSION
 from lit_gen.errors import UserError
+from lit_gen.files.atomic import CannotWrite, complete_folder
 from lit_gen.lightning_compat import batches_so_far
+from lit_gen.synthetic import VERSION
 
 SPLITS = {"fit": "train", "validate": "val", "test": "test", "predict": "test"}
 """What each command reads."""

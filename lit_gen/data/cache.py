@@ -13,11 +13,11 @@ import numpy as np
 from lightning.pytorch.utilities import rank_zero_info
 from PIL import Image, ImageOps
 
-from lit_gen.data.files import CannotWrite, complete_file, make_folder
 from lit_gen.data.image_files import open_image
-from lit_gen.data.parallel import map_indices
 from lit_gen.data.pixel_values import to_eight_bits
 from lit_gen.errors import UserError
+from lit_gen.files.atomic import CannotWrite, complete_file, make_folder
+from lit_gen.files.parallel import map_indices
 
 FORMAT = 3  # goes into every key: raise it when decoding changes, and old caches are left alone
 

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
+from lit_gen.data.alphabet import CAPTION_LENGTH, SHORTEST, encode
 from lit_gen.data.base import ArrayDataset, ImageData
 from lit_gen.data.batches import CaptionedImages, DataSpec
-from lit_gen.data.captions import CAPTION_LENGTH, SHORTEST, encode
 from lit_gen.errors import UserError
 
 MOST_KEPT = 10**9  # bytes

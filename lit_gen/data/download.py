@@ -11,8 +11,8 @@ from pathlib import Path, PurePosixPath
 from torch.hub import download_url_to_file
 from tqdm import tqdm
 
-from lit_gen.data.files import ELSEWHERE, complete_file, complete_folder
 from lit_gen.errors import UserError
+from lit_gen.files.atomic import ELSEWHERE, complete_file, complete_folder
 
 
 def fetch(url: str, target: Path, sha256_prefix: str | None = None, hint: str = ELSEWHERE) -> None:

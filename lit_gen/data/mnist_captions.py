@@ -6,8 +6,8 @@ import numpy as np
 
 from lit_gen.data.batches import DataSpec
 from lit_gen.data.captioned import CaptionedData, CaptionedDataset, Captions
-from lit_gen.data.captions import DIGITS, describe_digit
 from lit_gen.data.mnist import MNIST
+from lit_gen.synthetic.sentences.digits import DIGITS, describe_digit
 
 
 class DigitCaptions(Captions):

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.transforms.functional import pil_to_tensor
 
-from lit_gen.data.captions import ALPHABET, encode
+from lit_gen.data.alphabet import ALPHABET, encode
 from lit_gen.errors import UserError
 
 KERNEL, POOL = 4, 3

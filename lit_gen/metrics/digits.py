@@ -18,9 +18,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lit_gen.data.batches import LabelledImages
-from lit_gen.data.files import complete_file
 from lit_gen.data.mnist import MNIST
 from lit_gen.errors import UserError
+from lit_gen.files.atomic import complete_file
 
 WEIGHTS = Path(__file__).with_name("digits.safetensors")
 SIDE = 28

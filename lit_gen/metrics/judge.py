@@ -18,9 +18,9 @@ from tqdm import tqdm
 from lit_gen.data.base import ArrayDataset, ImageData
 from lit_gen.data.batches import AttributedImages, UnpairedImages
 from lit_gen.data.cache import HINT
-from lit_gen.data.files import complete_file
 from lit_gen.data.horse2zebra import Horse2Zebra, UnpairedDataset
 from lit_gen.errors import UserError
+from lit_gen.files.atomic import complete_file
 from lit_gen.metrics.processes import from_first
 
 VERSION = 1  # goes into every key: raise it when the network or its training changes, and old judges are left alone

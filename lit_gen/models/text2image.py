@@ -42,8 +42,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim import Adam, Optimizer
 
+from lit_gen.data.alphabet import decode
 from lit_gen.data.batches import CaptionedImages, DataSpec
-from lit_gen.data.captions import decode
 from lit_gen.layers.coders import doublings
 from lit_gen.layers.text import (
     ImageEncoder,

@@ -18,8 +18,8 @@ from lit_gen.cli import main
 from lit_gen.data import MNIST, CelebA, CelebACaptions, Horse2Zebra, ImageFolder, MNISTCaptions, cache
 from lit_gen.data.base import ImageData
 from lit_gen.data.cache import ImagesOnDemand
-from lit_gen.data.files import CannotWrite
 from lit_gen.errors import UserError
+from lit_gen.files.atomic import CannotWrite
 from lit_gen.metrics.judge import attribute_question, judge_for
 from tests.models import tiny
 

@@ -14,8 +14,8 @@ from PIL import Image
 
 from lit_gen.data import CelebA, cache, celeba
 from lit_gen.data.celeba import read_attributes, read_partition
-from lit_gen.data.celeba_names import ATTRIBUTES
 from lit_gen.errors import UserError
+from lit_gen.synthetic.faces.names import ATTRIBUTES
 
 LISTS = ("list_attr_celeba.txt", "list_eval_partition.txt")
 

@@ -11,12 +11,12 @@ import torch
 from lightning import LightningModule
 
 from lit_gen.data import CelebA, CelebACaptions, captioned
+from lit_gen.data.alphabet import decode
 from lit_gen.data.batches import CaptionedImages
-from lit_gen.data.captions import decode
-from lit_gen.data.celeba_names import ATTRIBUTES
 from lit_gen.errors import UserError
-from tests.data.sentences import complaints, meaning
+from lit_gen.synthetic.faces.names import ATTRIBUTES
 from tests.data.test_base import quiet_trainer
+from tests.synthetic.reader import complaints, meaning
 
 SIZES = {"image_size": 16, "batch_size": 8}
 PROMPTS = ["A smiling man with a hat", "an old lady, Bonjour!", "7"]

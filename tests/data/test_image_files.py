@@ -12,10 +12,10 @@ from PIL import Image
 
 from lit_gen.data import CelebA, Horse2Zebra, ImageFolder
 from lit_gen.data.cache import decode_image
-from lit_gen.data.files import complete_file
-from lit_gen.data.idx import read_idx
 from lit_gen.data.image_files import find_images, in_words
 from lit_gen.errors import UserError
+from lit_gen.files.atomic import complete_file
+from lit_gen.files.idx import read_idx
 
 
 def pictures(folder: Path, *numbers: int) -> Path:
@@ -224,7 +224,7 @@ def test_a_file_that_cannot_be_begun_says_what_to_do(tmp_path, monkeypatch):
     def refuse(**_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("lit_gen.data.files.tempfile.mkstemp", refuse)
+    monkeypatch.setattr("lit_gen.files.atomic.tempfile.mkstemp", refuse)
     with pytest.raises(UserError, match="No space left on device. Do this."), complete_file(tmp_path / "a", "Do this."):
         pass
 

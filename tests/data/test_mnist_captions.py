@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from lit_gen.data import MNIST, MNISTCaptions
+from lit_gen.data.alphabet import decode
 from lit_gen.data.batches import CaptionedImages
-from lit_gen.data.captions import decode
 from lit_gen.data.mnist_captions import ink_limits, strokes
 from lit_gen.errors import UserError
 

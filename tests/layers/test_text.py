@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from lit_gen.data.captions import ALPHABET, encode
+from lit_gen.data.alphabet import ALPHABET, encode
 from lit_gen.errors import UserError
 from lit_gen.layers import text
 from lit_gen.layers.text import ImageEncoder, TextEncoder, joint_embedding_loss, lettering, one_hot, spell, stack

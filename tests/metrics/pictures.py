@@ -80,7 +80,7 @@ def mark(image: Tensor, answers: Tensor) -> Tensor:
 def in_two_processes(function: Callable[..., Any], *arguments: Any) -> list[Any]:
     """What `function(rank, *arguments)` gives in each of two processes that know of each other."""
     with tempfile.TemporaryDirectory() as folder:
-        # One server imports torch for all; it is the one of `lit_gen.data.parallel`, where that has been used.
+        # One server imports torch for all; it is the one of `lit_gen.files.parallel`, where that has been used.
         multiprocessing.set_forkserver_preload(["lit_gen.data", "lit_gen.models"])
         multiprocessing.start_processes(_run, (function, Path(folder), arguments), nprocs=2, start_method="forkserver")
         return [torch.load(Path(folder) / f"{rank}.pt", weights_only=False) for rank in range(2)]

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
+from lit_gen.data.alphabet import encode
 from lit_gen.data.batches import CaptionedImages
-from lit_gen.data.captions import encode
 from lit_gen.errors import UserError
 from lit_gen.models import Text2Image
 from lit_gen.models.text2image import Discriminator, choose_wrong, contradictions, midpoints

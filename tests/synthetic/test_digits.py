@@ -3,8 +3,8 @@ from functools import cache
 import numpy as np
 import pytest
 
-from lit_gen.data.idx import read_idx
-from lit_gen.data.synthetic import digits
+from lit_gen.files.idx import read_idx
+from lit_gen.synthetic import digits
 
 FILES = ["t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte", "train-images-idx3-ubyte", "train-labels-idx1-ubyte"]
 

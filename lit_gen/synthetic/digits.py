@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from lit_gen.data.idx import write_idx
-from lit_gen.data.parallel import map_indices
+from lit_gen.files.idx import write_idx
+from lit_gen.files.parallel import map_indices
 
 SIDE = 28  # of a picture
 BOX = 20  # of the square that MNIST fits a digit into

@@ -1,63 +1,11 @@
-"""Sentences: the alphabet in which models read them, and the grammar that writes them about faces and digits."""
+"""Sentences about faces, written from attributes."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from random import Random
 from typing import NamedTuple
 
-import numpy as np
-import torch
-from torch import Tensor
-
 from lit_gen.errors import UserError
-
-ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789-,;.!?:'\"/\\|_@#$%^&*~`+-=<>()[]{} "
-"""The 70 symbols of Zhang et al. (2015, arXiv:1509.01626) and Reed et al. (2016, arXiv:1605.05396), with a space for
-the former's line break. Number n stands for `ALPHABET[n - 1]`; the hyphen is listed twice, and only the first is used.
-"""
-CAPTION_LENGTH = 201  # characters, as in Reed et al.'s text encoder
-SHORTEST = 80  # characters that are enough for any digit, and for one statement about a face
-
-_NUMBERS = {symbol: ALPHABET.index(symbol) + 1 for symbol in ALPHABET}
-_UNKNOWN = "\N{REPLACEMENT CHARACTER}"
-
-
-def encode(text: str, length: int) -> Tensor:
-    """A sentence as numbers of characters.
-
-    Capitals count as small letters, and any run of white space (line breaks too) as one space. Of a text that is
-    longer than `length`, the end is cut off.
-
-    Args:
-        text: any sentence.
-        length: how many numbers come back.
-
-    Returns:
-        (length,) int64 from 0 to 70; 0 pads, and stands for characters outside the alphabet.
-
-    Raises:
-        UserError: there is nothing to read: no character of the alphabet but spaces.
-    """
-    words = " ".join(text.lower().split())
-    if not words:
-        raise UserError("a sentence is empty. Write what the picture is to show, for example 'a smiling woman'.")
-    numbers = [_NUMBERS.get(symbol, 0) for symbol in words[:length]]
-    if not set(numbers) - {0, _NUMBERS[" "]}:
-        raise UserError(
-            f"the sentence {words[:40]!r} has no character that can be read. Write it in English letters and digits."
-        )
-    padded = np.zeros(length, np.int64)
-    padded[: len(numbers)] = numbers
-    return torch.from_numpy(padded)
-
-
-def decode(numbers: Iterable[int] | Tensor) -> str:
-    """The sentence that `encode` read, in small letters; what it could not read is shown as a replacement character."""
-    numbers = numbers.tolist() if isinstance(numbers, Tensor) else list(numbers)
-    return "".join(ALPHABET[number - 1] if number else "\0" for number in numbers).rstrip("\0").replace("\0", _UNKNOWN)
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Words about faces
+from lit_gen.synthetic.sentences.words import PICTURES, article, finish, join, pick, present, shuffled
 
 
 class Saying(NamedTuple):
@@ -134,7 +82,6 @@ SAYINGS: dict[tuple[str, bool], tuple[Saying, ...]] = {
     ("Bags_Under_Eyes", True): _sayings(has=["bags under {his} eyes"]),
     ("Bags_Under_Eyes", False): _sayings(lacks=["bags under {his} eyes"]),
 }
-
 HAIR_COLOURS = {
     "Black_Hair": ("black",),
     "Blond_Hair": ("blond", "blonde"),
@@ -149,7 +96,6 @@ DESCRIBED: dict[str, dict[str, tuple[str, ...]]] = {
 }
 NOUN_OF = {name: noun for noun, words in DESCRIBED.items() for name in words}
 BEARDS = ("5_o_Clock_Shadow", "Goatee", "Mustache")
-
 # Of each set no two are true of one face, whatever CelebA's annotations say ...
 CONTRADICTORY = (
     set(HAIR_COLOURS),
@@ -163,7 +109,6 @@ EXCLUDES = {
     name: frozenset().union(*(names for names in CONTRADICTORY + REPETITIVE if name in names)) - {name}
     for name in set().union(*CONTRADICTORY, *REPETITIVE)
 }
-
 # How likely something is said when it is true, and when it is false. What is seldom true is worth saying.
 CHANCES: dict[str, tuple[float, float]] = {
     "Young": (0.4, 0.5), "Smiling": (0.6, 0.2), "Mouth_Slightly_Open": (0.2, 0.06), "Eyeglasses": (0.9, 0.08),
@@ -199,13 +144,11 @@ _VERBS = {"has": "has", "wears": "wears", "is": "is", "does": "does"}
 MAN = Person(("man", "man", "man", "guy", "gentleman"), ("male face", "man's face"), "he", "his", _VERBS)
 WOMAN = Person(("woman", "woman", "woman", "lady"), ("female face", "woman's face"), "she", "her", _VERBS)
 SOMEBODY = Person(("person",), ("face",), "they", "their", {"has": "have", "wears": "wear", "is": "are", "does": "do"})
-
-PICTURES = ("photo", "picture", "portrait", "image")
 ADJECTIVE_ORDER = {"Smiling": 0, "Pale_Skin": 1, "Chubby": 2, "Young": 3}  # the rest stand next to the noun
 
 
 def describe_face(
-    attributes: Mapping[str, bool], rng: Random, always: Sequence[str] = (), length: int = CAPTION_LENGTH
+    attributes: Mapping[str, bool], rng: Random, always: Sequence[str] = (), length: int = 201
 ) -> tuple[str, list[str]]:
     """A sentence about a face, and which attributes it speaks of.
 
@@ -251,7 +194,7 @@ def _choose(attributes: Mapping[str, bool], rng: Random, always: Sequence[str]) 
     most = len(names) + 1 + int(rng.random() * MOST_STATEMENTS)
     said = set(names)
     left = [name for name in CHANCES if name in attributes and name not in said]
-    for name in _shuffled(left, rng):
+    for name in shuffled(left, rng):
         if len(names) == most:
             break
         if rng.random() < _chance(name, attributes) and said.isdisjoint(EXCLUDES.get(name, ())):
@@ -259,7 +202,7 @@ def _choose(attributes: Mapping[str, bool], rng: Random, always: Sequence[str]) 
             said.add(name)
     if not names:  # better the first thing that comes to mind than nothing
         possible = [name for name in left if _chance(name, attributes)]
-        names = ["Male"] if "Male" in attributes else [_pick(possible, rng)] if possible else []
+        names = ["Male"] if "Male" in attributes else [pick(possible, rng)] if possible else []
     return names
 
 
@@ -277,9 +220,6 @@ def _stated(sentence: str, names: Sequence[str], attributes: Mapping[str, bool])
     return [*names, *(name for name in implied if name in attributes and name not in names)]
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# Sentences about faces
-
 IN_CLAUSES = ("has", "wears", "lacks", "bares", "state")
 MOST_ADJECTIVES = 3
 
@@ -294,14 +234,14 @@ class Topic(NamedTuple):
 def _write(names: Sequence[str], attributes: Mapping[str, bool], rng: Random) -> str:
     """A sentence (now and then two) that speaks of `names` and of nothing else."""
     person = (MAN if attributes["Male"] else WOMAN) if "Male" in names else SOMEBODY
-    noun = _pick(person.nouns, rng)
+    noun = pick(person.nouns, rng)
     names = [name for name in names if name != "Male"]
     form = rng.random()
     if form < 0.1:
         topics = [Topic(name, _of_a_face(name, sayings)) for name, sayings in _topics(names, attributes, rng)]
         if all(topic.sayings for topic in topics):
             said = _say(topics, ("adjective", "has", "lacks"), person, rng)
-            return _present(_noun_phrase(_pick(person.faces, rng), said, rng), rng)
+            return present(_noun_phrase(pick(person.faces, rng), said, rng), rng)
     if person is WOMAN and "Young" in names and attributes["Young"] and rng.random() < 0.25:
         noun = "girl"
         names.remove("Young")
@@ -310,7 +250,7 @@ def _write(names: Sequence[str], attributes: Mapping[str, bool], rng: Random) ->
         return _two_sentences(noun, topics, person, rng)
     if form > 0.4 and topics:
         return _clause(noun, topics, person, rng)
-    return _present(_noun_phrase(noun, _say(topics, ("adjective", *IN_CLAUSES, "whose"), person, rng), rng), rng)
+    return present(_noun_phrase(noun, _say(topics, ("adjective", *IN_CLAUSES, "whose"), person, rng), rng), rng)
 
 
 def _topics(names: Sequence[str], attributes: Mapping[str, bool], rng: Random) -> list[Topic]:
@@ -324,14 +264,14 @@ def _topics(names: Sequence[str], attributes: Mapping[str, bool], rng: Random) -
             topics.append(Topic(name, _beard(attributes)))
         elif name not in NOUN_OF:
             topics.append(Topic(name, SAYINGS[name, attributes[name]]))
-    return _shuffled(topics, rng)
+    return shuffled(topics, rng)
 
 
 def _described(noun: str, names: Sequence[str], rng: Random) -> list[Saying]:
-    adjectives = [_pick(DESCRIBED[noun][name], rng) for name in names]
+    adjectives = [pick(DESCRIBED[noun][name], rng) for name in names]
     phrase = f"{'a ' if noun == 'nose' else ''}{' '.join(adjectives)} {noun}"
     sayings = [Saying("has", phrase)] * 3
-    sayings.append(Saying("whose", f"{noun} {'are' if noun == 'eyebrows' else 'is'} {_join(adjectives)}"))
+    sayings.append(Saying("whose", f"{noun} {'are' if noun == 'eyebrows' else 'is'} {join(adjectives)}"))
     if len(names) == 1 and names[0] in HAIR_COLOURS:
         sayings.append(Saying("adjective", "blond" if names[0] == "Blond_Hair" else f"{adjectives[0]}-haired"))
     return sayings
@@ -370,7 +310,7 @@ def _say(
     for name, sayings in topics:
         full = len(adjectives) >= most_adjectives
         usable = [saying for saying in sayings if saying.kind in kinds and not (full and saying.kind == "adjective")]
-        kind, text = _pick(usable or sayings, rng)
+        kind, text = pick(usable or sayings, rng)
         text = text.replace("{his}", person.his)
         if kind == "adjective":
             adjectives.append((ADJECTIVE_ORDER.get(name, len(ADJECTIVE_ORDER)), text))
@@ -386,42 +326,31 @@ def _noun_phrase(noun: str, said: Mapping[str, list[str]], rng: Random) -> str:
     """Such as "a smiling young man with black hair, wearing a hat"."""
     groups = []
     if said["has"]:
-        groups.append(f"with {_join(said['has'])}")
+        groups.append(f"with {join(said['has'])}")
     if said["wears"]:
-        groups.append(f"wearing {_join(said['wears'])}")
+        groups.append(f"wearing {join(said['wears'])}")
     if said["lacks"] or said["bares"]:
-        groups.append(f"without {_join(said['lacks'] + said['bares'], 'or')}")
+        groups.append(f"without {join(said['lacks'] + said['bares'], 'or')}")
     if said["state"]:
-        groups.append(f"who is {_join(said['state'])}")
+        groups.append(f"who is {join(said['state'])}")
     if said["whose"]:
-        groups.append(_join([f"whose {text}" for text in said["whose"]]))
+        groups.append(join([f"whose {text}" for text in said["whose"]]))
     words = " ".join([*said["adjective"], noun])
-    return " ".join([_article(words), words, ", ".join(_shuffled(groups, rng))]).strip()
-
-
-def _present(phrase: str, rng: Random, pictures: Sequence[str] = PICTURES) -> str:
-    """A noun phrase as a caption: by itself, then often without a full stop, or in a sentence."""
-    form = rng.random()
-    if form < 0.5:
-        return _finish(phrase, "." if form < 0.25 else "")
-    picture = _pick(pictures, rng)
-    if form < 0.65:
-        return _finish(f"{_article(picture)} {picture} of {phrase}", "." if form < 0.6 else "")
-    return _finish(_pick(("this is", "here is", f"the {picture} shows", f"this {picture} shows"), rng) + f" {phrase}")
+    return " ".join([article(words), words, ", ".join(shuffled(groups, rng))]).strip()
 
 
 def _clause(noun: str, topics: Sequence[Topic], person: Person, rng: Random) -> str:
     """Such as "The young man has black hair and is smiling." or "Wearing a hat, this man is smiling."."""
     kinds = ("adjective", *IN_CLAUSES)
     said = _say(topics, kinds, person, rng, most_adjectives=min(len(topics) - 1, MOST_ADJECTIVES))
-    subject = " ".join([_pick(("the", "this"), rng), *said["adjective"], noun])
+    subject = " ".join([pick(("the", "this"), rng), *said["adjective"], noun])
     opening = ""
     if said["wears"] and any(said[kind] for kind in IN_CLAUSES if kind != "wears") and rng.random() < 0.4:
-        opening = f"wearing {_join(said['wears'])}, "
+        opening = f"wearing {join(said['wears'])}, "
         said["wears"] = []
     elif rng.random() < 0.25:
-        subject = f"{subject.replace('this', 'the', 1)} in {_pick(('the', 'this'), rng)} {_pick(PICTURES, rng)}"
-    return _finish(f"{opening}{subject} {_predicates(said, _VERBS, rng)}")
+        subject = f"{subject.replace('this', 'the', 1)} in {pick(('the', 'this'), rng)} {pick(PICTURES, rng)}"
+    return finish(f"{opening}{subject} {_predicates(said, _VERBS, rng)}")
 
 
 def _two_sentences(noun: str, topics: Sequence[Topic], person: Person, rng: Random) -> str:
@@ -431,83 +360,24 @@ def _two_sentences(noun: str, topics: Sequence[Topic], person: Person, rng: Rand
     said = _say(topics[cut:], (*IN_CLAUSES, "whose"), person, rng)
     clauses = []
     if said["whose"]:
-        clauses.append(_join([f"{person.his} {text}" for text in said["whose"]]))
+        clauses.append(join([f"{person.his} {text}" for text in said["whose"]]))
     if any(said[kind] for kind in IN_CLAUSES):
         clauses.append(f"{person.he} {_predicates(said, person.verbs, rng)}")
-    return f"{_present(first, rng).rstrip('.')}. {_finish(', and '.join(_shuffled(clauses, rng)))}"
+    return f"{present(first, rng).rstrip('.')}. {finish(', and '.join(shuffled(clauses, rng)))}"
 
 
 def _predicates(said: Mapping[str, list[str]], verbs: Mapping[str, str], rng: Random) -> str:
     """Such as "has black hair, is smiling and does not wear a hat"."""
     parts = []
     if said["has"]:
-        parts.append(f"{verbs['has']} {_join(said['has'])}")
+        parts.append(f"{verbs['has']} {join(said['has'])}")
     if said["wears"]:
-        parts.append(f"{_pick((verbs['wears'], verbs['is'] + ' wearing'), rng)} {_join(said['wears'])}")
+        parts.append(f"{pick((verbs['wears'], verbs['is'] + ' wearing'), rng)} {join(said['wears'])}")
     if said["lacks"]:
-        parts.append(f"{verbs['does']} not have {_join(said['lacks'], 'or')}")
+        parts.append(f"{verbs['does']} not have {join(said['lacks'], 'or')}")
     if said["bares"]:
-        parts.append(f"{_pick((verbs['does'] + ' not wear', verbs['is'] + ' not wearing'), rng)} ")
-        parts[-1] += _join(said["bares"], "or")
+        parts.append(f"{pick((verbs['does'] + ' not wear', verbs['is'] + ' not wearing'), rng)} ")
+        parts[-1] += join(said["bares"], "or")
     if said["state"]:
-        parts.append(f"{verbs['is']} {_join(said['state'])}")
-    return _join(_shuffled(parts, rng))
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Sentences about digits
-
-DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-
-
-def describe_digit(label: int, rng: Random, stroke: str = "") -> str:
-    """A sentence about a handwritten digit.
-
-    Args:
-        label: 0 to 9.
-        rng: decides on the words, and whether the stroke is spoken of.
-        stroke: "thick" or "thin" where it is; nothing where it is neither.
-    """
-    name = _pick((DIGITS[label], DIGITS[label], str(label)), rng)
-    stroke = stroke if rng.random() < 0.5 else ""
-    behind = stroke != "" and rng.random() < 0.3
-    adjectives = [stroke] if stroke and not behind else []
-    hand = rng.random()
-    if hand < 0.5:
-        adjectives.append(_pick(("handwritten", "handwritten", "hand-drawn"), rng))
-    kind = _pick(("", "", "digit ", "number "), rng)
-    words = " ".join([*adjectives, kind + name])
-    phrase = f"{'the' if kind else _article(words)} {words}"
-    if behind:
-        phrase += _pick((f" in {stroke} strokes", f" in {stroke} lines", f" with {stroke} strokes"), rng)
-    elif hand > 0.8:
-        phrase += _pick((" written by hand", ", written by hand", " drawn by hand"), rng)
-    return _present(phrase, rng, ("picture", "image", "scan"))
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# English
-
-
-def _join(items: Sequence[str], word: str = "and") -> str:
-    """a; a and b; a, b and c; with one comma more where an item has an "and" or "or" of its own."""
-    if len(items) == 1:
-        return items[0]
-    nested = any(" and " in item or " or " in item for item in items)
-    return f"{', '.join(items[:-1])}{',' if nested else ''} {word} {items[-1]}"
-
-
-def _article(words: str) -> str:
-    return "an" if words[0] in "aeiou8" and not words.startswith("one") else "a"
-
-
-def _finish(text: str, stop: str = ".") -> str:
-    return text[0].upper() + text[1:] + stop
-
-
-def _pick(options: Sequence, rng: Random):
-    return options[int(rng.random() * len(options))]
-
-
-def _shuffled(items: Sequence, rng: Random) -> list:
-    return sorted(items, key=lambda _: rng.random())
+        parts.append(f"{verbs['is']} {join(said['state'])}")
+    return join(shuffled(parts, rng))

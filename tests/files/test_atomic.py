@@ -3,8 +3,8 @@ import stat
 
 import pytest
 
-from lit_gen.data.files import complete_file, complete_folder, make_folder, remove_if_empty, remove_partial
 from lit_gen.errors import UserError
+from lit_gen.files.atomic import complete_file, complete_folder, make_folder, remove_if_empty, remove_partial
 
 
 class Interruption(BaseException):

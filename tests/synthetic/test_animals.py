@@ -1,5 +1,6 @@
 """The horses and zebras: what their pictures promise to whoever measures a translation on them."""
 
+import dataclasses
 import multiprocessing
 from functools import partial
 
@@ -7,11 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lit_gen.data import parallel
-from lit_gen.data.parallel import map_indices
-from lit_gen.data.synthetic import animals
-from lit_gen.data.synthetic.animals import render, sample_scene, write_horse2zebra
 from lit_gen.errors import UserError
+from lit_gen.files import parallel
+from lit_gen.files.parallel import map_indices
+from lit_gen.synthetic.animals.render import render
+from lit_gen.synthetic.animals.scene import sample_scene
+from lit_gen.synthetic.animals.write import write_horse2zebra
 
 SCENES = 12
 
@@ -94,7 +96,7 @@ def test_scene_follows_from_the_generator():
 def test_coat_follows_from_landscape_and_light():
     """No hidden randomness: on the same body in the same country, the coat does not depend on where bushes stand."""
     scene = sample_scene(np.random.default_rng(4))
-    other = animals.replace(scene, details=scene.details + 1)
+    other = dataclasses.replace(scene, details=scene.details + 1)
     first, mask = render(scene, "horse")
     second, second_mask = render(other, "horse")
     # The grain of the picture is random: one level or a few.
@@ -162,7 +164,7 @@ def test_tree_does_not_depend_on_the_number_of_processes(tree, tmp_path, monkeyp
     if "fork" in multiprocessing.get_all_start_methods():
         # Every process of another kind would first import all of lit_gen.data, for seconds.
         monkeypatch.setattr(parallel, "START_METHOD", "fork")
-    monkeypatch.setattr(animals, "map_indices", spread)
+    monkeypatch.setattr("lit_gen.synthetic.animals.write.map_indices", spread)
     write_horse2zebra(tmp_path, train_count=4, test_count=3, seed=5)
     assert contents(tmp_path) == contents(tree)
 

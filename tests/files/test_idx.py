@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lit_gen.data.idx import read_idx, write_idx
 from lit_gen.errors import UserError
+from lit_gen.files.idx import read_idx, write_idx
 
 PIXELS = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
 # By the format's definition: two zero bytes, type 8 (unsigned bytes), three dimensions, and their sizes, big-endian.

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from lit_gen.data.parallel import map_indices
 from lit_gen.errors import UserError
+from lit_gen.files.parallel import map_indices
 
 
 def square(index):
@@ -55,7 +55,7 @@ def test_functions_need_not_be_picklable_in_one_process():
 def test_a_script_without_a_guard_ends_with_an_explanation(tmp_path):
     """Its workers would run it again: multiprocessing.Pool starts new ones for ever."""
     script = tmp_path / "script.py"
-    script.write_text("from lit_gen.data.parallel import map_indices\nmap_indices(abs, 300, 'counting', workers=2)\n")
+    script.write_text("from lit_gen.files.parallel import map_indices\nmap_indices(abs, 300, 'counting', workers=2)\n")
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120, env=environment)
     assert done.returncode == 1 and "ended while counting" in done.stderr

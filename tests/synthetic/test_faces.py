@@ -7,15 +7,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lit_gen.data.celeba_names import ATTRIBUTES, LANDMARKS
-from lit_gen.data.synthetic import faces
 from lit_gen.errors import UserError
+from lit_gen.synthetic.faces.names import ATTRIBUTES, LANDMARKS
+from lit_gen.synthetic.faces.render import draw_scene, render_face
+from lit_gen.synthetic.faces.scene import HAIR_COLOURS, sample_scene, scene_attributes
+from lit_gen.synthetic.faces.write import write_celeba
 
 HAIR = ("Black_Hair", "Blond_Hair", "Brown_Hair", "Gray_Hair")
 
 
 def scenes(count, seed=11):
-    return [faces.sample_scene(np.random.default_rng([seed, index])) for index in range(count)]
+    return [sample_scene(np.random.default_rng([seed, index])) for index in range(count)]
 
 
 def plain_scenes(count, **changes):
@@ -33,7 +35,7 @@ def brightness(image, x, y, half_width, half_height):
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
     folder = tmp_path_factory.mktemp("celeba")
-    faces.write_celeba(folder, 20, seed=3)
+    write_celeba(folder, 20, seed=3)
     return folder
 
 
@@ -52,7 +54,7 @@ def test_files_agree_with_scenes(written):
     names = [f"{number:06d}.jpg" for number in range(1, 21)]
     assert list(attributes) == list(landmarks) == names
     for index, name in enumerate(names):
-        face = faces.render_face(np.random.default_rng([3, index]))
+        face = render_face(np.random.default_rng([3, index]))
         assert attributes[name] == [1 if face.attributes[key] else -1 for key in ATTRIBUTES]
         assert landmarks[name] == [face.landmarks[key] for key in LANDMARKS]
         with Image.open(written / "img_align_celeba" / name) as file:
@@ -76,9 +78,9 @@ def test_files_do_not_depend_on_the_processes(tmp_path, monkeypatch):
 
     for name in ("forwards", "backwards"):
         (tmp_path / name).mkdir()
-    faces.write_celeba(tmp_path / "forwards", 6, seed=5)
-    monkeypatch.setattr(faces, "map_indices", backwards)
-    faces.write_celeba(tmp_path / "backwards", 6, seed=5)
+    write_celeba(tmp_path / "forwards", 6, seed=5)
+    monkeypatch.setattr("lit_gen.synthetic.faces.write.map_indices", backwards)
+    write_celeba(tmp_path / "backwards", 6, seed=5)
     first = {path.relative_to(tmp_path / "forwards"): path for path in (tmp_path / "forwards").rglob("*.*")}
     assert len(first) == 10
     for relative, path in first.items():
@@ -87,24 +89,24 @@ def test_files_do_not_depend_on_the_processes(tmp_path, monkeypatch):
 
 def test_worker_process_draws_the_same_picture():
     with multiprocessing.get_context("fork").Pool(1) as pool:
-        other = pool.apply(faces.render_face, (np.random.default_rng([0, 7]),))
-    face = faces.render_face(np.random.default_rng([0, 7]))
+        other = pool.apply(render_face, (np.random.default_rng([0, 7]),))
+    face = render_face(np.random.default_rng([0, 7]))
     assert np.array_equal(face.image, other.image) and face[1:] == other[1:]
 
 
 def test_seeds_give_different_faces():
-    images = [faces.render_face(np.random.default_rng([seed, 0])).image for seed in range(3)]
+    images = [render_face(np.random.default_rng([seed, 0])).image for seed in range(3)]
     assert not np.array_equal(images[0], images[1]) and not np.array_equal(images[1], images[2])
 
 
 def test_count_must_be_positive(tmp_path):
     with pytest.raises(UserError, match="at least 1"):
-        faces.write_celeba(tmp_path, 0)
+        write_celeba(tmp_path, 0)
 
 
 def test_attributes_are_consistent():
     for scene in scenes(1500):
-        found = faces.scene_attributes(scene)
+        found = scene_attributes(scene)
         assert tuple(found) == ATTRIBUTES
         assert sum(found[name] for name in HAIR) <= 1
         if found["Bald"]:
@@ -124,7 +126,7 @@ def test_attributes_are_consistent():
 
 
 def test_frequencies_are_near_celeba():
-    table = np.array([list(faces.scene_attributes(scene).values()) for scene in scenes(2000)])
+    table = np.array([list(scene_attributes(scene).values()) for scene in scenes(2000)])
     frequency = dict(zip(ATTRIBUTES, table.mean(axis=0), strict=True))
     expected = {"Male": 0.42, "Young": 0.77, "Smiling": 0.48, "Black_Hair": 0.3, "Blond_Hair": 0.2, "Brown_Hair": 0.3}
     for name, value in expected.items():
@@ -134,7 +136,7 @@ def test_frequencies_are_near_celeba():
 
 def test_landmarks_point_at_the_features():
     for scene in plain_scenes(12, hair_style="short", beard="none"):
-        face = faces.draw_scene(scene)
+        face = draw_scene(scene)
         assert face.image.shape == (218, 178, 3) and face.image.dtype == np.uint8
         spot = face.landmarks
         grey = face.image.astype(float).mean(axis=2)
@@ -150,9 +152,9 @@ def test_landmarks_point_at_the_features():
 
 def test_hair_colours_are_seen():
     levels = {}
-    for colour, palette in faces.HAIR_COLOURS.items():
+    for colour, palette in HAIR_COLOURS.items():
         changes = {"hair_colour": colour, "hair_style": "long", "hair_rgb": palette[0]}
-        images = [faces.draw_scene(scene).image for scene in plain_scenes(6, **changes)]
+        images = [draw_scene(scene).image for scene in plain_scenes(6, **changes)]
         levels[colour] = np.mean([image[46:54, 75:103].reshape(-1, 3).mean(axis=0) for image in images], axis=0)
     assert levels["black"].mean() + 20 < levels["brown"].mean() < levels["blond"].mean() - 40
     assert np.ptp(levels["gray"]) < 15 < levels["blond"][0] - levels["blond"][2]
@@ -177,7 +179,7 @@ def test_attributes_are_seen(off, on, box):
     common = {"male": True, "hair_style": "short", "hair_colour": "black", "hair_rgb": (30.0, 24.0, 24.0), **CENTRE}
     common |= {"tone": (226.0, 180.0, 148.0), "receding": False, "beard": "none", "hair_wave": "plain"}
     for scene in plain_scenes(5, **common):
-        before, after = (faces.draw_scene(dataclasses.replace(scene, **change)) for change in (off, on))
+        before, after = (draw_scene(dataclasses.replace(scene, **change)) for change in (off, on))
         assert before.attributes != after.attributes
         region = np.s_[top:bottom, left:right]
         assert after.image[region].mean() < before.image[region].mean() - 12
@@ -187,8 +189,8 @@ def test_attributes_are_seen(off, on, box):
 
 def test_smile_lifts_the_corners_of_the_mouth():
     for scene in plain_scenes(5, mouth_open=0.0, **CENTRE):
-        serious = faces.draw_scene(dataclasses.replace(scene, smile=0.0)).landmarks
-        happy = faces.draw_scene(dataclasses.replace(scene, smile=0.9)).landmarks
+        serious = draw_scene(dataclasses.replace(scene, smile=0.0)).landmarks
+        happy = draw_scene(dataclasses.replace(scene, smile=0.9)).landmarks
         assert happy["leftmouth_y"] < serious["leftmouth_y"] - 2
         width = happy["rightmouth_x"] - happy["leftmouth_x"]
         assert width > serious["rightmouth_x"] - serious["leftmouth_x"] + 4
@@ -197,7 +199,7 @@ def test_smile_lifts_the_corners_of_the_mouth():
 def test_blurry_pictures_have_no_fine_detail():
     for scene in plain_scenes(4):
         sharp, soft = (
-            faces.draw_scene(dataclasses.replace(scene, blurry=blurry)).image.astype(float) for blurry in (False, True)
+            draw_scene(dataclasses.replace(scene, blurry=blurry)).image.astype(float) for blurry in (False, True)
         )
         assert (
             np.abs(np.diff(soft[100:125, 55:122], axis=1)).mean()

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from lit_gen.data.files import complete_file
 from lit_gen.errors import UserError
+from lit_gen.files.atomic import complete_file
 
 UINT8_CODE = 0x08
 MAX_RANK = 32  # numpy allows no more dimensions than this in every version; a larger rank is a broken header.

@@ -1,0 +1,53 @@
+"""The alphabet in which models read sentences."""
+
+from collections.abc import Iterable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lit_gen.errors import UserError
+
+ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789-,;.!?:'\"/\\|_@#$%^&*~`+-=<>()[]{} "
+"""The 70 symbols of Zhang et al. (2015, arXiv:1509.01626) and Reed et al. (2016, arXiv:1605.05396), with a space for
+the former's line break. Number n stands for `ALPHABET[n - 1]`; the hyphen is listed twice, and only the first is used.
+"""
+CAPTION_LENGTH = 201  # characters, as in Reed et al.'s text encoder
+SHORTEST = 80  # characters that are enough for any digit, and for one statement about a face
+_NUMBERS = {symbol: ALPHABET.index(symbol) + 1 for symbol in ALPHABET}
+_UNKNOWN = "\N{REPLACEMENT CHARACTER}"
+
+
+def encode(text: str, length: int) -> Tensor:
+    """A sentence as numbers of characters.
+
+    Capitals count as small letters, and any run of white space (line breaks too) as one space. Of a text that is
+    longer than `length`, the end is cut off.
+
+    Args:
+        text: any sentence.
+        length: how many numbers come back.
+
+    Returns:
+        (length,) int64 from 0 to 70; 0 pads, and stands for characters outside the alphabet.
+
+    Raises:
+        UserError: there is nothing to read: no character of the alphabet but spaces.
+    """
+    words = " ".join(text.lower().split())
+    if not words:
+        raise UserError("a sentence is empty. Write what the picture is to show, for example 'a smiling woman'.")
+    numbers = [_NUMBERS.get(symbol, 0) for symbol in words[:length]]
+    if not set(numbers) - {0, _NUMBERS[" "]}:
+        raise UserError(
+            f"the sentence {words[:40]!r} has no character that can be read. Write it in English letters and digits."
+        )
+    padded = np.zeros(length, np.int64)
+    padded[: len(numbers)] = numbers
+    return torch.from_numpy(padded)
+
+
+def decode(numbers: Iterable[int] | Tensor) -> str:
+    """The sentence that `encode` read, in small letters; what it could not read is shown as a replacement character."""
+    numbers = numbers.tolist() if isinstance(numbers, Tensor) else list(numbers)
+    return "".join(ALPHABET[number - 1] if number else "\0" for number in numbers).rstrip("\0").replace("\0", _UNKNOWN)

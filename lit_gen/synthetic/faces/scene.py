@@ -1,0 +1,235 @@
+"""Who is in the picture: a `Scene` drawn at random, and the 40 attributes that are read off it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from lit_gen.synthetic.faces.names import ATTRIBUTES
+
+SKIN_TONES = {
+    "pale": (252, 231, 221),
+    "light": (240, 204, 180),
+    "medium": (226, 180, 148),
+    "tan": (198, 148, 112),
+    "brown": (158, 108, 78),
+    "dark": (112, 74, 54),
+}
+HAIR_COLOURS = {
+    "black": ((30, 24, 24), (40, 31, 27), (22, 21, 26)),
+    "brown": ((92, 60, 38), (76, 48, 32), (116, 78, 50), (104, 64, 44)),
+    "blond": ((216, 178, 112), (230, 200, 142), (196, 156, 92), (236, 214, 168)),
+    "gray": ((168, 168, 170), (200, 200, 202), (142, 143, 148)),
+    "red": ((158, 74, 36), (176, 92, 50), (132, 54, 32)),
+}
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Everything that decides a picture; `texture_seed` stands for the rest: strands, background, clothes, grain."""
+
+    male: bool
+    young: bool
+    tone: tuple[float, float, float]  # RGB of lit skin
+    pale: bool
+    hair_style: str  # bald, fringe, short, bob, long, updo
+    hair_colour: str  # a key of HAIR_COLOURS
+    hair_rgb: tuple[float, float, float]
+    hair_volume: float  # pixels above the skull
+    hair_wave: str  # straight, wavy, plain
+    parting: float  # x of the parting
+    bangs: bool
+    receding: bool
+    beard: str  # none, shadow, mustache, goatee, full
+    sideburns: bool
+    glasses: str  # none, frame, sun
+    hat: str  # none, beanie, cap, brim
+    smile: float  # 0 serious ... 1 broad; a smile is over 0.5
+    mouth_open: float  # pixels between the lips
+    lipstick: bool
+    makeup: bool
+    earrings: bool
+    necklace: bool
+    clothes: str  # tee, vneck, suit, tie, bare
+    arched_brows: bool
+    bushy_brows: bool
+    narrow_eyes: bool
+    eye_bags: bool
+    big_nose: bool
+    pointy_nose: bool
+    big_lips: bool
+    high_cheekbones: bool
+    oval: bool
+    chubby: bool
+    double_chin: bool
+    rosy: bool
+    blurry: bool
+    yaw: float  # radians, positive: the nose moves right
+    pitch: float  # radians, positive: the nose moves down
+    roll: float  # radians
+    scale: float
+    centre: tuple[float, float]  # pixel between the eyes
+    length: float  # stretch of the face below the eyes
+    light: tuple[float, float, float]  # direction to the light; y down, z to the viewer
+    ambient: float
+    texture_seed: int
+
+
+def sample_scene(rng: np.random.Generator) -> Scene:
+    """Draws a scene; the frequencies are roughly those of CelebA."""
+
+    def chance(probability: float) -> bool:
+        return bool(rng.random() < probability)
+
+    def choice(options: dict[str, float]) -> str:
+        weights = np.array(list(options.values()))
+        return str(rng.choice(list(options), p=weights / weights.sum()))
+
+    male = chance(0.42)
+    young = chance(0.64 if male else 0.86)
+    pale = chance(0.05)
+    tone_name = "pale" if pale else choice({"light": 0.42, "medium": 0.28, "tan": 0.13, "brown": 0.09, "dark": 0.08})
+    tone = np.array(SKIN_TONES[tone_name]) * rng.uniform(0.95, 1.0) + rng.uniform(-5, 5, 3)
+    dark_skinned = tone_name in ("brown", "dark")
+
+    if not young and chance(0.26):
+        hair_colour = "gray"
+    elif dark_skinned:
+        hair_colour = choice({"black": 0.8, "brown": 0.15, "blond": 0.05})
+    else:
+        hair_colour = choice({"black": 0.25, "brown": 0.38, "blond": 0.29, "red": 0.08})
+    palette = HAIR_COLOURS[hair_colour]
+    hair_rgb = np.array(palette[rng.integers(len(palette))]) * rng.uniform(0.92, 1.08)
+    if male:
+        bald = chance(0.025 if young else 0.13)
+        hair_style = (
+            choice({"bald": 0.5, "fringe": 0.0 if young else 0.5}) if bald else choice({"short": 0.9, "bob": 0.1})
+        )
+    else:
+        hair_style = choice({"long": 0.64, "bob": 0.15, "updo": 0.15, "short": 0.06})
+    flowing = hair_style in ("long", "bob")
+    wave = choice(
+        {"straight": 0.32, "wavy": 0.5, "plain": 0.18} if flowing else {"straight": 0.1, "wavy": 0.14, "plain": 1}
+    )
+    hat = choice({"beanie": 0.3, "cap": 0.35, "brim": 0.35}) if chance(0.06) else "none"
+    receding = hair_style == "short" and male and chance(0.12 if young else 0.4)
+    bangs = hair_style not in ("bald", "fringe") and not receding and chance(0.1 if male else 0.23)
+
+    beard = choice({"none": 0.62, "shadow": 0.1, "mustache": 0.06, "goatee": 0.09, "full": 0.13}) if male else "none"
+    glasses = choice({"frame": 0.75, "sun": 0.25}) if chance(0.07 if young else 0.17) else "none"
+    smiling = chance(0.42 if male else 0.53)
+    parted_lips = chance(0.75 if smiling else 0.24)
+    makeup = not male and chance(0.66)
+    big_nose = chance(0.36 if male else 0.13)
+    chubby = chance(0.06 if young else 0.13)
+    dressy = chance(0.17) and male
+    return Scene(
+        male=male,
+        young=young,
+        tone=tuple(float(value) for value in np.clip(tone, 0, 255)),
+        pale=pale,
+        hair_style=hair_style,
+        hair_colour=hair_colour,
+        hair_rgb=tuple(float(value) for value in np.clip(hair_rgb, 0, 255)),
+        hair_volume=float(rng.uniform(2, 13) if hair_style == "short" else rng.uniform(5, 13)),
+        hair_wave=wave,
+        parting=float(rng.choice((-1, 1)) * rng.uniform(2, 15)),
+        bangs=bangs,
+        receding=receding,
+        beard=beard,
+        sideburns=male and hair_style == "short" and (beard == "full" or chance(0.1)),
+        glasses=glasses,
+        hat=hat,
+        smile=float(rng.uniform(0.65, 1.0) if smiling else rng.uniform(-0.1, 0.2)),
+        mouth_open=float(rng.uniform(4.0, 7.5) if parted_lips else 0.0),
+        lipstick=not male and (makeup or chance(0.3)),
+        makeup=makeup,
+        earrings=chance(0.02 if male else 0.3),
+        necklace=chance(0.02 if male else 0.2),
+        clothes=("tie" if dressy else choice({"tee": 0.5, "vneck": 0.2, "suit": 0.3}))
+        if male
+        else choice({"tee": 0.3, "vneck": 0.35, "suit": 0.1, "bare": 0.25}),
+        arched_brows=chance(0.04 if male else 0.44),
+        bushy_brows=chance(0.26 if male else 0.06),
+        narrow_eyes=chance(0.12),
+        eye_bags=chance(0.16 if young else 0.38),
+        big_nose=big_nose,
+        pointy_nose=not big_nose and chance(0.34),
+        big_lips=chance(0.14 if male else 0.32),
+        high_cheekbones=chance(0.75 if smiling else 0.2),
+        oval=not chubby and chance(0.3),
+        chubby=chubby,
+        double_chin=chance(0.55 if chubby else 0.015),
+        rosy=not male and not dark_skinned and chance(0.14),
+        blurry=chance(0.05),
+        yaw=float(np.clip(rng.normal(0, 0.16), -0.38, 0.38)),
+        pitch=float(np.clip(rng.normal(0, 0.07), -0.14, 0.14)),
+        roll=float(np.clip(rng.normal(0, 0.025), -0.06, 0.06)),
+        scale=float(rng.uniform(0.96, 1.04)),
+        centre=(float(88.5 + rng.normal(0, 1.0)), float(111 + rng.normal(0, 0.8))),
+        length=float(rng.uniform(0.95, 1.05)),
+        light=(float(rng.uniform(-0.6, 0.6)), float(rng.uniform(-0.7, -0.25)), 1.0),
+        ambient=float(rng.uniform(0.4, 0.58)),
+        texture_seed=int(rng.integers(2**31)),
+    )
+
+
+def scene_attributes(scene: Scene) -> dict[str, bool]:
+    """The 40 CelebA attributes that follow from a scene; what something else hides counts as absent."""
+    bald = scene.hair_style in ("bald", "fringe") and scene.hat == "none"
+    hair_seen = _hair_is_seen(scene)
+    eyes_seen = scene.glasses != "sun"
+    colour = scene.hair_colour if hair_seen else "none"
+    wave = scene.hair_wave if hair_seen else "none"
+    bearded = scene.beard != "none"
+    wrong = (
+        scene.chubby or scene.double_chin or scene.big_nose or scene.blurry or bald or (scene.eye_bags and eyes_seen)
+    )
+    found = {
+        "5_o_Clock_Shadow": scene.beard == "shadow",
+        "Arched_Eyebrows": scene.arched_brows,
+        "Attractive": scene.young and not wrong,  # a matter of taste; this one at least follows from the picture
+        "Bags_Under_Eyes": scene.eye_bags and eyes_seen,
+        "Bald": bald,
+        "Bangs": scene.bangs and scene.hat == "none",
+        "Big_Lips": scene.big_lips,
+        "Big_Nose": scene.big_nose,
+        "Black_Hair": colour == "black",
+        "Blond_Hair": colour == "blond",
+        "Blurry": scene.blurry,
+        "Brown_Hair": colour == "brown",
+        "Bushy_Eyebrows": scene.bushy_brows,
+        "Chubby": scene.chubby,
+        "Double_Chin": scene.double_chin,
+        "Eyeglasses": scene.glasses != "none",
+        "Goatee": scene.beard == "goatee",
+        "Gray_Hair": colour == "gray",
+        "Heavy_Makeup": scene.makeup,
+        "High_Cheekbones": scene.high_cheekbones,
+        "Male": scene.male,
+        "Mouth_Slightly_Open": scene.mouth_open > 0,
+        "Mustache": scene.beard in ("mustache", "full"),
+        "Narrow_Eyes": scene.narrow_eyes and eyes_seen,
+        "No_Beard": not bearded,
+        "Oval_Face": scene.oval,
+        "Pale_Skin": scene.pale,
+        "Pointy_Nose": scene.pointy_nose,
+        "Receding_Hairline": scene.receding and scene.hat == "none",
+        "Rosy_Cheeks": scene.rosy,
+        "Sideburns": scene.sideburns,
+        "Smiling": scene.smile > 0.5,
+        "Straight_Hair": wave == "straight",
+        "Wavy_Hair": wave == "wavy",
+        "Wearing_Earrings": scene.earrings,
+        "Wearing_Hat": scene.hat != "none",
+        "Wearing_Lipstick": scene.lipstick,
+        "Wearing_Necklace": scene.necklace,
+        "Wearing_Necktie": scene.clothes == "tie",
+        "Young": scene.young,
+    }
+    return {name: found[name] for name in ATTRIBUTES}
+
+
+def _hair_is_seen(scene: Scene) -> bool:
+    if scene.hat != "none":
+        return scene.hair_style in ("long", "bob")
+    return scene.hair_style not in ("bald", "fringe")
