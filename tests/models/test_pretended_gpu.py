@@ -25,7 +25,8 @@ from lit_gen.metrics.digits import DigitClassifier
 from lit_gen.metrics.judge import Judge
 from lit_gen.models import ProGAN, aae
 from lit_gen.models.adversarial import AdversarialModule
-from lit_gen.models.base import GenerativeModule, NonFiniteTerm
+from lit_gen.models.base import GenerativeModule
+from lit_gen.training.ring import NonFiniteTerm
 from tests.models import tiny
 from tests.pretended_gpu import PretendedGPU, pretended_gpu, without_autocast
 
@@ -303,7 +304,7 @@ def test_looks_at_a_training(case, make_data, monkeypatch):
         if isinstance(run.model, AdversarialModule):
             with without_autocast():
                 health.on_train_start(run.trainer, run.model)
-                health.on_train_batch_start(run.trainer, run.model)
+                health.on_train_batch_start(run.trainer, run.model, batch, 0)
             for _ in range(run.model.n_critic):
                 with run.without_waiting():  # the look itself comes behind the step
                     run.train(batch)
