@@ -176,7 +176,11 @@ def test_a_resumed_run_ends_where_an_unbroken_one_does(model, data, tmp_path):
 def test_a_seed_on_the_command_line_of_a_resume_takes_the_place_of_the_run_s(data, tmp_path, caplog):
     """For what is drawn; the order of the training data stays."""
     ends = {}
-    for name, words in {"as before": [], "the same": ["--seed_everything=0"], "another": ["--seed_everything=5"]}.items():
+    for name, words in {
+        "as before": [],
+        "the same": ["--seed_everything=0"],
+        "another": ["--seed_everything=5"],
+    }.items():
         run = fit(TINY_VAE, data, tmp_path / name)
         caplog.clear()
         with caplog.at_level("INFO"):

@@ -45,7 +45,7 @@ VARIANTS = {  # what takes other ways than the configs and their overlays
     "gan": [{"optimizer": "sgd", "loss": "saturating", "maxout_pieces": 0}],
     "infogan": [{"learnt_std": True}],
     "puzzle_gan": [{"generated_composites": True}],
-    "stargan": [{"noise_deviation": 0.1}],
+    "stargan": [{"noise_deviation": 0.1, "identity_weight": 10.0}],
     "text2image": [{"projection": True, "matching_aware": False}],
     "vae": [{"likelihood": "gaussian"}, {"num_importance_samples": 3, "network": "residual"}, {"network": "conv"}],
 }
