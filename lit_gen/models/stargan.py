@@ -119,8 +119,8 @@ class StarGAN(AdversarialModule):
         discriminator_channels: width of D behind its first layer.
         classification_weight: of the cross-entropy of the attributes, summed over them.
         reconstruction_weight: of the mean absolute error of the image translated there and back.
-        identity_weight: of the mean absolute change of an image that is given the attributes it has; 0, as in the paper,
-            leaves the term out.
+        identity_weight: of the mean absolute change of an image that is given the attributes it has; with 0, as in the
+            paper, there is no such term.
         penalty_weight: of the gradient penalty, whose gradient is of the sum of an image's patch scores.
         noise_deviation: standard deviation of normal noise on all images that D is trained on, or G by it.
         learning_rate: of both Adam optimizers, in the first half of the training; it then falls to 0 linearly.
