@@ -14,6 +14,7 @@ the former's line break. Number n stands for `ALPHABET[n - 1]`; the hyphen is li
 """
 CAPTION_LENGTH = 201  # characters, as in Reed et al.'s text encoder
 SHORTEST = 80  # characters that are enough for any digit, and for one statement about a face
+
 _NUMBERS = {symbol: ALPHABET.index(symbol) + 1 for symbol in ALPHABET}
 _UNKNOWN = "\N{REPLACEMENT CHARACTER}"
 

@@ -1,4 +1,4 @@
-"""Column names of the CelebA annotation files, in their official order."""
+"""The column names of CelebA's annotation files, in their official order."""
 
 ATTRIBUTES: tuple[str, ...] = (
     "5_o_Clock_Shadow",
