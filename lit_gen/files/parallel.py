@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from tqdm import tqdm
 
@@ -57,10 +57,13 @@ def map_indices(
         pool.shutdown(cancel_futures=True)
 
 
-def _remember(function: Callable[[int], Result]) -> None:
+_function: Callable[[int], Any]
+
+
+def _remember(function: Callable[[int], Any]) -> None:
     global _function
     _function = function
 
 
-def _call(index: int) -> Result:
+def _call(index: int) -> Any:
     return _function(index)

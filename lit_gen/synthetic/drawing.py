@@ -86,6 +86,9 @@ class Patch(NamedTuple):
     mask: np.ndarray  # float32 (rows, columns), 0 to 1
 
 
+EMPTY = Patch(slice(0, 0), slice(0, 0), np.zeros((0, 0), np.float32))
+
+
 class Box(NamedTuple):
     """A rectangle of pixels; `right` and `bottom` are exclusive."""
 
@@ -93,6 +96,11 @@ class Box(NamedTuple):
     top: int
     right: int
     bottom: int
+
+    @property
+    def is_empty(self) -> bool:
+        """Tell whether there is no pixel in it."""
+        return self.left >= self.right or self.top >= self.bottom
 
 
 def to_patch(image: Image.Image, box: Box, scale: int, blur: float) -> Patch:

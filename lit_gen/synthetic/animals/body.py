@@ -18,17 +18,11 @@ BODY, NECK, HEAD, EAR, FRONT_LEG, HIND_LEG, HOOF, TAIL, MANE, EYE = range(10)
 
 @dataclass
 class Chain:
-    """Balls along a line.
+    """Balls along a line."""
 
-    Attributes:
-        part: part of the body, from BODY to EYE.
-        nodes: (balls, 4): x, y, z and radius in the pose.
-        rest: (balls, 2): x, y in the standing pose, where stripes and colours are fixed.
-    """
-
-    part: int
-    nodes: np.ndarray
-    rest: np.ndarray
+    part: int  # part of the body, from BODY to EYE
+    nodes: np.ndarray  # (balls, 4): x, y, z and radius in the pose
+    rest: np.ndarray  # (balls, 2): x, y in the standing pose, where stripes and colours are fixed
 
 
 TRUNK = np.array([

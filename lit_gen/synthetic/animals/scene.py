@@ -18,116 +18,65 @@ Colour = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class Animal:
-    """Pose and place of one animal.
+    """Pose and place of one animal."""
 
-    Attributes:
-        width: width of its bounding box, as a fraction of the image's.
-        center: place of its bounding box, from 0 (as far left as it fits) to 1 (as far right as it fits).
-        feet: place of the ground under it, from the top, as a fraction of the image's height.
-        yaw: turn about the vertical in radians; 0 faces right, pi faces left.
-        neck: angle of the neck above the horizontal in radians; grazing is negative.
-        nod: angle of the head in radians, relative to what goes with the neck.
-        stride: swing of the legs in radians; 0 stands.
-        phase: phase of the step in radians.
-        tail: swing of the tail, -1 to 1.
-        girth: thickness of the trunk, relative to the usual one.
-        legs: length of the legs, relative to the usual one.
-    """
-
-    width: float
-    center: float
-    feet: float
-    yaw: float
-    neck: float
-    nod: float
-    stride: float
-    phase: float
-    tail: float
-    girth: float
-    legs: float
+    width: float  # width of its bounding box, as a fraction of the image's
+    center: float  # place of its bounding box, from 0 (as far left as it fits) to 1 (as far right as it fits)
+    feet: float  # place of the ground under it, from the top, as a fraction of the image's height
+    yaw: float  # turn about the vertical in radians; 0 faces right, pi faces left
+    neck: float  # angle of the neck above the horizontal in radians; grazing is negative
+    nod: float  # angle of the head in radians, relative to what goes with the neck
+    stride: float  # swing of the legs in radians; 0 stands
+    phase: float  # phase of the step in radians
+    tail: float  # swing of the tail, -1 to 1
+    girth: float  # thickness of the trunk, relative to the usual one
+    legs: float  # length of the legs, relative to the usual one
 
 
 @dataclass(frozen=True)
 class Scene:
-    """Everything that decides an image, except the domain.
+    """Everything that decides an image, except the domain."""
 
-    Attributes:
-        landscape: key of LANDSCAPES.
-        daytime: key of DAYTIMES.
-        horizon: place of the horizon, from the top, as a fraction of the image's height.
-        sun: side that the light comes from, -1 (left) to 1 (right).
-        fence: whether a fence runs behind the animals.
-        details: seed of all that is placed at random: clouds, ridges, trees, grass.
-        animals: animals, from the farthest to the nearest.
-    """
-
-    landscape: str
-    daytime: str
-    horizon: float
-    sun: float
-    fence: bool
-    details: int
-    animals: tuple[Animal, ...]
+    landscape: str  # key of LANDSCAPES
+    daytime: str  # key of DAYTIMES
+    horizon: float  # place of the horizon, from the top, as a fraction of the image's height
+    sun: float  # side that the light comes from, -1 (left) to 1 (right)
+    fence: bool  # whether a fence runs behind the animals
+    details: int  # seed of all that is placed at random: clouds, ridges, trees, grass
+    animals: tuple[Animal, ...]  # from the farthest to the nearest
 
 
 @dataclass(frozen=True)
 class Landscape:
-    """A kind of country: its colours, and what stands in it.
+    """A kind of country: its colours, and what stands in it."""
 
-    Attributes:
-        ground_far: colour of the ground at the horizon.
-        ground_near: colour of the ground in front.
-        ridge: colour of mountains.
-        leaves: colour of leaves.
-        tree: kind of tree.
-        trees: least and largest number of trees.
-        bushes: the same for bushes.
-        mountains: probability of mountains.
-        hills: probability of hills.
-        treeline: probability of a wood at the horizon.
-        water: probability of a lake or river.
-        fence: probability of a fence.
-        grass: number of blades of grass.
-        patches: contrast of the ground, 0 to 1.
-    """
-
-    ground_far: Colour
-    ground_near: Colour
-    ridge: Colour
+    ground_far: Colour  # at the horizon
+    ground_near: Colour  # in front
+    ridge: Colour  # of mountains
     leaves: Colour
-    tree: str
-    trees: tuple[int, int]
-    bushes: tuple[int, int]
-    mountains: float
-    hills: float
-    treeline: float
-    water: float
-    fence: float
-    grass: int
-    patches: float
+    tree: str  # its shape: round, acacia, conifer, dead
+    trees: tuple[int, int]  # least and largest number of trees
+    bushes: tuple[int, int]  # the same for bushes
+    mountains: float  # probability of mountains
+    hills: float  # probability of hills
+    treeline: float  # probability of a wood at the horizon
+    water: float  # probability of a lake or river
+    fence: float  # probability of a fence
+    grass: int  # number of blades of grass
+    patches: float  # contrast of the ground, 0 to 1
 
 
 @dataclass(frozen=True)
 class Daytime:
-    """The light of a time of day.
+    """The light of a time of day."""
 
-    Attributes:
-        zenith: colour of the sky at the top.
-        horizon: colour of the sky at the horizon.
-        cloud: colour of clouds.
-        sun: colour of the direct light.
-        ambient: colour of the light in the shade.
-        elevation: height of the sun; shadows are longer where it is lower.
-        shadow: darkness of shadows, 0 to 1.
-    """
-
-    zenith: Colour
-    horizon: Colour
+    zenith: Colour  # of the sky at the top
+    horizon: Colour  # of the sky at the horizon
     cloud: Colour
-    sun: Colour
-    ambient: Colour
-    elevation: float
-    shadow: float
+    sun: Colour  # of the direct light
+    ambient: Colour  # of the light in the shade
+    elevation: float  # height of the sun; shadows are longer where it is lower
+    shadow: float  # darkness of shadows, 0 to 1
 
 
 @dataclass(frozen=True)

@@ -12,27 +12,16 @@ from lit_gen.synthetic.animals.scene import SCALE, SIZE, Animal
 
 @dataclass
 class Segments:
-    """The S pairs of neighbouring balls of one animal, in pixels of the large image.
+    """The S pairs of neighbouring balls of one animal, in pixels of the large image."""
 
-    Attributes:
-        start: (S, 4): x, y, nearness and radius of the first ball.
-        step: (S, 4): the same of the second ball, less the first.
-        part: (S,): part of the body.
-        rest_start: (S, 2): x, y of the first ball in the standing pose, in the body's units.
-        rest_step: (S, 2): the same of the second ball, less the first.
-        rest_axis: (S, 2): direction of `rest_step`, of length 1.
-        unit: pixels per unit of the body.
-        facing: 1 if the animal looks to the right, -1 to the left.
-    """
-
-    start: np.ndarray
-    step: np.ndarray
-    part: np.ndarray
-    rest_start: np.ndarray
-    rest_step: np.ndarray
-    rest_axis: np.ndarray
-    unit: float
-    facing: float
+    start: np.ndarray  # (S, 4): x, y, nearness and radius of the first ball
+    step: np.ndarray  # (S, 4): the same of the second ball, less the first
+    part: np.ndarray  # (S,): part of the body
+    rest_start: np.ndarray  # (S, 2): x, y of the first ball in the standing pose, in the body's units
+    rest_step: np.ndarray  # (S, 2): the same of the second ball, less the first
+    rest_axis: np.ndarray  # (S, 2): direction of `rest_step`, of length 1
+    unit: float  # pixels per unit of the body
+    facing: float  # 1 if the animal looks to the right, -1 to the left
 
 
 def _project(animal: Animal) -> Segments:
@@ -67,31 +56,18 @@ def _project(animal: Animal) -> Segments:
 
 @dataclass
 class Surface:
-    """The seen surface of an animal: arrays (P,) of one value per pixel that it covers in the large image.
+    """The seen surface of an animal: arrays (P,) of one value per pixel that it covers in the large image."""
 
-    Attributes:
-        unit: pixels per unit of the body.
-        box: left, top, width, height of the window that holds it, in pixels; even numbers.
-        pixels: index of the pixel in the window, row by row.
-        part: part of the body.
-        x: place in the standing pose, forward, in units of the body.
-        y: the same, upwards.
-        upper: place on its ball, from -1 (lower side) to 1 (upper side).
-        right: component of the normal to the right.
-        down: component of the normal downwards.
-        depth: distance towards the viewer, in units of the body.
-    """
-
-    unit: float
-    box: tuple[int, int, int, int]
-    pixels: np.ndarray
-    part: np.ndarray
-    x: np.ndarray
-    y: np.ndarray
-    upper: np.ndarray
-    right: np.ndarray
-    down: np.ndarray
-    depth: np.ndarray
+    unit: float  # pixels per unit of the body
+    box: tuple[int, int, int, int]  # left, top, width, height of the window that holds it, in pixels; even numbers
+    pixels: np.ndarray  # index of the pixel in the window, row by row
+    part: np.ndarray  # part of the body
+    x: np.ndarray  # place in the standing pose, forward, in units of the body
+    y: np.ndarray  # the same, upwards
+    upper: np.ndarray  # place on its ball, from -1 (lower side) to 1 (upper side)
+    right: np.ndarray  # component of the normal to the right
+    down: np.ndarray  # component of the normal downwards
+    depth: np.ndarray  # distance towards the viewer, in units of the body
 
 
 def surface_of(animal: Animal) -> Surface:

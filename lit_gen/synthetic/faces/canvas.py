@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from PIL import Image, ImageDraw
 
-from lit_gen.synthetic.drawing import Box, Patch, blend, closed_spline, spline, to_patch
+from lit_gen.synthetic.drawing import EMPTY, Box, Patch, blend, closed_spline, spline, to_patch
 from lit_gen.synthetic.faces.scene import Scene
 
 HEIGHT, WIDTH = 218, 178
@@ -75,36 +75,31 @@ class Canvas:
         """Start from a background."""
         self.pixels = pixels
 
-    def paint(self, patch: Patch | None, colour: Sequence | np.ndarray, alpha: float = 1.0) -> None:
+    def paint(self, patch: Patch, colour: Sequence | np.ndarray, alpha: float = 1.0) -> None:
         """Cover a mask with an RGB colour, (3,) or one per pixel (3, rows, columns)."""
-        if patch is not None:
-            colour = np.asarray(colour, np.float32)
-            colour = colour[:, None, None] if colour.ndim == 1 else colour
-            blend(self.pixels[:, patch.rows, patch.columns], patch.mask * np.float32(alpha), colour)
+        colour = np.asarray(colour, np.float32)
+        colour = colour[:, None, None] if colour.ndim == 1 else colour
+        blend(self.pixels[:, patch.rows, patch.columns], patch.mask * np.float32(alpha), colour)
 
-    def shade(self, patch: Patch | None, strength: float) -> None:
+    def shade(self, patch: Patch, strength: float) -> None:
         """Darken a mask as a shadow on skin does; a negative strength brightens it."""
-        if patch is not None:
-            region = self.pixels[:, patch.rows, patch.columns]
-            region *= 1 - patch.mask * (np.float32(strength) * SHADOW_TINT)[:, None, None]
+        region = self.pixels[:, patch.rows, patch.columns]
+        region *= 1 - patch.mask * (np.float32(strength) * SHADOW_TINT)[:, None, None]
 
 
-def box_around(points: np.ndarray, margin: float) -> Box | None:
-    """Return the part of the canvas within `margin` pixels of points, (N, 2) pixels; None outside the canvas."""
+def box_around(points: np.ndarray, margin: float) -> Box:
+    """Return the part of the canvas within `margin` pixels of points, (N, 2) pixels."""
     x, y = points[:, 0], points[:, 1]
-    box = Box(
+    return Box(
         max(math.floor(x.min() - margin), 0),
         max(math.floor(y.min() - margin), 0),
         min(math.ceil(x.max() + margin) + 1, WIDTH),
         min(math.ceil(y.max() + margin) + 1, HEIGHT),
     )
-    return box if box.left < box.right and box.top < box.bottom else None
 
 
-def polygon(
-    shapes: np.ndarray | list[np.ndarray], blur: float = 0.0, scale: int = 3, box: Box | None = None
-) -> Patch | None:
-    """Return the inside of a polygon, or of several; None outside the canvas.
+def polygon(shapes: np.ndarray | list[np.ndarray], blur: float = 0.0, scale: int = 3, box: Box | None = None) -> Patch:
+    """Return the inside of a polygon, or of several.
 
     Args:
         shapes: (N, 2) pixels, or a list of such.
@@ -117,7 +112,7 @@ def polygon(
     return _drawn(shapes, box, blur, scale, lambda pen, corners: pen.polygon(corners, fill=255))
 
 
-def stroke(lines: np.ndarray | list[np.ndarray], width: float, blur: float = 0.5, scale: int = 2) -> Patch | None:
+def stroke(lines: np.ndarray | list[np.ndarray], width: float, blur: float = 0.5, scale: int = 2) -> Patch:
     """Return a line of `width` pixels, or several; the other arguments are those of `polygon`."""
     lines = lines if isinstance(lines, list) else [lines]
     box = box_around(np.concatenate(lines), 2.5 * blur + width + 1)
@@ -127,13 +122,13 @@ def stroke(lines: np.ndarray | list[np.ndarray], width: float, blur: float = 0.5
 
 def _drawn(
     shapes: list[np.ndarray],
-    box: Box | None,
+    box: Box,
     blur: float,
     scale: int,
     draw: Callable[[ImageDraw.ImageDraw, list[float]], None],
-) -> Patch | None:
-    if box is None:
-        return None
+) -> Patch:
+    if box.is_empty:
+        return EMPTY
     image = Image.new("L", ((box.right - box.left) * scale, (box.bottom - box.top) * scale))
     pen = ImageDraw.Draw(image)
     for points in shapes:
@@ -141,12 +136,12 @@ def _drawn(
     return to_patch(image, box, scale, blur)
 
 
-def soft_blob(centre: np.ndarray, sigma_x: float, sigma_y: float) -> Patch | None:
-    """Return a Gaussian blob of height 1 around a pixel, (2,); None outside the canvas."""
+def soft_blob(centre: np.ndarray, sigma_x: float, sigma_y: float) -> Patch:
+    """Return a Gaussian blob of height 1 around a pixel, (2,)."""
     reach = np.array((3 * sigma_x, 3 * sigma_y))
     box = box_around(np.stack((centre - reach, centre + reach)), 0)
-    if box is None:
-        return None
+    if box.is_empty:
+        return EMPTY
     x, y = _from_centre(box, centre, sigma_x, sigma_y)
     mask = np.exp(-0.5 * y * y)[:, None] * np.exp(-0.5 * x * x)[None]
     return Patch(slice(box.top, box.bottom), slice(box.left, box.right), mask)

@@ -22,7 +22,7 @@ def draw_body(canvas: Canvas, scene: Scene, pose: Pose, rng: np.random.Generator
     skin = tone * np.array((0.86, 0.8, 0.77)) * (0.72 + 0.5 * level)
     neck = (30 if scene.male else 24) + 4 * scene.chubby
 
-    def place(points: Sequence) -> np.ndarray:
+    def place(points: Sequence | np.ndarray) -> np.ndarray:
         return pose.place(points, depth=-30)
 
     torso = mirrored(((neck, 20), (neck, 66), (neck + 4, 82), (neck + 22, 92), (76, 99), (100, 112), (110, 150)))
@@ -54,7 +54,7 @@ def draw_body(canvas: Canvas, scene: Scene, pose: Pose, rng: np.random.Generator
             canvas.shade(stroke(place(((-5, 101), (5, 101))), 1.2, blur=0.6), 0.35)
         colour = colour * 0.55
     patch = polygon(place(mirrored(garment)), blur=0.7)
-    if patch is not None:
+    if patch.mask.size:
         folds = 1 + 0.12 * np.sin(np.arange(WIDTH)[None] / rng.uniform(5, 9) + rng.uniform(0, 6))
         shading = (level * 1.2 * folds)[:, patch.columns]
         canvas.paint(patch, colour[:, None, None] * shading)
@@ -102,8 +102,6 @@ def draw_glasses(canvas: Canvas, scene: Scene, pose: Pose, rng: np.random.Genera
         closed = np.concatenate((pixels, pixels[:2]))
         canvas.shade(stroke(closed + (0, 3), thick, blur=1.6), 0.25)
         lens = polygon(pixels, blur=0.4)
-        if lens is None:
-            continue
         if dark:
             down = np.linspace(0, 1, lens.mask.shape[0], dtype=np.float32)[None, :, None]
             canvas.paint(lens, np.array((26, 22, 24), np.float32)[:, None, None] * (1 + 1.4 * down), 0.93)
@@ -127,8 +125,6 @@ def draw_hat(canvas: Canvas, scene: Scene, pose: Pose, face: Patch, rng: np.rand
         """Paint a part of the hat, given by its right half, lighter towards the light."""
         outline = closed_spline(mirrored(right)) if smooth else mirrored(right)
         patch = polygon(pose.place(outline, depth=depth), blur=0.8, scale=2)
-        if patch is None:
-            return
         rows, columns = patch.mask.shape
         across = np.linspace(-1, 1, columns, dtype=np.float32)[None] + np.float32(25 * pose.sin_yaw / 60)
         down = np.linspace(0, 1, rows, dtype=np.float32)[:, None]

@@ -39,6 +39,11 @@ def draw_nose(canvas: Canvas, scene: Scene, pose: Pose) -> None:
     canvas.shade(soft_blob(tip, 2.6 * width, 2.6), -0.12)
 
 
+def _band(x: np.ndarray, top: np.ndarray, bottom: np.ndarray) -> np.ndarray:
+    """Return the outline of what lies between two lines over the same x, (2N, 2)."""
+    return np.concatenate((np.stack((x, top), 1), np.stack((x, bottom), 1)[::-1]))
+
+
 def draw_eyes(canvas: Canvas, scene: Scene, pose: Pose, level: float, rng: np.random.Generator) -> None:
     """Paint both eyes with lids, lashes and what lies around them; `level` is the brightness of the skin."""
     smile = max(scene.smile, 0)
@@ -82,13 +87,15 @@ def draw_eyes(canvas: Canvas, scene: Scene, pose: Pose, level: float, rng: np.ra
     white = polygon(contours, blur=0.35)
     canvas.paint(white, np.array((236, 231, 226)) * bright)
     middles = pose.place(((-EYE_HALF_DISTANCE, -0.3), (EYE_HALF_DISTANCE, -0.3))) + gaze
-    x = np.arange(white.columns.start, white.columns.stop, dtype=np.float32)[None] + np.float32(0.5)
-    y = np.arange(white.rows.start, white.rows.stop, dtype=np.float32)[:, None] + np.float32(0.5)
+    columns = np.arange(white.columns.start, white.columns.stop, dtype=np.float32)[None] + np.float32(0.5)
+    rows = np.arange(white.rows.start, white.rows.stop, dtype=np.float32)[:, None] + np.float32(0.5)
 
     def discs(shift: tuple[float, float], radius: float) -> Patch:
         """Return a disc in each eye, within its white."""
         (left, top), (right, low) = (middles + shift).astype(np.float32)
-        distance = np.sqrt(np.minimum((x - left) ** 2 + (y - top) ** 2, (x - right) ** 2 + (y - low) ** 2))
+        distance = np.sqrt(
+            np.minimum((columns - left) ** 2 + (rows - top) ** 2, (columns - right) ** 2 + (rows - low) ** 2)
+        )
         return white._replace(mask=white.mask * np.clip(np.float32(radius + 0.5) - distance, 0, 1))
 
     canvas.paint(discs((0, 0), 4.5), iris * 0.5 * bright)
@@ -111,7 +118,7 @@ def draw_brows(canvas: Canvas, scene: Scene, pose: Pose) -> None:
     x = 8.0 - 1.5 * scene.bushy_brows + 24.5 * t
     middle = y - arch * np.sin(np.pi * np.clip(t, 0, 1) ** 1.35) + (1.5 if scene.arched_brows else 2.5) * t**2
     half = thick / 2 * (0.75 + 0.5 * np.sin(np.pi * np.clip(t + 0.25, 0, 1))) * np.clip((1.05 - t) / 0.5, 0, 1) ** 0.7
-    contour = np.concatenate((np.stack((x, middle - half), 1), np.stack((x, middle + half), 1)[::-1]))
+    contour = _band(x, middle - half, middle + half)
     patch = polygon([pose.place(contour * (side, 1), lift=1) for side in (-1, 1)], blur=0.8)
     canvas.paint(patch, _brow_colour(scene), 0.9 if scene.bushy_brows else 0.8)
 
@@ -148,9 +155,8 @@ def draw_mouth(canvas: Canvas, scene: Scene, pose: Pose, level: float, rng: np.r
     lower_outer = lower_inner + 5.3 * full * (1 - 0.15 * max(smile, 0)) * bow**0.7
     lift = 5.0
 
-    def between(top: np.ndarray, bottom: np.ndarray, blur: float) -> Patch | None:
-        contour = np.concatenate((np.stack((x, top), 1), np.stack((x, bottom), 1)[::-1]))
-        return polygon(pose.place(contour, lift=lift), blur=blur)
+    def between(top: np.ndarray, bottom: np.ndarray, blur: float) -> Patch:
+        return polygon(pose.place(_band(x, top, bottom), lift=lift), blur=blur)
 
     bright = min(1.05, 0.45 + 0.55 * level)
     tone = np.array(scene.tone)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from lit_gen.synthetic.drawing import Box, Patch, closed_spline, mirrored, noise_line, noise_plane, soft_polygon, spline
-from lit_gen.synthetic.faces.canvas import FULL_BOX, Canvas, Pose, box_around, polygon
+from lit_gen.synthetic.faces.canvas import Canvas, Pose, box_around, polygon
 from lit_gen.synthetic.faces.scene import Scene
 
 
@@ -14,7 +14,7 @@ class Hair:
         """Comb the hair; nothing is painted yet."""
         self.outline = _outline(scene, pose, rng)
         self.opening = _opening(scene, pose, rng)
-        self.box = box_around(self.outline, 5) or FULL_BOX
+        self.box = box_around(self.outline, 5)
         self.colour, self.strands = _strands(scene, pose, self.box, rng)
 
     def paint_behind(self, canvas: Canvas) -> None:
@@ -195,10 +195,7 @@ def draw_beard(canvas: Canvas, scene: Scene, pose: Pose) -> None:
 
 
 def _paint_fur(canvas: Canvas, scene: Scene, outline: np.ndarray, blur: float) -> None:
-    box = box_around(outline, 3 * blur + 1)
-    if box is None:
-        return
-    rows, columns, mask = polygon(outline, blur=blur, scale=1, box=box)
+    rows, columns, mask = polygon(outline, blur=blur, scale=1, box=box_around(outline, 3 * blur + 1))
     noise = noise_plane()[rows, columns]
     rgb = np.array(scene.hair_rgb, np.float32)
     rgb = rgb * ((0.72, 0.6, 0.5) if scene.hair_colour == "blond" else (0.85, 0.85, 0.85))

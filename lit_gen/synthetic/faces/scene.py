@@ -4,8 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lit_gen.synthetic.faces.names import ATTRIBUTES
-
 SKIN_TONES = {
     "pale": (252, 231, 221),
     "light": (240, 204, 180),
@@ -135,11 +133,11 @@ def sample_scene(rng: np.random.Generator) -> Scene:
     return Scene(
         male=male,
         young=young,
-        tone=tuple(float(value) for value in np.clip(tone, 0, 255)),
+        tone=tuple(np.clip(tone, 0, 255).tolist()),
         pale=pale,
         hair_style=hair_style,
         hair_colour=hair_colour,
-        hair_rgb=tuple(float(value) for value in np.clip(hair_rgb, 0, 255)),
+        hair_rgb=tuple(np.clip(hair_rgb, 0, 255).tolist()),
         hair_volume=rng.uniform(2 if hair_style == "short" else 5, 13),
         hair_wave=wave,
         parting=float(rng.choice((-1, 1)) * rng.uniform(2, 15)),
@@ -184,14 +182,17 @@ def sample_scene(rng: np.random.Generator) -> Scene:
 
 
 def scene_attributes(scene: Scene) -> dict[str, bool]:
-    """Return the 40 attributes of CelebA that follow from a scene; what something else hides counts as absent."""
+    """Return the 40 attributes of CelebA that follow from a scene; what something else hides counts as absent.
+
+    They are in the order of `ATTRIBUTES`.
+    """
     bare_headed, eyes_seen = scene.hat == "none", scene.glasses != "sun"
     bald = scene.crown_is_bare and bare_headed
     hair_seen = not scene.crown_is_bare if bare_headed else scene.hair_hangs
     colour, wave = (scene.hair_colour, scene.hair_wave) if hair_seen else ("none", "none")
     eye_bags = scene.eye_bags and eyes_seen
     flawed = scene.chubby or scene.double_chin or scene.big_nose or scene.blurry or bald or eye_bags
-    found = {
+    return {
         "5_o_Clock_Shadow": scene.beard == "shadow",
         "Arched_Eyebrows": scene.arched_brows,
         "Attractive": scene.young and not flawed,  # a matter of taste; this one at least follows from the image
@@ -233,4 +234,3 @@ def scene_attributes(scene: Scene) -> dict[str, bool]:
         "Wearing_Necktie": scene.clothes == "tie",
         "Young": scene.young,
     }
-    return {name: found[name] for name in ATTRIBUTES}

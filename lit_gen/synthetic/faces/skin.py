@@ -5,6 +5,7 @@ grid" are the places of that field: head coordinates after yaw and pitch.
 """
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image
@@ -13,7 +14,6 @@ from lit_gen.synthetic.drawing import Patch, mirrored, noise_crop, soft_polygon
 from lit_gen.synthetic.faces.canvas import (
     CURVATURE,
     FACE_HALF_WIDTH,
-    FULL_BOX,
     HEIGHT,
     WIDTH,
     Canvas,
@@ -31,14 +31,14 @@ GRID_U = np.arange(-74, 75, GRID_STEP)
 GRID_V = np.arange(-92, 93, GRID_STEP)
 
 
-def _bumps(pose: Pose, bumps: list[tuple[float, ...]]) -> np.ndarray:
+def _bumps(pose: Pose, bumps: Sequence[tuple[float, ...]]) -> np.ndarray:
     """Return the sum of Gaussian bumps over the grid.
 
     Args:
         pose: pose of the head.
         bumps: height, x, y, standard deviation along x and y, lift (all in pixels); one with x > 0 has a twin at -x.
     """
-    table = np.array(bumps + [(a, -x, *rest) for a, x, *rest in bumps if x > 0])
+    table = np.array([*bumps, *((a, -x, *rest) for a, x, *rest in bumps if x > 0)])
     height, x, y, sigma_x, sigma_y, lift = table.T
     u, v = pose.turn(x, y, lift, None)
     across = np.exp(-0.5 * ((GRID_U - u[:, None]) / sigma_x[:, None]) ** 2)
@@ -51,7 +51,7 @@ def shaded_skin(scene: Scene, pose: Pose) -> tuple[Image.Image, float]:
     old = not scene.young
     nose_width = 1.3 if scene.big_nose else 0.8 if scene.pointy_nose else 1.0
     cheek = 4.5 + 3.0 * max(scene.smile, 0) + (2.0 if scene.high_cheekbones else 0) + (2.0 if scene.chubby else 0)
-    bumps = [
+    bumps: list[tuple[float, ...]] = [
         (-5.5, 19, -1, 9, 7, 0),  # eye sockets
         (3.0 if scene.male else 1.2, 17, -15, 14, 4.5, 0),  # brow ridge
         (2.0, 0, -40, 26, 16, 0),  # forehead
@@ -121,8 +121,8 @@ def draw_skin(canvas: Canvas, scene: Scene, pose: Pose, skin: Image.Image, rng: 
     """Paint the face, and return its mask over the whole image."""
     outline = _face_outline(scene, pose)
     below = outline + (0, 5)
-    canvas.shade(soft_polygon(below, 5, box_around(below, 12) or FULL_BOX), 0.45)  # the chin's shadow on the neck
-    box = box_around(outline, 3) or FULL_BOX
+    canvas.shade(soft_polygon(below, 5, box_around(below, 12)), 0.45)  # the chin's shadow on the neck
+    box = box_around(outline, 3)
     patch = polygon(outline, blur=1.1, scale=1, box=box)
     step = GRID_STEP * pose.scale
     a, b = pose.cos_roll / step, pose.sin_roll / step

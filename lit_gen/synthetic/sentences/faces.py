@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 from lit_gen.errors import UserError
 from lit_gen.synthetic.sentences.vocabulary import (
-    ADJECTIVE_ORDER,
     BEARDS,
     CHANCES,
     CONTRADICTORY,
@@ -14,14 +13,9 @@ from lit_gen.synthetic.sentences.vocabulary import (
     EXCLUDES,
     HAIR_COLOURS,
     MALE_CHANCE,
-    MAN,
     MISSED_BY,
     NOUN_OF,
     SAYINGS,
-    SINGULAR,
-    SOMEBODY,
-    WOMAN,
-    Person,
     Saying,
     sayings_of,
 )
@@ -30,6 +24,24 @@ from lit_gen.synthetic.sentences.words import IMAGE_NOUNS, article, finish, join
 MOST_STATEMENTS = 6  # in one sentence, besides man or woman
 MOST_ADJECTIVES = 3  # before one noun
 IN_CLAUSES = ("has", "wears", "lacks", "bares", "state")
+
+
+class Person(NamedTuple):
+    """The words for a person: nouns, nouns for the face, pronouns, and verbs by their singular."""
+
+    nouns: tuple[str, ...]
+    faces: tuple[str, ...]
+    he: str
+    his: str
+    verbs: dict[str, str]
+
+
+SINGULAR = {"has": "has", "wears": "wears", "is": "is", "does": "does"}
+MAN = Person(("man", "man", "man", "guy", "gentleman"), ("male face", "man's face"), "he", "his", SINGULAR)
+WOMAN = Person(("woman", "woman", "woman", "lady"), ("female face", "woman's face"), "she", "her", SINGULAR)
+SOMEBODY = Person(("person",), ("face",), "they", "their", {"has": "have", "wears": "wear", "is": "are", "does": "do"})
+
+ADJECTIVE_ORDER = {"Smiling": 0, "Pale_Skin": 1, "Chubby": 2, "Young": 3}  # all others stand next to the noun
 
 
 def describe_face(

@@ -128,21 +128,3 @@ MALE_CHANCE = 0.85
 MISSED_BY = dict.fromkeys(("Mustache", "Goatee", "No_Beard", "Wearing_Necktie", "Bald"), True) | dict.fromkeys(
     ("Wearing_Earrings", "Wearing_Necklace", "Wearing_Lipstick", "Heavy_Makeup", "Bangs"), False
 )
-
-
-class Person(NamedTuple):
-    """The words for a person: nouns, nouns for the face, pronouns, and verbs by their singular."""
-
-    nouns: tuple[str, ...]
-    faces: tuple[str, ...]
-    he: str
-    his: str
-    verbs: dict[str, str]
-
-
-SINGULAR = {"has": "has", "wears": "wears", "is": "is", "does": "does"}
-MAN = Person(("man", "man", "man", "guy", "gentleman"), ("male face", "man's face"), "he", "his", SINGULAR)
-WOMAN = Person(("woman", "woman", "woman", "lady"), ("female face", "woman's face"), "she", "her", SINGULAR)
-SOMEBODY = Person(("person",), ("face",), "they", "their", {"has": "have", "wears": "wear", "is": "are", "does": "do"})
-
-ADJECTIVE_ORDER = {"Smiling": 0, "Pale_Skin": 1, "Chubby": 2, "Young": 3}  # all others stand next to the noun
