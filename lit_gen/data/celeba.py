@@ -12,9 +12,9 @@ from torchvision.datasets.utils import download_file_from_google_drive
 from lit_gen.data.base import ArrayDataset, ImageData
 from lit_gen.data.batches import AttributedImages, DataSpec
 from lit_gen.data.cache import HINT
-from lit_gen.data.download import unpack
+from lit_gen.data.download import ROOT_HINT, unpack
 from lit_gen.errors import UserError, nearest
-from lit_gen.files.atomic import ROOT_HINT, make_folder, remove_if_empty
+from lit_gen.files.atomic import make_folder, remove_if_empty
 from lit_gen.synthetic.faces.names import ATTRIBUTES
 from lit_gen.synthetic.faces.write import write_celeba
 

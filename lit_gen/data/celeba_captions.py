@@ -37,7 +37,7 @@ class FaceCaptions(Captions):
 
     def describe(self, row: int, rng: Random) -> tuple[str, list[int]]:
         values = dict(zip(self.names, self.attributes[row].tolist(), strict=True))
-        sentence, stated = describe_face(values, rng, self.always.get(row, ()), self.length)
+        sentence, stated = describe_face(values, rng, self.length, self.always.get(row, ()))
         return sentence, [self.column[name] for name in stated]
 
 

@@ -14,6 +14,8 @@ from tqdm import tqdm
 from lit_gen.errors import UserError
 from lit_gen.files.atomic import ELSEWHERE, complete_file, complete_folder
 
+ROOT_HINT = "Set --data.root to a folder that can be written, or put the files there."
+
 
 def fetch(url: str, target: Path, sha256_prefix: str | None = None, hint: str = ELSEWHERE) -> None:
     """Downloads `url` to `target` unless it is there, with a progress bar; `hint` says what to do if that cannot be

@@ -11,9 +11,9 @@ from torch import Tensor
 from lit_gen.data.base import ArrayDataset, ImageData
 from lit_gen.data.batches import DataSpec, UnpairedImages
 from lit_gen.data.cache import HINT
-from lit_gen.data.download import fetch, unpack
+from lit_gen.data.download import ROOT_HINT, fetch, unpack
 from lit_gen.errors import UserError, nearest
-from lit_gen.files.atomic import ROOT_HINT, remove_if_empty
+from lit_gen.files.atomic import remove_if_empty
 from lit_gen.synthetic.animals.write import write_horse2zebra
 
 SITE = "http://efrosgans.eecs.berkeley.edu/cyclegan/datasets/"

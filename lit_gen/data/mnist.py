@@ -13,8 +13,9 @@ from torchvision.datasets import MNIST as TorchvisionMNIST
 
 from lit_gen.data.base import ArrayDataset, ImageData, resize_batch
 from lit_gen.data.batches import UNLABELLED, DataSpec, LabelledImages
+from lit_gen.data.download import ROOT_HINT
 from lit_gen.errors import UserError
-from lit_gen.files.atomic import ROOT_HINT, make_folder, remove_if_empty
+from lit_gen.files.atomic import make_folder, remove_if_empty
 from lit_gen.files.idx import read_idx
 from lit_gen.synthetic.digits import write_mnist
 
