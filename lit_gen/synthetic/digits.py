@@ -178,7 +178,7 @@ def write_mnist(folder: Path, train_count: int, test_count: int, seed: int = 0) 
             is the start of a larger one.
     """
     for split, (name, count) in enumerate([("train", train_count), ("t10k", test_count)]):
-        digits = map_indices(partial(_labelled_digit, seed, split), count, f"Rendering digits ({name})")
+        digits = map_indices(partial(_labelled_digit, seed, split), count, f"rendering digits ({name})")
         labels = np.array([label for label, _ in digits], np.uint8)
         images = np.array([image for _, image in digits], np.uint8).reshape(count, SIDE, SIDE)
         write_idx(folder / f"{name}-images-idx3-ubyte", images)

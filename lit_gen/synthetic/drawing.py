@@ -26,7 +26,7 @@ def spline_weights(steps: int, end: bool = False) -> np.ndarray:
 
     Args:
         steps: number of places, evenly spaced; the first is the second point.
-        end: whether the third point is a place, too.
+        end: whether the third point is a place as well.
 
     Returns:
         (steps, 4) float64, or (steps + 1, 4) with the end.

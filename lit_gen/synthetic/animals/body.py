@@ -48,7 +48,7 @@ HIND_LEG_SHAPE = np.array([(-0.36, 0.72, 0.170), (-0.33, 0.59, 0.140), (-0.335, 
 def _chain(
     part: int, line: np.ndarray, z: ArrayLike, radius: ArrayLike, rest_x: ArrayLike, rest_y: ArrayLike = 0.0
 ) -> Chain:
-    """Return a chain along `line`, (balls, 2) as x and y; what is not an array is the same for all its balls."""
+    """Return a chain along `line`, (balls, 2) as x and y; a number stands for an equal value of all balls."""
     nodes, rest = np.empty((len(line), 4)), np.empty((len(line), 2))
     nodes[:, :2], nodes[:, 2], nodes[:, 3] = line, z, radius
     rest[:, 0], rest[:, 1] = rest_x, rest_y
@@ -71,10 +71,10 @@ def _leg(animal: Animal, front: bool, side: int, phase: float) -> list[Chain]:
     """Return a leg and its hoof.
 
     Args:
-        animal: whose leg it is.
-        front: front leg or hind leg.
-        side: 1 for the right leg, -1 for the left one.
-        phase: of its step, in radians.
+        animal: animal, which decides its stride and the length of its legs.
+        front: whether it is a front leg.
+        side: 1 for a right leg, -1 for a left one.
+        phase: phase of its step, in radians.
     """
     rest = (FRONT_LEG_SHAPE if front else HIND_LEG_SHAPE).copy()
     rest[1:, 1] = rest[0, 1] - (rest[0, 1] - rest[1:, 1]) * animal.legs

@@ -216,8 +216,8 @@ def cast_shadow(image: np.ndarray, coverage: np.ndarray, animal: Animal, scene: 
     Args:
         image: float32 (256, 256, 3), without the animal.
         coverage: float32 (256, 256), 0 to 1, of the animal.
-        animal: whose shadow it is.
-        scene: what the animal stands in.
+        animal: animal, which decides where the ground is.
+        scene: scene, which decides the light.
     """
     light = DAYTIMES[scene.daytime]
     feet = animal.feet * SIZE

@@ -32,7 +32,7 @@ def _project(animal: Animal) -> Segments:
     for chain in chains:
         x, y, z, radius = chain.nodes.T
         near = -x * sine + z * cosine
-        # The camera looks down a little: what is nearer stands lower in the image.
+        # The camera looks down a little: a nearer point stands lower in the image.
         screens.append(np.column_stack([x * cosine + z * sine, y - 0.14 * near, near, radius]))
     start = np.concatenate([screen[:-1] for screen in screens])
     end = np.concatenate([screen[1:] for screen in screens])
@@ -71,7 +71,7 @@ class Surface:
 
 
 def surface_of(animal: Animal) -> Surface:
-    """Draw every cone between two balls of an animal into one depth buffer, and return what is nearest."""
+    """Draw every cone between two balls of an animal into one depth buffer, and return the nearest."""
     segments = _project(animal)
     balls = np.concatenate([segments.start, segments.start + segments.step])
     # The window begins and ends at whole pixels of the small image.

@@ -36,7 +36,7 @@ def write_horse2zebra(folder: Path, train_count: int, test_count: int, seed: int
         for name in (split,) if code < 2 else (split, f"truth{split[-1]}", f"mask{split[-1]}"):
             (folder / name).mkdir(exist_ok=True)
         count = train_count if code < 2 else test_count
-        map_indices(partial(_write_scene, folder, split, seed), count, f"drawing {split}")
+        map_indices(partial(_write_scene, folder, split, seed), count, f"rendering {split}")
 
 
 def _write_scene(folder: Path, split: str, seed: int, index: int) -> None:

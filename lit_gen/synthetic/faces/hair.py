@@ -25,7 +25,7 @@ class Hair:
         """Paint the hair around the opening that shows the face, and its shadow on the face.
 
         Args:
-            canvas: what is painted on.
+            canvas: canvas with everything behind the hair.
             face: mask of the face over the whole image.
         """
         rows, columns, lit = soft_polygon(self.opening + (0, 4), 4.0, self.box)

@@ -31,7 +31,7 @@ def write_celeba(folder: Path, count: int, seed: int = 0) -> None:
     if count < 1:
         raise UserError(f"cannot write {count} faces: ask for at least 1.")
     (folder / "img_align_celeba").mkdir()
-    rows = map_indices(partial(_write_face, folder, seed), count, "drawing faces")
+    rows = map_indices(partial(_write_face, folder, seed), count, "rendering faces")
 
     def write_list(name: str, values: Iterable[str], header: tuple[str, ...] = ()) -> None:
         lines = [f"{_file_name(index)} {value}" for index, value in enumerate(values)]
