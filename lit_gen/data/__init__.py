@@ -1,4 +1,4 @@
-"""The data modules. The command line knows one by being imported here."""
+"""The data modules. The command line offers every class that is imported here."""
 
 from lit_gen.data.celeba import CelebA
 from lit_gen.data.celeba_captions import CelebACaptions

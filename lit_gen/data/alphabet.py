@@ -1,4 +1,4 @@
-"""The alphabet in which models read sentences."""
+"""The alphabet of the sentences that models read, and the conversion of sentences to character numbers."""
 
 from collections.abc import Iterable
 
@@ -10,7 +10,7 @@ from lit_gen.errors import UserError
 
 ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789-,;.!?:'\"/\\|_@#$%^&*~`+-=<>()[]{} "
 """The 70 symbols of Zhang et al. (2015, arXiv:1509.01626) and Reed et al. (2016, arXiv:1605.05396), with a space for
-the former's line break. Number n stands for `ALPHABET[n - 1]`; the hyphen is listed twice, and only the first is used.
+Zhang et al.'s line break. Number n stands for `ALPHABET[n - 1]`. The hyphen is listed twice; only the first is used.
 """
 CAPTION_LENGTH = 201  # characters, as in Reed et al.'s text encoder
 SHORTEST = 80  # characters that are enough for any digit, and for one statement about a face
