@@ -14,7 +14,8 @@ import torch
 import yaml
 from PIL import Image
 
-from lit_gen.cli import main, several_processes
+from lit_gen.cli import main
+from lit_gen.command_line.trainer import several_processes
 from tests.models.tiny import assert_same
 from tests.probes import check_probes
 

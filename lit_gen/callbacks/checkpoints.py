@@ -15,8 +15,6 @@ from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_info
 
-from lit_gen import slurm
-from lit_gen.commands import resume_command
 from lit_gen.data.files import complete_file, remove_partial
 from lit_gen.errors import UserError
 from lit_gen.lightning_compat import (
@@ -28,8 +26,11 @@ from lit_gen.lightning_compat import (
     validation_follows,
     values_to_log,
 )
-from lit_gen.loggers import AppendingCSVLogger, ContinuingWandbLogger
+from lit_gen.loggers.metrics_file import AppendingCSVLogger
+from lit_gen.loggers.wandb import ContinuingWandbLogger
 from lit_gen.models.base import NonFiniteTerm
+from lit_gen.runs import slurm
+from lit_gen.runs.commands import resume_command
 
 
 class Stopped(SystemExit):
@@ -89,7 +90,7 @@ class RunCheckpoints(Checkpoint):
             row, step = {"epoch": self._row["epoch"], **self._logged}, self._row["step"]
             for logger in trainer.loggers:
                 if isinstance(logger, AppendingCSVLogger):
-                    logger.experiment.catch_up(row, step)
+                    logger.catch_up(row, step)
                 elif isinstance(logger, ContinuingWandbLogger):
                     logger.log_metrics(row, step)
         self._row = {}

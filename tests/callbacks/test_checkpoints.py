@@ -11,7 +11,8 @@ from lightning.pytorch.loggers import WandbLogger
 from lit_gen.callbacks.checkpoints import RunCheckpoints, WholeCheckpointIO
 from lit_gen.callbacks.health import Health
 from lit_gen.errors import UserError
-from lit_gen.loggers import AppendingCSVLogger, ContinuingWandbLogger
+from lit_gen.loggers.metrics_file import AppendingCSVLogger
+from lit_gen.loggers.wandb import ContinuingWandbLogger
 from lit_gen.models import GAN, VAE, ProGAN, base
 from lit_gen.models.base import NonFiniteTerm
 from tests.models import tiny
