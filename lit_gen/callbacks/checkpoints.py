@@ -1,8 +1,6 @@
 """A run's checkpoints: when they are written, how many stay, what is saved when the run is stopped or goes wrong."""
 
 import os
-import shlex
-import shutil
 import signal
 import threading
 from pathlib import Path
@@ -11,14 +9,10 @@ from typing import Any
 import torch
 from lightning import LightningModule, Trainer
 from lightning.fabric.plugins.environments import SLURMEnvironment
-from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_info
 
-from lit_gen import slurm
-from lit_gen.commands import resume_command
-from lit_gen.errors import UserError
-from lit_gen.files.atomic import complete_file, remove_partial
+from lit_gen.files.atomic import remove_partial
 from lit_gen.lightning_compat import (
     batches_so_far,
     cluster_environment,
@@ -28,7 +22,12 @@ from lit_gen.lightning_compat import (
     validation_follows,
     values_to_log,
 )
-from lit_gen.loggers import AppendingCSVLogger, ContinuingWandbLogger
+from lit_gen.limits import NonNegativeInt, PositiveInt
+from lit_gen.loggers.metrics_file import AppendingCSVLogger
+from lit_gen.loggers.wandb import ContinuingWandbLogger
+from lit_gen.runs import slurm
+from lit_gen.runs.checkpoint_files import take_place
+from lit_gen.runs.commands import resume_command
 from lit_gen.training.ring import NonFiniteTerm
 
 
@@ -59,11 +58,7 @@ class RunCheckpoints(Checkpoint):
         keep: how many stay: last.ckpt, before it previous-1.ckpt, and so on.
     """
 
-    def __init__(self, folder: Path, every_n_batches: int = 1_000, keep: int = 2) -> None:
-        if every_n_batches < 0:
-            raise UserError(f"checkpoints.every_n_batches must be 0 or more, not {every_n_batches}.")
-        if keep < 1:
-            raise UserError(f"checkpoints.keep must be at least 1, not {keep}.")
+    def __init__(self, folder: Path, every_n_batches: NonNegativeInt = 1_000, keep: PositiveInt = 2) -> None:
         self.folder, self.every_n_batches, self.keep = folder, every_n_batches, keep
         self._signal: int | None = None
         self._requeue_signal: int | None = None
@@ -89,7 +84,7 @@ class RunCheckpoints(Checkpoint):
             row, step = {"epoch": self._row["epoch"], **self._logged}, self._row["step"]
             for logger in trainer.loggers:
                 if isinstance(logger, AppendingCSVLogger):
-                    logger.experiment.catch_up(row, step)
+                    logger.catch_up(row, step)
                 elif isinstance(logger, ContinuingWandbLogger):
                     logger.log_metrics(row, step)
         self._row = {}
@@ -175,7 +170,7 @@ class RunCheckpoints(Checkpoint):
         trainer.save_checkpoint(new, weights_only=False)
         if trainer.is_global_zero:
             for number in range(self.keep - 1, 0, -1):
-                _take_place(self.last if number == 1 else self._previous(number - 1), self._previous(number))
+                take_place(self.last if number == 1 else self._previous(number - 1), self._previous(number))
             os.replace(new, self.last)
 
     def _previous(self, number: int) -> Path:
@@ -268,49 +263,3 @@ def _requeue_signal(trainer: Trainer) -> int | None:
     if isinstance(environment, SLURMEnvironment):
         return environment.requeue_signal if environment.auto_requeue else None
     return signal.SIGUSR1
-
-
-def _take_place(path: Path, place: Path) -> None:
-    """Puts the file at `path` also at `place`, and at no moment leaves either without one."""
-    if not path.exists():
-        return
-    second = place.with_name(f".{place.name}.link.partial")
-    second.unlink(missing_ok=True)
-    try:
-        os.link(path, second)
-    except OSError:  # a file system without hard links
-        shutil.copyfile(path, second)
-    os.replace(second, place)
-
-
-class WholeCheckpointIO(TorchCheckpointIO):
-    """Checkpoint files that appear complete or not at all, and a line for those that are not.
-
-    Lightning's own writer moves a file from the folder for temporary files, which is a copy where that is on another
-    disk: a run killed meanwhile would leave half a file in the place of the last good one.
-    """
-
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        with complete_file(Path(path)) as partial, partial.open("wb") as file:
-            torch.save(checkpoint, file)
-            file.flush()
-            os.fsync(file.fileno())  # the name must not be there before the bytes are
-
-    def load_checkpoint(self, path: Any, *arguments: Any, **options: Any) -> dict[str, Any]:
-        try:
-            checkpoint = super().load_checkpoint(path, *arguments, **options)
-        except Exception as error:  # torch raises RuntimeError, EOFError, UnpicklingError, KeyError and others
-            raise UserError(f"{path} is truncated or no checkpoint.{_another(Path(path))}") from error
-        if not isinstance(checkpoint, dict) or not {"state_dict", "pytorch-lightning_version"} <= checkpoint.keys():
-            raise UserError(f"{path} is no checkpoint of a run.{_another(Path(path))}")
-        return checkpoint
-
-
-def _another(path: Path) -> str:
-    """What to use instead of `path`: the newest other checkpoint beside it."""
-    others = [other for other in path.parent.glob("[!.]*.ckpt") if other.name not in (path.name, "non-finite.ckpt")]
-    if not others:
-        return ""
-    # best.ckpt only where nothing else is left: it may be much older than what was lost.
-    newest = max(others, key=lambda other: (other.name != "best.ckpt", other.stat().st_mtime))
-    return f" Instead of it: --ckpt_path={shlex.quote(str(newest))}"

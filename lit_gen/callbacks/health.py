@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.nn import functional
 from torch.optim import Optimizer
 
-from lit_gen.errors import UserError
 from lit_gen.lightning_compat import batches_so_far, step_in_log
+from lit_gen.limits import NonNegativeInt
 from lit_gen.models.adversarial import AdversarialModule, fake_images
 from lit_gen.models.base import evaluating
 from lit_gen.training.seeds import seed_generators
@@ -50,9 +50,7 @@ class Health(Callback):
         every_n_batches: how often to look; 0 for never.
     """
 
-    def __init__(self, every_n_batches: int = 50) -> None:
-        if every_n_batches < 0:
-            raise UserError(f"health.every_n_batches must be 0 or more, not {every_n_batches}.")
+    def __init__(self, every_n_batches: NonNegativeInt = 50) -> None:
         self.every_n_batches = every_n_batches
         self.looks = {"collapsed": 0, "dead_discriminator": 0}  # in a row that found it so
         self.grace, self.outputs_before = GRACE, [0.0, 0.0]

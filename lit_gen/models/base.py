@@ -20,8 +20,8 @@ from lit_gen.lightning_compat import batches_so_far
 from lit_gen.metrics.evaluator import Evaluator, Options
 from lit_gen.metrics.parzen import ParzenWindow
 from lit_gen.metrics.samples import SampleQuality
-from lit_gen.old_checkpoints import bring_up_to_date
-from lit_gen.settings import changes_of_model
+from lit_gen.old_versions.checkpoints import bring_up_to_date
+from lit_gen.runs.changes import changes_of_model
 from lit_gen.training.ring import TermRing
 from lit_gen.training.seeds import seed_generators
 
