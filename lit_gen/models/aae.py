@@ -8,11 +8,9 @@ Departures from the paper:
     - PyTorch's initialization of the weights.
 """
 
-import colorsys
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import torch
-from lightning import LightningDataModule
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor, nn
 from torch.func import functional_call
@@ -23,11 +21,9 @@ from lit_gen.data.batches import UNLABELLED, DataSpec
 from lit_gen.errors import UserError
 from lit_gen.losses import Terms
 from lit_gen.losses.adversarial import minimax_discriminator, nonsaturating_generator
-from lit_gen.metrics.codes import PriorDistance
-from lit_gen.metrics.evaluator import Evaluator, Options
 from lit_gen.models.autoencoding import AutoencodingModule
-from lit_gen.models.base import evaluating, tile
 from lit_gen.priors import Gaussian, GaussianMixture, Prior, SwissRoll, Uniform
+from lit_gen.tasks.reconstruction import PriorMatching
 
 PRIORS = {"gaussian": Gaussian, "uniform": Uniform, "gaussian_mixture": GaussianMixture, "swiss_roll": SwissRoll}
 
@@ -62,8 +58,7 @@ class AAE(AutoencodingModule):
             equal times.
     """
 
-    monitor: ClassVar[str | None] = "val/reconstruction"
-    generated_sheets: ClassVar[tuple[str, ...]] = ("samples", "plane", "codes")
+    task = PriorMatching()
 
     def __init__(
         self,
@@ -201,9 +196,6 @@ class AAE(AutoencodingModule):
         classes = labels.masked_fill(labels == UNLABELLED, self.num_classes)
         return torch.cat([code, functional.one_hot(classes, self.num_classes + 1).to(code.dtype)], dim=1)
 
-    def evaluators(self, data: LightningDataModule, options: Options) -> list[Evaluator]:
-        return [*super().evaluators(data, options), PriorDistance()]
-
     def configure_optimizers(self) -> Optimizer:
         coders = [*self.encoder.parameters(), *self.decoder.parameters()]
         groups = [
@@ -211,21 +203,6 @@ class AAE(AutoencodingModule):
             {"params": self.discriminator.parameters(), "lr": self.discriminator_learning_rate},
         ]
         return Adam(groups, lr=self.learning_rate, betas=self.betas)
-
-    def sample_sheets(self, batch: Any, count: int = 64) -> dict[str, Tensor]:
-        """Samples and reconstructions; for codes in the plane also the decoded plane and the codes over the prior."""
-        sheets = super().sample_sheets(batch, count)
-        if self.latent_dim != 2:
-            return sheets
-        prior = self.sample_latent(2_000, torch.Generator().manual_seed(0))
-        with evaluating(self):
-            codes = self.encode(batch.image)
-            reach = float(prior.abs().max()) * 1.1
-            side = torch.linspace(-reach, reach, 16, device=self.device)
-            plane = torch.cartesian_prod(-side, side).flip(1)  # top to bottom, left to right: (256, 2) as (x, y)
-            images = self.decode(plane)
-        labels = getattr(batch, "label", torch.zeros(len(codes), dtype=torch.int64))
-        return sheets | {"plane": tile(images, 16, gap=0), "codes": scatter(prior, codes, labels, reach)}
 
 
 def make_prior(name: str, latent_dim: int, scale: float) -> Prior:
@@ -237,29 +214,3 @@ def make_prior(name: str, latent_dim: int, scale: float) -> Prior:
     if latent_dim != 2:
         raise UserError(f"the prior {name} has two dimensions: set latent_dim to 2, not {latent_dim}.")
     return PRIORS[name](scale)
-
-
-def scatter(prior: Tensor, codes: Tensor, labels: Tensor, reach: float, size: int = 384) -> Tensor:
-    """Codes coloured by label over grey draws of the prior.
-
-    Args:
-        prior: (M, 2).
-        codes: (N, 2); those outside the picture are put on its edge.
-        labels: (N,) int64, 0 to 9.
-        reach: the picture shows [-reach, reach] in both directions, y upwards.
-        size: side of the picture in pixels.
-
-    Returns:
-        (3, size, size) in [-1, 1], on the CPU.
-    """
-    hues = [colorsys.hsv_to_rgb(label / 10, 0.9, 0.8) for label in range(10)]
-    picture = torch.ones(3, size, size)
-    for points, colours in (
-        (prior, [(0.8, 0.8, 0.8)] * len(prior)),
-        (codes, [hues[label] for label in labels.tolist()]),
-    ):
-        places = ((points.cpu().float() / reach + 1) / 2 * (size - 1)).round().long().clamp(1, size - 2)
-        for (x, y), colour in zip(places.tolist(), colours, strict=True):
-            row = size - 1 - y
-            picture[:, row - 1 : row + 2, x - 1 : x + 2] = torch.tensor(colour)[:, None, None] * 2 - 1
-    return picture

@@ -13,26 +13,20 @@ Departures from the paper:
 """
 
 from collections.abc import Callable
-from operator import attrgetter
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
-from lightning import LightningDataModule
 from torch import Tensor, nn
 from torch.nn import functional
 
 from lit_gen.data.batches import DataSpec, UnpairedImages
-from lit_gen.data.horse2zebra import Horse2Zebra
 from lit_gen.errors import UserError
 from lit_gen.layers.residual import ResidualBlock
 from lit_gen.losses import Terms
-from lit_gen.metrics.evaluator import Evaluator, Options
-from lit_gen.metrics.features import Features
-from lit_gen.metrics.samples import SampleQuality
-from lit_gen.metrics.translation import DomainTranslations
 from lit_gen.models.adversarial import AdversarialModule
-from lit_gen.models.base import tile
 from lit_gen.schedules import constant_then_linear
+from lit_gen.tasks.translation import Translation
+from lit_gen.training.modes import evaluating
 
 
 def initialize(module: nn.Module) -> None:
@@ -200,11 +194,8 @@ class CycleGAN(AdversarialModule):
             paper, for none.
     """
 
-    makes_samples = False
-    needs = ("image_a", "image_b")
+    task = Translation()
     checkpoints_hold_images = True  # in the pools
-    needs_to_predict = ()  # pictures of any kind: see predict_step
-    needs_input = True
 
     def __init__(
         self,
@@ -282,12 +273,13 @@ class CycleGAN(AdversarialModule):
         return terms
 
     def discriminate(self, batch: UnpairedImages, fakes: Fakes) -> tuple[Tensor, Tensor]:
-        """The scores of all patches, of both critics one after the other."""
-        scores = [
-            [self.discriminator[domain](image).flatten() for domain, image in zip("ab", images, strict=True)]
+        """The scores of all patches by the critic of A, then by that of B: (2, B, 1, H', W') each."""
+        critics = self.discriminator["a"], self.discriminator["b"]
+        real, fake = (
+            torch.stack([critic(image) for critic, image in zip(critics, images, strict=True)])
             for images in (batch, fakes)
-        ]
-        return torch.cat(scores[0]), torch.cat(scores[1])
+        )
+        return real, fake
 
     def learning_rate_factor(self) -> float:
         return constant_then_linear(self.progress)
@@ -301,64 +293,8 @@ class CycleGAN(AdversarialModule):
         """
         return self.sampler[direction or self.direction](images)
 
-    def predict_step(self, batch: Any, batch_idx: int) -> Tensor:
-        """The translations (B, C, H, W) of `image`, where the batch has it, or else of the domain to translate from."""
-        field = "image_a" if self.direction == "a_to_b" else "image_b"
-        return self(batch.image if hasattr(batch, "image") else getattr(batch, field))
-
     @torch.no_grad()
-    def sample_sheets(self, batch: UnpairedImages, count: int = 64) -> dict[str, Tensor]:
-        """A sheet for each direction: picture, translation, and the translation translated back, side by side."""
-        rows = max(1, count // 3)
-        columns = 3 * max(1, round((rows / 3) ** 0.5))
-        sheets = {}
-        for there, back, images in (("a_to_b", "b_to_a", batch.image_a), ("b_to_a", "a_to_b", batch.image_b)):
-            pictures = []
-            for image in images[:rows].split(1):  # one by one: at 256 pixels all at once take gigabytes
-                translated = self(image, there)
-                pictures += [image, translated, self(translated, back)]
-            sheets[there] = tile(torch.cat(pictures), columns)
-        return sheets
-
-    def held_out_pairs(self, batch: UnpairedImages, noise: torch.Generator) -> list[tuple[Tensor, Tensor]]:
-        """The images of each domain, and the translations into it."""
-        return [(batch.image_a, self(batch.image_b, "b_to_a")), (batch.image_b, self(batch.image_a, "a_to_b"))]
-
-    def validation_step(self, batch: UnpairedImages, batch_idx: int) -> None:
-        self.log_held_out(batch, "val")
-
-    def test_step(self, batch: UnpairedImages, batch_idx: int) -> None:
-        self.log_held_out(batch, "test")
-
-    def log_held_out(self, batch: UnpairedImages, prefix: str) -> None:
-        """Logs the mean absolute errors of both cycles, and the critics' mean scores (aims: real 1, fake 0)."""
-        fake_a, fake_b = self(batch.image_b, "b_to_a"), self(batch.image_a, "a_to_b")
-        values = {
-            "cycle_a": l1(self(fake_b, "b_to_a"), batch.image_a),
-            "cycle_b": l1(self(fake_a, "a_to_b"), batch.image_b),
-            "score_a_real": self.discriminator["a"](batch.image_a).mean(),
-            "score_a_fake": self.discriminator["a"](fake_a).mean(),
-            "score_b_real": self.discriminator["b"](batch.image_b).mean(),
-            "score_b_fake": self.discriminator["b"](fake_b).mean(),
-        }
-        self.log_terms(prefix, values, batch_size=len(batch.image_a), sync_dist=True)
-
-    def evaluators(self, data: LightningDataModule, options: Options) -> list[Evaluator]:
-        known = isinstance(data, Horse2Zebra)
-        sizes = [len(data.arrays[name]) for name in ("testA", "testB")] if known else [options.samples] * 2
-        features = Features(options.features, self.image_shape)
-
-        def quality(way: str, source: str, target: str, distinct: list[int]) -> SampleQuality:
-            def make(batch: UnpairedImages) -> Tensor:
-                return self(getattr(batch, source), way)
-
-            return SampleQuality(
-                options, self.image_shape, make, attrgetter(target), f"{way}_", features, distinct=tuple(distinct)
-            )
-
-        qualities = [
-            quality("a_to_b", "image_a", "image_b", sizes),
-            quality("b_to_a", "image_b", "image_a", sizes[::-1]),
-        ]
-        judged = [DomainTranslations(options.samples)] if known else []
-        return [*super().evaluators(data, options), *qualities, *judged]
+    def translate(self, images: Tensor, direction: str) -> Tensor:
+        """As `forward`, in evaluation mode."""
+        with evaluating(self.sampler):
+            return self(images, direction)

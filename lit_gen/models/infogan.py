@@ -11,10 +11,9 @@ Departures from the paper:
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
-from lightning import LightningDataModule
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
@@ -23,14 +22,9 @@ from lit_gen.data.batches import DataSpec
 from lit_gen.errors import UserError
 from lit_gen.losses import Terms
 from lit_gen.losses.adversarial import minimax_discriminator, nonsaturating_generator
-from lit_gen.metrics.categories import CategoryAccuracy
-from lit_gen.metrics.codes import CodeInformation
-from lit_gen.metrics.evaluator import Evaluator, Options
 from lit_gen.models.adversarial import AdversarialModule
-from lit_gen.models.base import evaluating, tile
-
-# Sheets show continuous codes over [-2, 2], beyond the (-1, 1) of training, as figure 2 does.
-SWEEP = [step * 0.4 - 2 for step in range(11)]
+from lit_gen.tasks.code_sweeps import CodeSweeps
+from lit_gen.training.modes import evaluating
 
 
 class Fakes(NamedTuple):
@@ -157,7 +151,7 @@ class InfoGAN(AdversarialModule):
         ema_decay: decay a step of the average of G's weights that pictures are made with; 0, as in the paper, for none.
     """
 
-    generated_sheets = ("samples", "code_*")
+    task = CodeSweeps()
 
     def __init__(
         self,
@@ -252,13 +246,17 @@ class InfoGAN(AdversarialModule):
         Reals and fakes go through D in batches of their own: batch norm must not mix them.
         """
         real_logits = self.discriminator(batch.image)
-        logits, outputs = self.discriminator.recognize(fakes.image)
+        logits, outputs = self.recognize(fakes.image)
         self.beside |= self.information(fakes.codes, outputs)
         return minimax_discriminator(real_logits, logits) | self.code_terms("d", fakes, outputs)
 
     def generator_loss(self, batch: tuple, fakes: Fakes) -> Terms:
-        logits, outputs = self.discriminator.recognize(fakes.image)
+        logits, outputs = self.recognize(fakes.image)
         return nonsaturating_generator(logits) | self.code_terms("g", fakes, outputs)
+
+    def recognize(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """D's logits (B, 1) of images, and what Q says of all codes (B, O)."""
+        return self.discriminator.recognize(images)
 
     @torch.no_grad()
     def categories(self, images: Tensor) -> Tensor:
@@ -276,64 +274,8 @@ class InfoGAN(AdversarialModule):
         if self.codes[0].kind != "categorical":
             raise UserError("this InfoGAN has no categorical code to tell categories by: set categorical_codes.")
         with evaluating(self.discriminator):
-            _, outputs = self.discriminator.recognize(images)
+            _, outputs = self.recognize(images)
         return outputs[:, : self.codes[0].outputs].argmax(1)
-
-    def validation_step(self, batch: tuple, batch_idx: int) -> None:
-        self.evaluate(batch, "val")
-
-    def test_step(self, batch: tuple, batch_idx: int) -> None:
-        self.evaluate(batch, "test")
-
-    def evaluate(self, batch: tuple, prefix: str) -> None:
-        """Logs D's mean outputs and the bound for new fakes.
-
-        The bound is logged as the mean over batches; `test` has it over all fakes at once.
-        """
-        latent = self.sample_latent(len(batch.image))
-        fake_logits, outputs = self.discriminator.recognize(self(latent))
-        real_logits = self.discriminator(batch.image)
-        values = {"d_logit_real": real_logits.mean(), "d_logit_fake": fake_logits.mean()}
-        if prefix != "test":
-            values |= self.information(latent[:, self.noise_dim :], outputs)
-        self.log_terms(prefix, values, batch_size=len(batch.image), sync_dist=True)
-
-    @torch.no_grad()
-    def sample_sheets(self, batch: Any, count: int = 64) -> dict[str, Tensor]:
-        """Samples, and a sheet for each code in which nothing but this code changes.
-
-        Down the columns of a categorical code's sheet, a row a category; along the rows of a continuous code's, from -2
-        to 2, where the rows are the categories of the first code, if it has any.
-        """
-        sheets = super().sample_sheets(batch, count)
-        random = torch.Generator().manual_seed(0)
-        first = self.codes[0]
-        with evaluating(self.sampler):
-            start = self.noise_dim
-            for number, code in enumerate(self.codes, 1):
-                if code.kind == "categorical":
-                    columns = self.sample_latent(max(1, count // 8), random)
-                    grid = columns.repeat(code.features, 1, 1)  # (rows, columns, Z)
-                    grid[..., start : start + code.features] = torch.eye(code.features, device=self.device)[:, None]
-                else:
-                    rows = first.features if first.kind == "categorical" else 8
-                    grid = self.sample_latent(rows, random)[:, None].repeat(1, len(SWEEP), 1)
-                    if first.kind == "categorical":
-                        grid[..., self.noise_dim : self.noise_dim + rows] = torch.eye(rows, device=self.device)[:, None]
-                    grid[..., start] = torch.tensor(SWEEP, device=self.device)
-                sheets[f"code_{number}_{code.kind}"] = tile(self(grid.flatten(0, 1)), grid.shape[1])
-                start += code.features
-        return sheets
-
-    def evaluators(self, data: LightningDataModule, options: Options) -> list[Evaluator]:
-        return [*super().evaluators(data, options), CodeInformation(), *self.category_evaluators()]
-
-    def validation_evaluators(self, data: LightningDataModule) -> list[Evaluator]:
-        return [*super().validation_evaluators(data), *self.category_evaluators()]
-
-    def category_evaluators(self) -> list[Evaluator]:
-        first, classes = self.codes[0], self.spec["num_classes"]
-        return [CategoryAccuracy(first.features, classes)] if first.kind == "categorical" and classes else []
 
     def configure_optimizers(self) -> list[Optimizer]:
         networks = (self.discriminator, self.generator)

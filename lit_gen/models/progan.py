@@ -19,8 +19,8 @@ from lit_gen.layers.equalized import EqualizedConv2d, EqualizedLinear, Minibatch
 from lit_gen.losses import Terms
 from lit_gen.losses.adversarial import gradient_penalty, wasserstein_discriminator, wasserstein_generator
 from lit_gen.models.adversarial import AdversarialModule
-from lit_gen.models.base import tile
 from lit_gen.schedules import growth
+from lit_gen.tasks.sampling import GrowingSampling
 
 PAPER_MINIBATCHES = {4: 128, 8: 128, 16: 128, 32: 64, 64: 32, 128: 16, 256: 8, 512: 4, 1024: 4}
 
@@ -151,7 +151,7 @@ class ProGAN(AdversarialModule):
         ema_decay: decay a step of the average of G's weights that all pictures are made with.
     """
 
-    generated_sheets = ("samples",)
+    task = GrowingSampling()
 
     def __init__(
         self,
@@ -222,7 +222,7 @@ class ProGAN(AdversarialModule):
         self.grow()
 
     def reals(self, image: Tensor) -> Tensor:
-        """Images (B, C, H, W) averaged down to the present resolution and faded like the fakes."""
+        """Images (B, C, H, W) as D sees them: averaged down to the present resolution and faded like the fakes."""
         image = functional.avg_pool2d(image, image.shape[-1] // self.resolution)
         return fade(upsample(downsample(image)), image, self.alpha) if self.alpha < 1 else image
 
@@ -277,8 +277,3 @@ class ProGAN(AdversarialModule):
         """Ends the training once `total_kimg` are seen."""
         if self.images_seen >= self.total_kimg * 1000:
             self.trainer.should_stop = True
-
-    def sample_sheets(self, batch: Any, count: int = 64) -> dict[str, Tensor]:
-        sheets = super().sample_sheets(batch, count)
-        shown = functional.interpolate(self.reals(batch.image[:count]), size=self.image_shape[-1], mode="nearest")
-        return sheets | {"reals": tile(shown)}

@@ -33,36 +33,29 @@ Departures from the papers:
 
 import math
 from collections.abc import Sequence
-from operator import attrgetter
 from typing import NamedTuple
 
 import torch
-from lightning import LightningDataModule
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim import Adam, Optimizer
 
-from lit_gen.data.alphabet import decode
 from lit_gen.data.batches import CaptionedImages, DataSpec
 from lit_gen.layers.coders import doublings
 from lit_gen.layers.text import (
     ImageEncoder,
     TextEncoder,
+    contradictions,
     embedding_scores,
     joint_embedding_loss,
-    lettering,
     mean_where,
     spell,
-    stack,
 )
 from lit_gen.losses import Terms
 from lit_gen.losses.adversarial import minimax_discriminator, nonsaturating_generator
-from lit_gen.metrics.captions import CaptionMatching, StatedAttributes
-from lit_gen.metrics.evaluator import Evaluator, Options
-from lit_gen.metrics.judge import has_attributes
-from lit_gen.metrics.samples import SampleQuality
 from lit_gen.models.adversarial import AdversarialModule
-from lit_gen.models.base import evaluating, tile
+from lit_gen.tasks.text_to_image import TextToImage
+from lit_gen.training.modes import evaluating
 
 
 class Fakes(NamedTuple):
@@ -200,12 +193,6 @@ class Discriminator(nn.Module):
         return self.join(self.features(image), embedding)
 
 
-def contradictions(batch: CaptionedImages) -> Tensor:
-    """(B, B) int64: how many of the attributes that sentence i (row) states image j (column) contradicts."""
-    differ = batch.attributes[:, None] != batch.attributes[None]  # (B, B, A)
-    return (differ & (batch.stated[:, None] > 0)).sum(2)
-
-
 def choose_wrong(contradicted: Tensor) -> tuple[Tensor, Tensor]:
     """For each sentence one of the images that contradict it in the fewest attributes, all being equally likely.
 
@@ -256,10 +243,7 @@ class Text2Image(AdversarialModule):
         ema_decay: decay a step of the average of G's weights that pictures are made with; 0, as in the paper, for none.
     """
 
-    needs = CaptionedImages._fields
-    needs_to_predict = ("caption",)
-    needs_input = True
-    generated_sheets = ("captions", "interpolation")
+    task = TextToImage()
 
     def __init__(
         self,
@@ -346,9 +330,16 @@ class Text2Image(AdversarialModule):
         images = self.discriminator["image_encoder"](batch.image)
         return embedding_scores(images, self.discriminator["text_encoder"](batch.caption))
 
+    def logits(self, batch: CaptionedImages, fakes: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """D's logits (B, 1) of right pairs, of fakes (B, C, S, S) for the same sentences, and of wrong pairs; and (B,)
+        bool: which sentences have a wrong image."""
+        critic, text = self.discriminator["critic"], self.embed(batch.caption)
+        features = critic.features(batch.image)
+        wrong, found = choose_wrong(contradictions(batch))
+        return critic.join(features, text), critic(fakes, text), critic.join(features[wrong], text), found
+
     def discriminate(self, batch: CaptionedImages, fakes: Fakes) -> tuple[Tensor, Tensor]:
-        critic = self.discriminator["critic"]
-        return critic(batch.image, fakes.text), critic(fakes.image, fakes.text)
+        return self.logits(batch, fakes.image)[:2]
 
     def learning_rate_factor(self) -> float:
         """Halved at equal distances: with five halvings, after each 100 of the paper's 600 epochs."""
@@ -364,33 +355,6 @@ class Text2Image(AdversarialModule):
             Adam(groups, self.learning_rate, self.betas),
             Adam(self.generator.parameters(), self.learning_rate, self.betas),
         ]
-
-    def log_logits(self, batch: CaptionedImages, prefix: str) -> None:
-        """Logs D's mean output for the three kinds of pairs, and how well images and sentences find each other.
-
-        `retrieval` is the share of pairs that do not fit which score below the sentence with its own image.
-        """
-        critic, contradicted = self.discriminator["critic"], contradictions(batch)
-        mismatch, text = contradicted > 0, self.embed(batch.caption)
-        wrong, found = choose_wrong(contradicted)
-        features = critic.features(batch.image)
-        fake = self.paint(self.sample_latent(len(text)), text)
-        scores = self.scores(batch)
-        values = {
-            "d_logit_right": critic.join(features, text).mean(),
-            "d_logit_wrong": mean_where(critic.join(features[wrong], text).flatten(), found),
-            "d_logit_fake": critic(fake, text).mean(),
-            "d_embedding": joint_embedding_loss(scores, mismatch),
-            "retrieval": mean_where(scores < scores.diagonal()[:, None], mismatch),
-        }
-        self.log_terms(prefix, values, batch_size=len(text), sync_dist=True)
-
-    def evaluators(self, data: LightningDataModule, options: Options) -> list[Evaluator]:
-        judged = [StatedAttributes(options.samples)] if has_attributes(data) else []
-        quality = SampleQuality(options, self.image_shape, lambda batch: self.draw(batch.caption), attrgetter("image"))
-        return [*super().evaluators(data, options), quality, *judged, CaptionMatching(options.samples)]
-
-    # Pictures
 
     def forward(self, latent: Tensor, embedding: Tensor) -> Tensor:
         """Noise (B, Z) and text vectors (B, E) to images (B, C, S, S) in [-1, 1]."""
@@ -418,32 +382,3 @@ class Text2Image(AdversarialModule):
             captions = spell([captions] if isinstance(captions, str) else captions)
         text = self.embed(captions.to(self.device))
         return self.paint(self.sample_latent(len(text), generator), text)
-
-    def held_out_pairs(self, batch: CaptionedImages, noise: torch.Generator) -> list[tuple[Tensor, Tensor]]:
-        """The images, and what is drawn for their sentences."""
-        return [(batch.image, self.draw(batch.caption, noise))]
-
-    def predict_step(self, batch: CaptionedImages, batch_idx: int) -> Tensor:
-        """One picture for each of the batch's sentences."""
-        return self.draw(batch.caption)
-
-    def sample_sheets(self, batch: CaptionedImages, count: int = 64) -> dict[str, Tensor]:
-        """Held-out sentences, each above its row of pictures, and rows on the way from one sentence to another.
-
-        A column of the first sheet and a row of the second share their noise.
-        """
-        texts = self.embed(batch.caption[:8])  # the encoder has no layer that training and evaluation differ in
-        sentences = [decode(numbers) for numbers in batch.caption[:8]]
-        columns, channels = max(1, count // len(texts)), self.image_shape[0]
-        latent = self.sample_latent(columns, torch.Generator().manual_seed(0))
-        parts = []
-        for sentence, text in zip(sentences, texts, strict=True):
-            row = tile(self.paint(latent, text.expand(columns, -1)), columns)
-            parts += [lettering(sentence, row.shape[-1], channels), row]
-
-        last, steps = len(texts) // 2, torch.linspace(0, 1, 8, device=texts.device)
-        path = torch.lerp(texts[0], texts[last], steps[:, None])  # (8, E)
-        rows = tile(torch.cat([self.paint(noise.expand(8, -1), path) for noise in latent[:4]]), 8)
-        titles = [f"from: {sentences[0]}", f"to: {sentences[last]}"]
-        titles = [lettering(title, rows.shape[-1], channels) for title in titles]
-        return {"captions": stack(parts), "interpolation": stack([*titles, rows])}

@@ -10,7 +10,6 @@ import math
 from typing import Any, Literal
 
 import torch
-from lightning import LightningDataModule
 from torch import Tensor
 
 from lit_gen.data.batches import DataSpec
@@ -22,10 +21,8 @@ from lit_gen.losses.likelihood import (
     gaussian_log_density,
     importance_weighted_bound,
 )
-from lit_gen.metrics.codes import ActiveUnits
-from lit_gen.metrics.evaluator import Evaluator, Options
-from lit_gen.metrics.likelihood import NegativeLogLikelihood
 from lit_gen.models.autoencoding import AutoencodingModule
+from lit_gen.tasks.reconstruction import LikelihoodReconstruction
 
 
 class VAE(AutoencodingModule):
@@ -54,6 +51,8 @@ class VAE(AutoencodingModule):
         learning_rate_decay: what the learning rate is multiplied by until the training ends, by equal factors in equal
             times.
     """
+
+    task = LikelihoodReconstruction()
 
     def __init__(
         self,
@@ -141,26 +140,15 @@ class VAE(AutoencodingModule):
         target = self.target(batch.image)
         if self.training and self.num_importance_samples > 1:
             return {"bound": -importance_weighted_bound(self.log_weights(target, self.num_importance_samples)).mean()}
-        reconstruction, kl = self.bound(target)
-        return {"reconstruction": reconstruction, "kl": self.beta * kl}
+        terms = self.elbo_terms(target)
+        return {"reconstruction": terms["reconstruction"], "kl": self.beta * terms["kl"]}
 
-    def bound(self, target: Tensor) -> tuple[Tensor, Tensor]:
+    def elbo_terms(self, target: Tensor) -> Terms:
         """-E[log p(x|z)] with one draw of z, and KL(q(z|x) || p(z)); scalars in nats an image."""
         mean, log_variance = self.encode(target)
         latent = self.sample_posterior(mean, log_variance)
-        return -self.log_likelihood(target, latent).mean(), gaussian_kl(mean, log_variance).mean()
-
-    def evaluate(self, batch: Any, prefix: str) -> None:
-        """Logs the terms and `elbo` (whatever beta is), all in nats an image."""
-        target = self.target(batch.image)
-        reconstruction, kl = self.bound(target)
-        values = {"reconstruction": reconstruction, "kl": kl, "elbo": -(reconstruction + kl)}
-        values["loss"] = reconstruction + self.beta * kl
-        self.log_evaluation(prefix, values, batch)
-
-    def evaluators(self, data: LightningDataModule, options: Options) -> list[Evaluator]:
-        own = [NegativeLogLikelihood(self.num_eval_samples), ActiveUnits(self.latent_dim)]
-        return [*super().evaluators(data, options), *own]
+        reconstruction = -self.log_likelihood(target, latent).mean()
+        return {"reconstruction": reconstruction, "kl": gaussian_kl(mean, log_variance).mean()}
 
     def decode(self, latent: Tensor) -> Tensor:
         output = self.decoder(latent)
