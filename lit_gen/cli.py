@@ -21,7 +21,7 @@ from lit_gen.callbacks.evaluation import Evaluation
 from lit_gen.callbacks.health import Health
 from lit_gen.callbacks.of_run import callbacks_of_run
 from lit_gen.callbacks.of_user import check_callbacks, prepare_callbacks
-from lit_gen.callbacks.pictures import SampleSheets
+from lit_gen.callbacks.sample_grids import SampleGrids
 from lit_gen.command_line.endings import one_line_endings
 from lit_gen.command_line.help import answer
 from lit_gen.command_line.limits import check_settings
@@ -32,12 +32,13 @@ from lit_gen.command_line.summary import summary
 from lit_gen.command_line.trainer import CommandLineTrainer, arguments_for, check_amounts
 from lit_gen.command_line.words import check_words
 from lit_gen.data.base import ImageData
+from lit_gen.data.contract import check_pair
 from lit_gen.errors import UserError
 from lit_gen.lightning_compat import option_names
 from lit_gen.loggers.of_run import loggers_of_run
 from lit_gen.loggers.of_user import defer
 from lit_gen.loggers.wandb import WandbOptions, check_wandb, finish_wandb
-from lit_gen.models.base import GenerativeModule, check_pair
+from lit_gen.models.base import GenerativeModule
 from lit_gen.runs import folders, locks, processes
 from lit_gen.runs.changes import changes_of_run
 from lit_gen.runs.settings import SaveSettings, read_settings
@@ -57,7 +58,7 @@ class LitGenCLI(LightningCLI):
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         parser.link_arguments("data.spec", "model.init_args.spec", apply_on="instantiate")
-        parser.add_class_arguments(SampleSheets, "samples", skip={"folder", "all_to_wandb"}, instantiate=False)
+        parser.add_class_arguments(SampleGrids, "samples", skip={"folder", "all_to_wandb"}, instantiate=False)
         parser.add_class_arguments(RunCheckpoints, "checkpoints", skip={"folder"}, instantiate=False)
         parser.add_class_arguments(Evaluation, "evaluation", skip={"folder"}, instantiate=False)
         parser.add_class_arguments(Health, "health", instantiate=False)

@@ -8,8 +8,9 @@ from lightning import Callback
 from lit_gen.callbacks.checkpoints import BestCheckpoint, RunCheckpoints
 from lit_gen.callbacks.evaluation import Evaluation
 from lit_gen.callbacks.health import Health
-from lit_gen.callbacks.pictures import PredictionWriter, SampleSheets
+from lit_gen.callbacks.predictions import PredictionWriter
 from lit_gen.callbacks.rehearsal import Rehearsal
+from lit_gen.callbacks.sample_grids import SampleGrids
 from lit_gen.callbacks.timing import TrainingTime
 from lit_gen.models.adversarial import AdversarialModule
 from lit_gen.models.base import GenerativeModule
@@ -35,13 +36,14 @@ def callbacks_of_run(command: str, settings: Namespace, model: GenerativeModule,
     if command == "predict":
         return [PredictionWriter(folder / "predictions")]
     sheets = settings.samples.as_dict() | {"all_to_wandb": settings.wandb.images == "all"}
-    callbacks = [Evaluation(), SampleSheets(folder / "samples", **sheets)]
+    callbacks = [Evaluation(), SampleGrids(folder / "samples", **sheets)]
     if isinstance(model, AdversarialModule):
         callbacks.append(Health(**settings.health.as_dict()))
     if settings.trainer.enable_checkpointing is not False:
         checkpoints = folder / "checkpoints"
-        if model.monitor is not None:
-            callbacks.append(BestCheckpoint(checkpoints, model.monitor))  # first: last.ckpt holds the best value so far
+        if model.task.monitor is not None:
+            # First, so that last.ckpt holds the best value so far.
+            callbacks.append(BestCheckpoint(checkpoints, model.task.monitor))
         callbacks.append(RunCheckpoints(checkpoints, **settings.checkpoints.as_dict()))
         callbacks.append(TrainingTime(folder))
     return callbacks
