@@ -202,16 +202,14 @@ class CycleGAN(AdversarialModule):
         super().__init__(spec, n_critic, ema_decay)
         self.save_hyperparameters()
         image_channels, *sides = self.image_shape
+        size = "x".join(map(str, sides))
         if any(side % 4 for side in sides):
-            given = f"{sides[0]}x{sides[1]}"
-            raise UserError(
-                f"CycleGAN needs images whose sides are multiples of 4, not {given}. Set --data.image_size."
-            )
+            raise UserError(f"CycleGAN needs images whose sides are multiples of 4, not {size}. Set --data.image_size.")
         # The last instance norm must have more than one pixel to norm.
         if discriminator_layers < 1 or min(sides) // 2**discriminator_layers < 3:
             raise UserError(
                 f"CycleGAN's critics with {discriminator_layers} layers that halve the size do not fit images of "
-                f"{sides[0]}x{sides[1]}: they need 1 layer at least, and 3 pixels behind the last. "
+                f"{size}: they need 1 layer at least, and 3 pixels behind the last. "
                 "Set --model.discriminator_layers, or --data.image_size."
             )
         if residual_blocks is None:
