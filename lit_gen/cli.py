@@ -34,10 +34,12 @@ from lit_gen.callbacks.foreign import (
     prepare_callbacks,
 )
 from lit_gen.callbacks.health import Health
-from lit_gen.callbacks.pictures import PredictionWriter, SampleSheets
+from lit_gen.callbacks.predictions import PredictionWriter
 from lit_gen.callbacks.rehearsal import Rehearsal
+from lit_gen.callbacks.sample_grids import SampleGrids
 from lit_gen.callbacks.timing import TrainingTime
 from lit_gen.data.base import ImageData
+from lit_gen.data.contract import check_pair
 from lit_gen.errors import UserError
 from lit_gen.help import answer
 from lit_gen.lightning_compat import option_names, set_requeue_handler
@@ -50,7 +52,7 @@ from lit_gen.loggers import (
     wandb_mistake,
 )
 from lit_gen.models.adversarial import AdversarialModule
-from lit_gen.models.base import GenerativeModule, check_pair
+from lit_gen.models.base import GenerativeModule
 from lit_gen.settings import changes_of_run, check_amounts, check_settings
 from lit_gen.trainer import CommandLineTrainer
 
@@ -88,7 +90,7 @@ class LitGenCLI(LightningCLI):
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         parser.link_arguments("data.spec", "model.init_args.spec", apply_on="instantiate")
-        parser.add_class_arguments(SampleSheets, "samples", skip={"folder", "all_to_wandb"}, instantiate=False)
+        parser.add_class_arguments(SampleGrids, "samples", skip={"folder", "all_to_wandb"}, instantiate=False)
         parser.add_class_arguments(RunCheckpoints, "checkpoints", skip={"folder"}, instantiate=False)
         parser.add_class_arguments(Evaluation, "evaluation", skip={"folder"}, instantiate=False)
         parser.add_class_arguments(Health, "health", instantiate=False)
@@ -262,15 +264,15 @@ class LitGenCLI(LightningCLI):
             return []
         if self.subcommand == "predict":
             return [PredictionWriter(self.run_folder / "predictions")]
-        sheets = self._settings.samples.as_dict() | {"all_to_wandb": self._wandb.images == "all"}
-        callbacks = [Evaluation(), SampleSheets(self.run_folder / "samples", **sheets)]
+        grids = self._settings.samples.as_dict() | {"all_to_wandb": self._wandb.images == "all"}
+        callbacks = [Evaluation(), SampleGrids(self.run_folder / "samples", **grids)]
         if isinstance(self.model, AdversarialModule):
             callbacks.append(Health(**self._settings.health.as_dict()))
         if trainer.enable_checkpointing is not False:
             folder = self.run_folder / "checkpoints"
-            if self.model.monitor is not None:
+            if self.model.task.monitor is not None:
                 # First, so that last.ckpt knows the best value so far.
-                callbacks.append(BestCheckpoint(folder, self.model.monitor))
+                callbacks.append(BestCheckpoint(folder, self.model.task.monitor))
             callbacks.append(RunCheckpoints(folder, **self._settings.checkpoints.as_dict()))
             callbacks.append(TrainingTime(self.run_folder))
         return callbacks

@@ -20,6 +20,7 @@ from PIL import Image
 import lit_gen.data
 import lit_gen.models
 from lit_gen.cli import main
+from lit_gen.data.contract import fields_read
 from lit_gen.synthetic.faces.names import ATTRIBUTES
 from tests.models.tiny import SMALL
 
@@ -119,7 +120,7 @@ def commands(draw: Any) -> list[str]:
     """The words of a `fit` with a random model, random data and a few settings of each."""
     model = getattr(lit_gen.models, draw(st.sampled_from(lit_gen.models.__all__)))
     kinds = [getattr(lit_gen.data, name) for name in lit_gen.data.__all__]
-    fitting = [kind for kind in kinds if set(model.needs) <= set(kind.batch_type._fields)]
+    fitting = [kind for kind in kinds if set(fields_read(model)) <= set(kind.batch_type._fields)]
     data = draw(st.sampled_from(fitting if draw(st.integers(0, 9)) else kinds))
     chosen = SMALL.get(model.__name__, {}) | drawn(draw, model, 3)
     given = SMALL_DATA[data.__name__] | drawn(draw, data, 2)

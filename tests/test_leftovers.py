@@ -97,7 +97,7 @@ def test_what_was_trained_before_an_error_stays(data, runs, monkeypatch):  # noq
         if number == 1:
             raise ValueError("in the second batch")
 
-    monkeypatch.setattr("lit_gen.callbacks.pictures.SampleSheets.on_train_batch_end", fail)
+    monkeypatch.setattr("lit_gen.callbacks.sample_grids.SampleGrids.on_train_batch_end", fail)
     with pytest.raises(ValueError, match="in the second batch"):
         fit(TINY_VAE, data, runs)
     (folder,) = (runs / "vae").iterdir()

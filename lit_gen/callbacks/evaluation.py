@@ -1,4 +1,4 @@
-"""Runs a model's evaluators: in `test`, which leaves a table and JSON, and quick ones in each validation."""
+"""Run the evaluators of a model's task: in `test`, which leaves a table and JSON, and quick ones in validation."""
 
 import json
 import time
@@ -16,9 +16,9 @@ from lit_gen.metrics.evaluator import Evaluator, Figure, Options
 
 
 class Evaluation(Callback):
-    """Runs the model's evaluators over the test data, prints all figures and writes them to `folder/test.json`.
+    """Run the evaluators of the model's task over the test data, print all figures, write them to `folder/test.json`.
 
-    In each validation it runs the model's `validation_evaluators`, whose figures go to the log as `val/<name>`.
+    In each validation, the figures of the task's `validation_evaluators` go to the log as `val/<name>`.
 
     Args:
         folder: where to write; nothing is written without one.
@@ -43,7 +43,7 @@ class Evaluation(Callback):
     def on_test_start(self, trainer: Trainer, model: LightningModule) -> None:
         self._begun = time.monotonic()
         self._images = SumMetric().to(model.device)
-        self._prepare(trainer, model, model.evaluators(trainer.datamodule, self.options))
+        self._prepare(trainer, model, model.task.evaluators(model, trainer.datamodule, self.options))
 
     @torch.no_grad()
     def on_test_batch_end(
@@ -57,7 +57,7 @@ class Evaluation(Callback):
         self._compute(model, "test")
 
     def on_validation_epoch_start(self, trainer: Trainer, model: LightningModule) -> None:
-        chosen = [] if trainer.sanity_checking else model.validation_evaluators(trainer.datamodule)
+        chosen = [] if trainer.sanity_checking else model.task.validation_evaluators(model, trainer.datamodule)
         self._prepare(trainer, model, chosen)
 
     @torch.no_grad()

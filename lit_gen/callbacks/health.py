@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 from lit_gen.errors import UserError
 from lit_gen.lightning_compat import batches_so_far, step_in_log
 from lit_gen.models.adversarial import AdversarialModule, fake_images
-from lit_gen.models.base import evaluating
+from lit_gen.training.modes import evaluating
 from lit_gen.training.seeds import seed_generators
 from lit_gen.training.step import statistics_kept
 
@@ -68,7 +68,7 @@ class Health(Callback):
     def on_train_start(self, trainer: Trainer, model: AdversarialModule) -> None:
         self._seen = {}
         self._held_out = None
-        if self.every_n_batches and model.makes_samples and hasattr(trainer.datamodule, "preview_batch"):
+        if self.every_n_batches and model.task.makes_samples and hasattr(trainer.datamodule, "preview_batch"):
             held_out = trainer.datamodule.preview_batch(SAMPLES)
             self._held_out = held_out if len(held_out[0]) > 1 else None
 

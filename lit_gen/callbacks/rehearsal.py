@@ -8,11 +8,11 @@ from lightning import Callback, LightningModule, Trainer
 from lit_gen.lightning_compat import whole_checkpoint
 
 COUNT = 8
-"""About how many images a sheet: enough to see that it can be made."""
+"""About how many images per sample grid: enough to see that it can be made."""
 
 
 class Rehearsal(Callback):
-    """Makes what a run first makes after many batches, sample sheets and a checkpoint, and throws it away."""
+    """Make what a run first makes after many batches, sample grids and a checkpoint, and throw it away."""
 
     @torch.no_grad()
     def on_train_end(self, trainer: Trainer, model: LightningModule) -> None:
@@ -24,4 +24,4 @@ class Rehearsal(Callback):
         if not hasattr(trainer.datamodule, "preview_batch"):
             return
         batch = model.transfer_batch_to_device(trainer.datamodule.preview_batch(COUNT), model.device, 0)
-        model.sample_sheets(batch, COUNT)
+        model.task.sample_grids(model, batch, COUNT)

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
-from lit_gen.data.batches import DataSpec
+from lit_gen.data.batches import AttributedImages, DataSpec
 from lit_gen.data.cache import HINT, ImagesOnDemand, cached_images, readable_rows
 from lit_gen.data.image_files import find_images, in_words
 from lit_gen.data.image_files import image_files as image_files  # for others to import from here
@@ -77,8 +77,8 @@ class ImageData(ResumableData):
         synthetic: use rendered data, made on first use, in place of the real dataset.
         synthetic_count: how many images are rendered.
         download: fetch the real dataset when it is not there.
-        cache_folder: where to keep what is made of the dataset (decoded or unpacked images, rendered data, judges), if
-            not beside it. Several datasets may share one.
+        cache_folder: where to keep what is made of the dataset (decoded or unpacked images, rendered data,
+            classifiers), if not beside it. Several datasets may share one.
     """
 
     batch_type: ClassVar[type]
@@ -288,6 +288,28 @@ class ImageData(ResumableData):
         split = "val" if len(self.datasets.get("val", ())) else "train"
         dataset = self.datasets[split]
         return self.to_floats(dataset.__getitems__(range(min(count, len(dataset)))), flip=False)
+
+    def training_batches(self, count: int, size: int, generator: torch.Generator) -> Iterator[Any]:
+        """`count` training rows drawn at random, `size` at a time, as a model would get them, on the CPU."""
+        dataset = self.datasets["train"]
+        for rows in torch.randperm(len(dataset), generator=generator)[:count].split(size):
+            yield self.to_floats(dataset.__getitems__(rows.tolist()), flip=False)
+
+    @property
+    def has_attributes(self) -> bool:
+        """Whether a classifier can learn attributes of the images."""
+        return "attributes" in self.batch_type._fields
+
+    def attribute_examples(self, names: Sequence[str]) -> ArrayDataset:
+        """Images and the attributes of these names, for a classifier to learn from.
+
+        They are the training images, and those that the data keep for classifiers: of combinations that it has never
+        seen, a classifier would say what models say that have never seen them.
+        """
+        images, attributes = self.datasets["train"].arrays
+        columns = [self.spec["attributes"].index(name) for name in names]
+        rows = [self.datasets[split].rows for split in ("for_judges", "train") if split in self.datasets]
+        return ArrayDataset(AttributedImages, (images, attributes[:, columns]), np.concatenate(rows))
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         flip = self.horizontal_flip and self.trainer is not None and self.trainer.training

@@ -10,8 +10,9 @@ from torch import Tensor
 
 from lit_gen.data.base import ArrayDataset, ImageData
 from lit_gen.data.batches import DataSpec, UnpairedImages
-from lit_gen.data.cache import HINT
+from lit_gen.data.cache import HINT, cached_images
 from lit_gen.data.download import fetch, unpack
+from lit_gen.data.image_files import image_files
 from lit_gen.errors import UserError, nearest
 from lit_gen.files.atomic import ROOT_HINT, remove_if_empty
 from lit_gen.synthetic.animals.write import write_horse2zebra
@@ -184,8 +185,27 @@ class Horse2Zebra(ImageData):
     def how_to_fill(self, split: str) -> str:
         return f"Put some into testA and testB in {self.folder}; both need one at least."
 
-    def to_floats(self, batch: Any, flip: bool) -> UnpairedImages:
-        return UnpairedImages(*(self._crop(image) for image in super().to_floats(batch, flip)))
+    def domain_examples(self) -> UnpairedDataset:
+        """Training images of both domains, always the same pairs, for a classifier to learn from."""
+        return UnpairedDataset(self.arrays["trainA"], self.arrays["trainB"], fixed=True)
+
+    def test_images(self, domain: str) -> dict[str, np.ndarray]:
+        """The test images of domain A or B, each once, (N, S, S, 3) uint8.
+
+        Returns:
+            `test`; of rendered ones also `truth`, their counterparts in the other domain, and `mask`, where the animal
+            is.
+        """
+        images = {"test": self.arrays[f"test{domain}"]}
+        if (self.folder / f"truth{domain}").is_dir():
+            for part in ("truth", "mask"):
+                files = image_files(self.folder / f"{part}{domain}")
+                images[part] = cached_images(files, self.cache_folder, f"{part}{domain}", self.image_size)
+        return images
+
+    def to_floats(self, batch: Any, flip: bool) -> Any:
+        batch = super().to_floats(batch, flip)
+        return type(batch)(*(self._crop(image) for image in batch))
 
     def _crop(self, image: Tensor) -> Tensor:
         """A square of `image_size` at a random place, the same for the whole batch."""

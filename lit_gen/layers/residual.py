@@ -1,4 +1,4 @@
-"""The residual block of image-to-image generators."""
+"""Residual blocks of generators and discriminators."""
 
 from typing import Literal
 
@@ -29,3 +29,30 @@ class ResidualBlock(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         return features + self.layers(features)
+
+
+def normed(convolution: nn.Module, *activation: nn.Module) -> list[nn.Module]:
+    """Return a convolution with batch norm and activation."""
+    return [convolution, nn.BatchNorm2d(convolution.out_channels), *activation]
+
+
+class Bottleneck(nn.Module):
+    """x + a branch of it, then the activation; the branch is 1x1 to a quarter of the width, 3x3, and 3x3 back.
+
+    Args:
+        channels: width.
+        activation: after each convolution except the last, and after the sum.
+    """
+
+    def __init__(self, channels: int, activation: nn.Module) -> None:
+        super().__init__()
+        inner = max(1, channels // 4)
+        self.branch = nn.Sequential(
+            *normed(nn.Conv2d(channels, inner, 1, bias=False), activation),
+            *normed(nn.Conv2d(inner, inner, 3, padding=1, bias=False), activation),
+            *normed(nn.Conv2d(inner, channels, 3, padding=1, bias=False)),
+        )
+        self.activation = activation
+
+    def forward(self, features: Tensor) -> Tensor:
+        return self.activation(features + self.branch(features))

@@ -1,27 +1,31 @@
-"""Sentences: as vectors that images are compared with, and as lettering in sheets of pictures.
+"""Sentences as vectors that images are compared with, and which images and sentences do not fit.
 
 Reed, Akata, Schiele, Lee, "Learning Deep Representations of Fine-grained Visual Descriptions", CVPR 2016,
-arXiv:1605.05395. Departures from the paper are listed where the pieces are used, in `models/text2image.py`.
+arXiv:1605.05395.
+
+Departures from the paper:
+    - Adam, not RMSprop, and a small convolutional image encoder in place of GoogLeNet's features.
+    - There are no classes: an image does not fit a sentence when it contradicts an attribute that the sentence states.
+      All pairs of a batch that do not fit enter the objective, not one pair for each other class.
+    - A wrong image is one of those that contradict the fewest attributes: the others are told apart without reading all
+      that the sentence says. A sentence that all images of the batch fit has no wrong image.
+    - The mean over the GRU's states leaves out steps that begin in the padding; there, all sentences are equally long.
 """
 
-import textwrap
 from collections.abc import Sequence
 
 import torch
-from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor, nn
 from torch.nn import functional
-from torchvision.transforms.functional import pil_to_tensor
 
 from lit_gen.data.alphabet import ALPHABET, encode
+from lit_gen.data.batches import CaptionedImages
 from lit_gen.errors import UserError
 
 KERNEL, POOL = 4, 3
 STRIDE = POOL**2  # characters from one step of the GRU to the next
 REACH = KERNEL + (POOL - 1) + POOL * (KERNEL - 1 + POOL - 1) + STRIDE * (KERNEL - 1)  # characters that a step reads
 MARGIN = 1.0  # by which a score of two that belong together is to exceed others: the 0-1 loss
-
-LINE_HEIGHT, CHARACTER_WIDTH, NARROWEST = 13, 6, 200  # of lettering, in pixels
 
 
 class TextEncoder(nn.Module):
@@ -107,6 +111,28 @@ def joint_embedding_loss(scores: Tensor, mismatch: Tensor) -> Tensor:
     return mean_where(by_text + by_image, mismatch)
 
 
+def contradictions(batch: CaptionedImages) -> Tensor:
+    """(B, B) int64: how many of the attributes that sentence i (row) states image j (column) contradicts."""
+    differ = batch.attributes[:, None] != batch.attributes[None]  # (B, B, A)
+    return (differ & (batch.stated[:, None] > 0)).sum(2)
+
+
+def choose_wrong(contradicted: Tensor) -> tuple[Tensor, Tensor]:
+    """For each sentence one of the images that contradict it in the fewest attributes, all being equally likely.
+
+    Args:
+        contradicted: (B, B) int64, as from `contradictions`.
+
+    Returns:
+        Indices (B,) of images, and (B,) bool: whether there is such an image; where not, the index means nothing.
+    """
+    wrong = contradicted > 0
+    # No masked_fill: it would wait for the GPU to say what the maximum is.
+    fewest = torch.where(wrong, contradicted, contradicted.max() + 1).amin(1, keepdim=True)
+    draws = torch.rand(wrong.shape, device=wrong.device).masked_fill(contradicted != fewest, -1)
+    return draws.argmax(1), wrong.any(1)
+
+
 def mean_where(values: Tensor, chosen: Tensor) -> Tensor:
     """The mean of the `values` that are `chosen`, in float32; 0 when there is none."""
     return (values.float() * chosen).sum() / chosen.sum().clamp(min=1)
@@ -122,19 +148,3 @@ def spell(sentences: Sequence[str]) -> Tensor:
         raise UserError("there is no sentence to draw. Give at least one, for example 'a smiling woman'.")
     length = max(len(sentence) for sentence in sentences)
     return torch.stack([encode(sentence, length) for sentence in sentences])
-
-
-def lettering(text: str, width: int, channels: int) -> Tensor:
-    """`text` in black on white, in as many lines as it takes: (channels, H, W) in [-1, 1]; W is `width` or more."""
-    width = max(NARROWEST, width)
-    lines = textwrap.wrap(text, width // CHARACTER_WIDTH) or [""]
-    paper = Image.new("L", (width, LINE_HEIGHT * len(lines) + 2), 255)
-    for number, line in enumerate(lines):
-        ImageDraw.Draw(paper).text((2, 1 + number * LINE_HEIGHT), line, 0, ImageFont.load_default())
-    return (pil_to_tensor(paper).float() / 127.5 - 1).expand(channels, -1, -1)
-
-
-def stack(pictures: Sequence[Tensor]) -> Tensor:
-    """Pictures (C, H, W) one below the other, with white at the right of the narrower ones."""
-    width = max(picture.shape[-1] for picture in pictures)
-    return torch.cat([functional.pad(picture, (0, width - picture.shape[-1]), value=1.0) for picture in pictures], 1)

@@ -46,6 +46,11 @@ def wasserstein_generator(fake_scores: Tensor) -> Terms:
     return {"g_adversarial": -_wide(fake_scores).mean()}
 
 
+def least_squares(scores: Tensor, target: float) -> Tensor:
+    """E[(D(x) - target)^2], Mao et al. (arXiv:1611.04076): a scalar, for targets 1 (real) and 0 (fake)."""
+    return (_wide(scores) - target).square().mean()
+
+
 def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, weight: float = 10.0) -> Terms:
     """weight * E[(||grad D(x)||_2 - 1)^2] at points x between reals and fakes.
 

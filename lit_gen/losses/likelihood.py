@@ -55,3 +55,16 @@ def importance_weighted_bound(log_weights: Tensor) -> Tensor:
         (B,) in nats.
     """
     return log_weights.logsumexp(0) - math.log(len(log_weights))
+
+
+def attribute_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
+    """E[-log D_cls(c | x)], Choi et al. (arXiv:1711.09020), equations 2 and 3.
+
+    Args:
+        logits: (B, A).
+        target: (B, A) in {0, 1}.
+
+    Returns:
+        Scalar in nats: summed over the attributes, averaged over the batch.
+    """
+    return functional.binary_cross_entropy_with_logits(logits, target, reduction="sum") / len(target)

@@ -7,18 +7,18 @@ import torch
 from lightning import LightningDataModule
 from torch import Tensor
 
+from lit_gen.metrics.classifiers import attribute_question, classifier_for, quoted
 from lit_gen.metrics.evaluator import Evaluator, Figure
-from lit_gen.metrics.judge import attribute_question, judge_for, quoted
 from lit_gen.metrics.processes import first_rows, share
 
 
 class AttributeChanges(Evaluator):
-    """Each attribute changed by itself in every test picture: does a judge see it, and are the others as they were?
+    """Each attribute changed by itself in every test image: does a classifier see it, and are the others as before?
 
-    `changed_<name>`: the share of pictures in which the judge sees the attribute asked for, among those that did not
+    `changed_<name>`: the share of images in which the classifier sees the attribute asked for, among those that did not
     have it. `kept_with_<name>`: the share of its other answers that are the same for the picture and its translation,
     over the attributes that this change leaves alone. `changed` and `kept` are their means over the attributes,
-    `judge_<name>` and `judge_accuracy` how often the judge is right about the pictures themselves.
+    `judge_<name>` and `judge_accuracy` how often the classifier is right about the pictures themselves.
 
     Args:
         names: of the attributes.
@@ -37,7 +37,7 @@ class AttributeChanges(Evaluator):
             self.add_state(state, torch.zeros(len(names), dtype=torch.int64), "sum")
 
     def prepare(self, model: Any, data: LightningDataModule) -> None:
-        self.judge = judge_for(attribute_question(data, self.names), data, model.device)
+        self.classifier = classifier_for(attribute_question(data, self.names), data, model.device)
         self.remaining = share(self.samples)
 
     def update(self, model: Any, batch: Any) -> None:
@@ -45,12 +45,12 @@ class AttributeChanges(Evaluator):
         self.remaining -= len(batch.image)
         if not len(batch.image):
             return
-        labels, before = model.labels(batch), self.judge.decide(batch.image)
+        labels, before = model.labels(batch), self.classifier.decide(batch.image)
         self.pictures += len(labels)
         self.right += (before == labels).sum(0)
         for index, target in enumerate(self.changes(labels, self.names)):
             asked = (target != labels).any(1)  # hair that has the colour already needs no change
-            after = self.judge.decide(model.translate(batch.image, target))
+            after = self.classifier.decide(model.translate(batch.image, target))
             self.asked[index] += asked.sum()
             self.changed[index] += (after[asked, index] == target[asked, index]).sum()
             self.kept[index] += (after == before)[asked][:, self.left_alone[index]].sum()
@@ -63,12 +63,12 @@ class AttributeChanges(Evaluator):
         for index, name in enumerate(self.names):
             if not asked[index]:
                 continue
-            judge = quoted(accuracy[index])
+            network = quoted(accuracy[index])
             changed.append(float(self.changed[index]) / asked[index])
-            figures[f"changed_{name}"] = Figure(changed[-1], asked[index], judge)
+            figures[f"changed_{name}"] = Figure(changed[-1], asked[index], network)
             if others[index]:
                 kept.append(float(self.kept[index]) / (asked[index] * others[index]))
-                figures[f"kept_with_{name}"] = Figure(kept[-1], asked[index], judge)
+                figures[f"kept_with_{name}"] = Figure(kept[-1], asked[index], network)
         mean_accuracy = sum(accuracy) / len(accuracy)
         for name, shares in (("changed", changed), ("kept", kept)):
             if shares:

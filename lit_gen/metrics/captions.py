@@ -7,9 +7,8 @@ from lightning import LightningDataModule
 from torch import Tensor
 
 from lit_gen.data.batches import CaptionedImages
-from lit_gen.layers.text import embedding_scores
+from lit_gen.metrics.classifiers import attribute_question, classifier_for, quoted
 from lit_gen.metrics.evaluator import Evaluator, Figure
-from lit_gen.metrics.judge import attribute_question, judge_for, quoted
 from lit_gen.metrics.processes import first_rows, place, share, turn
 from lit_gen.metrics.samples import own_noise
 
@@ -17,12 +16,12 @@ PIECE = 100  # sentences drawn at once
 
 
 class StatedAttributes(Evaluator):
-    """What a judge sees of the attributes that test captions state in the pictures made of them.
+    """What a classifier sees of the attributes that test captions state in the pictures made of them.
 
     For the test split, and for combinations of attributes that were never trained on (`held_out`) where the data have
     some: `<split>_stated` is the share of all stated attributes that are as stated, `<split>_all_stated` that of the
     pictures in which all are, `<split>_judge_stated` the former for the captions' own pictures. `judge_accuracy` is how
-    often the judge is right about any attribute of the test pictures.
+    often the classifier is right about any attribute of the test pictures.
 
     Args:
         samples: how many captions of a split are drawn at most.
@@ -38,7 +37,7 @@ class StatedAttributes(Evaluator):
             self.add_state(split, torch.zeros(5, dtype=torch.int64), "sum")
 
     def prepare(self, model: Any, data: LightningDataModule) -> None:
-        self.judge = judge_for(attribute_question(data, data.spec["attributes"]), data, model.device)
+        self.classifier = classifier_for(attribute_question(data, data.spec["attributes"]), data, model.device)
         self.remaining = share(self.samples)
         held_out = data.datasets.get("held_out", ())
         number, processes = place()
@@ -56,13 +55,13 @@ class StatedAttributes(Evaluator):
             with own_noise(turn(self.update_count), model.device):
                 self.test += self.look(model, batch)
             self.answers += batch.attributes.numel()
-            self.right_answers += (self.judge.decide(batch.image) == batch.attributes).sum()
+            self.right_answers += (self.classifier.decide(batch.image) == batch.attributes).sum()
 
     def look(self, model: Any, batch: CaptionedImages) -> Tensor:
         """What a split's state counts, for these captions: (5,) int64."""
         stated = batch.stated > 0
         shown, real = (
-            self.judge.decide(images) == batch.attributes for images in (model.draw(batch.caption), batch.image)
+            self.classifier.decide(images) == batch.attributes for images in (model.draw(batch.caption), batch.image)
         )
         counts = len(stated), (shown | ~stated).all(1).sum(), stated.sum(), shown[stated].sum(), real[stated].sum()
         return torch.stack([torch.as_tensor(count, device=stated.device) for count in counts])
@@ -72,9 +71,9 @@ class StatedAttributes(Evaluator):
         for split in ("test", "held_out"):
             pictures, all_stated, stated, shown, real = getattr(self, split).tolist()
             if stated:
-                judge = quoted(real / stated)
-                figures[f"{split}_stated"] = Figure(shown / stated, pictures, judge)
-                figures[f"{split}_all_stated"] = Figure(all_stated / pictures, pictures, judge)
+                network = quoted(real / stated)
+                figures[f"{split}_stated"] = Figure(shown / stated, pictures, network)
+                figures[f"{split}_all_stated"] = Figure(all_stated / pictures, pictures, network)
                 figures[f"{split}_judge_stated"] = Figure(real / stated, pictures)
         return figures
 
@@ -84,8 +83,8 @@ class CaptionMatching(Evaluator):
 
     `own_matching` is the share of pairs of a made picture and a caption that contradicts the picture's own (one says
     smiling, the other not) which score below the picture with its own caption; `own_matching_real` that share for the
-    captions' own pictures. Pairs are taken within a batch. No judge has a part in it: a generator can be good at
-    pleasing encoders that were trained beside it.
+    captions' own pictures. Pairs are taken within a batch. No other classifier has a part in it: a generator can be
+    good at pleasing encoders that were trained beside it.
 
     Args:
         samples: how many captions are drawn at most.
@@ -106,13 +105,12 @@ class CaptionMatching(Evaluator):
         if not len(batch.image):
             return
         pairs = contradictions(batch)
-        text = model.discriminator["text_encoder"](batch.caption)
         self.pictures += len(pairs)
         self.pairs += pairs.sum()
         with own_noise(turn(self.update_count), model.device):
             made = model.draw(batch.caption)
         for state, images in (("made", made), ("real", batch.image)):
-            scores = embedding_scores(model.discriminator["image_encoder"](images), text)  # (sentences, images)
+            scores = model.scores(batch._replace(image=images))  # (sentences, images)
             setattr(self, state, getattr(self, state) + (scores < scores.diagonal())[pairs].sum())
 
     def compute(self) -> dict[str, Figure]:

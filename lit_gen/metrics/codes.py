@@ -7,7 +7,6 @@ from lightning import LightningDataModule
 from torch import Tensor
 from torchmetrics.utilities.data import dim_zero_cat
 
-from lit_gen.data.base import ImageData
 from lit_gen.metrics.distances import median_distance, mmd
 from lit_gen.metrics.evaluator import Evaluator, Figure
 from lit_gen.metrics.processes import turn
@@ -54,8 +53,9 @@ class PriorDistance(Evaluator):
     The width of the kernel is the median distance of two draws. 4,000 codes at most are compared, from anywhere in the
     test set: a set's first images need not be like the others (MNIST's are by other writers).
 
-    `mmd_training_codes` and so on are the same of training images (of this package's data): the codes of these are what
-    was matched to the prior. Where test images are of another kind (MNIST's are by other writers), so are their codes.
+    `mmd_training_codes` and so on are the same of training images, where the data have `training_batches`: the codes of
+    these are what was matched to the prior. Where test images are of another kind (MNIST's are by other writers), so
+    are their codes.
     """
 
     def __init__(self) -> None:
@@ -67,13 +67,12 @@ class PriorDistance(Evaluator):
         random = torch.Generator().manual_seed(0)  # the same draws on all processes, and in every test
         self.draws = [model.sample_latent(COMPARED_CODES, random) for _ in range(2 * PAIRS_OF_DRAWS)]
         self.training_codes: Tensor | None = None
-        if not isinstance(data, ImageData):
+        if not hasattr(data, "training_batches"):
             return
-        images, pieces = data.datasets["train"], []
-        for rows in torch.randperm(len(images), generator=random)[:COMPARED_CODES].split(PIECE):
-            image = data.to_floats(images.__getitems__(rows.tolist()), flip=False).image.to(model.device)
+        pieces = []
+        for batch in data.training_batches(COMPARED_CODES, PIECE, random):
             with own_noise(len(pieces), model.device):
-                pieces.append(model.encode(image, draw=True).float())
+                pieces.append(model.encode(batch.image.to(model.device), draw=True).float())
         self.training_codes = torch.cat(pieces)
 
     def update(self, model: Any, batch: Any) -> None:
@@ -114,7 +113,7 @@ class CodeInformation(Evaluator):
         with own_noise(turn(self.update_count), model.device):
             latent = model.sample_latent(len(batch.image))
         self.codes.append(latent[:, model.noise_dim :])
-        self.outputs.append(model.discriminator.recognize(model(latent))[1].float())
+        self.outputs.append(model.recognize(model(latent))[1].float())
 
     def compute(self) -> dict[str, Figure]:
         codes, outputs = dim_zero_cat(self.codes), dim_zero_cat(self.outputs)

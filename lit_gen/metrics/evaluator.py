@@ -34,7 +34,7 @@ class Evaluator(Metric):
     full_state_update = False
 
     def prepare(self, model: Any, data: LightningDataModule) -> None:
-        """What takes long and is needed before the first batch, as a judge to train; on all processes."""
+        """What takes long and is needed before the first batch, as a classifier to train; on all processes."""
 
     def update(self, model: Any, batch: Any) -> None:
         raise NotImplementedError

@@ -1,11 +1,13 @@
 """How far generated images are from held-out ones: quick enough for each validation."""
 
 import math
+from collections.abc import Callable
 from statistics import fmean
 from typing import Any
 
 import torch
 from lightning import LightningDataModule
+from torch import Tensor
 
 from lit_gen.metrics.evaluator import Evaluator, Figure
 from lit_gen.metrics.sliced_wasserstein import sliced_wasserstein
@@ -23,12 +25,16 @@ class HeldOutDistance(Evaluator):
     to join.
 
     Args:
+        pairs: gives for a batch and a CPU generator of noise the sets to compare, each held-out images and as many made
+            ones (B, C, H, W).
         samples: how many images of each kind at most.
     """
 
-    def __init__(self, samples: int = 1_000) -> None:
+    def __init__(
+        self, pairs: Callable[[Any, torch.Generator], list[tuple[Tensor, Tensor]]], samples: int = 1_000
+    ) -> None:
         super().__init__()
-        self.samples = samples
+        self.make_pairs, self.samples = pairs, samples
 
     @torch.no_grad()
     def prepare(self, model: Any, data: LightningDataModule) -> None:
@@ -37,7 +43,7 @@ class HeldOutDistance(Evaluator):
         made = []
         for piece in zip(*(field.split(max(1, AT_ONCE // pixels)) for field in held_out), strict=True):
             batch = type(held_out)(*(field.to(model.device) for field in piece))
-            made.append(model.held_out_pairs(batch, noise))
+            made.append(self.make_pairs(batch, noise))
         self.pairs = [[torch.cat(images) for images in zip(*pair, strict=True)] for pair in zip(*made, strict=True)]
 
     def update(self, model: Any, batch: Any) -> None:

@@ -7,12 +7,10 @@ from torch import Tensor
 from torch.nn import functional
 from tqdm import tqdm
 
-from lit_gen.data.batches import UnpairedImages
-from lit_gen.data.cache import cached_images
-from lit_gen.data.horse2zebra import Horse2Zebra
-from lit_gen.data.image_files import image_files
+from lit_gen.data.batches import Images
+from lit_gen.data.contract import DataModule
+from lit_gen.metrics.classifiers import classifier_for, domain_question, quoted
 from lit_gen.metrics.evaluator import Evaluator, Figure
-from lit_gen.metrics.judge import domain_question, judge_for, quoted
 from lit_gen.metrics.processes import place
 
 DIRECTIONS = {"a_to_b": ("A", 1), "b_to_a": ("B", 0)}  # the domain translated, the number of the one translated to
@@ -22,8 +20,8 @@ AT_ONCE = 2**16  # pixels
 class DomainTranslations(Evaluator):
     """All test pictures of both domains, each once, translated to the other.
 
-    `<direction>_taken_for_target` is the share that a judge takes for the other domain, `judge_accuracy` how often it
-    is right about the pictures themselves. On rendered data, where there is a true counterpart: `<direction>_error` is
+    `<direction>_taken_for_target` is the share that a classifier takes for the other domain, `judge_accuracy` how often
+    it is right about the images themselves. On rendered data, where there is a true counterpart: `<direction>_error` is
     the mean absolute difference to it, both averaged over 4x4 pixels, so that the place of each stripe does not matter;
     `<direction>_identity_error` is that of the picture as it was, `<direction>_error_ratio` the former over the latter;
     and `<direction>_change_outside` is the mean absolute change outside the animal. Images are in [-1, 1].
@@ -42,28 +40,24 @@ class DomainTranslations(Evaluator):
                 self.add_state(f"{direction}_{state}", torch.tensor(0.0, dtype=torch.float64), "sum")
 
     @torch.no_grad()
-    def prepare(self, model: Any, data: Horse2Zebra) -> None:
-        """Judges everything here: a test batch holds some pictures of the smaller domain for the second time."""
-        self.judge = judge_for(domain_question(data), data, model.device)
+    def prepare(self, model: Any, data: DataModule) -> None:
+        """Looks at everything here: a test batch holds some pictures of the smaller domain for the second time."""
+        self.classifier = classifier_for(domain_question(data), data, model.device)
         number, processes = place()
         for direction, (domain, _) in DIRECTIONS.items():
-            pictures = {"test": data.arrays[f"test{domain}"]}
-            if (data.folder / f"truth{domain}").is_dir():
-                for part in ("truth", "mask"):
-                    files = image_files(data.folder / f"{part}{domain}")
-                    pictures[part] = cached_images(files, data.cache_folder, f"{part}{domain}", data.image_size)
+            pictures = data.test_images(domain)
             rows = range(number, min(self.samples, len(pictures["test"])), processes)
-            piece = max(1, AT_ONCE // data.image_size**2)
+            piece = max(1, AT_ONCE // pictures["test"].shape[1] ** 2)
             for start in tqdm(range(0, len(rows), piece), desc=direction, disable=piece > 1):
                 chosen = list(rows[start : start + piece])
                 shown = {part: self.to_floats(data, array[chosen], model.device) for part, array in pictures.items()}
-                self.look(direction, model(shown["test"], direction), **shown)
+                self.look(direction, model.translate(shown["test"], direction), **shown)
 
     @staticmethod
-    def to_floats(data: Horse2Zebra, array: Any, device: torch.device) -> Tensor:
+    def to_floats(data: DataModule, array: Any, device: torch.device) -> Tensor:
         """(N, H, W, C) uint8 as (N, C, H, W) in [-1, 1]."""
         images = torch.from_numpy(array).permute(0, 3, 1, 2).to(device)
-        return data.to_floats(UnpairedImages(images, images[:0]), flip=False).image_a
+        return data.to_floats(Images(images), flip=False).image
 
     def look(
         self, direction: str, made: Tensor, test: Tensor, truth: Tensor | None = None, mask: Tensor | None = None
@@ -76,8 +70,8 @@ class DomainTranslations(Evaluator):
             setattr(self, name, getattr(self, name) + value)
 
         add("pictures", len(test))
-        add("judged_right", (self.judge.decide(test) == 1 - target).sum())
-        add("taken", (self.judge.decide(made) == target).sum())
+        add("judged_right", (self.classifier.decide(test) == 1 - target).sum())
+        add("taken", (self.classifier.decide(made) == target).sum())
         if truth is None:
             return
         for state, images in (("error", made), ("identity_error", test)):
@@ -86,7 +80,7 @@ class DomainTranslations(Evaluator):
         add("change_outside", ((made - test).abs().mean(1, keepdim=True) * outside).sum())
         add("outside", outside.sum())
 
-    def update(self, model: Any, batch: UnpairedImages) -> None:
+    def update(self, model: Any, batch: Any) -> None:
         pass
 
     def compute(self) -> dict[str, Figure]:

@@ -8,11 +8,9 @@ Departures from the paper:
     - PyTorch's initialization of the weights.
 """
 
-import colorsys
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import torch
-from lightning import LightningDataModule
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor, nn
 from torch.func import functional_call
@@ -23,11 +21,9 @@ from lit_gen.data.batches import UNLABELLED, DataSpec
 from lit_gen.errors import UserError
 from lit_gen.losses import Terms
 from lit_gen.losses.adversarial import minimax_discriminator, nonsaturating_generator
-from lit_gen.metrics.codes import PriorDistance
-from lit_gen.metrics.evaluator import Evaluator, Options
 from lit_gen.models.autoencoding import AutoencodingModule
-from lit_gen.models.base import evaluating, tile
 from lit_gen.priors import Gaussian, GaussianMixture, Prior, SwissRoll, Uniform
+from lit_gen.tasks.reconstruction import PriorMatching
 
 PRIORS = {"gaussian": Gaussian, "uniform": Uniform, "gaussian_mixture": GaussianMixture, "swiss_roll": SwissRoll}
 
@@ -39,7 +35,6 @@ class AAE(AutoencodingModule):
     Called with codes (B, Z), it gives images (B, C, H, W) in [-1, 1].
 
     Args:
-        spec: what the data look like; on the command line it comes from the data.
         latent_dim: length of the code; 2 for `gaussian_mixture` and `swiss_roll`.
         prior: the distribution that codes are to follow.
         prior_scale: standard deviation of `gaussian`, half width of `uniform`, factor on the two others.
@@ -48,22 +43,15 @@ class AAE(AutoencodingModule):
             with the label -1 (`--data.labelled`) carry one class more, "unlabelled".
         labelled_fraction: former way to say how many training images keep their label; below 1 it sets
             `--data.labelled` of MNIST to that part of the training images.
-        adversarial_weight: of the encoder's adversarial term beside the squared error summed over pixels.
+        adversarial_weight: weight of the encoder's adversarial term beside the squared error summed over pixels.
         input_dropout: dropped part of the encoder's input, in training.
         discriminator_sizes: units of D's hidden layers.
-        discriminator_learning_rate: of D's parameters; `learning_rate` is that of encoder and decoder.
-        betas: of Adam.
-        network: fully connected (`mlp`), convolutional (`conv`), or both with a residual block (`residual`).
-        hidden_sizes: units of the encoder's hidden layers for `mlp` and `residual`; the decoder mirrors them.
-        activation: nonlinearity for `mlp`.
-        channels: width of the first convolution for `conv` and `residual`.
-        learning_rate: of encoder and decoder.
-        learning_rate_decay: what both learning rates are multiplied by until the training ends, by equal factors in
-            equal times.
+        discriminator_learning_rate: learning rate of D.
+        betas: betas of Adam.
+        learning_rate: learning rate of encoder and decoder.
     """
 
-    monitor: ClassVar[str | None] = "val/reconstruction"
-    generated_sheets: ClassVar[tuple[str, ...]] = ("samples", "plane", "codes")
+    task = PriorMatching()
 
     def __init__(
         self,
@@ -170,9 +158,14 @@ class AAE(AutoencodingModule):
         return self.sample_prior(count, generator)[0]
 
     def losses(self, batch: Any) -> Terms:
-        """Squared error in [0, 1] summed over pixels, and the game of D (prior or code?) and encoder (section 2).
+        """Return all terms, on the scale of images in [0, 1] (section 2). One Adam steps on their sum.
 
-        `reconstruction` and `encoder_adversarial` move encoder and decoder only, `d_real` and `d_fake` move D only.
+        The first two move encoder and decoder only, the others D only, which tells draws z of the prior from codes.
+
+        reconstruction      = E‖x − x̂‖², summed over pixels
+        encoder_adversarial = −λ E[log D(q(x))]
+        d_real              = −E[log D(z)]
+        d_fake              = −E[log(1 − D(q(x)))]
         """
         code = self.encode(batch.image)
         error = (self.decode(code) - batch.image).float() / 2
@@ -201,9 +194,6 @@ class AAE(AutoencodingModule):
         classes = labels.masked_fill(labels == UNLABELLED, self.num_classes)
         return torch.cat([code, functional.one_hot(classes, self.num_classes + 1).to(code.dtype)], dim=1)
 
-    def evaluators(self, data: LightningDataModule, options: Options) -> list[Evaluator]:
-        return [*super().evaluators(data, options), PriorDistance()]
-
     def configure_optimizers(self) -> Optimizer:
         coders = [*self.encoder.parameters(), *self.decoder.parameters()]
         groups = [
@@ -211,21 +201,6 @@ class AAE(AutoencodingModule):
             {"params": self.discriminator.parameters(), "lr": self.discriminator_learning_rate},
         ]
         return Adam(groups, lr=self.learning_rate, betas=self.betas)
-
-    def sample_sheets(self, batch: Any, count: int = 64) -> dict[str, Tensor]:
-        """Samples and reconstructions; for codes in the plane also the decoded plane and the codes over the prior."""
-        sheets = super().sample_sheets(batch, count)
-        if self.latent_dim != 2:
-            return sheets
-        prior = self.sample_latent(2_000, torch.Generator().manual_seed(0))
-        with evaluating(self):
-            codes = self.encode(batch.image)
-            reach = float(prior.abs().max()) * 1.1
-            side = torch.linspace(-reach, reach, 16, device=self.device)
-            plane = torch.cartesian_prod(-side, side).flip(1)  # top to bottom, left to right: (256, 2) as (x, y)
-            images = self.decode(plane)
-        labels = getattr(batch, "label", torch.zeros(len(codes), dtype=torch.int64))
-        return sheets | {"plane": tile(images, 16, gap=0), "codes": scatter(prior, codes, labels, reach)}
 
 
 def make_prior(name: str, latent_dim: int, scale: float) -> Prior:
@@ -237,29 +212,3 @@ def make_prior(name: str, latent_dim: int, scale: float) -> Prior:
     if latent_dim != 2:
         raise UserError(f"the prior {name} has two dimensions: set latent_dim to 2, not {latent_dim}.")
     return PRIORS[name](scale)
-
-
-def scatter(prior: Tensor, codes: Tensor, labels: Tensor, reach: float, size: int = 384) -> Tensor:
-    """Codes coloured by label over grey draws of the prior.
-
-    Args:
-        prior: (M, 2).
-        codes: (N, 2); those outside the picture are put on its edge.
-        labels: (N,) int64, 0 to 9.
-        reach: the picture shows [-reach, reach] in both directions, y upwards.
-        size: side of the picture in pixels.
-
-    Returns:
-        (3, size, size) in [-1, 1], on the CPU.
-    """
-    hues = [colorsys.hsv_to_rgb(label / 10, 0.9, 0.8) for label in range(10)]
-    picture = torch.ones(3, size, size)
-    for points, colours in (
-        (prior, [(0.8, 0.8, 0.8)] * len(prior)),
-        (codes, [hues[label] for label in labels.tolist()]),
-    ):
-        places = ((points.cpu().float() / reach + 1) / 2 * (size - 1)).round().long().clamp(1, size - 2)
-        for (x, y), colour in zip(places.tolist(), colours, strict=True):
-            row = size - 1 - y
-            picture[:, row - 1 : row + 2, x - 1 : x + 2] = torch.tensor(colour)[:, None, None] * 2 - 1
-    return picture

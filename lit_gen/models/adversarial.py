@@ -11,10 +11,9 @@ for each, where a step on one batch has D and G share them; they move no statist
 
 from collections.abc import Iterator
 from contextlib import nullcontext
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
-from lightning import LightningDataModule
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor, nn
@@ -23,11 +22,9 @@ from torch.optim import Adam, Optimizer
 from lit_gen.data.batches import DataSpec
 from lit_gen.lightning_compat import count_step, uncounted_steps
 from lit_gen.losses import Terms
-from lit_gen.metrics.evaluator import Evaluator
-from lit_gen.metrics.held_out import HeldOutDistance
-from lit_gen.metrics.sliced_wasserstein import PATCH
-from lit_gen.models.base import GenerativeModule, evaluating
+from lit_gen.models.base import GenerativeModule
 from lit_gen.training.ema import MovingAverage
+from lit_gen.training.modes import evaluating
 from lit_gen.training.processes import gather
 from lit_gen.training.step import descend, statistics_kept
 
@@ -47,14 +44,15 @@ class AdversarialModule(GenerativeModule):
 
     Args:
         spec: what the data look like; on the command line it comes from the data.
-        n_critic: D steps for each G step.
-        ema_decay: decay a step of the moving average of G's weights that all pictures are made with; 0 for none.
+        n_critic: D steps per G step.
+        ema_decay: decay per G step of the EMA of G's weights, by which all images are generated; 0 for none.
+
+    Attributes:
+        latent_dim: length of the noise vector.
+        learning_rate: learning rate of both Adam optimizers.
+        betas: betas of both Adam optimizers.
     """
 
-    monitor: ClassVar[str | None] = "val/sliced_wasserstein"
-    """No loss of a game says how good the pictures are: what is kept is what comes nearest to the held-out images."""
-    makes_samples: ClassVar[bool] = True
-    """Whether new images come from noise, so that G has collapsed when they are all alike."""
     generator: nn.Module
     discriminator: nn.Module
     learning_rate: float
@@ -228,34 +226,6 @@ class AdversarialModule(GenerativeModule):
         with evaluating(self.sampler):
             images = self(self.sample_latent(count, generator)).float().clamp(-1, 1)
         return images
-
-    def validation_evaluators(self, data: LightningDataModule) -> list[Evaluator]:
-        measurable = min(self.image_shape[1:]) >= PATCH
-        return [HeldOutDistance()] if measurable and self.monitor == "val/sliced_wasserstein" else []
-
-    def held_out_pairs(self, batch: Any, noise: torch.Generator) -> list[tuple[Tensor, Tensor]]:
-        """Held-out images and as many made ones that are to look like them, each (B, C, H, W) in [-1, 1].
-
-        Args:
-            batch: held-out data on the model's device.
-            noise: a CPU generator to draw the noise from.
-        """
-        return [(batch.image, self.generate(len(batch.image), noise))]
-
-    def validation_step(self, batch: Any, batch_idx: int) -> None:
-        self.log_logits(batch, "val")
-
-    def test_step(self, batch: Any, batch_idx: int) -> None:
-        self.log_logits(batch, "test")
-
-    def log_logits(self, batch: Any, prefix: str) -> None:
-        """Logs D's mean output for held-out real images and for new fakes.
-
-        Held-out reals near the fakes, while the training reals are not: D has learnt its training images by heart.
-        """
-        real, fake = self.discriminate(batch, self.make_fakes(batch))
-        values = {"d_logit_real": real.mean(), "d_logit_fake": fake.mean()}
-        self.log_terms(prefix, values, batch_size=len(batch[0]), sync_dist=True)
 
     def discriminate(self, batch: Any, fakes: Any) -> tuple[Tensor, Tensor]:
         """D's logits or scores, of any shape, for the real images of `batch` and for what `make_fakes` gave."""

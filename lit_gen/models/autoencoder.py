@@ -21,17 +21,6 @@ class AutoEncoder(AutoencodingModule):
     Nothing shapes the distribution of its codes, so pictures decoded from N(0, I) look bad: that is what the VAE mends.
 
     Called with codes (B, Z), it gives images (B, C, H, W) in [-1, 1].
-
-    Args:
-        spec: what the data look like; on the command line it comes from the data.
-        latent_dim: length of the code.
-        network: fully connected (`mlp`), convolutional (`conv`), or both with a residual block (`residual`).
-        hidden_sizes: units of the encoder's hidden layers for `mlp` and `residual`; the decoder mirrors them.
-        activation: nonlinearity for `mlp`.
-        channels: width of the first convolution for `conv` and `residual`.
-        learning_rate: of Adam.
-        learning_rate_decay: what the learning rate is multiplied by until the training ends, by equal factors in equal
-            times.
     """
 
     def __init__(
@@ -57,6 +46,9 @@ class AutoEncoder(AutoencodingModule):
         return self.decode(self.encoder(image))
 
     def losses(self, batch: Any) -> Terms:
-        """Squared error summed over pixels, averaged over the batch, on the scale of images in [0, 1]."""
+        """Return the one term, on the scale of images in [0, 1].
+
+        reconstruction = E‖x − x̂‖², summed over pixels
+        """
         error = (self.reconstruct(batch.image) - batch.image).float() / 2
         return {"reconstruction": error.square().flatten(1).sum(1).mean()}

@@ -1,6 +1,6 @@
 """The base of the models that encode: AutoEncoder, VAE and AAE, trained by automatic optimization."""
 
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -10,8 +10,10 @@ from lit_gen.data.batches import DataSpec
 from lit_gen.errors import UserError
 from lit_gen.layers.coders import ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder, ResidualDecoder, ResidualEncoder
 from lit_gen.losses import Terms
-from lit_gen.models.base import GenerativeModule, evaluating, tile
+from lit_gen.models.base import GenerativeModule
 from lit_gen.schedules import log_spaced
+from lit_gen.tasks.reconstruction import Reconstruction
+from lit_gen.training.modes import evaluating
 from lit_gen.training.processes import gather
 
 ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh}
@@ -29,14 +31,12 @@ class AutoencodingModule(GenerativeModule):
         hidden_sizes: units of the encoder's hidden layers for `mlp` and `residual`; the decoder mirrors them.
         activation: nonlinearity for `mlp`.
         channels: width of the first convolution for `conv` and `residual`.
-        learning_rate: of Adam.
-        learning_rate_decay: what learning rates are multiplied by until the training ends, by equal factors in equal
-            times.
+        learning_rate: learning rate of Adam.
+        learning_rate_decay: final over initial learning rate; exponential decay until the training ends, 1 for none.
         code_features: outputs of the encoder; `latent_dim` by default.
     """
 
-    monitor: ClassVar[str | None] = "val/loss"
-    generated_sheets: ClassVar[tuple[str, ...]] = ("samples",)
+    task = Reconstruction()
 
     def __init__(
         self,
@@ -146,21 +146,6 @@ class AutoencodingModule(GenerativeModule):
             value.grad = gradients[name].to(value.device) if name in gradients else None
         self._begun = None
 
-    def validation_step(self, batch: Any, batch_idx: int) -> None:
-        self.evaluate(batch, "val")
-
-    def test_step(self, batch: Any, batch_idx: int) -> None:
-        self.evaluate(batch, "test")
-
-    def evaluate(self, batch: Any, prefix: str) -> None:
-        """Logs each term and their sum, averaged over all images."""
-        terms = self.losses(batch)
-        self.log_evaluation(prefix, terms | {"loss": sum(terms.values())}, batch)
-
-    def log_evaluation(self, prefix: str, values: Terms, batch: Any) -> None:
-        """Logs `prefix/name` for each value, averaged over all images and processes."""
-        self.log_terms(prefix, values, batch_size=len(batch[0]), prog_bar=True, sync_dist=True)
-
     def sample_latent(self, count: int, generator: torch.Generator | None = None) -> Tensor:
         """(count, Z) draws from the prior of codes; N(0, I) unless a model says otherwise."""
         return self.noise(count, self.latent_dim, generator=generator)
@@ -171,17 +156,6 @@ class AutoencodingModule(GenerativeModule):
         with evaluating(self):
             images = self.decode(self.sample_latent(count, generator)).float().clamp(-1, 1)
         return images
-
-    def predict_step(self, batch: Any, batch_idx: int) -> Tensor:
-        """The reconstruction of each image of the batch."""
-        return self.reconstruct(batch.image).float().clamp(-1, 1)
-
-    def sample_sheets(self, batch: Any, count: int = 64) -> dict[str, Tensor]:
-        """Samples, and originals each beside their reconstruction."""
-        image = batch.image[: count // 2]
-        with evaluating(self):
-            pairs = torch.stack([image, self.reconstruct(image).float()], dim=1).flatten(0, 1)  # (2N, C, H, W)
-        return super().sample_sheets(batch, count) | {"reconstructions": tile(pairs, 8)}
 
     def configure_optimizers(self) -> Optimizer:
         return Adam(self.parameters(), lr=self.learning_rate)

@@ -1,27 +1,24 @@
-"""What every model shares: the check against the data, the log of named terms, and how it is asked for pictures."""
+"""What every model shares: the check against the data, the count of images, the log of named terms, and its task."""
 
 import math
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from copy import copy
-from fnmatch import fnmatchcase
 from typing import Any, ClassVar
 
 import torch
-from lightning import LightningDataModule, LightningModule
+from lightning import LightningModule
 from lightning.pytorch.utilities import rank_zero_info
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Optimizer
 
-from lit_gen.data.base import ImageData
 from lit_gen.data.batches import DataSpec
+from lit_gen.data.contract import check_pair
 from lit_gen.errors import UserError
 from lit_gen.lightning_compat import batches_so_far
-from lit_gen.metrics.evaluator import Evaluator, Options
-from lit_gen.metrics.parzen import ParzenWindow
-from lit_gen.metrics.samples import SampleQuality
 from lit_gen.old_checkpoints import add_counts
 from lit_gen.settings import changes_of_model
+from lit_gen.tasks.base import Stage, Task
+from lit_gen.tasks.sampling import Sampling
 from lit_gen.training.ring import TermRing
 from lit_gen.training.seeds import seed_generators
 
@@ -35,16 +32,10 @@ class GenerativeModule(LightningModule):
         spec: what the data look like; on the command line it comes from the data.
     """
 
-    needs: ClassVar[tuple[str, ...]] = ("image",)
-    """The fields of a batch that the model reads."""
-    needs_to_predict: ClassVar[tuple[str, ...] | None] = None
-    """Those that `predict` reads, where it can do with fewer."""
-    needs_input: ClassVar[bool] = False
-    """Whether the model makes pictures from pictures or words only, so that `generate` has no meaning."""
-    monitor: ClassVar[str | None] = None
-    """The logged value whose lowest point is kept as the best checkpoint, where there is one."""
-    generated_sheets: ClassVar[tuple[str, ...]] = ("samples",)
-    """Names (or patterns, `code_*`) of the sheets that show neither images of the data nor what was made from them."""
+    task: ClassVar[Task] = Sampling()
+    """What the model is shown, measured and used by; it asks the model for verbs, such as `generate`."""
+    needs: ClassVar[tuple[str, ...] | None] = None
+    """The fields of a batch that the losses read, where they are others than the task's."""
     checkpoints_hold_images: ClassVar[bool] = False
     """Whether checkpoints hold images made from the data."""
 
@@ -220,65 +211,22 @@ class GenerativeModule(LightningModule):
     def on_train_epoch_end(self) -> None:
         self.check_terms()
 
-    def generate(self, count: int, generator: torch.Generator | None = None) -> Tensor:
-        """`count` new images, (count, C, H, W) in [-1, 1], on the model's device.
-
-        Args:
-            count: how many.
-            generator: a CPU generator to draw the noise from, for pictures that can be had again.
-        """
-        raise NotImplementedError
-
-    def sample_sheets(self, batch: Any, count: int = 64) -> dict[str, Tensor]:
-        """Pictures to look at while the model trains, by name; each one image (C, H, W) in [-1, 1].
-
-        Args:
-            batch: held-out data on the model's device; always the same ones, so that sheets can be compared.
-            count: about how many images a sheet.
-        """
-        return {"samples": tile(self.generate(count, torch.Generator().manual_seed(0)))}
-
-    @classmethod
-    def shows_data(cls, sheet: str) -> bool:
-        """Whether a sheet may show images of the data, or such as were made from them.
-
-        A class that has a `sample_sheets` of its own is taken to show them until it, or a class derived from it, says
-        otherwise in `generated_sheets`.
-        """
-        maker = next(kind for kind in cls.__mro__ if "sample_sheets" in vars(kind))
-        speaker = next(kind for kind in cls.__mro__ if "generated_sheets" in vars(kind))
-        names = speaker.generated_sheets if issubclass(speaker, maker) else ()
-        return not any(fnmatchcase(sheet, name) for name in names)
+    # What the task does
 
     def predict_step(self, batch: Any, batch_idx: int) -> Tensor:
-        """What `predict` writes as pictures: one new image for each image of the batch."""
-        return self.generate(len(batch[0]))
+        return self.task.predict(self, batch)
 
-    def evaluators(self, data: LightningDataModule, options: Options) -> list[Evaluator]:
-        """What `test` measures beyond the terms of `test_step`.
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        self.log_held_out(batch, "val")
 
-        Args:
-            data: the data that the model is tested on.
-            options: what the user chose.
-        """
-        if self.needs_input:
-            return []
+    def test_step(self, batch: Any, batch_idx: int) -> None:
+        self.log_held_out(batch, "test")
 
-        def make(batch: Any) -> Tensor:
-            return self.generate(len(batch[0]))
-
-        evaluators: list[Evaluator] = [SampleQuality(options, self.image_shape, make, lambda batch: batch[0])]
-        if self.image_shape == ParzenWindow.image_shape and isinstance(data, ImageData):
-            evaluators.append(ParzenWindow(options.samples))
-        return evaluators
-
-    def validation_evaluators(self, data: LightningDataModule) -> list[Evaluator]:
-        """What each validation measures beyond the terms of `validation_step`, in seconds.
-
-        Args:
-            data: the data that the model is validated on.
-        """
-        return []
+    def log_held_out(self, batch: Any, stage: Stage) -> None:
+        """Log the held-out terms of the task, averaged over all images and processes."""
+        terms = self.task.held_out_terms(self, batch, stage)
+        # The bar has the terms of a loss. A game has no such thing.
+        self.log_terms(stage, terms, batch_size=len(batch[0]), prog_bar="loss" in terms, sync_dist=True)
 
     def log_terms(self, prefix: str, terms: Mapping[str, Tensor], **options: Any) -> None:
         """Logs each term as `prefix/name`."""
@@ -308,61 +256,3 @@ class GenerativeModule(LightningModule):
         """Noise uniform on (-1, 1), as `noise` otherwise."""
         device = self.device if generator is None else None
         return torch.rand(*shape, generator=generator, device=device).to(self.device) * 2 - 1
-
-
-@contextmanager
-def evaluating(network: nn.Module) -> Iterator[None]:
-    """Evaluation mode within the block, and behind it the mode that the network was in."""
-    training = network.training
-    network.eval()
-    try:
-        yield
-    finally:
-        network.train(training)
-
-
-def tile(images: Tensor, columns: int | None = None, gap: int = 2) -> Tensor:
-    """Images side by side, row after row.
-
-    Args:
-        images: (N, C, H, W) in [-1, 1].
-        columns: images a row; as many as make a square by default.
-        gap: pixels of white between images.
-
-    Returns:
-        (C, H', W') float32 on the CPU, in [-1, 1].
-    """
-    images = images.detach().float().cpu().clamp(-1, 1)
-    count, channels, height, width = images.shape
-    columns = columns or max(1, round(count**0.5))
-    rows = -(-count // columns)
-    sheet = torch.ones(channels, rows * (height + gap) + gap, columns * (width + gap) + gap)
-    for index, image in enumerate(images):
-        top, left = (index // columns) * (height + gap) + gap, (index % columns) * (width + gap) + gap
-        sheet[:, top : top + height, left : left + width] = image
-    return sheet
-
-
-def check_pair(model: type, data: Any, predicting: bool = False) -> None:
-    """Raises a `UserError` naming data that do fit when `data` (class or object) lack a field that `model` needs."""
-    batch_type = getattr(data, "batch_type", None)
-    needs = getattr(model, "needs", None)
-    if predicting and getattr(model, "needs_to_predict", None) is not None:
-        needs = model.needs_to_predict
-    if batch_type is None or needs is None or set(needs) <= set(batch_type._fields):
-        return
-    from lit_gen import data as package
-
-    name_of_data = (data if isinstance(data, type) else type(data)).__name__
-
-    fitting = [
-        name
-        for name, candidate in vars(package).items()
-        if isinstance(candidate, type)
-        and set(needs) <= set(getattr(getattr(candidate, "batch_type", None), "_fields", ()))
-    ]
-    raise UserError(
-        f"{model.__name__} needs batches with fields {', '.join(needs)}; {name_of_data} gives "
-        f"{batch_type.__name__}({', '.join(batch_type._fields)}). "
-        f"Data that fit: {', '.join(sorted(fitting)) or 'none'}."
-    )

@@ -4,8 +4,7 @@ ICCV 2017, arXiv:1703.10593.
 Departures from the paper:
     - The critics step first and the generators then, on the same fakes; the authors' code steps the generators first.
     - The identity terms (section 5.2) are on by default. The paper has them for paintings to photographs only, but they
-      keep colours, and with them zebras made of horses have the better FID (62 against 77). `identity_weight: 0` leaves
-      them out.
+      keep colours, and with them zebras made of horses have the better FID (62 against 77).
     - The learning rate falls with every step of the second half of the training, not with every epoch.
     - The generators may lay what they make over the given picture through a mask (`blend`); by default they do not.
     - Convolutions before an instance norm have no bias (the norm takes it away again), and the norms have no learnt
@@ -13,26 +12,21 @@ Departures from the paper:
 """
 
 from collections.abc import Callable
-from operator import attrgetter
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
-from lightning import LightningDataModule
 from torch import Tensor, nn
 from torch.nn import functional
 
 from lit_gen.data.batches import DataSpec, UnpairedImages
-from lit_gen.data.horse2zebra import Horse2Zebra
 from lit_gen.errors import UserError
 from lit_gen.layers.residual import ResidualBlock
 from lit_gen.losses import Terms
-from lit_gen.metrics.evaluator import Evaluator, Options
-from lit_gen.metrics.features import Features
-from lit_gen.metrics.samples import SampleQuality
-from lit_gen.metrics.translation import DomainTranslations
+from lit_gen.losses.adversarial import least_squares
 from lit_gen.models.adversarial import AdversarialModule
-from lit_gen.models.base import tile
 from lit_gen.schedules import constant_then_linear
+from lit_gen.tasks.translation import Translation
+from lit_gen.training.modes import evaluating
 
 
 def initialize(module: nn.Module) -> None:
@@ -106,10 +100,9 @@ class ImagePool(nn.Module):
     """A history of fakes for the critic (section 4; Shrivastava et al., arXiv:1612.07828).
 
     Until it is full, each image is stored and returned. From then on each, with probability 1/2, takes the place of a
-    random stored one, which is returned in its stead. The images are no buffers, since DDP would overwrite those of
-    every process with the first one's. They are in the state dict all the same (`get_extra_state`), however many they
-    are; where several processes resume, all go on from the first one's. As buffers would, they follow the module to its
-    device, and stay there when a checkpoint is loaded.
+    random stored one, which is returned in its stead. The images are no buffers: DDP would overwrite those of every
+    process with the first one's. They are in the state dict and follow the module to its device all the same; where
+    several processes resume, all go on from the first one's.
 
     Args:
         size: number of images kept; 0 returns every image as it is.
@@ -163,16 +156,6 @@ class Fakes(NamedTuple):
     fake_b: Tensor
 
 
-def least_squares(scores: Tensor, target: float) -> Tensor:
-    """E[(D(x) - target)^2], the mean over batch and patches (section 4; Mao et al., arXiv:1611.04076)."""
-    return (scores.float() - target).square().mean()
-
-
-def l1(image: Tensor, other: Tensor) -> Tensor:
-    """Mean absolute difference, in float32."""
-    return (image.float() - other.float()).abs().mean()
-
-
 class CycleGAN(AdversarialModule):
     """CycleGAN (Zhu et al. 2017): two domains of pictures, unpaired, and a translation each way that the other undoes.
 
@@ -185,26 +168,19 @@ class CycleGAN(AdversarialModule):
         discriminator_channels: width of the critics' first layer.
         discriminator_layers: layers of the critics that halve the size: with 3 a score is for a patch of 70x70 pixels,
             with 2 of 34x34, with 1 of 16x16.
-        blend: let the generators make a mask besides a picture, and lay the picture over the given one through it
-            (after Pumarola et al., arXiv:1807.09251, equation 1). What lies around the animal is then kept from the
-            start, not learnt, which takes long; for short trainings.
-        cycle_weight: of the mean absolute error of A to B to A, and of B to A to B; 0 leaves the terms out.
-        identity_weight: of the mean absolute change that a picture already of the target domain undergoes; 0 leaves
+        blend: let the generators make a mask besides an image, and lay the image over the given one through it (after
+            Pumarola et al., arXiv:1807.09251, equation 1). What lies around the animal is kept from the start, not
+            learnt; for short trainings.
+        cycle_weight: weight of the mean absolute error of A to B to A, and of B to A to B; 0 leaves the terms out.
+        identity_weight: weight of the mean absolute change of an image that is already of the target domain; 0 leaves
             the terms out.
-        pool_size: how many past fakes of each domain are kept to show the critics; 0 shows them the new ones only.
-        direction: which way `predict` translates pictures.
-        learning_rate: of both Adam optimizers; it falls to 0 in the second half of the training.
-        betas: of both Adam optimizers.
-        n_critic: steps of the critics for each step of the generators.
-        ema_decay: decay a step of the average of the generators' weights that pictures are made with; 0, as in the
-            paper, for none.
+        pool_size: number of past fakes of each domain that are kept to show the critics; 0 shows the new ones only.
+        direction: way in which `predict` translates images.
+        learning_rate: learning rate of both Adam optimizers; it falls to 0 in the second half of the training.
     """
 
-    makes_samples = False
-    needs = ("image_a", "image_b")
+    task = Translation()
     checkpoints_hold_images = True  # in the pools
-    needs_to_predict = ()  # pictures of any kind: see predict_step
-    needs_input = True
 
     def __init__(
         self,
@@ -226,16 +202,14 @@ class CycleGAN(AdversarialModule):
         super().__init__(spec, n_critic, ema_decay)
         self.save_hyperparameters()
         image_channels, *sides = self.image_shape
+        size = "x".join(map(str, sides))
         if any(side % 4 for side in sides):
-            raise UserError(
-                f"CycleGAN needs images whose sides are multiples of 4, not {sides[0]}x{sides[1]}. "
-                "Set --data.image_size."
-            )
+            raise UserError(f"CycleGAN needs images whose sides are multiples of 4, not {size}. Set --data.image_size.")
         # The last instance norm must have more than one pixel to norm.
         if discriminator_layers < 1 or min(sides) // 2**discriminator_layers < 3:
             raise UserError(
                 f"CycleGAN's critics with {discriminator_layers} layers that halve the size do not fit images of "
-                f"{sides[0]}x{sides[1]}: they need 1 layer at least, and 3 pixels behind the last. "
+                f"{size}: they need 1 layer at least, and 3 pixels behind the last. "
                 "Set --model.discriminator_layers, or --data.image_size."
             )
         if residual_blocks is None:
@@ -255,7 +229,13 @@ class CycleGAN(AdversarialModule):
         return Fakes(self.generator["b_to_a"](batch.image_b), self.generator["a_to_b"](batch.image_a))
 
     def discriminator_loss(self, batch: UnpairedImages, fakes: Fakes) -> Terms:
-        """Section 4: least squares, halved, with fakes from the pools. D_a judges pictures of domain A."""
+        """Return the critics' terms (section 4): least squares, halved, with fakes from the pools.
+
+        d_a_real = ½ E[(D_A(a) − 1)²]
+        d_a_fake = ½ E[D_A(F(b))²]
+        d_b_real = ½ E[(D_B(b) − 1)²]
+        d_b_fake = ½ E[D_B(G(a))²]
+        """
         d_a, d_b = self.discriminator["a"], self.discriminator["b"]
         return {
             "d_a_real": 0.5 * least_squares(d_a(batch.image_a), 1),
@@ -265,7 +245,15 @@ class CycleGAN(AdversarialModule):
         }
 
     def generator_loss(self, batch: UnpairedImages, fakes: Fakes) -> Terms:
-        """Equations 1 to 3, with least squares, and the identity terms of section 5.2."""
+        """Return the terms of the generators G: A to B and F: B to A (equations 1 to 3, section 5.2).
+
+        g_a_to_b     = E[(D_B(G(a)) − 1)²]
+        g_b_to_a     = E[(D_A(F(b)) − 1)²]
+        g_cycle_a    = λ E‖F(G(a)) − a‖₁
+        g_cycle_b    = λ E‖G(F(b)) − b‖₁
+        g_identity_a = λ_id E‖F(a) − a‖₁
+        g_identity_b = λ_id E‖G(b) − b‖₁
+        """
         a, b = batch
         fake_a, fake_b = fakes
         terms = {
@@ -274,91 +262,28 @@ class CycleGAN(AdversarialModule):
         }
         to_a, to_b = self.generator["b_to_a"], self.generator["a_to_b"]
         if self.cycle_weight:
-            terms["g_cycle_a"] = self.cycle_weight * l1(to_a(fake_b), a)
-            terms["g_cycle_b"] = self.cycle_weight * l1(to_b(fake_a), b)
+            terms["g_cycle_a"] = self.cycle_weight * functional.l1_loss(to_a(fake_b), a)
+            terms["g_cycle_b"] = self.cycle_weight * functional.l1_loss(to_b(fake_a), b)
         if self.identity_weight:
-            terms["g_identity_a"] = self.identity_weight * l1(to_a(a), a)
-            terms["g_identity_b"] = self.identity_weight * l1(to_b(b), b)
+            terms["g_identity_a"] = self.identity_weight * functional.l1_loss(to_a(a), a)
+            terms["g_identity_b"] = self.identity_weight * functional.l1_loss(to_b(b), b)
         return terms
 
     def discriminate(self, batch: UnpairedImages, fakes: Fakes) -> tuple[Tensor, Tensor]:
-        """The scores of all patches, of both critics one after the other."""
-        scores = [
-            [self.discriminator[domain](image).flatten() for domain, image in zip("ab", images, strict=True)]
-            for images in (batch, fakes)
-        ]
-        return torch.cat(scores[0]), torch.cat(scores[1])
+        """Return all patch scores of D_A, then of D_B: (2, B, 1, H', W') each."""
+        d_a, d_b = self.discriminator["a"], self.discriminator["b"]
+        real, fake = (torch.stack([d_a(image_a), d_b(image_b)]) for image_a, image_b in (batch, fakes))
+        return real, fake
 
     def learning_rate_factor(self) -> float:
         return constant_then_linear(self.progress)
 
     def forward(self, images: Tensor, direction: str | None = None) -> Tensor:
-        """Images (B, C, H, W) in [-1, 1] translated, by the generators that pictures are made with.
-
-        Args:
-            images: (B, C, H, W) in [-1, 1].
-            direction: `a_to_b` or `b_to_a`; the model's setting by default.
-        """
+        """Images (B, C, H, W) in [-1, 1] to their translations, by the EMA if any; by default in `self.direction`."""
         return self.sampler[direction or self.direction](images)
 
-    def predict_step(self, batch: Any, batch_idx: int) -> Tensor:
-        """The translations (B, C, H, W) of `image`, where the batch has it, or else of the domain to translate from."""
-        field = "image_a" if self.direction == "a_to_b" else "image_b"
-        return self(batch.image if hasattr(batch, "image") else getattr(batch, field))
-
     @torch.no_grad()
-    def sample_sheets(self, batch: UnpairedImages, count: int = 64) -> dict[str, Tensor]:
-        """A sheet for each direction: picture, translation, and the translation translated back, side by side."""
-        rows = max(1, count // 3)
-        columns = 3 * max(1, round((rows / 3) ** 0.5))
-        sheets = {}
-        for there, back, images in (("a_to_b", "b_to_a", batch.image_a), ("b_to_a", "a_to_b", batch.image_b)):
-            pictures = []
-            for image in images[:rows].split(1):  # one by one: at 256 pixels all at once take gigabytes
-                translated = self(image, there)
-                pictures += [image, translated, self(translated, back)]
-            sheets[there] = tile(torch.cat(pictures), columns)
-        return sheets
-
-    def held_out_pairs(self, batch: UnpairedImages, noise: torch.Generator) -> list[tuple[Tensor, Tensor]]:
-        """The images of each domain, and the translations into it."""
-        return [(batch.image_a, self(batch.image_b, "b_to_a")), (batch.image_b, self(batch.image_a, "a_to_b"))]
-
-    def validation_step(self, batch: UnpairedImages, batch_idx: int) -> None:
-        self.log_held_out(batch, "val")
-
-    def test_step(self, batch: UnpairedImages, batch_idx: int) -> None:
-        self.log_held_out(batch, "test")
-
-    def log_held_out(self, batch: UnpairedImages, prefix: str) -> None:
-        """Logs the mean absolute errors of both cycles, and the critics' mean scores (aims: real 1, fake 0)."""
-        fake_a, fake_b = self(batch.image_b, "b_to_a"), self(batch.image_a, "a_to_b")
-        values = {
-            "cycle_a": l1(self(fake_b, "b_to_a"), batch.image_a),
-            "cycle_b": l1(self(fake_a, "a_to_b"), batch.image_b),
-            "score_a_real": self.discriminator["a"](batch.image_a).mean(),
-            "score_a_fake": self.discriminator["a"](fake_a).mean(),
-            "score_b_real": self.discriminator["b"](batch.image_b).mean(),
-            "score_b_fake": self.discriminator["b"](fake_b).mean(),
-        }
-        self.log_terms(prefix, values, batch_size=len(batch.image_a), sync_dist=True)
-
-    def evaluators(self, data: LightningDataModule, options: Options) -> list[Evaluator]:
-        known = isinstance(data, Horse2Zebra)
-        sizes = [len(data.arrays[name]) for name in ("testA", "testB")] if known else [options.samples] * 2
-        features = Features(options.features, self.image_shape)
-
-        def quality(way: str, source: str, target: str, distinct: list[int]) -> SampleQuality:
-            def make(batch: UnpairedImages) -> Tensor:
-                return self(getattr(batch, source), way)
-
-            return SampleQuality(
-                options, self.image_shape, make, attrgetter(target), f"{way}_", features, distinct=tuple(distinct)
-            )
-
-        qualities = [
-            quality("a_to_b", "image_a", "image_b", sizes),
-            quality("b_to_a", "image_b", "image_a", sizes[::-1]),
-        ]
-        judged = [DomainTranslations(options.samples)] if known else []
-        return [*super().evaluators(data, options), *qualities, *judged]
+    def translate(self, images: Tensor, direction: str) -> Tensor:
+        """Return translations as `forward` does, in evaluation mode."""
+        with evaluating(self.sampler):
+            return self(images, direction)

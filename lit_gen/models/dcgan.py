@@ -86,10 +86,6 @@ class DCGAN(AdversarialModule):
         spec: what the data look like; on the command line it comes from the data. 16 pixels or more, a power of two.
         latent_dim: length of the noise vector, uniform on (-1, 1).
         max_channels: width at 4x4; it halves with each doubling of the size.
-        learning_rate: of both Adam optimizers.
-        betas: of both Adam optimizers.
-        n_critic: D steps for each G step.
-        ema_decay: decay a step of the average of G's weights that pictures are made with; 0, as in the paper, for none.
     """
 
     def __init__(
@@ -120,8 +116,16 @@ class DCGAN(AdversarialModule):
         return self.generator(self.sample_latent(len(batch.image)))
 
     def discriminator_loss(self, batch: tuple, fakes: Tensor) -> Terms:
-        """Reals and fakes go through D in batches of their own: batch norm must not mix them."""
+        """Return D's terms; real images and fakes go through D in batches of their own, for batch norm.
+
+        d_real = −E[log D(x)]
+        d_fake = −E[log(1 − D(G(z)))]
+        """
         return minimax_discriminator(self.discriminator(batch.image), self.discriminator(fakes))
 
     def generator_loss(self, batch: tuple, fakes: Tensor) -> Terms:
+        """Return G's term.
+
+        g_adversarial = −E[log D(G(z))]
+        """
         return nonsaturating_generator(self.discriminator(fakes))

@@ -4,7 +4,7 @@ Departures from the paper:
     - Adam in place of SGD with momentum; `optimizer: sgd`, `learning_rate: 0.1` and `momentum: 0.5` are the paper's.
     - D steps before G, where the authors step both at once; the factor 1/2 of their code's D loss is not there.
     - PyTorch's initialization of the weights, and no schedules for momentum and learning rate.
-    - D is LeakyReLU layers with dropout unless `maxout_pieces` is set; the authors' has maxout layers of 240 units x 5.
+    - D may have LeakyReLU layers (`maxout_pieces: 0`); by default it has the authors' maxout layers of 240 units x 5.
 """
 
 import math
@@ -26,7 +26,7 @@ class Maxout(nn.Module):
     Args:
         in_features: units in.
         out_features: units out.
-        pieces: linear functions a unit.
+        pieces: linear functions per unit.
     """
 
     def __init__(self, in_features: int, out_features: int, pieces: int) -> None:
@@ -44,19 +44,17 @@ class GAN(AdversarialModule):
     Called with noise (B, Z), it gives images (B, C, H, W) in [-1, 1].
 
     Args:
-        spec: what the data look like; on the command line it comes from the data.
         latent_dim: length of the noise vector, uniform on (-sqrt(3), sqrt(3)): unit variance.
         generator_sizes: units of G's hidden layers.
         discriminator_sizes: units of D's hidden layers.
-        maxout_pieces: linear functions a unit of D, as in the authors' code (5); 0 for LeakyReLU layers.
+        maxout_pieces: linear functions per unit of D, as in the authors' code (5); 0 for LeakyReLU layers.
         input_dropout: dropped part of D's input.
         hidden_dropout: dropped part of D's hidden units.
-        loss: G's: `nonsaturating` (section 3), or the `saturating` minimax game itself (equation 1).
+        loss: loss of G: `nonsaturating` (section 3), or the `saturating` minimax game itself (equation 1).
         optimizer: `adam`, or the paper's `sgd`.
-        learning_rate: of both optimizers.
-        momentum: the first beta of Adam, or SGD's momentum.
-        n_critic: D steps for each G step; the paper's k.
-        ema_decay: decay a step of the average of G's weights that pictures are made with; 0 for none.
+        learning_rate: learning rate of both optimizers.
+        momentum: first beta of Adam, or SGD's momentum.
+        n_critic: D steps per G step; the paper's k.
     """
 
     def __init__(
@@ -105,10 +103,18 @@ class GAN(AdversarialModule):
         return self.generator(self.sample_latent(len(batch.image)))
 
     def discriminator_loss(self, batch: tuple, fakes: Tensor) -> Terms:
-        """-log D(x) - log(1 - D(G(z))), averaged over the batch (equation 1)."""
+        """Return D's terms (equation 1).
+
+        d_real = −E[log D(x)]
+        d_fake = −E[log(1 − D(G(z)))]
+        """
         return minimax_discriminator(self.discriminator(batch.image), self.discriminator(fakes))
 
     def generator_loss(self, batch: tuple, fakes: Tensor) -> Terms:
+        """Return G's term (section 3), or the one of equation 1 for the `saturating` loss.
+
+        g_adversarial = −E[log D(G(z))], or E[log(1 − D(G(z)))]
+        """
         return self.generator_term(self.discriminator(fakes))
 
     def configure_optimizers(self) -> list[Optimizer]:

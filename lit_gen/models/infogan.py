@@ -10,11 +10,10 @@ Departures from the paper:
     - The two networks (tables 1 and 5) are one rule for the number of convolutions that the settings give.
 """
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import torch
-from lightning import LightningDataModule
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
@@ -23,14 +22,9 @@ from lit_gen.data.batches import DataSpec
 from lit_gen.errors import UserError
 from lit_gen.losses import Terms
 from lit_gen.losses.adversarial import minimax_discriminator, nonsaturating_generator
-from lit_gen.metrics.categories import CategoryAccuracy
-from lit_gen.metrics.codes import CodeInformation
-from lit_gen.metrics.evaluator import Evaluator, Options
 from lit_gen.models.adversarial import AdversarialModule
-from lit_gen.models.base import evaluating, tile
-
-# Sheets show continuous codes over [-2, 2], beyond the (-1, 1) of training, as figure 2 does.
-SWEEP = [step * 0.4 - 2 for step in range(11)]
+from lit_gen.tasks.code_sweeps import CodeSweeps
+from lit_gen.training.modes import evaluating
 
 
 class Fakes(NamedTuple):
@@ -130,6 +124,7 @@ class Discriminator(nn.Module):
 class InfoGAN(AdversarialModule):
     """InfoGAN (Chen et al. 2016): codes that the images must tell of, so that they come to mean something.
 
+    A part of G's input is a code c, and a network Q must recover c from the image: c comes to control what is visible.
     The log has the lower bound L_I(G, Q) = H(c) + E[log Q(c | x)] of the mutual information (equation 5) in nats, as
     `information_categorical` and `information_continuous`: the sums over the codes of a kind. The former ends near the
     codes' entropy, ln 10 = 2.30 for ten categories; the latter has no such end, because c is a real number there.
@@ -150,14 +145,11 @@ class InfoGAN(AdversarialModule):
         discriminator_channels: widths of the convolutions of D and Q, from the image on.
         hidden_features: units of the linear layers between maps and vectors, in G and D; 0 for none, as for CelebA.
         recognition_features: units of Q's own hidden layer.
-        discriminator_learning_rate: of the Adam optimizer of D and Q.
-        generator_learning_rate: of G's Adam optimizer.
-        betas: of both Adam optimizers.
-        n_critic: D steps for each G step.
-        ema_decay: decay a step of the average of G's weights that pictures are made with; 0, as in the paper, for none.
+        discriminator_learning_rate: learning rate of the Adam optimizer of D and Q.
+        generator_learning_rate: learning rate of G's Adam optimizer.
     """
 
-    generated_sheets = ("samples", "code_*")
+    task = CodeSweeps()
 
     def __init__(
         self,
@@ -220,55 +212,61 @@ class InfoGAN(AdversarialModule):
         latent = self.sample_latent(len(batch.image))
         return Fakes(self.generator(latent), latent[:, self.noise_dim :])
 
-    def sums(self, measure: Callable[[Code, Tensor, Tensor], Tensor], codes: Tensor, outputs: Tensor) -> Terms:
-        """`measure(code, its values, Q's outputs for it)`, summed over the codes of each kind.
-
-        Args:
-            measure: gives a scalar.
-            codes: (B, F), all codes as they went into G.
-            outputs: (B, O), what Q says of all of them.
-        """
+    def per_code(self, codes: Tensor, outputs: Tensor) -> Iterator[tuple[Code, Tensor, Tensor]]:
+        """Yield each code with its part of all codes (B, F), and with its part of Q's outputs (B, O)."""
         values = codes.split([code.features for code in self.codes], dim=1)
         given = outputs.split([code.outputs for code in self.codes], dim=1)
-        terms: Terms = {}
-        for code, value, output in zip(self.codes, values, given, strict=True):
-            terms[code.kind] = terms.get(code.kind, 0) + measure(code, value, output)
-        return terms
+        yield from zip(self.codes, values, given, strict=True)
 
     def code_terms(self, prefix: str, fakes: Fakes, outputs: Tensor) -> Terms:
-        """lambda E[-log Q(c | x)] by kind: -lambda L_I (equation 6) but for the constant H(c)."""
-        log_densities = self.sums(lambda code, *rest: code.log_density(*rest).mean(), fakes.codes, outputs)
-        return {f"{prefix}_{kind}": -self.weights[kind] * value for kind, value in log_densities.items()}
+        """Return −λ E[log Q(c|x)], summed over the codes of a kind: −λ L_I (equation 6) without the constant H(c)."""
+        log_q: Terms = {}
+        for code, value, output in self.per_code(fakes.codes, outputs):
+            log_q[code.kind] = log_q.get(code.kind, 0) + code.log_density(value, output).mean()
+        return {f"{prefix}_{kind}": -self.weights[kind] * value for kind, value in log_q.items()}
 
     @torch.no_grad()
     def information(self, codes: Tensor, outputs: Tensor) -> Terms:
-        """The bound L_I (equation 5) in nats by kind, to be logged."""
-        bounds = self.sums(lambda code, *rest: code.information(*rest), codes, outputs)
-        return {f"information_{kind}": bound for kind, bound in bounds.items()}
+        """Return the MI bound L_I (equation 5) in nats, summed over the codes of a kind."""
+        bounds: Terms = {}
+        for code, value, output in self.per_code(codes, outputs):
+            name = f"information_{code.kind}"
+            bounds[name] = bounds.get(name, 0) + code.information(value, output)
+        return bounds
 
     def discriminator_loss(self, batch: tuple, fakes: Fakes) -> Terms:
-        """D's part of the game, and the codes' terms, which train Q and, as in the authors' code, the body.
+        """Return D's terms (equations 1 and 6); real images and fakes go through D in batches of their own.
 
-        Reals and fakes go through D in batches of their own: batch norm must not mix them.
+        Both optimizers minimize −λ E[log Q(c|x)]: D's moves Q and, as in the authors' code, the body that it shares
+        with D; G's moves G. λ is another for each kind of code.
+
+        d_real        = −E[log D(x)]
+        d_fake        = −E[log(1 − D(G(z, c)))]
+        d_categorical = −λ E[log Q(c | G(z, c))], summed over the categorical codes
+        d_continuous  = −λ E[log Q(c | G(z, c))], summed over the continuous codes
         """
         real_logits = self.discriminator(batch.image)
-        logits, outputs = self.discriminator.recognize(fakes.image)
+        logits, outputs = self.recognize(fakes.image)
         self.beside |= self.information(fakes.codes, outputs)
         return minimax_discriminator(real_logits, logits) | self.code_terms("d", fakes, outputs)
 
     def generator_loss(self, batch: tuple, fakes: Fakes) -> Terms:
-        logits, outputs = self.discriminator.recognize(fakes.image)
+        """Return G's terms (equation 6).
+
+        g_adversarial = −E[log D(G(z, c))]
+        g_categorical = −λ E[log Q(c | G(z, c))], summed over the categorical codes
+        g_continuous  = −λ E[log Q(c | G(z, c))], summed over the continuous codes
+        """
+        logits, outputs = self.recognize(fakes.image)
         return nonsaturating_generator(logits) | self.code_terms("g", fakes, outputs)
+
+    def recognize(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """D's logits (B, 1) of images, and what Q says of all codes (B, O)."""
+        return self.discriminator.recognize(images)
 
     @torch.no_grad()
     def categories(self, images: Tensor) -> Tensor:
-        """The likeliest value of the first categorical code for each image: a class, found without labels.
-
-        Args:
-            images: (B, C, S, S) in [-1, 1].
-
-        Returns:
-            (B,) int64.
+        """Return the likeliest value (B,), int64, of the first categorical code: a class, found without labels.
 
         Raises:
             UserError: there is no categorical code.
@@ -276,64 +274,8 @@ class InfoGAN(AdversarialModule):
         if self.codes[0].kind != "categorical":
             raise UserError("this InfoGAN has no categorical code to tell categories by: set categorical_codes.")
         with evaluating(self.discriminator):
-            _, outputs = self.discriminator.recognize(images)
+            _, outputs = self.recognize(images)
         return outputs[:, : self.codes[0].outputs].argmax(1)
-
-    def validation_step(self, batch: tuple, batch_idx: int) -> None:
-        self.evaluate(batch, "val")
-
-    def test_step(self, batch: tuple, batch_idx: int) -> None:
-        self.evaluate(batch, "test")
-
-    def evaluate(self, batch: tuple, prefix: str) -> None:
-        """Logs D's mean outputs and the bound for new fakes.
-
-        The bound is logged as the mean over batches; `test` has it over all fakes at once.
-        """
-        latent = self.sample_latent(len(batch.image))
-        fake_logits, outputs = self.discriminator.recognize(self(latent))
-        real_logits = self.discriminator(batch.image)
-        values = {"d_logit_real": real_logits.mean(), "d_logit_fake": fake_logits.mean()}
-        if prefix != "test":
-            values |= self.information(latent[:, self.noise_dim :], outputs)
-        self.log_terms(prefix, values, batch_size=len(batch.image), sync_dist=True)
-
-    @torch.no_grad()
-    def sample_sheets(self, batch: Any, count: int = 64) -> dict[str, Tensor]:
-        """Samples, and a sheet for each code in which nothing but this code changes.
-
-        Down the columns of a categorical code's sheet, a row a category; along the rows of a continuous code's, from -2
-        to 2, where the rows are the categories of the first code, if it has any.
-        """
-        sheets = super().sample_sheets(batch, count)
-        random = torch.Generator().manual_seed(0)
-        first = self.codes[0]
-        with evaluating(self.sampler):
-            start = self.noise_dim
-            for number, code in enumerate(self.codes, 1):
-                if code.kind == "categorical":
-                    columns = self.sample_latent(max(1, count // 8), random)
-                    grid = columns.repeat(code.features, 1, 1)  # (rows, columns, Z)
-                    grid[..., start : start + code.features] = torch.eye(code.features, device=self.device)[:, None]
-                else:
-                    rows = first.features if first.kind == "categorical" else 8
-                    grid = self.sample_latent(rows, random)[:, None].repeat(1, len(SWEEP), 1)
-                    if first.kind == "categorical":
-                        grid[..., self.noise_dim : self.noise_dim + rows] = torch.eye(rows, device=self.device)[:, None]
-                    grid[..., start] = torch.tensor(SWEEP, device=self.device)
-                sheets[f"code_{number}_{code.kind}"] = tile(self(grid.flatten(0, 1)), grid.shape[1])
-                start += code.features
-        return sheets
-
-    def evaluators(self, data: LightningDataModule, options: Options) -> list[Evaluator]:
-        return [*super().evaluators(data, options), CodeInformation(), *self.category_evaluators()]
-
-    def validation_evaluators(self, data: LightningDataModule) -> list[Evaluator]:
-        return [*super().validation_evaluators(data), *self.category_evaluators()]
-
-    def category_evaluators(self) -> list[Evaluator]:
-        first, classes = self.codes[0], self.spec["num_classes"]
-        return [CategoryAccuracy(first.features, classes)] if first.kind == "categorical" and classes else []
 
     def configure_optimizers(self) -> list[Optimizer]:
         networks = (self.discriminator, self.generator)

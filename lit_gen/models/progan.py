@@ -19,8 +19,8 @@ from lit_gen.layers.equalized import EqualizedConv2d, EqualizedLinear, Minibatch
 from lit_gen.losses import Terms
 from lit_gen.losses.adversarial import gradient_penalty, wasserstein_discriminator, wasserstein_generator
 from lit_gen.models.adversarial import AdversarialModule
-from lit_gen.models.base import tile
 from lit_gen.schedules import growth
+from lit_gen.tasks.sampling import GrowingSampling
 
 PAPER_MINIBATCHES = {4: 128, 8: 128, 16: 128, 32: 64, 64: 32, 128: 16, 256: 8, 512: 4, 1024: 4}
 
@@ -87,7 +87,7 @@ class Discriminator(nn.Module):
     Args:
         widths: channels of each stage, from 4x4 on.
         image_channels: C.
-        stddev_group: images a group of the minibatch standard deviation.
+        stddev_group: images per group of the minibatch standard deviation.
     """
 
     def __init__(self, widths: list[int], image_channels: int, stddev_group: int) -> None:
@@ -132,26 +132,21 @@ class ProGAN(AdversarialModule):
 
     Args:
         spec: what the data look like; on the command line it comes from the data. A power of two from 4 to 1024 pixels.
-        latent_dim: length of the latent vector.
         channel_base: channels are `channel_base / resolution`, and at most `max_channels`.
         max_channels: channels at the small resolutions.
         fade_kimg: thousands of images over which a new resolution is faded in.
         stable_kimg: thousands of images that a resolution trains for once it has been faded in.
         total_kimg: thousands of images after which the run ends.
-        minibatch_sizes: images a step and process, by resolution. The batches that the data give are split into these,
-            so they should be multiples; a resolution that is not named takes them whole.
-        learning_rate: of both Adam optimizers.
-        betas: of both Adam optimizers.
-        penalty_weight: of the gradient penalty.
+        minibatch_sizes: images per step and process, by resolution. The batches of the data are split into these, so
+            they should be multiples; a resolution that is not named takes them whole.
+        penalty_weight: weight of the gradient penalty.
         penalty_interval: D steps from one gradient penalty to the next, each weighted that much more (the lazy
             regularization of Karras et al. 2020, arXiv:1912.04958, appendix B); 1, as in the paper, for every step.
-        drift_weight: of the mean square of D's score on reals, which keeps it near 0.
-        stddev_group: images a group of the minibatch standard deviation.
-        n_critic: D steps for each G step.
-        ema_decay: decay a step of the average of G's weights that all pictures are made with.
+        drift_weight: weight of the mean square of D's score on real images, which keeps it near 0.
+        stddev_group: images per group of the minibatch standard deviation.
     """
 
-    generated_sheets = ("samples",)
+    task = GrowingSampling()
 
     def __init__(
         self,
@@ -222,7 +217,7 @@ class ProGAN(AdversarialModule):
         self.grow()
 
     def reals(self, image: Tensor) -> Tensor:
-        """Images (B, C, H, W) averaged down to the present resolution and faded like the fakes."""
+        """Images (B, C, H, W) as D sees them: averaged down to the present resolution and faded like the fakes."""
         image = functional.avg_pool2d(image, image.shape[-1] // self.resolution)
         return fade(upsample(downsample(image)), image, self.alpha) if self.alpha < 1 else image
 
@@ -230,6 +225,13 @@ class ProGAN(AdversarialModule):
         return self.generator(self.sample_latent(len(batch.image)), self.stage, self.alpha)
 
     def discriminator_loss(self, batch: Any, fakes: Tensor) -> Terms:
+        """Return D's terms (section 2 and appendix A.1), at the present resolution.
+
+        d_real    = −E[D(x)]
+        d_fake    = E[D(G(z))]
+        d_drift   = ε E[D(x)²]
+        d_penalty = λ E[(‖∇D(x̂)‖₂ − 1)²], x̂ between x and G(z)
+        """
         reals = self.reals(batch.image)
         real_scores, fake_scores = self.score(reals), self.score(fakes)
         terms = wasserstein_discriminator(real_scores, fake_scores)
@@ -239,6 +241,10 @@ class ProGAN(AdversarialModule):
         return terms
 
     def generator_loss(self, batch: Any, fakes: Tensor) -> Terms:
+        """Return G's term.
+
+        g_adversarial = −E[D(G(z))]
+        """
         return wasserstein_generator(self.score(fakes))
 
     def score(self, image: Tensor) -> Tensor:
@@ -277,8 +283,3 @@ class ProGAN(AdversarialModule):
         """Ends the training once `total_kimg` are seen."""
         if self.images_seen >= self.total_kimg * 1000:
             self.trainer.should_stop = True
-
-    def sample_sheets(self, batch: Any, count: int = 64) -> dict[str, Tensor]:
-        sheets = super().sample_sheets(batch, count)
-        shown = functional.interpolate(self.reals(batch.image[:count]), size=self.image_shape[-1], mode="nearest")
-        return sheets | {"reals": tile(shown)}

@@ -20,25 +20,22 @@ Departures from the paper:
     - Images are mirrored one by one, where the released code decides once a batch.
 """
 
-from operator import attrgetter
-from typing import Any, ClassVar, NamedTuple
+from typing import NamedTuple
 
 import torch
-from lightning import LightningDataModule
 from torch import Tensor, nn
 from torch.nn import functional
 
 from lit_gen.data.batches import DataSpec
 from lit_gen.errors import UserError
 from lit_gen.layers.coders import doublings
-from lit_gen.layers.key_patches import KeyPatches, in_fixed_order, key_patches
+from lit_gen.layers.key_patches import in_fixed_order, key_patches
 from lit_gen.losses import Terms
 from lit_gen.losses.adversarial import minimax_discriminator, nonsaturating_generator
-from lit_gen.metrics.evaluator import Evaluator, Options
-from lit_gen.metrics.samples import SampleQuality
 from lit_gen.models.adversarial import AdversarialModule
-from lit_gen.models.base import evaluating, tile
 from lit_gen.schedules import log_spaced
+from lit_gen.tasks.puzzle import Puzzle
+from lit_gen.training.modes import evaluating
 
 KERNEL = 5
 
@@ -171,20 +168,14 @@ class PuzzleGAN(AdversarialModule):
         channels: width of the first convolution; it doubles with each further one, up to eight times.
         embedding_dim: length of the embedding of the patches.
         latent_dim: length of the noise vector, uniform on (-1, 1).
-        mask_weight: of the mean absolute error of the mask, at the beginning and at the end of training; in between it
-            falls by equal factors. The adversarial loss has weight 1.
-        appearance_weight: likewise, of the mean absolute error of the image under the masks.
+        mask_weight: weight of the mean absolute error of the mask, at the beginning and at the end of training; in
+            between it falls exponentially. The adversarial loss has weight 1.
+        appearance_weight: the same, of the mean absolute error of the image under the masks.
         generated_composites: show D two further kinds of fakes: generated inside the true mask with real around it, and
             the reverse.
-        learning_rate: of both Adam optimizers.
-        betas: of both Adam optimizers.
-        n_critic: D steps for each G step.
-        ema_decay: decay a step of the average of G's weights that pictures are made with; 0, as in the paper, for none.
     """
 
-    monitor = "val/patch_l1"  # lower where patches are both placed and kept
-    makes_samples = False
-    needs_input: ClassVar[bool] = True
+    task = Puzzle()
 
     def __init__(
         self,
@@ -225,7 +216,15 @@ class PuzzleGAN(AdversarialModule):
         return Assembly(image, mask, key.mask)
 
     def discriminator_loss(self, batch: tuple, fakes: Assembly) -> Terms:
-        """The adversarial loss with composites; each kind of image goes through D in a batch of its own."""
+        """Return D's terms (equation 5, as in the released code); each kind of image goes through D by itself.
+
+        M is the true mask, x' another real image. With `generated_composites`, two more terms have G's images for x'.
+
+        d_real         = −E[log D(x)]
+        d_fake         = −E[log(1 − D(G(p, z)))]
+        d_real_inside  = −E[log(1 − D(M x' + (1 − M) x))]
+        d_real_outside = −E[log(1 − D(M x + (1 − M) x'))]
+        """
         terms = minimax_discriminator(self.discriminator(batch.image), self.discriminator(fakes.image))
         for name, images in self.composites(batch.image, fakes).items():
             terms[f"d_{name}"] = functional.softplus(self.discriminator(images).float()).mean()
@@ -244,7 +243,12 @@ class PuzzleGAN(AdversarialModule):
         return images
 
     def generator_loss(self, batch: tuple, fakes: Assembly) -> Terms:
-        """Spatial, appearance and adversarial loss."""
+        """Return G's terms: adversarial, spatial and appearance loss. m is the predicted mask, M the true one.
+
+        g_adversarial = −E[log D(G(p, z))]
+        g_mask        = λ_M E|m − M|
+        g_appearance  = λ_A E|m G(p, z) − M x|
+        """
         terms = nonsaturating_generator(self.discriminator(fakes.image))
         image, mask = fakes.image.float(), fakes.mask.float()
         # Both masks take part: what is generated counts where it is taken to belong.
@@ -255,8 +259,6 @@ class PuzzleGAN(AdversarialModule):
         for name, (weight, error) in errors.items():
             terms[name] = log_spaced(self.progress, *weight) * error.abs().mean()
         return terms
-
-    # Pictures and measures
 
     @torch.no_grad()
     def assemble(self, patches: Tensor, latent: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -285,67 +287,3 @@ class PuzzleGAN(AdversarialModule):
         By the generator that pictures are made with.
         """
         return self.sampler(patches, latent)
-
-    def strips(self, real: Tensor, latent: Tensor | None = None) -> Tensor:
-        """(B, C, S, W): the patches, predicted and true mask, generated and real image of each, side by side."""
-        key = key_patches(real)
-        image, mask = self.assemble(key.patches, latent)
-        masks = [(2 * shown - 1).expand_as(real) for shown in (mask, key.mask)]
-        pictures = [*key.patches.unbind(1), *masks, image, real]
-        gap = real.new_ones(*real.shape[:3], 2)
-        return torch.cat([part for picture in pictures for part in (picture, gap)][:-1], -1)
-
-    def predict_step(self, batch: Any, batch_idx: int) -> Tensor:
-        return self.strips(batch.image)
-
-    def sample_sheets(self, batch: Any, count: int = 64) -> dict[str, Tensor]:
-        """`puzzle`: for each image the patches, predicted and true mask, generated and real image."""
-        real = batch.image[: max(1, count // 4)]
-        latent = self.sample_latent(len(real), torch.Generator().manual_seed(0))
-        return {"puzzle": tile(self.strips(real, latent), columns=2)}
-
-    def validation_step(self, batch: Any, batch_idx: int) -> None:
-        self.log_measures(batch, "val")
-
-    def test_step(self, batch: Any, batch_idx: int) -> None:
-        self.log_measures(batch, "test")
-
-    def log_measures(self, batch: Any, prefix: str) -> None:
-        """Logs `mask_iou`, `patch_l1` and D's mean logits for the held-out images and what is made of their patches."""
-        key = key_patches(batch.image)
-        image, mask = self.assemble(key.patches)
-        values = {
-            **assembly_measures(image, mask, batch.image, key),
-            "d_logit_real": self.discriminator(batch.image).mean(),
-            "d_logit_fake": self.discriminator(image).mean(),
-        }
-        self.log_terms(prefix, values, batch_size=len(image), sync_dist=True)
-
-    def evaluators(self, data: LightningDataModule, options: Options) -> list[Evaluator]:
-        def make(batch: Any) -> Tensor:
-            return self.assemble(key_patches(batch.image).patches)[0]
-
-        return [
-            *super().evaluators(data, options),
-            SampleQuality(options, self.image_shape, make, attrgetter("image")),
-        ]
-
-
-def assembly_measures(image: Tensor, mask: Tensor, real: Tensor, key: KeyPatches) -> Terms:
-    """How well patches were placed and kept.
-
-    Args:
-        image: (B, C, S, S) generated.
-        mask: (B, 1, S, S) predicted, in [0, 1].
-        real: (B, C, S, S).
-        key: the patches of `real`.
-
-    Returns:
-        mask_iou: intersection over union of the mask, cut at one half, with the true one. patch_l1: mean absolute
-        difference to the real image inside the true mask, range [-1, 1]. Both are means over the images.
-    """
-    inside, predicted = key.mask > 0.5, mask > 0.5
-    intersection, union = ((area.sum((1, 2, 3))) for area in (inside & predicted, inside | predicted))
-    error = (image - real).abs().mean(1, keepdim=True) * key.mask
-    patch_l1 = error.sum((1, 2, 3)) / key.mask.sum((1, 2, 3))
-    return {"mask_iou": (intersection / union).mean(), "patch_l1": patch_l1.mean()}

@@ -11,12 +11,9 @@ Departures from the paper:
     - One dataset at a time: the mask vector for joint training on several is left out.
 """
 
-from collections.abc import Sequence
-from operator import attrgetter
 from typing import Any, NamedTuple
 
 import torch
-from lightning import LightningDataModule
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -25,16 +22,13 @@ from lit_gen.errors import UserError, nearest
 from lit_gen.layers.residual import ResidualBlock
 from lit_gen.losses import Terms
 from lit_gen.losses.adversarial import gradient_penalty, wasserstein_discriminator, wasserstein_generator
-from lit_gen.metrics.attributes import AttributeChanges
-from lit_gen.metrics.evaluator import Evaluator, Options
-from lit_gen.metrics.judge import has_attributes
-from lit_gen.metrics.samples import SampleQuality
+from lit_gen.losses.likelihood import attribute_cross_entropy
 from lit_gen.models.adversarial import AdversarialModule
-from lit_gen.models.base import evaluating, tile
 from lit_gen.schedules import constant_then_linear
+from lit_gen.tasks.attribute_editing import AttributeEditing
+from lit_gen.training.modes import evaluating
 
 PAPER_ATTRIBUTES = ["Black_Hair", "Blond_Hair", "Brown_Hair", "Male", "Young"]
-HAIR_COLOURS = ("Black_Hair", "Blond_Hair", "Brown_Hair", "Gray_Hair")
 
 
 class Translations(NamedTuple):
@@ -114,25 +108,15 @@ class StarGAN(AdversarialModule):
         channels: width of G at full size.
         residual_blocks: residual blocks of G.
         discriminator_channels: width of D behind its first layer.
-        classification_weight: of the cross-entropy of the attributes, summed over them.
-        reconstruction_weight: of the mean absolute error of the image translated there and back.
-        penalty_weight: of the gradient penalty, whose gradient is of the sum of an image's patch scores.
+        classification_weight: weight of the cross-entropy of the attributes, summed over them.
+        reconstruction_weight: weight of the mean absolute error of the image translated there and back.
+        penalty_weight: weight of the gradient penalty, whose gradient is of the sum of an image's patch scores.
         noise_deviation: standard deviation of normal noise on all images that D is trained on, or G by it.
-        learning_rate: of both Adam optimizers, in the first half of the training; it then falls to 0 linearly.
-        betas: of both Adam optimizers.
-        n_critic: D steps for each G step.
-        ema_decay: decay a step of the average of G's weights that pictures are made with; 0, as in the paper, for none.
+        learning_rate: learning rate of both Adam optimizers in the first half of the training; it then falls to 0
+            linearly.
     """
 
-    monitor = "val/translation"
-    """G's own terms but for the adversarial one, by their weights: an image shows what it was asked to, and leads back.
-
-    A distance to the held-out images would be won by a G that changes nothing, and D's score is a moving measure.
-    """
-    makes_samples = False
-    needs = ("image", "attributes")
-    needs_to_predict = ("image",)
-    needs_input = True
+    task = AttributeEditing()
 
     def __init__(
         self,
@@ -191,27 +175,36 @@ class StarGAN(AdversarialModule):
         return Translations(self.generator(batch.image, target), target)
 
     def discriminator_loss(self, batch: AttributedImages, fakes: Translations) -> Terms:
-        """Equation 5 with the adversarial loss of equation 8; attributes are learnt from the real images alone.
+        """Return D's terms (equation 5, with equation 8); attributes are learnt from the real images alone.
 
-        As in the authors' code, the adversarial terms are of the mean score over the patches, and the penalty is of
-        the gradient of their sum. The gradient of the mean of four would be a quarter of it, and the adversarial terms
-        would grow fourfold against the other two.
+        D_src is the mean score over the patches; the penalty's gradient, as in the authors' code, is of their sum. That
+        of the mean of four would be a quarter of it, and the adversarial terms would grow fourfold against the others.
+
+        d_real           = −E[D_src(x)]
+        d_fake           = E[D_src(G(x, c))]
+        d_penalty        = λ_gp E[(‖∇D_src(x̂)‖₂ − 1)²], x̂ between x and G(x, c)
+        d_classification = λ_cls E[−log D_cls(c' | x)], c' the labels of x
         """
         real_scores, logits = self.examine(batch.image)
         fake_scores, _ = self.examine(fakes.image)
         return {
             **wasserstein_discriminator(real_scores, fake_scores),
             **gradient_penalty(self.patch_scores, batch.image, fakes.image, self.penalty_weight),
-            "d_classification": self.classification_weight * classification(logits, self.labels(batch)),
+            "d_classification": self.classification_weight * attribute_cross_entropy(logits, self.labels(batch)),
         }
 
     def generator_loss(self, batch: AttributedImages, fakes: Translations) -> Terms:
-        """Equation 6: the fakes pass as real, show their targets, and lead back to the originals (equation 4)."""
+        """Return G's terms (equation 6).
+
+        g_adversarial    = −E[D_src(G(x, c))]
+        g_classification = λ_cls E[−log D_cls(c | G(x, c))]
+        g_reconstruction = λ_rec E‖x − G(G(x, c), c')‖₁
+        """
         scores, logits = self.examine(fakes.image)
         back = self.generator(fakes.image, self.labels(batch))
         return {
             **wasserstein_generator(scores),
-            "g_classification": self.classification_weight * classification(logits, fakes.target),
+            "g_classification": self.classification_weight * attribute_cross_entropy(logits, fakes.target),
             "g_reconstruction": self.reconstruction_weight * functional.l1_loss(back.float(), batch.image),
         }
 
@@ -225,24 +218,12 @@ class StarGAN(AdversarialModule):
         """D's scores of the patches, (B, 1, S', S')."""
         return self.discriminator(image)[0]
 
-    def score(self, image: Tensor) -> Tensor:
-        """D's mean score over the patches, (B,)."""
-        return self.patch_scores(image).mean((1, 2, 3))
-
     def discriminate(self, batch: AttributedImages, fakes: Translations) -> tuple[Tensor, Tensor]:
-        return self.score(batch.image), self.score(fakes.image)
+        """The mean scores (B,) over the patches."""
+        return tuple(self.patch_scores(image).mean((1, 2, 3)) for image in (batch.image, fakes.image))
 
     def learning_rate_factor(self) -> float:
         return constant_then_linear(self.progress)
-
-    def evaluators(self, data: LightningDataModule, options: Options) -> list[Evaluator]:
-        judged = [AttributeChanges(self.attributes, single_changes, options.samples)] if has_attributes(data) else []
-
-        def make(batch: AttributedImages) -> Tensor:
-            return self.translate(batch.image, self.labels(batch).roll(1, 0))  # to the neighbours' attributes
-
-        quality = SampleQuality(options, self.image_shape, make, attrgetter("image"))
-        return [*super().evaluators(data, options), quality, *judged]
 
     # What comes out
 
@@ -264,84 +245,3 @@ class StarGAN(AdversarialModule):
         with evaluating(self.sampler):
             translated = self(image, target).float()
         return translated
-
-    @torch.no_grad()
-    def known_or_guessed_labels(self, batch: Any) -> Tensor:
-        """The batch's own labels (B, A); what D sees in the images where the batch does not have them."""
-        if hasattr(batch, "attributes") and set(self.attributes) <= set(self.data_attributes):
-            return self.labels(batch)
-        return (self.discriminator(batch.image)[1] > 0).float()
-
-    def changed(self, batch: Any) -> list[Tensor]:
-        """The images, and their translations by each single change, each (B, C, H, W)."""
-        targets = single_changes(self.known_or_guessed_labels(batch), self.attributes)
-        return [batch.image, *(self.translate(batch.image, target) for target in targets)]
-
-    def predict_step(self, batch: Any, batch_idx: int) -> Tensor:
-        """For each image a wide one: itself, then with each attribute changed, side by side (B, C, H, (1 + A) W)."""
-        return torch.cat(self.changed(batch), dim=3)
-
-    def sample_sheets(self, batch: Any, count: int = 64) -> dict[str, Tensor]:
-        """A row an image: itself, then with each attribute changed."""
-        columns = 1 + len(self.attributes)
-        batch = type(batch)(*(field[: max(1, count // columns)] for field in batch))
-        return {"samples": tile(torch.stack(self.changed(batch), dim=1).flatten(0, 1), columns)}
-
-    def validation_step(self, batch: AttributedImages, batch_idx: int) -> None:
-        self.log_translations(batch, "val")
-
-    def test_step(self, batch: AttributedImages, batch_idx: int) -> None:
-        self.log_translations(batch, "test")
-
-    def log_translations(self, batch: AttributedImages, prefix: str) -> None:
-        """Logs how well images get their neighbours' attributes and come back, with D's mean scores.
-
-        Unweighted, but for `translation`, the weighted sum of both.
-        """
-        labels = self.labels(batch)
-        target = labels.roll(1, 0)
-        fakes = self.translate(batch.image, target)
-        scores, logits = self.discriminator(fakes)
-        back = self.translate(fakes, labels)
-        reconstruction, shown = functional.l1_loss(back, batch.image), classification(logits, target)
-        values = {
-            "reconstruction": reconstruction,
-            "classification": shown,
-            "translation": self.reconstruction_weight * reconstruction + self.classification_weight * shown,
-            "d_score_real": self.score(batch.image).mean(),
-            "d_score_fake": scores.mean(),
-        }
-        self.log_terms(prefix, values, batch_size=len(labels), sync_dist=True)
-
-
-def classification(logits: Tensor, target: Tensor) -> Tensor:
-    """Cross-entropy in nats, summed over the attributes and averaged over the batch (equations 2 and 3).
-
-    Args:
-        logits: (B, A).
-        target: (B, A) in {0, 1}.
-    """
-    return functional.binary_cross_entropy_with_logits(logits, target, reduction="sum") / len(target)
-
-
-def single_changes(labels: Tensor, names: Sequence[str]) -> Tensor:
-    """The targets that differ from `labels` in one thing, one set for each attribute.
-
-    A hair colour is set, and the other hair colours with it unset; any other attribute is turned into its opposite.
-
-    Args:
-        labels: (B, A) in {0, 1}.
-        names: of the A columns.
-
-    Returns:
-        (A, B, A): first the attribute that is changed.
-    """
-    hair = [column for column, name in enumerate(names) if name in HAIR_COLOURS]
-    targets = labels.repeat(len(names), 1, 1)
-    for column, target in enumerate(targets):
-        if column in hair:
-            target[:, hair] = 0
-            target[:, column] = 1
-        else:
-            target[:, column] = 1 - target[:, column]
-    return targets

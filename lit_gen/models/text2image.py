@@ -1,77 +1,59 @@
 """GAN-CLS and GAN-INT: Reed, Akata, Yan, Logeswaran, Schiele, Lee, "Generative Adversarial Text to Image Synthesis",
-ICML 2016, arXiv:1605.05396; the text encoder: Reed, Akata, Schiele, Lee, "Learning Deep Representations of Fine-grained
-Visual Descriptions", CVPR 2016, arXiv:1605.05395.
+ICML 2016, arXiv:1605.05396.
 
-Departures from the papers:
-    - The text encoder is not trained beforehand but side by side with D and G, by D's optimizer (Adam, not RMSprop),
-      against a small convolutional image encoder in place of GoogLeNet's features. D and G see its vectors without
-      their graph, so that only the joint embedding objective moves it, and scaled to a mean square of 1, so that they
-      weigh as much as the noise however far that objective is.
-    - There are no classes: an image does not fit a sentence when it contradicts an attribute that the sentence states.
-      All pairs of a batch that do not fit enter the objective, not one pair for each other class.
-    - A picture is seen with one caption a step, not with the mean vector of four.
-    - The mean over the GRU's states leaves out steps that begin in the padding; there, all sentences are equally long.
-    - A wrong image comes from the same batch, and its features in D from the same pass as those of the right one. It
-      is one of those that contradict the fewest attributes: the others are told apart without reading all that the
-      sentence says. A sentence that all images of the batch fit has no wrong term.
-    - With `projection`, D does not concatenate: it adds the inner product of its features, averaged over the picture,
-      with a linear map of the text vector (Miyato & Koyama, "cGANs with Projection Discriminator", ICLR 2018,
-      arXiv:1802.05637). D then learns sooner what single words mean. A combination that was never trained on is drawn
-      well where all its parts were seen together but for one; where some exclude others in training, badly: that such
-      faces do not occur is part of what D learns.
+Departures from the paper (those of the text encoder, and of what a wrong image is, are in `layers/text.py`):
+    - The text encoder is not trained beforehand but side by side with D and G, by D's optimizer. D and G see its
+      vectors without their graph, so that only the joint embedding objective moves it, and scaled to a mean square of
+      1, so that they weigh as much as the noise however far that objective is.
+    - An image is seen with one caption per step, not with the mean vector of four.
+    - A wrong image comes from the same batch, and its features in D from the same pass as those of the right one.
+    - With `projection`, D does not concatenate: it adds the inner product of its features, averaged over the image,
+      with a linear map of the text vector (Miyato & Koyama, ICLR 2018, arXiv:1802.05637). D then learns sooner what
+      single words mean. Combinations that never occur in training are drawn well where all parts but one were seen
+      together; badly where some exclude others, for that such faces do not occur is part of what D learns.
     - G's loss is the mean over the batch's B sentences plus half the mean over its B / 2 midpoints of two sentences
-      (GAN-INT): the authors' one mean over all rows, 3 / 2 times. Adam does not see the factor.
+      (GAN-INT): 3 / 2 times the authors' one mean over all rows. Adam does not see the factor.
     - D and G learn from the same fakes, as in algorithm 1; the authors' code draws new noise for G's step. As there,
-      midpoints are in one batch with the sentences, for the batch norm of both networks; but here the fakes of D's step
-      come from that batch, too.
+      midpoints are in one batch with the sentences, for the batch norm of both networks; here those of D's step, too.
     - D's 256-channel layer has its leaky ReLU, which the authors' GAN-INT script leaves out, and the projection of the
       text in D has no batch norm, as in their GAN-CLS script.
     - Sizes other than 64 pixels have as many stages as lead from 4x4 to them. Images are not cropped at random.
-    - The learning rates halve after each sixth of the training, however long it is; the authors' has 600 epochs, on
-      data twenty times smaller than CelebA.
+    - The learning rates halve after each sixth of the training, however long it is; the authors' has 600 epochs.
 """
 
 import math
 from collections.abc import Sequence
-from operator import attrgetter
 from typing import NamedTuple
 
 import torch
-from lightning import LightningDataModule
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim import Adam, Optimizer
 
-from lit_gen.data.alphabet import decode
 from lit_gen.data.batches import CaptionedImages, DataSpec
 from lit_gen.layers.coders import doublings
+from lit_gen.layers.residual import Bottleneck, normed
 from lit_gen.layers.text import (
     ImageEncoder,
     TextEncoder,
+    choose_wrong,
+    contradictions,
     embedding_scores,
     joint_embedding_loss,
-    lettering,
     mean_where,
     spell,
-    stack,
 )
 from lit_gen.losses import Terms
 from lit_gen.losses.adversarial import minimax_discriminator, nonsaturating_generator
-from lit_gen.metrics.captions import CaptionMatching, StatedAttributes
-from lit_gen.metrics.evaluator import Evaluator, Options
-from lit_gen.metrics.judge import has_attributes
-from lit_gen.metrics.samples import SampleQuality
 from lit_gen.models.adversarial import AdversarialModule
-from lit_gen.models.base import evaluating, tile
+from lit_gen.tasks.text_to_image import TextToImage
+from lit_gen.training.modes import evaluating
 
 
 class Fakes(NamedTuple):
-    """Fake images, and the text vectors that they were made for; these have no graph.
+    """image: (B, C, S, S), of the batch's sentences; text: (B, E), their vectors, without a graph.
 
-    image: (B, C, S, S), for the batch's sentences.
-    text: (B, E), of these.
-    between_image: (B // 2, C, S, S), for midpoints of two sentences; none without GAN-INT.
-    between: (B // 2, E), these.
+    between_image: (B // 2, C, S, S), of midpoints of two sentences (none without GAN-INT); between: (B // 2, E), these.
     """
 
     image: Tensor
@@ -94,33 +76,6 @@ def widths(narrowest: int, size: int) -> list[int]:
     return [narrowest * 2**stage for stage in reversed(range(stages))]
 
 
-def normed(convolution: nn.Module, *activation: nn.Module) -> list[nn.Module]:
-    """A convolution with batch norm and activation. No convolution has a bias: the authors set it to 0 in each step."""
-    return [convolution, nn.BatchNorm2d(convolution.out_channels), *activation]
-
-
-class Bottleneck(nn.Module):
-    """x + a branch of it, then the activation; the branch is 1x1 to a quarter of the width, 3x3, and 3x3 back.
-
-    Args:
-        channels: width.
-        activation: after each convolution but the last, and after the sum.
-    """
-
-    def __init__(self, channels: int, activation: nn.Module) -> None:
-        super().__init__()
-        inner = max(1, channels // 4)
-        self.branch = nn.Sequential(
-            *normed(nn.Conv2d(channels, inner, 1, bias=False), activation),
-            *normed(nn.Conv2d(inner, inner, 3, padding=1, bias=False), activation),
-            *normed(nn.Conv2d(inner, channels, 3, padding=1, bias=False)),
-        )
-        self.activation = activation
-
-    def forward(self, features: Tensor) -> Tensor:
-        return self.activation(features + self.branch(features))
-
-
 class Generator(nn.Module):
     """Noise (B, Z) and text vectors (B, E) to images (B, C, S, S) in [-1, 1].
 
@@ -138,11 +93,9 @@ class Generator(nn.Module):
         super().__init__()
         self.text = nn.Sequential(nn.Linear(embedding_dim, text_dim), nn.LeakyReLU(0.2))
         layers = normed(nn.ConvTranspose2d(latent_dim + text_dim, channels[0], 4, bias=False))
-        layers += [
-            Bottleneck(channels[0], nn.ReLU()),
-            *normed(nn.ConvTranspose2d(channels[0], channels[1], 4, 2, 1, bias=False)),
-            Bottleneck(channels[1], nn.ReLU()),
-        ]
+        layers += [Bottleneck(channels[0], nn.ReLU())]
+        layers += normed(nn.ConvTranspose2d(channels[0], channels[1], 4, 2, 1, bias=False))
+        layers += [Bottleneck(channels[1], nn.ReLU())]
         for before, width in zip(channels[1:], channels[2:], strict=False):
             layers += normed(nn.ConvTranspose2d(before, width, 4, 2, 1, bias=False), nn.ReLU())
         last = nn.ConvTranspose2d(channels[-1], image_channels, 4, 2, 1, bias=False)
@@ -200,28 +153,6 @@ class Discriminator(nn.Module):
         return self.join(self.features(image), embedding)
 
 
-def contradictions(batch: CaptionedImages) -> Tensor:
-    """(B, B) int64: how many of the attributes that sentence i (row) states image j (column) contradicts."""
-    differ = batch.attributes[:, None] != batch.attributes[None]  # (B, B, A)
-    return (differ & (batch.stated[:, None] > 0)).sum(2)
-
-
-def choose_wrong(contradicted: Tensor) -> tuple[Tensor, Tensor]:
-    """For each sentence one of the images that contradict it in the fewest attributes, all being equally likely.
-
-    Args:
-        contradicted: (B, B) int64, as from `contradictions`.
-
-    Returns:
-        Indices (B,) of images, and (B,) bool: whether there is such an image; where not, the index means nothing.
-    """
-    wrong = contradicted > 0
-    # No masked_fill: it would wait for the GPU to say what the maximum is.
-    fewest = torch.where(wrong, contradicted, contradicted.max() + 1).amin(1, keepdim=True)
-    draws = torch.rand(wrong.shape, device=wrong.device).masked_fill(contradicted != fewest, -1)
-    return draws.argmax(1), wrong.any(1)
-
-
 def midpoints(texts: Tensor) -> Tensor:
     """(B // 2, E): halfway between the text vectors (B, E) of the two halves of a batch (section 4.3, beta 0.5)."""
     half = len(texts) // 2
@@ -235,7 +166,6 @@ class Text2Image(AdversarialModule):
 
     Args:
         spec: what the data look like; on the command line it comes from the data. 16 pixels or more, a power of two.
-        latent_dim: length of the noise vector.
         embedding_dim: length of a sentence's vector.
         text_dim: length to which G and D each project that vector.
         generator_channels: width of G's last hidden layer, at half the image size; it doubles with each halving.
@@ -245,21 +175,14 @@ class Text2Image(AdversarialModule):
         matching_aware: GAN-CLS: D also learns that a real image with a sentence that it does not fit is wrong.
         projection: D compares image and sentence by an inner product, not by what a convolution makes of both, and
             learns faster what single words mean.
-        interpolation_weight: GAN-INT: weight of G's mean over vectors halfway between two sentences, beside that over
-            the sentences; 0 for none. With 0.5 a midpoint counts as much as a sentence, of which there are twice as
-            many.
-        learning_rate: of D's and G's Adam at first.
-        text_learning_rate: of the text and image encoders at first.
+        interpolation_weight: GAN-INT: weight of G's mean over midpoints of two sentences, beside that over the
+            sentences; 0 for none. With 0.5 a midpoint counts as much as a sentence, of which there are twice as many.
+        learning_rate: initial learning rate of D's and G's Adam.
+        text_learning_rate: initial learning rate of the text and image encoders.
         learning_rate_halvings: how often these rates halve during the training, at equal distances.
-        betas: of both Adam optimizers.
-        n_critic: D steps for each G step.
-        ema_decay: decay a step of the average of G's weights that pictures are made with; 0, as in the paper, for none.
     """
 
-    needs = CaptionedImages._fields
-    needs_to_predict = ("caption",)
-    needs_input = True
-    generated_sheets = ("captions", "interpolation")
+    task = TextToImage()
 
     def __init__(
         self,
@@ -288,10 +211,8 @@ class Text2Image(AdversarialModule):
         self.matching_aware = matching_aware
         self.learning_rate, self.text_learning_rate, self.betas = learning_rate, text_learning_rate, betas
         self.learning_rate_halvings = learning_rate_halvings
-        up, down, compare = (
-            widths(narrowest, size)
-            for narrowest in (generator_channels, discriminator_channels, image_encoder_channels)
-        )
+        narrowest = generator_channels, discriminator_channels, image_encoder_channels
+        up, down, compare = (widths(channels, size) for channels in narrowest)
         self.generator = Generator(latent_dim, embedding_dim, text_dim, up, image_channels)
         self.discriminator = nn.ModuleDict(
             {
@@ -303,10 +224,7 @@ class Text2Image(AdversarialModule):
         self.start_average()
 
     def embed(self, caption: Tensor) -> Tensor:
-        """What D and G see of sentences (B, L): their vectors (B, E), scaled to a mean square of 1, without a graph.
-
-        Neither D's nor G's loss moves the text encoder.
-        """
+        """Return the vectors (B, E) of sentences (B, L) as D and G see them: of mean square 1, without a graph."""
         with torch.no_grad():
             text = self.discriminator["text_encoder"](caption).float()
             return text * (text.square().mean(1, keepdim=True) + 1e-8).rsqrt()
@@ -319,7 +237,13 @@ class Text2Image(AdversarialModule):
         return Fakes(images[: len(text)], text, images[len(text) :], between)
 
     def discriminator_loss(self, batch: CaptionedImages, fakes: Fakes) -> Terms:
-        """GAN-CLS (algorithm 1): -log s_r - (log(1 - s_w) + log(1 - s_f)) / 2; and the joint embedding's objective."""
+        """Return D's terms (GAN-CLS, algorithm 1), and the one that trains the text and image encoders.
+
+        d_real      = −E[log D(x, t)]
+        d_fake      = −½ E[log(1 − D(G(z, t), t))]
+        d_wrong     = −½ E[log(1 − D(x', t))], x' a real image that t contradicts
+        d_embedding = structured joint embedding of images and sentences; see `joint_embedding_loss`
+        """
         critic, contradicted = self.discriminator["critic"], contradictions(batch)
         real_features = critic.features(batch.image)
         terms = minimax_discriminator(critic.join(real_features, fakes.text), critic(fakes.image, fakes.text))
@@ -332,7 +256,11 @@ class Text2Image(AdversarialModule):
         return terms
 
     def generator_loss(self, batch: CaptionedImages, fakes: Fakes) -> Terms:
-        """-log D(G(z, t), t), and GAN-INT's likewise at midpoints of text vectors, which D never trains on."""
+        """Return G's terms; t̄ is halfway between two text vectors (GAN-INT), on which D never trains.
+
+        g_adversarial   = −E[log D(G(z, t), t)]
+        g_interpolation = −w E[log D(G(z, t̄), t̄)]
+        """
         images, texts = torch.cat([fakes.image, fakes.between_image]), torch.cat([fakes.text, fakes.between])
         logits = self.discriminator["critic"](images, texts)
         terms = nonsaturating_generator(logits[: len(fakes.text)])
@@ -342,55 +270,29 @@ class Text2Image(AdversarialModule):
         return terms
 
     def scores(self, batch: CaptionedImages) -> Tensor:
-        """How well each sentence (row) and each image (column) of the batch fit by their vectors, (B, B)."""
+        """Return how well each sentence (row) and each image (column) of the batch fit by their vectors, (B, B)."""
         images = self.discriminator["image_encoder"](batch.image)
         return embedding_scores(images, self.discriminator["text_encoder"](batch.caption))
 
+    def logits(self, batch: CaptionedImages, fakes: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return D's logits (B, 1) of right pairs, fakes (B, C, S, S) and wrong pairs, and which of these there are."""
+        critic, text = self.discriminator["critic"], self.embed(batch.caption)
+        features = critic.features(batch.image)
+        wrong, found = choose_wrong(contradictions(batch))
+        return critic.join(features, text), critic(fakes, text), critic.join(features[wrong], text), found
+
     def discriminate(self, batch: CaptionedImages, fakes: Fakes) -> tuple[Tensor, Tensor]:
-        critic = self.discriminator["critic"]
-        return critic(batch.image, fakes.text), critic(fakes.image, fakes.text)
+        return self.logits(batch, fakes.image)[:2]
 
     def learning_rate_factor(self) -> float:
-        """Halved at equal distances: with five halvings, after each 100 of the paper's 600 epochs."""
+        """Return 1, halved at equal distances: five times means after each 100 of the paper's 600 epochs."""
         return 0.5 ** math.floor((self.learning_rate_halvings + 1) * self.progress)
 
     def configure_optimizers(self) -> list[Optimizer]:
-        encoders = [*self.discriminator["text_encoder"].parameters(), *self.discriminator["image_encoder"].parameters()]
-        groups = [
-            {"params": list(self.discriminator["critic"].parameters())},
-            {"params": encoders, "lr": self.text_learning_rate},
-        ]
-        return [
-            Adam(groups, self.learning_rate, self.betas),
-            Adam(self.generator.parameters(), self.learning_rate, self.betas),
-        ]
-
-    def log_logits(self, batch: CaptionedImages, prefix: str) -> None:
-        """Logs D's mean output for the three kinds of pairs, and how well images and sentences find each other.
-
-        `retrieval` is the share of pairs that do not fit which score below the sentence with its own image.
-        """
-        critic, contradicted = self.discriminator["critic"], contradictions(batch)
-        mismatch, text = contradicted > 0, self.embed(batch.caption)
-        wrong, found = choose_wrong(contradicted)
-        features = critic.features(batch.image)
-        fake = self.paint(self.sample_latent(len(text)), text)
-        scores = self.scores(batch)
-        values = {
-            "d_logit_right": critic.join(features, text).mean(),
-            "d_logit_wrong": mean_where(critic.join(features[wrong], text).flatten(), found),
-            "d_logit_fake": critic(fake, text).mean(),
-            "d_embedding": joint_embedding_loss(scores, mismatch),
-            "retrieval": mean_where(scores < scores.diagonal()[:, None], mismatch),
-        }
-        self.log_terms(prefix, values, batch_size=len(text), sync_dist=True)
-
-    def evaluators(self, data: LightningDataModule, options: Options) -> list[Evaluator]:
-        judged = [StatedAttributes(options.samples)] if has_attributes(data) else []
-        quality = SampleQuality(options, self.image_shape, lambda batch: self.draw(batch.caption), attrgetter("image"))
-        return [*super().evaluators(data, options), quality, *judged, CaptionMatching(options.samples)]
-
-    # Pictures
+        d = self.discriminator
+        encoders = [*d["text_encoder"].parameters(), *d["image_encoder"].parameters()]
+        groups = [{"params": list(d["critic"].parameters())}, {"params": encoders, "lr": self.text_learning_rate}]
+        return [Adam(part, self.learning_rate, self.betas) for part in (groups, self.generator.parameters())]
 
     def forward(self, latent: Tensor, embedding: Tensor) -> Tensor:
         """Noise (B, Z) and text vectors (B, E) to images (B, C, S, S) in [-1, 1]."""
@@ -398,18 +300,16 @@ class Text2Image(AdversarialModule):
 
     @torch.no_grad()
     def paint(self, latent: Tensor, embedding: Tensor) -> Tensor:
-        """As `forward`, in evaluation mode and float32."""
+        """Return images as `forward` does, in evaluation mode and float32."""
         with evaluating(self.sampler):
-            images = self(latent, embedding).float().clamp(-1, 1)
-        return images
+            return self(latent, embedding).float().clamp(-1, 1)
 
     def draw(self, captions: str | Sequence[str] | Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """One picture for each sentence, (B, C, H, W) in [-1, 1], on the model's device.
+        """Return an image (B, C, H, W) in [-1, 1] of each sentence, on the model's device.
 
         Args:
-            captions: sentences of any length, or their character numbers (B, L). Characters outside the alphabet are
-                passed over.
-            generator: a CPU generator to draw the noise from, for pictures that can be had again.
+            captions: sentences of any length, or their character numbers (B, L).
+            generator: a CPU generator to draw the noise from, for images that can be had again.
 
         Raises:
             UserError: there is no sentence, or nothing can be read of one.
@@ -418,32 +318,3 @@ class Text2Image(AdversarialModule):
             captions = spell([captions] if isinstance(captions, str) else captions)
         text = self.embed(captions.to(self.device))
         return self.paint(self.sample_latent(len(text), generator), text)
-
-    def held_out_pairs(self, batch: CaptionedImages, noise: torch.Generator) -> list[tuple[Tensor, Tensor]]:
-        """The images, and what is drawn for their sentences."""
-        return [(batch.image, self.draw(batch.caption, noise))]
-
-    def predict_step(self, batch: CaptionedImages, batch_idx: int) -> Tensor:
-        """One picture for each of the batch's sentences."""
-        return self.draw(batch.caption)
-
-    def sample_sheets(self, batch: CaptionedImages, count: int = 64) -> dict[str, Tensor]:
-        """Held-out sentences, each above its row of pictures, and rows on the way from one sentence to another.
-
-        A column of the first sheet and a row of the second share their noise.
-        """
-        texts = self.embed(batch.caption[:8])  # the encoder has no layer that training and evaluation differ in
-        sentences = [decode(numbers) for numbers in batch.caption[:8]]
-        columns, channels = max(1, count // len(texts)), self.image_shape[0]
-        latent = self.sample_latent(columns, torch.Generator().manual_seed(0))
-        parts = []
-        for sentence, text in zip(sentences, texts, strict=True):
-            row = tile(self.paint(latent, text.expand(columns, -1)), columns)
-            parts += [lettering(sentence, row.shape[-1], channels), row]
-
-        last, steps = len(texts) // 2, torch.linspace(0, 1, 8, device=texts.device)
-        path = torch.lerp(texts[0], texts[last], steps[:, None])  # (8, E)
-        rows = tile(torch.cat([self.paint(noise.expand(8, -1), path) for noise in latent[:4]]), 8)
-        titles = [f"from: {sentences[0]}", f"to: {sentences[last]}"]
-        titles = [lettering(title, rows.shape[-1], channels) for title in titles]
-        return {"captions": stack(parts), "interpolation": stack([*titles, rows])}

@@ -10,7 +10,6 @@ import math
 from typing import Any, Literal
 
 import torch
-from lightning import LightningDataModule
 from torch import Tensor
 
 from lit_gen.data.batches import DataSpec
@@ -22,38 +21,29 @@ from lit_gen.losses.likelihood import (
     gaussian_log_density,
     importance_weighted_bound,
 )
-from lit_gen.metrics.codes import ActiveUnits
-from lit_gen.metrics.evaluator import Evaluator, Options
-from lit_gen.metrics.likelihood import NegativeLogLikelihood
 from lit_gen.models.autoencoding import AutoencodingModule
+from lit_gen.tasks.reconstruction import LikelihoodReconstruction
 
 
 class VAE(AutoencodingModule):
-    """Variational autoencoder (Kingma & Welling 2013): the evidence lower bound, or its importance-weighted kin.
+    """Variational autoencoder (Kingma & Welling 2013): trained on the ELBO, or on the K-sample bound of Burda et al.
 
-    The validation loss is the negative evidence lower bound in nats an image, also when several importance samples are
-    trained on; `test/nll` estimates -log p(x) with `num_eval_samples` of them. Held-out images are made
-    binary in the same way each time, so that runs can be compared.
+    The validation loss is the negative ELBO in nats per image, also when the K-sample bound is trained on; `test/nll`
+    estimates −log p(x) with `num_eval_samples` importance samples. Held-out images are made binary in the same way each
+    time, so that runs can be compared.
 
     Called with codes (B, Z), it gives mean images (B, C, H, W): in [-1, 1], but for the `gaussian` without bounds.
 
     Args:
-        spec: what the data look like; on the command line it comes from the data.
-        latent_dim: length of the code.
-        likelihood: of pixels: `bernoulli` on [0, 1], or `gaussian` of fixed deviation on [-1, 1].
-        binarize: draw each pixel from its grey value anew whenever an image is shown (for `bernoulli`).
+        likelihood: likelihood of pixels: `bernoulli` on [0, 1], or `gaussian` of fixed deviation on [-1, 1].
+        binarize: sample each pixel to 0 or 1 by its grey value whenever an image is shown (for `bernoulli`).
         pixel_deviation: standard deviation of the `gaussian` likelihood, on [-1, 1].
-        beta: weight of the KL term; 1 is the bound.
-        num_importance_samples: K of the importance-weighted bound in training; 1 uses the closed-form KL.
+        beta: weight of the KL term; 1 gives the ELBO.
+        num_importance_samples: K of the K-sample bound in training; 1 uses the ELBO with its closed-form KL.
         num_eval_samples: K of the test set's log-likelihood; the papers' number takes minutes on a CPU.
-        network: fully connected (`mlp`), convolutional (`conv`), or both with a residual block (`residual`).
-        hidden_sizes: units of the encoder's hidden layers for `mlp` and `residual`; the decoder mirrors them.
-        activation: nonlinearity for `mlp`.
-        channels: width of the first convolution for `conv` and `residual`.
-        learning_rate: of Adam.
-        learning_rate_decay: what the learning rate is multiplied by until the training ends, by equal factors in equal
-            times.
     """
+
+    task = LikelihoodReconstruction()
 
     def __init__(
         self,
@@ -100,7 +90,7 @@ class VAE(AutoencodingModule):
         return mean, log_variance
 
     def target(self, image: Tensor) -> Tensor:
-        """What the decoder models: images in [0, 1], binary when `binarize`, or in [-1, 1] for the Gaussian."""
+        """Return images as encoder and decoder see them: in [0, 1], binary if `binarize`; in [-1, 1] if `gaussian`."""
         if self.likelihood == "gaussian":
             return image
         grey = ((image + 1) / 2).clamp(0, 1)
@@ -108,8 +98,8 @@ class VAE(AutoencodingModule):
             return grey
         if self.training:
             return torch.bernoulli(grey)
-        # Outside training every evaluation is to see the same binary images: one fixed threshold for each place, moved
-        # round the unit interval by an amount that each image gives, so that images do not share their luck.
+        # Outside training every evaluation is to see the same binary images: a fixed random threshold per pixel,
+        # shifted by a hash of the image, so that images do not share their luck.
         base = torch.rand(grey.shape[1:], generator=torch.Generator().manual_seed(0)).to(grey.device)
         thresholds = (base + grey.float().flatten(1).sum(1).view(-1, 1, 1, 1)) % 1
         return (grey > thresholds).to(grey.dtype)
@@ -137,30 +127,25 @@ class VAE(AutoencodingModule):
         return mean + (0.5 * log_variance).exp() * noise
 
     def losses(self, batch: Any) -> Terms:
-        """The negative bound in nats an image: -E[log p(x|z)] + beta KL (equation 10), or the weighted one."""
+        """Return the terms of the negative ELBO (equation 10), or the negative K-sample bound, in nats per image.
+
+        reconstruction = −E_q(z|x)[log p(x|z)]
+        kl             = β KL(q(z|x) ‖ p(z))
+
+        bound = −E[log 1/K Σ_k p(x, z_k) / q(z_k|x)], in training with several importance samples
+        """
         target = self.target(batch.image)
         if self.training and self.num_importance_samples > 1:
             return {"bound": -importance_weighted_bound(self.log_weights(target, self.num_importance_samples)).mean()}
-        reconstruction, kl = self.bound(target)
-        return {"reconstruction": reconstruction, "kl": self.beta * kl}
+        terms = self.elbo_terms(target)
+        return {"reconstruction": terms["reconstruction"], "kl": self.beta * terms["kl"]}
 
-    def bound(self, target: Tensor) -> tuple[Tensor, Tensor]:
-        """-E[log p(x|z)] with one draw of z, and KL(q(z|x) || p(z)); scalars in nats an image."""
+    def elbo_terms(self, target: Tensor) -> Terms:
+        """Return `reconstruction`, −E[log p(x|z)] with one draw of z, and `kl`, without a weight, in nats per image."""
         mean, log_variance = self.encode(target)
         latent = self.sample_posterior(mean, log_variance)
-        return -self.log_likelihood(target, latent).mean(), gaussian_kl(mean, log_variance).mean()
-
-    def evaluate(self, batch: Any, prefix: str) -> None:
-        """Logs the terms and `elbo` (whatever beta is), all in nats an image."""
-        target = self.target(batch.image)
-        reconstruction, kl = self.bound(target)
-        values = {"reconstruction": reconstruction, "kl": kl, "elbo": -(reconstruction + kl)}
-        values["loss"] = reconstruction + self.beta * kl
-        self.log_evaluation(prefix, values, batch)
-
-    def evaluators(self, data: LightningDataModule, options: Options) -> list[Evaluator]:
-        own = [NegativeLogLikelihood(self.num_eval_samples), ActiveUnits(self.latent_dim)]
-        return [*super().evaluators(data, options), *own]
+        reconstruction = -self.log_likelihood(target, latent).mean()
+        return {"reconstruction": reconstruction, "kl": gaussian_kl(mean, log_variance).mean()}
 
     def decode(self, latent: Tensor) -> Tensor:
         output = self.decoder(latent)

@@ -11,7 +11,7 @@ import torch
 from benchmarks import measure
 from lit_gen.cli import main
 from lit_gen.metrics import translation
-from lit_gen.metrics.judge import domain_question
+from lit_gen.metrics.classifiers import domain_question
 
 # What makes each system small, and figures that must be there.
 RUNS = {

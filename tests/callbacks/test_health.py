@@ -97,7 +97,7 @@ def test_it_changes_nothing(model_class, tmp_path):
     for part in ("state_dict", "optimizer_states", "NoiseData", "loops"):
         tiny.assert_same(watched[part], alone[part], part)
     names = {"d_real", "d_fake", "d_gradient_norm", "g_gradient_norm", "collapsed", "dead_discriminator"}
-    names |= {"diversity"} if model_class.makes_samples else set()
+    names |= {"diversity"} if model_class.task.makes_samples else set()
     assert seen[-1] == {f"health/{name}" for name in names}
 
 

@@ -12,6 +12,7 @@ from lit_gen.metrics.evaluator import Evaluator, Figure
 from lit_gen.metrics.held_out import PER_IMAGE
 from lit_gen.metrics.sliced_wasserstein import sliced_wasserstein
 from lit_gen.models import DCGAN, GAN, ProGAN
+from lit_gen.tasks.sampling import Sampling
 from tests.models import tiny
 
 
@@ -35,6 +36,16 @@ class Draws(Evaluator):
         return {"drawn": Figure(7.5, self.images)}
 
 
+class Measured(Sampling):
+    """Sampling that measures something else in each validation."""
+
+    def __init__(self, kind):
+        self.kind = kind
+
+    def validation_evaluators(self, model, data):
+        return [self.kind()]
+
+
 def fit(model, folder, *callbacks, batches=4, data=None, **settings):
     torch.manual_seed(0)
     callbacks = [*callbacks, RunCheckpoints(folder, every_n_batches=1)]
@@ -51,7 +62,7 @@ def ends(*folders):
 def test_evaluators_run_in_each_validation_but_the_sanity_check(interval, tmp_path, monkeypatch):
     monkeypatch.setattr(Draws, "uses", [])
     model = tiny.build(GAN)
-    model.validation_evaluators = lambda data: [Draws()]
+    model.task = Measured(Draws)
     trainer = fit(model, tmp_path / "with", Evaluation(), val_check_interval=interval, num_sanity_val_steps=2)
     assert Draws.uses == ["prepare", 4 * 8] * (4 if interval == 2 else 2)
     assert trainer.callback_metrics["val/drawn"] == 7.5
@@ -64,8 +75,8 @@ def test_evaluators_run_in_each_validation_but_the_sanity_check(interval, tmp_pa
 @pytest.mark.parametrize("model_class", tiny.ALL)
 def test_each_model_logs_what_it_monitors(model_class, tmp_path):
     model = tiny.build(model_class)
-    trainer = fit(model, tmp_path, Evaluation(), BestCheckpoint(tmp_path, model.monitor), max_epochs=1)
-    value = trainer.callback_metrics[model.monitor].item()
+    trainer = fit(model, tmp_path, Evaluation(), BestCheckpoint(tmp_path, model.task.monitor), max_epochs=1)
+    value = trainer.callback_metrics[model.task.monitor].item()
     assert math.isfinite(value) and value > 0
     assert (tmp_path / "best.ckpt").is_file()
 
@@ -105,10 +116,10 @@ class Falling(Evaluator):
 def test_the_best_checkpoint_has_the_lowest_value(tmp_path, monkeypatch):
     monkeypatch.setattr(Falling, "figures", [3.0, 1.0, float("nan"), 2.0, 0.5, 4.0])
     model = tiny.build(GAN)
-    model.validation_evaluators = lambda data: [Falling()]
+    model.task = Measured(Falling)
 
     def run(epochs, checkpoint=None):
-        callbacks = [Evaluation(), BestCheckpoint(tmp_path, model.monitor), RunCheckpoints(tmp_path)]
+        callbacks = [Evaluation(), BestCheckpoint(tmp_path, model.task.monitor), RunCheckpoints(tmp_path)]
         trainer = tiny.trainer(tmp_path, callbacks=callbacks, max_epochs=epochs, enable_checkpointing=True)
         trainer.fit(model, datamodule=tiny.NoiseData(1), ckpt_path=checkpoint)
         return torch.load(tmp_path / "best.ckpt", weights_only=True)["epoch"]
@@ -133,7 +144,7 @@ def test_without_validation_there_is_no_best_checkpoint_but_a_line(case, tmp_pat
     data = NothingHeldOut(3) if case == "no images" else tiny.NoiseData(3)
     settings = {"no batches": {"limit_val_batches": 0}, "never": {"check_val_every_n_epoch": 5}}.get(case, {})
     with caplog.at_level("INFO"):
-        fit(tiny.build(GAN), tmp_path, Evaluation(), BestCheckpoint(tmp_path, GAN.monitor), data=data, **settings)
+        fit(tiny.build(GAN), tmp_path, Evaluation(), BestCheckpoint(tmp_path, GAN.task.monitor), data=data, **settings)
     assert caplog.text.count("no best.ckpt: ") == 1
     assert {path.name for path in tmp_path.glob("*.ckpt")} == {"last.ckpt", "previous-1.ckpt"}
 

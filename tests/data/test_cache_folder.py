@@ -20,7 +20,7 @@ from lit_gen.data.base import ImageData
 from lit_gen.data.cache import ImagesOnDemand
 from lit_gen.errors import UserError
 from lit_gen.files.atomic import CannotWrite
-from lit_gen.metrics.judge import attribute_question, judge_for
+from lit_gen.metrics.classifiers import attribute_question, classifier_for
 from tests.models import tiny
 
 SETTING = "--data.cache_folder"
@@ -392,11 +392,11 @@ def test_judges_are_kept_there(celeba_root, tmp_path, caplog, protect):
     data.prepare_data()
     data.setup("test")
     question = attribute_question(data, ["Male"], epochs=1)
-    judge_for(question, data, torch.device("cpu"))
+    classifier_for(question, data, torch.device("cpu"))
     assert len(list((tmp_path / "cache").glob("judge-*.pt"))) == 1
     data.own_folder = None
     with caplog.at_level("INFO"):
-        judge_for(question, data, torch.device("cpu"))
+        classifier_for(question, data, torch.device("cpu"))
     assert (
         f"cannot be kept for the next test: cannot create the folder {root}" in caplog.text and SETTING in caplog.text
     )

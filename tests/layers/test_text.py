@@ -1,13 +1,25 @@
-"""The text encoder against the paper's sizes and against padding; the joint embedding objective by hand; lettering."""
+"""The text encoder against the paper's sizes and against padding; the joint embedding objective by hand."""
+
+from collections import Counter
 
 import pytest
 import torch
 from torch import nn
 
 from lit_gen.data.alphabet import ALPHABET, encode
+from lit_gen.data.batches import CaptionedImages
 from lit_gen.errors import UserError
 from lit_gen.layers import text
-from lit_gen.layers.text import ImageEncoder, TextEncoder, joint_embedding_loss, lettering, one_hot, spell, stack
+from lit_gen.layers.text import (
+    ImageEncoder,
+    TextEncoder,
+    choose_wrong,
+    contradictions,
+    joint_embedding_loss,
+    one_hot,
+    spell,
+)
+from tests.models import tiny
 
 
 @pytest.fixture
@@ -142,22 +154,32 @@ def test_nothing_to_read(sentences):
         spell(sentences)
 
 
-@pytest.mark.parametrize("channels", [1, 3])
-def test_lettering(channels):
-    one, several = lettering("a man", 300, channels), lettering("a woman with long wavy hair " * 6, 300, channels)
-    assert one.shape[0] == channels and one.shape[2] == several.shape[2] == 300
-    assert several.shape[1] > 2 * one.shape[1]
-    for picture in (one, several):
-        assert picture.max() == 1 and picture.min() < -0.5, "black on white"
-        assert (picture[:, :, -2:] == 1).all(), "the text does not run out of the picture"
-    assert not torch.equal(one, lettering("a boy", 300, channels))
-    assert (lettering("", 300, channels) == 1).all()
+def test_contradictions_by_hand():
+    """Sentence 0 says that the first attribute is there, sentence 1 that neither is, sentence 2 nothing."""
+    attributes, stated = torch.tensor([[[1, 1], [0, 0], [0, 1]], [[1, 0], [1, 1], [0, 0]]])
+    data = CaptionedImages(tiny.images(3), None, attributes, stated)
+    assert contradictions(data).tolist() == [[0, 1, 1], [2, 0, 1], [0, 0, 0]]
 
 
-def test_a_narrow_sheet_has_room_for_words():
-    assert lettering("a woman with glasses", 20, 1).shape[2] >= 100
+def test_contradictions_by_brute_force():
+    for seed in range(5):
+        data = tiny.batch(12, seed=seed, kind=CaptionedImages)
+        found = contradictions(data)
+        for i in range(12):
+            for j in range(12):
+                wrong = [data.stated[i, a] == 1 and data.attributes[i, a] != data.attributes[j, a] for a in range(6)]
+                assert found[i, j] == sum(wrong)
 
 
-def test_stack():
-    sheet = stack([torch.zeros(1, 2, 3), -torch.ones(1, 1, 5)])
-    assert sheet[0].tolist() == [[0, 0, 0, 1, 1]] * 2 + [[-1] * 5]
+def test_wrong_images_contradict_the_fewest_attributes_and_each_is_as_likely():
+    torch.manual_seed(0)
+    contradicted = torch.tensor([[0, 1, 1, 1], [3, 0, 0, 0], [0, 0, 0, 0], [0, 2, 3, 2]])
+    draws = [Counter() for _ in contradicted]
+    for _ in range(3000):
+        wrong, found = choose_wrong(contradicted)
+        assert found.tolist() == [True, True, False, True]
+        for row, image in enumerate(wrong.tolist()):
+            draws[row][image] += 1
+    assert set(draws[1]) == {0} and set(draws[3]) == {1, 3} and set(draws[0]) == {1, 2, 3}
+    for row, share in ((0, 1000), (3, 1500)):
+        assert all(times == pytest.approx(share, abs=5 * share**0.5) for times in draws[row].values())

@@ -7,6 +7,7 @@ import torch
 from torch.distributions import Bernoulli, Independent, MultivariateNormal, Normal, kl_divergence
 
 from lit_gen.losses.likelihood import (
+    attribute_cross_entropy,
     bernoulli_log_likelihood,
     gaussian_kl,
     gaussian_log_density,
@@ -127,3 +128,12 @@ def test_bound_rises_with_the_number_of_samples_and_never_passes_log_p(linear_ga
 def test_bound_converges_to_log_p(linear_gaussian):
     exact, log_weights = linear_gaussian
     assert importance_weighted_bound(log_weights[:, None]).item() == pytest.approx(exact, abs=0.01)
+
+
+def test_attribute_cross_entropy_is_summed_over_attributes():
+    """Sum over attributes, mean over the batch: log 2 each for a D that knows nothing."""
+    assert attribute_cross_entropy(torch.zeros(7, 5), torch.ones(7, 5)).item() == pytest.approx(5 * math.log(2))
+    logits = torch.tensor([[math.log(3), -math.log(3)], [0, 0]])
+    target = torch.tensor([[1, 1], [0, 1.0]])
+    expected = (math.log(4 / 3) + math.log(4) + 2 * math.log(2)) / 2
+    assert attribute_cross_entropy(logits, target).item() == pytest.approx(expected)

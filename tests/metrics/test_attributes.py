@@ -8,7 +8,7 @@ import torch
 from lit_gen.data.batches import AttributedImages
 from lit_gen.metrics import attributes
 from lit_gen.metrics.attributes import AttributeChanges
-from lit_gen.models.stargan import single_changes
+from lit_gen.tasks.attribute_editing import single_changes
 from tests.metrics.pictures import NAMES, PixelJudge, Tinted, in_two_processes, mark, noise, tint
 
 FACES = ["Black_Hair", "Blond_Hair", "Male"]
@@ -30,7 +30,7 @@ def evaluate(names, model, batches, data=None, samples=1_000):
 @pytest.fixture
 def by_pixel(monkeypatch):
     monkeypatch.setattr(attributes, "attribute_question", lambda data, names: names)
-    monkeypatch.setattr(attributes, "judge_for", lambda names, data, device: PixelJudge(len(names)))
+    monkeypatch.setattr(attributes, "classifier_for", lambda names, data, device: PixelJudge(len(names)))
 
 
 def faces(*rows):

@@ -36,7 +36,7 @@ STATED = [[1, 1, 0], [0, 1, 0], [1, 1, 1], [0, 0, 1]]
 @pytest.fixture
 def by_pixel(monkeypatch):
     monkeypatch.setattr(captions, "attribute_question", lambda data, names: names)
-    monkeypatch.setattr(captions, "judge_for", lambda names, data, device: PixelJudge(len(names)))
+    monkeypatch.setattr(captions, "classifier_for", lambda names, data, device: PixelJudge(len(names)))
 
 
 def evaluate(model, batches, samples=1_000):
@@ -96,7 +96,7 @@ class NeverJudge:
 
 def test_combinations_that_were_held_out(celeba_root, monkeypatch):
     """Of a judge that says no to everything, the share of stated attributes that are false is right."""
-    monkeypatch.setattr(captions, "judge_for", lambda *words: NeverJudge())
+    monkeypatch.setattr(captions, "classifier_for", lambda *words: NeverJudge())
     names = ["Male", "Smiling", "Young"]
     data = CelebACaptions(root=celeba_root, image_size=16, attributes=names, held_out=[["Male", "Smiling"]])
     data.prepare_data()
@@ -128,21 +128,15 @@ def test_contradictions():
 
 def test_matching_by_hand():
     """Sentences 0 and 1 contradict 2. The score of sentence i and picture j is table[i][j]."""
-    scores = {"made": [[5, 0, 7], [0, 5, 1], [4, 6, 5]], "real": [[5, 9, 1], [9, 5, 1], [1, 1, 5]]}
+    tables = {"made": [[5, 0, 7], [0, 5, 1], [4, 6, 5]], "real": [[5, 9, 1], [9, 5, 1], [1, 1, 5]]}
     batch = table([[1], [1], [0]], [[1], [1], [1]])
-    kind = ["real"]
+    made = batch.image + 1
 
-    def draw(caption):
-        kind[0] = "made"
-        return batch.image
+    def scores(shown):
+        assert torch.equal(shown.caption, batch.caption)
+        return torch.tensor(tables["made" if torch.equal(shown.image, made) else "real"]).float()
 
-    def look(image):
-        columns = torch.tensor(scores[kind[0]]).float().T
-        kind[0] = "real"
-        return columns
-
-    encoders = {"text_encoder": lambda caption: torch.eye(3)[caption[:, 0]], "image_encoder": look}
-    evaluator, model = CaptionMatching(1_000), SimpleNamespace(device=CPU, discriminator=encoders, draw=draw)
+    evaluator, model = CaptionMatching(1_000), SimpleNamespace(device=CPU, scores=scores, draw=lambda caption: made)
     evaluator.prepare(model, None)
     evaluator.update(model, batch)
     figures = evaluator.compute()
@@ -155,8 +149,7 @@ def test_matching_by_hand():
 
 def test_captions_that_never_contradict():
     evaluator, batch = CaptionMatching(10), table([[1], [1]], [[1], [1]])
-    encoders = {"text_encoder": lambda caption: torch.eye(2), "image_encoder": lambda image: torch.eye(2)}
-    model = SimpleNamespace(device=CPU, discriminator=encoders, draw=lambda caption: batch.image)
+    model = SimpleNamespace(device=CPU, scores=lambda shown: torch.eye(2), draw=lambda caption: batch.image)
     evaluator.prepare(model, None)
     evaluator.update(model, batch)
     assert evaluator.compute() == {}

@@ -145,7 +145,7 @@ def test_information_is_of_all_pictures_at_once():
         model.asked = torch.zeros(count, 1)
         return torch.cat([torch.zeros(count, model.noise_dim), torch.eye(3)[torch.zeros(count).long()], model.asked], 1)
 
-    model.sample_latent, model.discriminator.recognize = sample_latent, recognize
+    model.sample_latent, model.recognize = sample_latent, recognize
     figures = evaluate(CodeInformation(), model, batches(tiny.images(40), [30, 10]))
     expected = math.log(2) - 0.5 * math.log(2 * math.pi * math.e * (30 * 0.01 + 10 * 0.25) / 40)
     assert figures["information_continuous"].value == pytest.approx(expected, abs=1e-5)

@@ -38,7 +38,7 @@ class Model:
 
 
 def measured(model, data, **settings):
-    metric = HeldOutDistance(**settings)
+    metric = HeldOutDistance(model.held_out_pairs, **settings)
     metric.prepare(model, data)
     metric.update(model, None)
     return metric

@@ -56,7 +56,7 @@ class Model:
 
 
 def evaluate(translate, data, known, monkeypatch, samples=1_000):
-    monkeypatch.setattr(translation, "judge_for", lambda *words: Memory(known))
+    monkeypatch.setattr(translation, "classifier_for", lambda *words: Memory(known))
     evaluator = DomainTranslations(samples)
     evaluator.prepare(Model(translate), data)
     evaluator.update(None, None)  # the batches make no difference

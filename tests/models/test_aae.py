@@ -172,14 +172,6 @@ def test_settings_that_cannot_work(settings, words):
         build(**settings)
 
 
-@pytest.mark.parametrize("prior", ["gaussian_mixture", "swiss_roll"])
-def test_two_dimensional_codes_have_two_more_sheets(prior):
-    model = build(prior=prior)
-    sheets = model.sample_sheets(tiny.batch(), count=8)
-    assert set(sheets) == {"samples", "reconstructions", "plane", "codes"}
-    assert sheets["codes"].shape == (3, 384, 384)
-
-
 def test_two_learning_rates():
     optimizer = build(learning_rate=0.1, discriminator_learning_rate=0.2).configure_optimizers()
     assert [group["lr"] for group in optimizer.param_groups] == [0.1, 0.2]

@@ -136,19 +136,19 @@ def test_a_fast_dev_run_of_progan_comes_to_its_last_fade(batches, total_kimg, st
 
 
 @pytest.mark.parametrize("model_class", tiny.ALL)
-def test_a_fast_dev_run_makes_sheets_and_a_checkpoint_of_every_model(model_class, tmp_path, monkeypatch):
+def test_a_fast_dev_run_makes_grids_and_a_checkpoint_of_every_model(model_class, tmp_path, monkeypatch):
     model, made = tiny.build(model_class), []
-    original = model.sample_sheets
-    monkeypatch.setattr(model, "sample_sheets", lambda *words: made.append(original(*words)))
+    original = model.task.sample_grids
+    monkeypatch.setattr(model.task, "sample_grids", lambda *words: made.append(original(*words)))
     monkeypatch.setattr(torch, "save", lambda checkpoint, file: made.append(checkpoint.keys()))
     data = tiny.NoiseData(2, kind=tiny.kind_for(model_class))
     tiny.trainer(tmp_path, fast_dev_run=True, callbacks=[Rehearsal()]).fit(model, datamodule=data)
-    checkpoint, sheets = made
-    assert {"state_dict", "optimizer_states"} <= checkpoint and sheets
+    checkpoint, grids = made
+    assert {"state_dict", "optimizer_states"} <= checkpoint and grids
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("what", ["sample_sheets", "on_save_checkpoint"])
+@pytest.mark.parametrize("what", ["sample_grids", "on_save_checkpoint"])
 def test_the_command_line_rehearses(what, mnist_root, tmp_path, monkeypatch, capsys):
     def fail(*_):
         raise UserError(f"{what} does not work")
@@ -157,7 +157,7 @@ def test_the_command_line_rehearses(what, mnist_root, tmp_path, monkeypatch, cap
     words += ["--data.val_size=20", "--data.batch_size=4", "--trainer.fast_dev_run=true"]
     words += ["--trainer.enable_progress_bar=false", f"--trainer.default_root_dir={tmp_path}/runs"]
     main(words)
-    monkeypatch.setattr(VAE, what, fail)
+    monkeypatch.setattr(type(VAE.task) if what == "sample_grids" else VAE, what, fail)
     with pytest.raises(SystemExit) as end:
         main(words)
     assert end.value.code == 2 and f"error: {what} does not work" in capsys.readouterr().err

@@ -16,11 +16,13 @@ from lit_gen.callbacks.evaluation import Evaluation
 from lit_gen.errors import UserError
 from lit_gen.metrics.digits import load_digits
 from lit_gen.models.adversarial import AdversarialModule
+from lit_gen.tasks.reconstruction import Reconstruction
+from lit_gen.tasks.sampling import Sampling
 from tests.models import tiny
 
 ADVERSARIAL = [model for model in tiny.ALL if issubclass(model, AdversarialModule)]
-SAMPLERS = [model for model in tiny.ALL if not model.needs_input]
-TRANSLATORS = [model for model in tiny.ALL if model.needs_input]
+SAMPLERS = [model for model in tiny.ALL if isinstance(model.task, Sampling | Reconstruction)]
+TRANSLATORS = [model for model in tiny.ALL if model not in SAMPLERS]
 SEEN_BY_ADAM = 6  # batches after which every parameter of a tiny model must have moved
 
 
@@ -230,12 +232,18 @@ def test_pictures_are_compared_with_real_ones(model_class, size, features, tmp_p
 
 
 @pytest.mark.parametrize("model_class", tiny.ALL)
-def test_sample_sheets_leave_the_model_as_it_was(model_class):
+def test_a_model_offers_the_verbs_of_its_task(model_class):
+    model = tiny.build(model_class)
+    assert isinstance(model, model.task.verbs)
+
+
+@pytest.mark.parametrize("model_class", tiny.ALL)
+def test_sample_grids_leave_the_model_as_it_was(model_class):
     model = tiny.build(model_class, channels=3)
-    sheets = model.sample_sheets(tiny.batch(8, 3, kind=tiny.kind_for(model_class)), count=8)
-    assert sheets
-    for sheet in sheets.values():
-        assert sheet.ndim == 3 and sheet.shape[0] == 3 and sheet.abs().max() <= 1
+    grids = tiny.grids(model, tiny.batch(8, 3, kind=tiny.kind_for(model_class)), 8)
+    assert grids
+    for grid in grids.values():
+        assert grid.ndim == 3 and grid.shape[0] == 3 and grid.abs().max() <= 1
     assert all(module.training for name, module in model.named_modules() if not name.startswith("average"))
 
 

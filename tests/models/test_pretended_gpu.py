@@ -16,16 +16,20 @@ from torch.optim import SGD, Adam
 
 import lit_gen.data
 import lit_gen.models
-from lit_gen.callbacks import pictures
+from lit_gen.callbacks import sample_grids
 from lit_gen.callbacks.evaluation import Evaluation
 from lit_gen.callbacks.health import Health
-from lit_gen.callbacks.pictures import SampleSheets
+from lit_gen.callbacks.sample_grids import SampleGrids
 from lit_gen.metrics import attributes, captions, features, sliced_wasserstein, translation
+from lit_gen.metrics.classifiers import Classifier
 from lit_gen.metrics.digits import DigitClassifier
-from lit_gen.metrics.judge import Judge
-from lit_gen.models import ProGAN, aae
+from lit_gen.models import ProGAN
 from lit_gen.models.adversarial import AdversarialModule
-from lit_gen.models.base import GenerativeModule, NonFiniteTerm
+from lit_gen.models.base import GenerativeModule
+from lit_gen.tasks import reconstruction
+from lit_gen.tasks.reconstruction import Reconstruction
+from lit_gen.tasks.sampling import Sampling
+from lit_gen.training.ring import NonFiniteTerm
 from tests.models import tiny
 from tests.pretended_gpu import PretendedGPU, pretended_gpu, without_autocast
 
@@ -169,9 +173,9 @@ class Run:
         drawn = []
         with (
             without_autocast(),
-            mock.patch.object(pictures, "save_picture", lambda image, _: drawn.append(image.device)),
+            mock.patch.object(sample_grids, "save_picture", lambda image, _: drawn.append(image.device)),
         ):
-            SampleSheets(Path(), count=8).write(self.trainer, self.model)
+            SampleGrids(Path(), count=8).write(self.trainer, self.model)
         assert drawn and {device.type for device in drawn} == {"cpu"}
 
     @contextmanager
@@ -199,9 +203,9 @@ def own_networks(monkeypatch):
     def load(self: features.Features, device: torch.device) -> nn.Module:
         return Stub() if self.choice == "inception" else features.DigitFeatures()
 
-    def judge_for(question: Any, data: Any, device: torch.device) -> Judge:
+    def classifier_for(question: Any, data: Any, device: torch.device) -> Classifier:
         with torch.device(device):
-            return Judge(data.spec["image_shape"][0], len(question.names), question.exclusive)
+            return Classifier(data.spec["image_shape"][0], len(question.names), question.exclusive)
 
     def load_digits() -> tuple[DigitClassifier, str]:
         with torch.device("cuda"):
@@ -211,7 +215,7 @@ def own_networks(monkeypatch):
     monkeypatch.setattr(features, "load_digits", load_digits)
     monkeypatch.setattr(sliced_wasserstein, "DIRECTIONS", 8)
     for module in (attributes, captions, translation):
-        monkeypatch.setattr(module, "judge_for", judge_for)
+        monkeypatch.setattr(module, "classifier_for", classifier_for)
 
 
 def test_all_models_are_there():
@@ -241,7 +245,7 @@ def test_steps_neither_wait_nor_mix(case, precision, make_data, monkeypatch):
         run.trainer.training = False
         batch = run.batch("val")
         with torch.no_grad():
-            if not model.needs_input:
+            if isinstance(model.task, Sampling | Reconstruction):
                 with run.without_waiting():
                     made = model.generate(BATCH)
                 assert made.device.type == "cuda" and made.dtype is torch.float32
@@ -294,7 +298,9 @@ def test_several_batches_a_step(system, make_data, monkeypatch):
 def test_looks_at_a_training(case, make_data, monkeypatch):
     """Sheets of samples, and the health of D and G: they read values, but what they compute with lies on one device."""
     data = make_data(case)
-    monkeypatch.setattr(aae, "scatter", lambda *_: torch.zeros(3, 1, 1))  # draws thousands of points one by one
+    monkeypatch.setattr(
+        reconstruction, "scatter", lambda *_: torch.zeros(3, 1, 1)
+    )  # draws thousands of points one by one
     with pretended_gpu(torch.bfloat16) as gpu:
         run = Run(case, data, gpu, monkeypatch)
         health = Health(every_n_batches=1)
@@ -323,7 +329,8 @@ def test_evaluation(system, make_data, monkeypatch, own_networks):
         model = run.model.eval()
         options = Evaluation(features="auto", samples=BATCH).options
         run.trainer.training = False
-        for evaluator in model.evaluators(data.module, options) + model.validation_evaluators(data.module):
+        task = model.task
+        for evaluator in task.evaluators(model, data.module, options) + task.validation_evaluators(model, data.module):
             evaluator = evaluator.to(model.device)
             evaluator.prepare(model, data.module)
             for _ in range(2):

@@ -392,9 +392,9 @@ def test_pictures_have_the_full_size_at_every_stage(stage, alpha):
     model = build()
     model.stage, model.alpha = stage, alpha
     batch = tiny.batch(4, 3)
-    sheets = model.sample_sheets(batch, count=4)
+    grids = tiny.grids(model, batch, 4)
     side = 2 * (16 + 2) + 2  # two by two images of 16 pixels with gaps of 2
-    assert {name: sheet.shape for name, sheet in sheets.items()} == dict.fromkeys(("samples", "reals"), (3, side, side))
+    assert {name: grid.shape for name, grid in grids.items()} == dict.fromkeys(("samples", "reals"), (3, side, side))
     image = model.generate(2)
     assert image.shape == (2, 3, 16, 16)
     factor = 16 // model.resolution

@@ -8,9 +8,9 @@ from torch import nn
 from torch.nn import functional
 
 from lit_gen.errors import UserError
-from lit_gen.layers.key_patches import KeyPatches, key_patches
+from lit_gen.layers.key_patches import key_patches
 from lit_gen.models import PuzzleGAN
-from lit_gen.models.puzzle_gan import Assembly, assembly_measures
+from lit_gen.models.puzzle_gan import Assembly
 from tests.models import tiny
 
 ORDERS = [list(order) for order in permutations(range(3))]
@@ -279,26 +279,6 @@ def test_recipe():
 # Pictures and measures
 
 
-def test_measures_by_hand():
-    """One image with a mask half right and error 0.4 in one channel of two; one with all right. Outside counts not."""
-    truth = halves(2, 16).truth
-    mask = truth * 0.51
-    mask[0, :, :8] = 0.5  # exactly one half is not inside
-    mask[0, :, 8:] = 0.9  # the bottom half of the image, of which half is right
-    real, image = torch.zeros(2, 2, 16, 16), torch.ones(2, 2, 16, 16)
-    image[..., :8] = torch.tensor([[0.4, 0.0], [0.0, 0.0]])[:, :, None, None]
-    measures = assembly_measures(image, mask, real, KeyPatches(torch.empty(0), truth, torch.empty(0)))
-    assert measures["mask_iou"].item() == pytest.approx((64 / 192 + 1) / 2)
-    assert measures["patch_l1"].item() == pytest.approx((0.2 + 0) / 2)
-
-
-def test_evaluation_logs_the_measures(tmp_path):
-    model = tiny.build(PuzzleGAN, 3)
-    (logged,) = tiny.trainer(tmp_path).test(model, datamodule=tiny.NoiseData(2, 3), verbose=False)
-    assert set(logged) == {"test/mask_iou", "test/patch_l1", "test/d_logit_real", "test/d_logit_fake"}
-    assert 0 <= logged["test/mask_iou"] <= 1 and 0 <= logged["test/patch_l1"] <= 2
-
-
 @pytest.mark.parametrize("ema_decay", [0.0, 0.9])
 def test_assemble(ema_decay):
     model = tiny.build(PuzzleGAN, 3, ema_decay=ema_decay)
@@ -313,31 +293,6 @@ def test_assemble(ema_decay):
     assert torch.equal(model.assemble(patches, latent)[0], image) == (ema_decay > 0), "pictures are the average's"
     with pytest.raises(UserError, match=r"patches, 3, 16, 16\), not \(1, 3, 3, 8, 8\). Resize"):
         model.assemble(patches[..., :8, :8])
-
-
-def test_predictions_are_strips():
-    """Three patches, predicted and true mask, generated and real image, with white between them."""
-    model, batch = tiny.build(PuzzleGAN, 3).eval(), tiny.batch(2, 3)
-    torch.manual_seed(0)
-    strips = model.predict_step(batch, 0)
-    assert strips.shape == (2, 3, 16, 7 * 16 + 6 * 2)
-    *patches, predicted, truth, generated, real = (strips[..., 18 * index :][..., :16] for index in range(7))
-    key = key_patches(batch.image)
-    torch.manual_seed(0)
-    image, mask = model.assemble(key.patches)
-    assert torch.equal(torch.stack(patches, 1), key.patches) and torch.equal(real, batch.image)
-    torch.testing.assert_close(generated, image)
-    torch.testing.assert_close(predicted, (mask * 2 - 1).expand(-1, 3, -1, -1))
-    assert torch.equal(truth, torch.where(key.mask > 0, 1.0, -1.0).expand(-1, 3, -1, -1))
-    assert all((strips[..., 18 * index - 2 : 18 * index] == 1).all() for index in range(1, 7))
-
-
-def test_sheets_can_be_compared():
-    model, batch = tiny.build(PuzzleGAN, 3), tiny.batch(8, 3)
-    sheets = [model.sample_sheets(batch, 16)["puzzle"] for _ in range(2)]
-    assert torch.equal(*sheets)
-    assert sheets[0].shape == (3, 2 * 18 + 2, 2 * (7 * 16 + 6 * 2 + 2) + 2)
-    assert model.sample_sheets(batch, 1)["puzzle"].shape[1] == 16 + 4
 
 
 @pytest.mark.parametrize("size", [8, 28, 48, 218])

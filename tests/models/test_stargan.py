@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from lit_gen.data.batches import AttributedImages, DataSpec, Images
 from lit_gen.errors import UserError
 from lit_gen.models import StarGAN
-from lit_gen.models.stargan import Translations, classification, single_changes
+from lit_gen.models.stargan import Translations
 from tests.models import tiny
 
 FIVE = ["Black_Hair", "Blond_Hair", "Brown_Hair", "Male", "Young"]
@@ -306,15 +306,6 @@ def test_noise_on_what_discriminator_and_generator_are_trained_by():
     assert any(parameter.grad.abs().sum() > 0 for parameter in model.generator.parameters())
 
 
-def test_classification_is_summed_over_attributes():
-    """Sum over attributes, mean over the batch: log 2 each for a D that knows nothing."""
-    assert classification(torch.zeros(7, 5), torch.ones(7, 5)).item() == pytest.approx(5 * math.log(2))
-    logits = torch.tensor([[math.log(3), -math.log(3)], [0, 0]])
-    target = torch.tensor([[1, 1], [0, 1.0]])
-    expected = (math.log(4 / 3) + math.log(4) + 2 * math.log(2)) / 2
-    assert classification(logits, target).item() == pytest.approx(expected)
-
-
 def test_batch_of_one():
     model = tiny.build(StarGAN)
     batch = attributed(1)
@@ -360,28 +351,6 @@ def test_learning_rates_fall_to_zero_in_the_second_half(tmp_path):
 # What comes out
 
 
-def test_single_changes_by_hand():
-    black_haired_man, blond_old_woman = [1, 0, 0, 1, 1], [0, 1, 0, 0, 0]
-    targets = single_changes(torch.tensor([black_haired_man, blond_old_woman]).float(), FIVE)
-    assert targets.tolist() == [
-        [[1, 0, 0, 1, 1], [1, 0, 0, 0, 0]],  # black hair
-        [[0, 1, 0, 1, 1], [0, 1, 0, 0, 0]],  # blond hair
-        [[0, 0, 1, 1, 1], [0, 0, 1, 0, 0]],  # brown hair
-        [[1, 0, 0, 0, 1], [0, 1, 0, 1, 0]],  # the other sex
-        [[1, 0, 0, 1, 0], [0, 1, 0, 0, 1]],  # the other age
-    ]
-
-
-def test_single_changes_of_other_lists():
-    """Hair colours are known by name wherever they stand; one that is not in the list is nobody's business."""
-    labels = torch.tensor([[1, 1, 0, 0.0]])
-    targets = single_changes(labels, ["Smiling", "Gray_Hair", "Wavy_Hair", "Brown_Hair"])
-    assert targets[:, 0].tolist() == [[0, 1, 0, 0], [1, 1, 0, 0], [1, 1, 1, 0], [1, 0, 0, 1]]
-    assert labels.tolist() == [[1, 1, 0, 0]], "the labels themselves stay"
-    assert single_changes(torch.tensor([[0.0], [1.0]]), ["Blond_Hair"]).tolist() == [[[1.0], [1.0]]]
-    assert single_changes(torch.tensor([[0.0], [1.0]]), ["Male"]).tolist() == [[[1.0], [0.0]]]
-
-
 def test_translate_uses_the_average_and_leaves_the_mode():
     model = tiny.build(StarGAN, ema_decay=0.9)
     image, target = tiny.images(2), torch.ones(2, 5)
@@ -397,73 +366,6 @@ def test_translate_uses_the_average_and_leaves_the_mode():
     assert modes == [False, False]
     assert torch.equal(result, model.average.module(image, target))
     assert not torch.allclose(result, model.generator(image, target))
-
-
-@pytest.fixture
-def shifting():
-    """A model whose generator by hand shows how many attributes were asked for."""
-    model = tiny.build(StarGAN, attributes=["Male", "Young", "Smiling"])
-    model.generator = Shifts()
-    return model
-
-
-def test_prediction_is_the_input_beside_every_single_change(shifting):
-    columns = torch.zeros(2, 6)
-    columns[1, 3:5] = 1  # male and young
-    image = tiny.images(2) / 2
-    wide = shifting.predict_step(AttributedImages(image, columns), 0)
-    assert wide.shape == (2, 1, 16, 16 * 4)
-    asked = [[None, 1, 1, 1], [None, 1, 1, 3]]
-    for row, numbers in enumerate(asked):
-        for place, number in enumerate(numbers):
-            part = wide[row, :, :, 16 * place : 16 * (place + 1)]
-            torch.testing.assert_close(part, image[row] + 0.1 * (number or 0))
-
-
-def test_unknown_labels_are_what_d_sees(shifting):
-    """Without labels in the batch, D's classes stand in: here male and young, not smiling."""
-    shifting.discriminator = Sums(1.0, [3.0, 0.1, -0.1])
-    batch = Images(tiny.images(2) / 2)
-    assert shifting.known_or_guessed_labels(batch).tolist() == [[1, 1, 0]] * 2
-    wide = shifting.predict_step(batch, 0)
-    torch.testing.assert_close(wide[:, :, :, 48:], batch.image + 0.3)  # smiling is added to the two
-    # With attributes in the batch that are not the model's, too.
-    other = AttributedImages(batch.image, torch.zeros(2, 1))
-    shifting.data_attributes = ["Chubby"]
-    assert shifting.known_or_guessed_labels(other).tolist() == [[1, 1, 0]] * 2
-
-
-@pytest.mark.parametrize("count, rows", [(64, 8), (12, 2), (1, 1)])
-def test_sheet_has_a_row_an_image(count, rows):
-    model = tiny.build(StarGAN, 3)
-    batch = tiny.batch(8, 3, kind=AttributedImages)
-    (sheet,) = model.sample_sheets(batch, count).values()
-    assert sheet.shape == (3, rows * 18 + 2, 6 * 18 + 2)
-    for row in range(rows):
-        top = 2 + 18 * row
-        assert torch.equal(sheet[:, top : top + 16, 2:18], batch.image[row])
-        target = single_changes(model.labels(batch), FIVE)[3]  # the other sex
-        part = sheet[:, top : top + 16, 2 + 4 * 18 : 18 + 4 * 18]
-        torch.testing.assert_close(part, model.translate(batch.image, target)[row], rtol=1e-4, atol=1e-5)
-
-
-@pytest.mark.parametrize("batch_size", [1, 8])
-def test_validation_by_hand(tmp_path, batch_size):
-    """With a generator by hand the way there and back adds a tenth of the attributes of both."""
-    model = tiny.build(StarGAN)
-    model.generator = Shifts()
-    data = tiny.NoiseData(1, batch_size=batch_size, kind=AttributedImages)
-    (metrics,) = tiny.trainer(tmp_path).validate(model, datamodule=data, verbose=False)
-    labels = tiny.batch(batch_size, kind=AttributedImages).attributes[:, :5]
-    numbers = labels.sum(1)
-    there_and_back = sum(0.1 * (numbers[row] + numbers[row - 1]) for row in range(batch_size)) / batch_size
-    assert metrics["val/reconstruction"] == pytest.approx(there_and_back.item(), rel=1e-4)
-    assert set(metrics) == {
-        "val/reconstruction", "val/classification", "val/translation", "val/d_score_real", "val/d_score_fake",
-    }  # fmt: skip
-    weighted = model.reconstruction_weight * there_and_back.item() + metrics["val/classification"]
-    assert metrics["val/translation"] == pytest.approx(weighted, rel=1e-4) and model.monitor == "val/translation"
-    assert all(math.isfinite(value) for value in metrics.values())
 
 
 @pytest.mark.parametrize("size", [4, 18, 30, 218])

@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader, Dataset
 
 import lit_gen.models
 from lit_gen.data.batches import AttributedImages, CaptionedImages, DataSpec, LabelledImages, UnpairedImages
+from lit_gen.data.contract import fields_read
 from lit_gen.data.order import ResumableData, loader_options
 from lit_gen.models.adversarial import AdversarialModule
 from lit_gen.models.base import GenerativeModule
@@ -49,12 +50,17 @@ def spec(channels: int = 1, size: int = 16) -> DataSpec:
 def kind_for(model: type[GenerativeModule]) -> type:
     """The batch type that the model trains on; labelled images where it needs images only."""
     kinds = (LabelledImages, AttributedImages, UnpairedImages, CaptionedImages)
-    return next(kind for kind in kinds if set(model.needs) <= set(kind._fields))
+    return next(kind for kind in kinds if set(fields_read(model)) <= set(kind._fields))
 
 
 def build(model: type[GenerativeModule], channels: int = 1, size: int = 16, **settings: Any) -> GenerativeModule:
     torch.manual_seed(0)
     return model(spec(channels, size), **SMALL.get(model.__name__, {}) | settings)
+
+
+def grids(model: GenerativeModule, data: Any, count: int = 64) -> dict[str, Tensor]:
+    """The sample grids of the model's task."""
+    return model.task.sample_grids(model, data, count)
 
 
 def descend(model: GenerativeModule, rate: float) -> None:

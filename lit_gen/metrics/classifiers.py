@@ -1,4 +1,7 @@
-"""A small classifier, trained on a dataset's own labels, that judges made pictures; always quoted with its accuracy."""
+"""A small classifier, trained on a dataset's own labels, that looks at generated images.
+
+It is always quoted with its accuracy on real images, which is the ceiling of what it says of generated ones.
+"""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -6,31 +9,28 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
-from lightning import LightningDataModule
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
-from lit_gen.data.base import ArrayDataset, ImageData
-from lit_gen.data.batches import AttributedImages, UnpairedImages
+from lit_gen.data.batches import UnpairedImages
 from lit_gen.data.cache import HINT
-from lit_gen.data.horse2zebra import Horse2Zebra, UnpairedDataset
+from lit_gen.data.contract import DataModule
 from lit_gen.errors import UserError
 from lit_gen.files.atomic import complete_file
 from lit_gen.metrics.processes import from_first
 
-VERSION = 1  # goes into every key: raise it when the network or its training changes, and old judges are left alone
+VERSION = 1  # goes into every key: raise it when the network or its training changes, and old ones are left alone
 LARGEST = 64  # pixels a side
 LEARNT_IMAGES = 20_000  # at most; of two domains, as many of each
 LEARNING_RATE = 4e-3  # the highest of a cycle over the training (Smith & Topin, arXiv:1708.07120)
 SEED = 0
 
 
-class Judge(nn.Module):
+class Classifier(nn.Module):
     """Convolutions with batch norm, a mean over what is left of the picture, and one logit an answer.
 
     Larger pictures than 64 pixels are first made that small.
@@ -66,7 +66,7 @@ class Judge(nn.Module):
         return self.answer(self.network(image.float().contiguous(memory_format=torch.channels_last)))
 
     def loss(self, image: Tensor, target: Tensor) -> Tensor:
-        """Cross-entropy in nats, on pictures moved by up to two pixels: made ones are not as exactly placed.
+        """Cross-entropy in nats, on images moved by up to two pixels: generated ones are not as exactly placed.
 
         Args:
             image: (B, C, H, W) in [-1, 1].
@@ -89,13 +89,13 @@ class Judge(nn.Module):
 
 @dataclass
 class Question:
-    """What a judge is asked, and the labelled pictures that it learns from.
+    """What a classifier is asked, and the labelled images that it learns from.
 
     Args:
         names: of the answers.
         exclusive: exactly one answer is right.
         dataset: the pictures, the same under each number whenever it is asked; `__getitems__` gives a batch.
-        read: images (N, C, H, W) and targets, as for `Judge.loss`, of such a batch once its images are floats.
+        read: images (N, C, H, W) and targets, as for `Classifier.loss`, of such a batch once its images are floats.
         epochs: passes over the pictures.
         batch_size: rows of `dataset` a step.
     """
@@ -108,73 +108,59 @@ class Question:
     batch_size: int = 64
 
 
-def has_attributes(data: LightningDataModule | None) -> bool:
-    """Whether a judge of attributes can be trained on these data."""
-    return isinstance(data, ImageData) and "attributes" in data.batch_type._fields
+def attribute_question(data: DataModule, names: Sequence[str], epochs: int = 4) -> Question:
+    """Which of the attributes does the image show?"""
+    return Question(names, False, data.attribute_examples(names), lambda batch: (batch.image, batch.attributes), epochs)
 
 
-def attribute_question(data: ImageData, names: Sequence[str], epochs: int = 4) -> Question:
-    """Which of the attributes does the picture show?
-
-    The judge learns from the training pictures, and from those that the data keep for judges: of combinations that it
-    has never seen it would say what models say that have never seen them.
-    """
-    images, attributes = data.datasets["train"].arrays
-    columns = [data.spec["attributes"].index(name) for name in names]
-    rows = [data.datasets[split].rows for split in ("for_judges", "train") if split in data.datasets]
-    dataset = ArrayDataset(AttributedImages, (images, attributes[:, columns]), np.concatenate(rows))
-    return Question(names, False, dataset, lambda batch: (batch.image, batch.attributes), epochs)
-
-
-def domain_question(data: Horse2Zebra, epochs: int = 12) -> Question:
-    """Is the picture of domain A (0) or of B (1)?"""
+def domain_question(data: DataModule, epochs: int = 12) -> Question:
+    """Is the image of domain A (0) or of B (1)?"""
 
     def read(batch: UnpairedImages) -> tuple[Tensor, Tensor]:
         images = torch.cat(batch)
         return images, torch.arange(2, device=images.device).repeat_interleave(len(batch.image_a))
 
-    dataset = UnpairedDataset(data.arrays["trainA"], data.arrays["trainB"], fixed=True)
-    return Question(["domain A", "domain B"], True, dataset, read, epochs, batch_size=32)
+    return Question(["domain A", "domain B"], True, data.domain_examples(), read, epochs, batch_size=32)
 
 
-def judge_for(question: Question, data: ImageData, device: torch.device) -> Judge:
-    """The judge that has learnt to answer; trained when it is first asked for, and kept in the data's cache.
+def classifier_for(question: Question, data: DataModule, device: torch.device) -> Classifier:
+    """The classifier that has learnt to answer; trained when it is first asked for, and kept in the data's cache.
 
     Several processes have it from the first. It makes no difference to what is drawn afterwards.
     """
     weights = from_first(partial(_kept_or_trained, question, data, device))
-    judge = _new_judge(question, data)
-    judge.load_state_dict(weights)
-    return judge.to(device).eval()
+    classifier = _new_classifier(question, data)
+    classifier.load_state_dict(weights)
+    return classifier.to(device).eval()
 
 
 def quoted(accuracy: float) -> str:
-    """How a judge is named beside what it says: with the share of real held-out pictures that it is right about."""
+    """How a classifier is named beside what it says: with the share of real held-out images that it is right about."""
     return f"judge ({100 * accuracy:.1f} % on real)"
 
 
-def _kept_or_trained(question: Question, data: ImageData, device: torch.device) -> dict[str, Tensor]:
+def _kept_or_trained(question: Question, data: DataModule, device: torch.device) -> dict[str, Tensor]:
     path = data.cache_folder / f"judge-{_key(question, data)}.pt"
     if path.is_file():
         try:
             weights = torch.load(path, map_location="cpu", weights_only=True)
-            _new_judge(question, data).load_state_dict(weights)
+            _new_classifier(question, data).load_state_dict(weights)
             return weights
         except Exception:  # torch raises RuntimeError, EOFError, UnpicklingError and others
-            rank_zero_info(f"{path} is damaged; its judge is trained anew")
+            rank_zero_info(f"{path} is damaged; its classifier is trained anew")
     names = ", ".join(question.names) if len(question.names) <= 6 else f"{len(question.names)} attributes"
-    rank_zero_info(f"training a judge of {names}, once for all tests on these data")
-    weights = {name: value.cpu() for name, value in train_judge(question, data, device).state_dict().items()}
+    rank_zero_info(f"training a classifier of {names}, once for all tests on these data")
+    weights = {name: value.cpu() for name, value in train_classifier(question, data, device).state_dict().items()}
     try:
         with complete_file(path, HINT) as partial_file:
             torch.save(weights, partial_file)
     except (OSError, UserError) as error:
-        rank_zero_info(f"the judge cannot be kept for the next test: {error}")
+        rank_zero_info(f"the classifier cannot be kept for the next test: {error}")
     return weights
 
 
-def _key(question: Question, data: ImageData) -> str:
-    """A name made of everything that a judge depends on: settings, pictures and their labels."""
+def _key(question: Question, data: DataModule) -> str:
+    """A name made of everything that a classifier depends on: settings, pictures and their labels."""
     settings = VERSION, SEED, list(question.names), question.epochs, question.batch_size, data.spec["image_shape"]
     digest = hashlib.sha1(repr(settings).encode())
     for number in range(_learnt(question)):
@@ -187,33 +173,33 @@ def _learnt(question: Question) -> int:
     return min(len(question.dataset), LEARNT_IMAGES)
 
 
-def _new_judge(question: Question, data: ImageData) -> Judge:
+def _new_classifier(question: Question, data: DataModule) -> Classifier:
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(SEED)  # torch.manual_seed would seed the GPU's generators too
-        return Judge(data.spec["image_shape"][0], len(question.names), question.exclusive)
+        return Classifier(data.spec["image_shape"][0], len(question.names), question.exclusive)
 
 
-def train_judge(question: Question, data: ImageData, device: torch.device | str = "cpu") -> Judge:
-    """A judge that has learnt to answer; on two cores a minute or so for 10,000 images of 32 pixels."""
+def train_classifier(question: Question, data: DataModule, device: torch.device | str = "cpu") -> Classifier:
+    """A classifier that has learnt to answer; on two cores a minute or so for 10,000 images of 32 pixels."""
     device = torch.device(device)
     count = _learnt(question)
     batches = max(1, count // question.batch_size)  # what is left over is left out: batch norm needs more than a few
     # Lightning tests without a graph, and what is made so can have none later.
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), torch.inference_mode(False):
         torch.manual_seed(SEED)
-        judge = _new_judge(question, data).to(device)
-        optimizer = torch.optim.AdamW(judge.parameters(), LEARNING_RATE, weight_decay=1e-2)
+        classifier = _new_classifier(question, data).to(device)
+        optimizer = torch.optim.AdamW(classifier.parameters(), LEARNING_RATE, weight_decay=1e-2)
         steps = question.epochs * batches
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=steps)
-        with torch.enable_grad(), tqdm(total=steps, desc="judge", unit="batch", mininterval=0.5) as bar:
+        with torch.enable_grad(), tqdm(total=steps, desc="classifier", unit="batch", mininterval=0.5) as bar:
             for _ in range(question.epochs):
                 for rows in torch.randperm(count).split(question.batch_size)[:batches]:
                     batch = question.dataset.__getitems__(rows.tolist())
                     batch = type(batch)(*(field.to(device) for field in batch))
-                    loss = judge.loss(*question.read(data.to_floats(batch, flip=False)))
+                    loss = classifier.loss(*question.read(data.to_floats(batch, flip=False)))
                     optimizer.zero_grad()
                     loss.backward()
                     optimizer.step()
                     schedule.step()
                     bar.update()
-    return judge.eval()
+    return classifier.eval()

@@ -1,4 +1,4 @@
-"""Which sheets leave the machine: W&B gets pictures of the data only where they may be passed on."""
+"""Which sample grids leave the machine: W&B gets pictures of the data only where they may be passed on."""
 
 import pytest
 import torch
@@ -7,27 +7,26 @@ from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 from PIL import Image
 
 import lit_gen.data
-from lit_gen.callbacks.pictures import SampleSheets
+from lit_gen.callbacks.sample_grids import SampleGrids
 from lit_gen.cli import main
 from lit_gen.data import MNIST, CelebA, Horse2Zebra, ImageFolder
 from lit_gen.data.base import ImageData
 from lit_gen.errors import UserError
 from lit_gen.loggers import ContinuingWandbLogger
-from lit_gen.models import AAE, GAN, VAE, CycleGAN, InfoGAN
-from lit_gen.models.base import GenerativeModule, tile
+from lit_gen.models import AAE, VAE, CycleGAN
 from tests.models import tiny
 
-# --------------------------------------------------------------------------------------------------- what a sheet shows
+# --------------------------------------------------------------------------------------------------- what a grid shows
 
 
-def sheets_of(model, seed):
-    """Sheets for images of that seed, with the same sentences, and by the same noise."""
+def grids_of(model, seed):
+    """Grids for images of that seed, with the same sentences, and by the same noise."""
     kind = tiny.kind_for(type(model))
     data, others = tiny.batch(8, 3, kind=kind, seed=seed), tiny.batch(8, 3, kind=kind)
     fields = [getattr(data if name.startswith("image") else others, name) for name in kind._fields]
     torch.manual_seed(0)
     with torch.no_grad():
-        return model.sample_sheets(kind(*fields), count=8)
+        return tiny.grids(model, kind(*fields), 8)
 
 
 @pytest.mark.parametrize(
@@ -35,40 +34,12 @@ def sheets_of(model, seed):
     [pytest.param(lambda kind=kind: tiny.build(kind, channels=3), id=kind.__name__) for kind in tiny.ALL]
     + [pytest.param(lambda: tiny.build(AAE, channels=3, latent_dim=2), id="AAE with codes in the plane")],
 )
-def test_sheets_that_are_said_to_show_no_data_do_not_depend_on_any(model):
+def test_grids_that_are_said_to_show_no_data_do_not_depend_on_any(model):
     """And those that depend on images are not said to; the others are none that anybody needs to hold back."""
     model = model()
-    one, other = sheets_of(model, 0), sheets_of(model, 1)
+    one, other = grids_of(model, 0), grids_of(model, 1)
     depends = {name for name in one if not torch.equal(one[name], other[name])} - {"codes"}  # points in a plane
-    assert depends == {name for name in one if model.shows_data(name)}
-
-
-def test_a_new_model_is_safe_until_it_speaks():
-    class Inherits(GAN):
-        pass
-
-    class Own(GAN):
-        def sample_sheets(self, batch, count=64):
-            return {"samples": tile(batch.image)}
-
-    class Silent(Own):
-        pass
-
-    class Speaks(Own):
-        generated_sheets = ("made_*",)
-
-    class Mixin:
-        def sample_sheets(self, batch, count=64):
-            return {"samples": tile(batch.image)}
-
-    class Mixed(Mixin, GAN):
-        pass
-
-    assert not Inherits.shows_data("samples") and Inherits.shows_data("reals")
-    assert Own.shows_data("samples") and Silent.shows_data("samples") and Mixed.shows_data("samples")
-    assert Speaks.shows_data("samples") and not Speaks.shows_data("made_of_noise")
-    assert not InfoGAN.shows_data("code_2_continuous") and not VAE.shows_data("samples")
-    assert VAE.shows_data("reconstructions") and GenerativeModule.shows_data("anything")
+    assert depends == {name for name in one if model.task.shows_data(name)}
 
 
 # ------------------------------------------------------------------------------------------------ what may be passed on
@@ -158,8 +129,8 @@ def train(tmp_path, loggers, model=VAE, may_be_shared=None, **settings):
     data = tiny.NoiseData(5, kind=tiny.kind_for(model))
     if may_be_shared is not None:
         data.may_be_shared = may_be_shared
-    sheets = SampleSheets(tmp_path / "samples", count=8, **settings)
-    trainer = tiny.trainer(tmp_path, callbacks=[sheets], logger=loggers, max_epochs=1)
+    grids = SampleGrids(tmp_path / "samples", count=8, **settings)
+    trainer = tiny.trainer(tmp_path, callbacks=[grids], logger=loggers, max_epochs=1)
     trainer.fit(tiny.build(model), datamodule=data)
     return sorted(path.stem.split("-")[0] for path in (tmp_path / "samples").iterdir())
 
@@ -224,7 +195,7 @@ def own_pictures(tmp_path):
 
 
 def offline_pictures(data, tmp_path, *words):
-    """The sheets in the run's folder, and those in W&B's offline log, which `wandb sync` would upload."""
+    """The sample grids in the run's folder, and those in W&B's offline log, which `wandb sync` would upload."""
     main(["fit", *data, "--data.batch_size=4", "--data.image_size=16", "--model=VAE", "--model.hidden_sizes=[8]",
           "--trainer.max_epochs=1", "--trainer.limit_train_batches=1", "--trainer.limit_val_batches=1",
           f"--trainer.default_root_dir={tmp_path}/runs", *words])  # fmt: skip

@@ -1,11 +1,17 @@
-"""Judges on questions whose answer is known, and where they are kept."""
+"""Classifiers on questions whose answer is known, and where they are kept."""
 
 import pytest
 import torch
 
-from lit_gen.data import CelebACaptions, Horse2Zebra
-from lit_gen.metrics import judge as module
-from lit_gen.metrics.judge import Judge, attribute_question, domain_question, has_attributes, judge_for, train_judge
+from lit_gen.data import MNIST, CelebACaptions, Horse2Zebra
+from lit_gen.metrics import classifiers as module
+from lit_gen.metrics.classifiers import (
+    Classifier,
+    attribute_question,
+    classifier_for,
+    domain_question,
+    train_classifier,
+)
 from tests.metrics.pictures import NAMES, Tinted, in_two_processes
 from tests.models import tiny
 
@@ -21,9 +27,9 @@ def data(tmp_path):
 
 @pytest.fixture
 def trainings(monkeypatch):
-    """A list that grows by one with each judge that is trained."""
+    """A list that grows by one with each classifier that is trained."""
     done = []
-    monkeypatch.setattr(module, "train_judge", lambda *words: (done.append(1), train_judge(*words))[1])
+    monkeypatch.setattr(module, "train_classifier", lambda *words: (done.append(1), train_classifier(*words))[1])
     return done
 
 
@@ -32,24 +38,29 @@ def same(one, other):
     return all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
 
 
-def accuracy(judge, data):
-    return torch.cat([judge.decide(batch.image) == batch.attributes for batch in data.batches()]).float().mean().item()
+def accuracy(classifier, data):
+    return (
+        torch.cat([classifier.decide(batch.image) == batch.attributes for batch in data.batches()])
+        .float()
+        .mean()
+        .item()
+    )
 
 
 def test_attributes_are_learnt(data):
-    judge = train_judge(attribute_question(data, NAMES), data)
-    assert accuracy(judge, data) > 0.97
+    classifier = train_classifier(attribute_question(data, NAMES), data)
+    assert accuracy(classifier, data) > 0.97
 
 
 def test_one_of_several_attributes(data):
     """It is the column of that name that is asked for."""
-    judge = train_judge(attribute_question(data, ["Red"]), data)
-    verdicts = torch.cat([judge.decide(batch.image)[:, 0] == batch.attributes[:, 1] for batch in data.batches()])
+    classifier = train_classifier(attribute_question(data, ["Red"]), data)
+    verdicts = torch.cat([classifier.decide(batch.image)[:, 0] == batch.attributes[:, 1] for batch in data.batches()])
     assert verdicts.float().mean() > 0.97
 
 
 def test_combinations_that_models_never_see_are_learnt_too(celeba_root):
-    """The judge's pictures are those of training and those kept for judges, and no others."""
+    """The classifier's images are those of training and those kept for classifiers, and no others."""
     data = CelebACaptions(
         root=celeba_root, image_size=16, attributes=["Male", "Smiling"], held_out=[["Male", "Smiling"]]
     )
@@ -68,69 +79,69 @@ def test_unlearnable_answers_stay_at_chance(tmp_path):
     torch.manual_seed(0)
     data = Tinted(tmp_path, shuffled_labels=True)
     data.setup("test")
-    judge = train_judge(attribute_question(data, NAMES, epochs=2), data)
-    assert accuracy(judge, data) == pytest.approx(0.5, abs=0.2)
+    classifier = train_classifier(attribute_question(data, NAMES, epochs=2), data)
+    assert accuracy(classifier, data) == pytest.approx(0.5, abs=0.2)
 
 
 def test_domains_are_learnt(horse2zebra_root):
     """Of 12 rendered animals a domain it learns at least these themselves."""
     data = Horse2Zebra(horse2zebra_root, image_size=32, load_size=32)
     data.setup("test")
-    judge = train_judge(domain_question(data, epochs=40), data)
+    classifier = train_classifier(domain_question(data, epochs=40), data)
     for number, name in enumerate("AB"):
         images = torch.tensor(data.arrays[f"train{name}"]).permute(0, 3, 1, 2) / 127.5 - 1
-        assert (judge.decide(images) == number).float().mean() > 0.8
+        assert (classifier.decide(images) == number).float().mean() > 0.8
 
 
 def test_decisions_do_not_depend_on_the_batch():
-    judge = Judge(3, 4, exclusive=False)
+    classifier = Classifier(3, 4, exclusive=False)
     image = tiny.images(510, 3)
-    together = judge.decide(image)
+    together = classifier.decide(image)
     assert together.shape == (510, 4)
-    assert torch.equal(together[505:], judge.decide(image[505:]))
+    assert torch.equal(together[505:], classifier.decide(image[505:]))
 
 
 @pytest.mark.parametrize("size", [8, 64, 100, 128])
 def test_pictures_of_any_size(size):
-    assert Judge(3, 4, exclusive=True).decide(torch.rand(2, 3, size, size)).shape == (2,)
+    assert Classifier(3, 4, exclusive=True).decide(torch.rand(2, 3, size, size)).shape == (2,)
 
 
 @pytest.mark.parametrize("kind", [torch.bfloat16, torch.float64])
 def test_pictures_of_any_precision(kind):
-    assert Judge(3, 4, exclusive=True).decide(torch.rand(2, 3, 16, 16, dtype=kind)).shape == (2,)
+    assert Classifier(3, 4, exclusive=True).decide(torch.rand(2, 3, 16, 16, dtype=kind)).shape == (2,)
 
 
-def test_a_judge_is_trained_once(data, trainings):
+def test_a_classifier_is_trained_once(data, trainings):
     question = attribute_question(data, NAMES, epochs=1)
-    first = judge_for(question, data, CPU)
-    second = judge_for(question, data, CPU)
+    first = classifier_for(question, data, CPU)
+    second = classifier_for(question, data, CPU)
     assert len(trainings) == 1 and same(first, second)
     assert not second.training
     assert [path.name[:6] for path in data.cache_folder.iterdir()] == ["judge-"]
 
 
-def test_another_question_or_other_pictures_are_another_judge(data, trainings):
-    judge_for(attribute_question(data, NAMES, epochs=1), data, CPU)
-    judge_for(attribute_question(data, NAMES, epochs=2), data, CPU)
-    judge_for(attribute_question(data, NAMES[::-1], epochs=1), data, CPU)
+def test_another_question_or_other_pictures_are_another_classifier(data, trainings):
+    classifier_for(attribute_question(data, NAMES, epochs=1), data, CPU)
+    classifier_for(attribute_question(data, NAMES, epochs=2), data, CPU)
+    classifier_for(attribute_question(data, NAMES[::-1], epochs=1), data, CPU)
     data.datasets["train"].arrays[0][7, 3, 3] += 1
-    judge_for(attribute_question(data, NAMES, epochs=1), data, CPU)
+    classifier_for(attribute_question(data, NAMES, epochs=1), data, CPU)
     assert len(trainings) == len(list(data.cache_folder.iterdir())) == 4
 
 
 @pytest.mark.parametrize("broken", ["truncated", "empty", "others"])
 def test_a_broken_file_is_made_anew(data, trainings, broken):
     question = attribute_question(data, NAMES, epochs=1)
-    first = judge_for(question, data, CPU)
+    first = classifier_for(question, data, CPU)
     (path,) = data.cache_folder.iterdir()
     whole = path.read_bytes()
     if broken == "others":
-        torch.save(Judge(3, 5, exclusive=False).state_dict(), path)
+        torch.save(Classifier(3, 5, exclusive=False).state_dict(), path)
     else:
         path.write_bytes(whole[: len(whole) // 2] if broken == "truncated" else b"")
-    assert same(first, judge_for(question, data, CPU))
+    assert same(first, classifier_for(question, data, CPU))
     assert len(trainings) == 2
-    assert same(first, judge_for(question, data, CPU))
+    assert same(first, classifier_for(question, data, CPU))
     assert len(trainings) == 2, "the new file is whole"
 
 
@@ -140,38 +151,37 @@ def test_training_or_loading_makes_no_difference_to_what_is_drawn_afterwards(dat
     for _ in range(2):
         torch.manual_seed(5)
         with torch.inference_mode():  # as in a test
-            judge_for(attribute_question(data, NAMES, epochs=1), data, CPU)
+            classifier_for(attribute_question(data, NAMES, epochs=1), data, CPU)
         assert torch.equal(torch.rand(3), expected)
     assert len(trainings) == 1
 
 
-def test_what_was_drawn_before_makes_no_difference_to_the_judge(data):
-    question, judges = attribute_question(data, NAMES, epochs=1), []
+def test_what_was_drawn_before_makes_no_difference_to_the_classifier(data):
+    question, classifiers = attribute_question(data, NAMES, epochs=1), []
     for seed in (1, 2):
         torch.manual_seed(seed)
-        judges.append(train_judge(question, data))
-    assert same(*judges)
+        classifiers.append(train_classifier(question, data))
+    assert same(*classifiers)
 
 
 def test_a_folder_that_cannot_be_written(data, monkeypatch):
-    """The test goes on, and the judge is trained again next time."""
+    """The test goes on, and the classifier is trained again next time."""
     (data.root / "file").write_text("no folder")
     monkeypatch.setattr(Tinted, "cache_folder", data.root / "file" / "cache")
-    assert isinstance(judge_for(attribute_question(data, NAMES, epochs=1), data, CPU), Judge)
+    assert isinstance(classifier_for(attribute_question(data, NAMES, epochs=1), data, CPU), Classifier)
 
 
 def test_data_without_attributes(data):
-    assert has_attributes(data)
-    assert not has_attributes(tiny.NoiseData()) and not has_attributes(None)
+    assert data.has_attributes and not MNIST().has_attributes
 
 
 def ask(rank, root):
     data, trained = Tinted(root), []
     data.setup("test")
-    original = module.train_judge
-    module.train_judge = lambda *words: (trained.append(1), original(*words))[1]
-    judge = judge_for(attribute_question(data, NAMES, epochs=1), data, CPU)
-    return len(trained), judge.state_dict()
+    original = module.train_classifier
+    module.train_classifier = lambda *words: (trained.append(1), original(*words))[1]
+    classifier = classifier_for(attribute_question(data, NAMES, epochs=1), data, CPU)
+    return len(trained), classifier.state_dict()
 
 
 def test_of_two_processes_the_first_trains(tmp_path):

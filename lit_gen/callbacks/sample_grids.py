@@ -1,4 +1,4 @@
-"""Pictures of a run: sheets of samples while it trains, and what `predict` makes."""
+"""Sample grids: what a model's task shows of it while it trains, as files of the run and in its logs."""
 
 from pathlib import Path
 from typing import Any
@@ -6,42 +6,41 @@ from typing import Any
 import torch
 import wandb
 from lightning import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import BasePredictionWriter
 from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 from torchvision.transforms.functional import to_pil_image
 
 from lit_gen.errors import UserError
-from lit_gen.files.atomic import complete_file, make_folder
+from lit_gen.files.atomic import complete_file
 from lit_gen.lightning_compat import batches_so_far
 
 
 def save_picture(image: Tensor, path: Path) -> None:
-    """Writes one image (C, H, W) in [-1, 1] as a PNG file that appears complete or not at all."""
+    """Write one image (C, H, W) in [-1, 1] as a PNG file that appears complete or not at all."""
     picture = to_pil_image(((image.detach().float().cpu().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8))
     with complete_file(path) as partial:
         picture.save(partial, format="PNG")
 
 
-class SampleSheets(Callback):
-    """Writes the model's sheets every so many batches, at the end of each epoch and at the end of training.
+class SampleGrids(Callback):
+    """Write the model's sample grids every so many batches, at the end of each epoch and at the end of training.
 
-    Each goes to `folder/<sheet>-<batches so far>.png` and, where TensorBoard or W&B logs, there as an image. What W&B
-    gets leaves the machine, offline logs too once they are synced: sheets that hold originals, reconstructions or
-    translations go there only if the data may be passed on (`GenerativeModule.shows_data`, `ImageData.may_be_shared`).
+    Each goes to `folder/<grid>-<batches so far>.png` and, where TensorBoard or W&B logs, there as an image. What W&B
+    gets leaves the machine, offline logs too once they are synced: grids that hold originals, reconstructions or
+    translations go there only if the data may be passed on (`Task.shows_data`, `ImageData.may_be_shared`).
 
     Args:
         folder: where to write.
-        every_n_batches: how often; 0 for the ends of epochs only.
-        count: about how many images a sheet.
-        all_to_wandb: send all sheets to W&B, whatever they hold.
+        every_n_batches: number of batches from one to the next; 0 for the ends of epochs only.
+        count: about how many images per grid.
+        all_to_wandb: send all grids to W&B, whatever they hold.
     """
 
     def __init__(self, folder: Path, every_n_batches: int = 1_000, count: int = 64, all_to_wandb: bool = False) -> None:
         self.folder, self.every_n_batches, self.count = folder, every_n_batches, count
         self.all_to_wandb = all_to_wandb
-        self._batches_at_last_sheet = -1
+        self._batches_at_last = -1
         self._said = False
 
     def setup(self, trainer: Trainer, model: LightningModule, stage: str) -> None:
@@ -63,31 +62,31 @@ class SampleSheets(Callback):
 
     @torch.no_grad()
     def write(self, trainer: Trainer, model: LightningModule) -> None:
-        """Writes the sheets now, once a batch number, on the main process."""
+        """Write the grids now, once per number of batches, on the main process."""
         batches = batches_so_far(trainer)
-        if not trainer.is_global_zero or batches == self._batches_at_last_sheet:
+        if not trainer.is_global_zero or batches == self._batches_at_last:
             return
-        self._batches_at_last_sheet = batches
+        self._batches_at_last = batches
         batch = model.transfer_batch_to_device(trainer.datamodule.preview_batch(self.count), model.device, 0)
         model.seed("grids")
-        sheets = model.sample_sheets(batch, self.count)
+        grids = model.task.sample_grids(model, batch, self.count)
         back = []
-        for name, sheet in sheets.items():
+        for name, grid in grids.items():
             path = self.folder / f"{name}-{batches:07d}.png"
-            save_picture(sheet, path)
-            kept_back = model.shows_data(name) and not self._all_may_leave(trainer)
+            save_picture(grid, path)
+            kept_back = model.task.shows_data(name) and not self._all_may_leave(trainer)
             for logger in trainer.loggers:
                 if kept_back and _goes_to_wandb(logger):
                     back.append(name)
                 elif isinstance(logger, TensorBoardLogger):
-                    logger.experiment.add_image(f"samples/{name}", (sheet.clamp(-1, 1) + 1) / 2, batches)
+                    logger.experiment.add_image(f"samples/{name}", (grid.clamp(-1, 1) + 1) / 2, batches)
                 elif isinstance(logger, WandbLogger):
                     logger.log_image(f"samples/{name}", [str(path)])
         if back and not self._said:
             self._said = True
             rank_zero_info(
-                f"W&B does not get the sheets {', '.join(dict.fromkeys(back))}, which show images of your data; they "
-                f"are in {self.folder}. To send such sheets too: --wandb.images=all"
+                f"W&B does not get the sample grids {', '.join(dict.fromkeys(back))}, which show images of your data; "
+                f"they are in {self.folder}. To send such grids too: --wandb.images=all"
             )
 
     def _all_may_leave(self, trainer: Trainer) -> bool:
@@ -99,30 +98,3 @@ def _goes_to_wandb(logger: Logger) -> bool:
     if isinstance(logger, TensorBoardLogger):
         return wandb.run is not None and bool(wandb.run.settings.sync_tensorboard)
     return isinstance(logger, WandbLogger)
-
-
-class PredictionWriter(BasePredictionWriter):
-    """Writes what `predict_step` returns, images (B, C, H, W) in [-1, 1], as `folder/<rank>-<number>.png`.
-
-    At the end it says how many all processes have written, and where.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__("batch")
-        self.folder, self.written = folder, 0
-
-    def setup(self, trainer: Trainer, model: LightningModule, stage: str) -> None:
-        self.folder = trainer.strategy.broadcast(
-            self.folder
-        )  # another node's has the time of another clock in its name
-
-    def write_on_batch_end(self, trainer: Trainer, model: LightningModule, prediction: Tensor, *_: Any) -> None:
-        make_folder(self.folder)
-        for image in prediction:
-            save_picture(image, self.folder / f"{trainer.global_rank}-{self.written:06d}.png")
-            self.written += 1
-
-    def on_predict_end(self, trainer: Trainer, model: LightningModule) -> None:
-        written = torch.tensor(self.written, device=model.device)
-        count = int(trainer.strategy.reduce(written, reduce_op="sum"))
-        rank_zero_info(f"{count} images are in {self.folder}" if count else "no images: there was nothing to predict")

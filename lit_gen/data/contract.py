@@ -1,0 +1,76 @@
+"""What the project asks a data module for, and the check that its batches have what a model reads."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from lit_gen.data.batches import DataSpec
+from lit_gen.errors import UserError
+
+
+class DataModule(Protocol):
+    """The names that models, tasks, metrics and callbacks know of a data module, beside those of Lightning.
+
+    A data module of your own needs `batch_type` and `spec` only; each other name adds what its docstring says.
+    `lit_gen.data.base.ImageData` has all but the last two, which are `Horse2Zebra`'s.
+    """
+
+    batch_type: type
+    """The named tuple that its batches are, with the image first, or the first of several."""
+    spec: DataSpec
+    """What a model needs to know before it is built."""
+    may_be_shared: bool
+    """Whether W&B may get sample grids that show images of the data; by default not."""
+    has_attributes: bool
+    """Whether a classifier can learn the attributes: `test` then tells by it what generated images show."""
+
+    def preview_batch(self, count: int) -> Any:
+        """Return the first `count` held-out rows: for sample grids, `val/sliced_wasserstein` and Parzen windows."""
+
+    def training_batches(self, count: int, size: int, generator: torch.Generator) -> Iterator[Any]:
+        """Yield `count` training rows drawn at random, `size` at a time: for the distance of their codes to a prior."""
+
+    def attribute_examples(self, names: Sequence[str]) -> Dataset:
+        """Return images and the attributes of these names, for a classifier to learn from."""
+
+    def domain_examples(self) -> Dataset:
+        """Return pairs of images of two domains, for a classifier to learn from: how many translations fool it?"""
+
+    def test_images(self, domain: str) -> Mapping[str, np.ndarray]:
+        """Return the test images of domain A or B, each once; of rendered ones also their `truth` and `mask`."""
+
+
+def fields_read(model: Any, predicting: bool = False) -> tuple[str, ...]:
+    """Return the names of the fields of a batch that a model (class or object) and its task read."""
+    task = model.task
+    if predicting and task.needs_to_predict is not None:
+        return task.needs_to_predict
+    return model.needs or task.needs
+
+
+def check_pair(model: type, data: Any, predicting: bool = False) -> None:
+    """Raise a `UserError` naming data that do fit when `data` (class or object) lack a field that `model` reads."""
+    batch_type = getattr(data, "batch_type", None)
+    if batch_type is None or not hasattr(model, "task"):
+        return
+    needs = fields_read(model, predicting)
+    if set(needs) <= set(batch_type._fields):
+        return
+    from lit_gen import data as package
+
+    name_of_data = (data if isinstance(data, type) else type(data)).__name__
+
+    fitting = [
+        name
+        for name, candidate in vars(package).items()
+        if isinstance(candidate, type)
+        and set(needs) <= set(getattr(getattr(candidate, "batch_type", None), "_fields", ()))
+    ]
+    raise UserError(
+        f"{model.__name__} needs batches with fields {', '.join(needs)}; {name_of_data} gives "
+        f"{batch_type.__name__}({', '.join(batch_type._fields)}). "
+        f"Data that fit: {', '.join(sorted(fitting)) or 'none'}."
+    )

@@ -1,0 +1,126 @@
+"""Attribute editing: an image with one attribute changed, and everything else as it was."""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+import torch
+from lightning import LightningDataModule
+from torch import Tensor
+from torch.nn import functional
+
+from lit_gen.losses import Terms
+from lit_gen.losses.likelihood import attribute_cross_entropy
+from lit_gen.metrics.attributes import AttributeChanges
+from lit_gen.metrics.evaluator import Evaluator, Options
+from lit_gen.tasks.base import Stage, Task, grid, quality
+
+HAIR_COLOURS = ("Black_Hair", "Blond_Hair", "Brown_Hair", "Gray_Hair")
+
+
+@runtime_checkable
+class AttributeEditor(Protocol):
+    """What the task asks of a model."""
+
+    attributes: Sequence[str]
+    """Names of the A attributes that it changes."""
+    data_attributes: Sequence[str]
+    """Names of the attributes of the data."""
+    classification_weight: float
+    reconstruction_weight: float
+
+    def labels(self, batch: Any) -> Tensor:
+        """Return the batch's own values (B, A) in {0, 1} of the model's attributes."""
+
+    def translate(self, image: Tensor, target: Tensor) -> Tensor:
+        """Return images with attributes (B, A) in {0, 1}, (B, C, H, W), without a graph and in evaluation mode."""
+
+    def discriminator(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Return D's scores of images, of any shape (B, ...), and its logits (B, A) of their attributes."""
+
+
+class AttributeEditing(Task):
+    """Images with one attribute changed: `predict` writes for each image a wide one with all single changes.
+
+    The best checkpoint is the one whose translations show what they were asked to and lead back. A distance to held-out
+    images would favour a G that changes nothing, and D's score is a moving measure.
+    """
+
+    verbs: ClassVar[type] = AttributeEditor
+    needs: ClassVar[tuple[str, ...]] = ("image", "attributes")
+    needs_to_predict: ClassVar[tuple[str, ...] | None] = ("image",)
+    monitor: ClassVar[str | None] = "val/translation"
+
+    def predict(self, model: AttributeEditor, batch: Any) -> Tensor:
+        """Return for each image a wide one (B, C, H, (1 + A) W): itself, then with each attribute changed."""
+        return torch.cat(changed(model, batch), dim=3)
+
+    def sample_grids(self, model: AttributeEditor, batch: Any, count: int = 64) -> dict[str, Tensor]:
+        """Return `samples`, with a row per image: itself, then with each attribute changed."""
+        columns = 1 + len(model.attributes)
+        batch = type(batch)(*(field[: max(1, count // columns)] for field in batch))
+        return {"samples": grid(torch.stack(changed(model, batch), dim=1).flatten(0, 1), columns)}
+
+    def held_out_terms(self, model: AttributeEditor, batch: Any, stage: Stage) -> Terms:
+        """Return how well images get their neighbours' attributes and come back, and D's mean scores.
+
+        All without weights, except `translation`, the weighted sum of both errors.
+        """
+        labels = model.labels(batch)
+        target = labels.roll(1, 0)
+        fakes = model.translate(batch.image, target)
+        scores, logits = model.discriminator(fakes)
+        reconstruction = functional.l1_loss(model.translate(fakes, labels), batch.image)
+        classification = attribute_cross_entropy(logits, target)
+        weighted = model.reconstruction_weight * reconstruction + model.classification_weight * classification
+        return {
+            "reconstruction": reconstruction,
+            "classification": classification,
+            "translation": weighted,
+            "d_score_real": model.discriminator(batch.image)[0].mean(),
+            "d_score_fake": scores.mean(),
+        }
+
+    def evaluators(self, model: Any, data: LightningDataModule, options: Options) -> list[Evaluator]:
+        """Return the quality of translations to the neighbours' attributes and, where a classifier can learn the
+        attributes, whether it sees each change, and all else as it was."""
+        found = [quality(model, options, lambda batch: model.translate(batch.image, model.labels(batch).roll(1, 0)))]
+        if getattr(data, "has_attributes", False):
+            found.append(AttributeChanges(model.attributes, single_changes, options.samples))
+        return found
+
+
+@torch.no_grad()
+def known_or_guessed_labels(model: AttributeEditor, batch: Any) -> Tensor:
+    """Return the batch's own labels (B, A), or what D sees in the images where the batch does not have them."""
+    if hasattr(batch, "attributes") and set(model.attributes) <= set(model.data_attributes):
+        return model.labels(batch)
+    return (model.discriminator(batch.image)[1] > 0).float()
+
+
+def changed(model: AttributeEditor, batch: Any) -> list[Tensor]:
+    """Return the images, and their translations by each single change, each (B, C, H, W)."""
+    targets = single_changes(known_or_guessed_labels(model, batch), model.attributes)
+    return [batch.image, *(model.translate(batch.image, target) for target in targets)]
+
+
+def single_changes(labels: Tensor, names: Sequence[str]) -> Tensor:
+    """Return the targets that differ from `labels` in one thing, one set for each attribute.
+
+    A hair colour is set, and the other hair colours with it unset; any other attribute is turned into its opposite.
+
+    Args:
+        labels: (B, A) in {0, 1}.
+        names: of the A columns.
+
+    Returns:
+        (A, B, A): first the attribute that is changed.
+    """
+    hair = [column for column, name in enumerate(names) if name in HAIR_COLOURS]
+    targets = labels.repeat(len(names), 1, 1)
+    for column, target in enumerate(targets):
+        if column in hair:
+            target[:, hair] = 0
+            target[:, column] = 1
+        else:
+            target[:, column] = 1 - target[:, column]
+    return targets

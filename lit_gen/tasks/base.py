@@ -1,0 +1,142 @@
+"""What all tasks share: grids of images, the log of held-out values, the distance that each validation measures.
+
+A model names its task (`task = Translation()`) and offers the verbs that the task asks for (`translate`, ...). It then
+has predictions, sample grids, evaluation and a best checkpoint. A task imports no model.
+"""
+
+from collections.abc import Callable
+from fnmatch import fnmatchcase
+from functools import partial
+from operator import itemgetter
+from typing import Any, ClassVar, Literal
+
+import torch
+from lightning import LightningDataModule
+from torch import Tensor
+from torchvision.utils import make_grid
+
+from lit_gen.losses import Terms
+from lit_gen.metrics.evaluator import Evaluator, Options
+from lit_gen.metrics.held_out import HeldOutDistance
+from lit_gen.metrics.samples import SampleQuality
+from lit_gen.metrics.sliced_wasserstein import PATCH
+
+Stage = Literal["val", "test"]
+DISTANCE = "val/sliced_wasserstein"
+
+
+class Task:
+    """What `predict` writes, sample grids show, and validation and test measure, for every model with the same verbs.
+
+    A task keeps nothing: one object serves all models of its kind. For other grids or measurements, derive a class from
+    a task and name it in the model.
+    """
+
+    verbs: ClassVar[type]
+    """The protocol that lists what the task asks a model for."""
+    needs: ClassVar[tuple[str, ...]] = ("image",)
+    """The fields of a batch that the task and the losses read, unless the model has a `needs` of its own."""
+    needs_to_predict: ClassVar[tuple[str, ...] | None] = None
+    """Those that `predict` reads, where it can do with fewer."""
+    monitor: ClassVar[str | None] = None
+    """The logged value whose lowest point is kept as the best checkpoint, where there is one."""
+    generated_grids: ClassVar[tuple[str, ...]] = ()
+    """Names (or patterns, `code_*`) of the grids that show neither images of the data nor what was made from them."""
+    makes_samples: ClassVar[bool] = False
+    """Whether a generator makes images from noise, so that it has collapsed when they are all alike."""
+
+    def predict(self, model: Any, batch: Any) -> Tensor:
+        """Return what `predict` writes: an image (B, C, H, W) in [-1, 1] for each row of the batch."""
+        raise NotImplementedError
+
+    def sample_grids(self, model: Any, batch: Any, count: int = 64) -> dict[str, Tensor]:
+        """Return pictures to look at while the model trains, by name; each is one image (C, H, W) in [-1, 1].
+
+        Args:
+            model: with the verbs of the task.
+            batch: held-out data on the model's device; always the same, so that grids can be compared.
+            count: about how many images per grid.
+        """
+        raise NotImplementedError
+
+    @classmethod
+    def shows_data(cls, name: str) -> bool:
+        """Return whether a grid may show images of the data, or images made from them.
+
+        A class with a `sample_grids` of its own is taken to show them until it, or a class derived from it, says
+        otherwise in `generated_grids`.
+        """
+        maker = next(kind for kind in cls.__mro__ if "sample_grids" in vars(kind))
+        speaker = next(kind for kind in cls.__mro__ if "generated_grids" in vars(kind))
+        names = speaker.generated_grids if issubclass(speaker, maker) else ()
+        return not any(fnmatchcase(name, pattern) for pattern in names)
+
+    def held_out_terms(self, model: Any, batch: Any, stage: Stage) -> Terms:
+        """Return the values that validation and test log, as means over the held-out images.
+
+        They are the terms of a model's loss and their sum. A game has no loss: there they are D's mean outputs for real
+        images and for new fakes. When held-out real images come near the fakes and training images do not, D has
+        learnt its training images by heart.
+        """
+        if hasattr(model, "losses"):
+            terms = model.losses(batch)
+            return terms | {"loss": sum(terms.values())}
+        return mean_outputs(model, batch, model.make_fakes(batch))
+
+    def evaluators(self, model: Any, data: LightningDataModule, options: Options) -> list[Evaluator]:
+        """Return what `test` measures beyond the held-out terms.
+
+        Args:
+            model: with the verbs of the task.
+            data: the data that the model is tested on.
+            options: the user's choices.
+        """
+        return []
+
+    def validation_evaluators(self, model: Any, data: LightningDataModule) -> list[Evaluator]:
+        """Return what each validation measures beyond the held-out terms, in seconds."""
+        measurable = min(model.image_shape[1:]) >= PATCH and hasattr(data, "preview_batch")
+        return [HeldOutDistance(partial(self.held_out_pairs, model))] if measurable and self.monitor == DISTANCE else []
+
+    def held_out_pairs(self, model: Any, batch: Any, noise: torch.Generator) -> list[tuple[Tensor, Tensor]]:
+        """Return held-out images and as many generated ones that are to look like them, each (B, C, H, W) in [-1, 1].
+
+        Args:
+            model: with the verbs of the task.
+            batch: held-out data on the model's device.
+            noise: a CPU generator to draw the noise from.
+        """
+        raise NotImplementedError
+
+
+def quality(
+    model: Any,
+    options: Options,
+    make: Callable[[Any], Tensor],
+    real: Callable[[Any], Tensor] = itemgetter(0),
+    **settings: Any,
+) -> SampleQuality:
+    """Return the evaluator that compares what `make` makes of a batch with its first field; see `SampleQuality`."""
+    return SampleQuality(options, model.image_shape, make, real, **settings)
+
+
+def mean_outputs(model: Any, batch: Any, fakes: Any, name: str = "d_logit", real: str = "real") -> Terms:
+    """Return D's mean outputs for the real images of a batch and for fakes, as `<name>_real` and `<name>_fake`."""
+    outputs = model.discriminate(batch, fakes)
+    return {f"{name}_{kind}": output.mean() for kind, output in zip((real, "fake"), outputs, strict=True)}
+
+
+def grid(images: Tensor, columns: int | None = None, gap: int = 2) -> Tensor:
+    """Return images side by side, row after row, on white.
+
+    Args:
+        images: (N, C, H, W) in [-1, 1].
+        columns: images per row; by default as many as make a square.
+        gap: pixels between images.
+
+    Returns:
+        (C, H', W') float32 on the CPU, in [-1, 1].
+    """
+    columns = columns or max(1, round(len(images) ** 0.5))
+    images = images.detach().float().cpu().clamp(-1, 1)
+    return make_grid(images, columns, gap, pad_value=1.0)[: images.shape[1]]  # it gives grey images three channels

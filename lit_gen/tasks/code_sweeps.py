@@ -1,0 +1,106 @@
+"""Code sweeps: sampling by a model that gives part of its noise a meaning, which a recognition network reads back."""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+import torch
+from lightning import LightningDataModule
+from torch import Tensor, nn
+
+from lit_gen.codes import Code
+from lit_gen.losses import Terms
+from lit_gen.metrics.categories import CategoryAccuracy
+from lit_gen.metrics.codes import CodeInformation
+from lit_gen.metrics.evaluator import Evaluator, Options
+from lit_gen.tasks.base import Stage, grid
+from lit_gen.tasks.sampling import Sampler, Sampling
+from lit_gen.training.modes import evaluating
+
+# Grids show continuous codes over [-2, 2], beyond the (-1, 1) of training, as figure 2 of Chen et al. (2016) does.
+SWEEP = [step * 0.4 - 2 for step in range(11)]
+
+
+@runtime_checkable
+class CodedSampler(Sampler, Protocol):
+    """What the task asks of a model, beside what `Sampler` lists."""
+
+    codes: Sequence[Code]
+    """The codes, in the order in which they stand in the latent vectors."""
+    noise_dim: int
+    """Length of the noise in front of them."""
+    sampler: nn.Module
+    """The network that images are generated with."""
+
+    def __call__(self, latent: Tensor) -> Tensor:
+        """Return images (B, C, H, W) in [-1, 1] of latent vectors (B, Z)."""
+
+    def sample_latent(self, count: int, generator: torch.Generator | None = None) -> Tensor:
+        """Return (count, Z): noise, then codes."""
+
+    def recognize(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Return D's logits (B, 1), and what Q says of all codes (B, O)."""
+
+    def information(self, codes: Tensor, outputs: Tensor) -> Terms:
+        """Return lower bounds in nats of the information about codes (B, F) in images, by Q's outputs (B, O)."""
+
+    def categories(self, images: Tensor) -> Tensor:
+        """Return the likeliest value (B,), int64, of the first categorical code for each image."""
+
+
+class CodeSweeps(Sampling):
+    """Sampling with codes: a grid for each code shows what it changes; how much the images tell of them is measured."""
+
+    verbs: ClassVar[type] = CodedSampler
+    generated_grids: ClassVar[tuple[str, ...]] = ("samples", "code_*")
+
+    @torch.no_grad()
+    def sample_grids(self, model: Any, batch: Any, count: int = 64) -> dict[str, Tensor]:
+        """Return `samples`, and for each code a grid in which nothing but this code changes.
+
+        A categorical code has one row per category, with the noise fixed per column. A continuous one goes from -2 to
+        2, left to right; there, the rows are the categories of the first code, if it has any.
+        """
+        grids = super().sample_grids(model, batch, count)
+        random = torch.Generator().manual_seed(0)
+        first, start = model.codes[0], model.noise_dim
+        with evaluating(model.sampler):
+            for number, code in enumerate(model.codes, 1):
+                if code.kind == "categorical":
+                    columns = model.sample_latent(max(1, count // 8), random)
+                    latent = columns.repeat(code.features, 1, 1)  # (rows, columns, Z)
+                    latent[..., start : start + code.features] = torch.eye(code.features).to(latent)[:, None]
+                else:
+                    rows = first.features if first.kind == "categorical" else 8
+                    latent = model.sample_latent(rows, random)[:, None].repeat(1, len(SWEEP), 1)
+                    if first.kind == "categorical":
+                        place = slice(model.noise_dim, model.noise_dim + rows)
+                        latent[..., place] = torch.eye(rows).to(latent)[:, None]
+                    latent[..., start] = torch.tensor(SWEEP).to(latent)
+                grids[f"code_{number}_{code.kind}"] = grid(model(latent.flatten(0, 1)), latent.shape[1])
+                start += code.features
+        return grids
+
+    def held_out_terms(self, model: Any, batch: Any, stage: Stage) -> Terms:
+        """Return D's mean outputs and, in validation, the mean over batches of the information in new fakes.
+
+        `test` has the information over all fakes at once.
+        """
+        latent = model.sample_latent(len(batch.image))
+        fake_logits, outputs = model.recognize(model(latent))
+        real_logits = model.recognize(batch.image)[0]
+        terms = {"d_logit_real": real_logits.mean(), "d_logit_fake": fake_logits.mean()}
+        return terms if stage == "test" else terms | model.information(latent[:, model.noise_dim :], outputs)
+
+    def evaluators(self, model: Any, data: LightningDataModule, options: Options) -> list[Evaluator]:
+        """Return the quality of samples, the information about codes, and how well categories stand for classes."""
+        return [*super().evaluators(model, data, options), CodeInformation(), *category_evaluators(model)]
+
+    def validation_evaluators(self, model: Any, data: LightningDataModule) -> list[Evaluator]:
+        """Return the distance to held-out images, and how well categories stand for classes."""
+        return [*super().validation_evaluators(model, data), *category_evaluators(model)]
+
+
+def category_evaluators(model: Any) -> list[Evaluator]:
+    """Return the accuracy of the first code's categories as classes, where there are categories and labels."""
+    first, classes = model.codes[0], model.spec["num_classes"]
+    return [CategoryAccuracy(first.features, classes)] if first.kind == "categorical" and classes else []

@@ -1,0 +1,86 @@
+"""Puzzle: where key patches of an image belong, and the whole image around them."""
+
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+import torch
+from lightning import LightningDataModule
+from torch import Tensor
+
+from lit_gen.layers.key_patches import KeyPatches, key_patches
+from lit_gen.losses import Terms
+from lit_gen.metrics.evaluator import Evaluator, Options
+from lit_gen.tasks.base import Stage, Task, grid, mean_outputs, quality
+
+
+@runtime_checkable
+class PatchAssembler(Protocol):
+    """What the task asks of a model."""
+
+    def assemble(self, patches: Tensor, latent: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return images (B, C, S, S) in [-1, 1] and masks (B, 1, S, S) in [0, 1] of patches (B, N, C, S, S).
+
+        Without a graph and in evaluation mode; by noise (B, Z), which is drawn by default.
+        """
+
+    def sample_latent(self, count: int, generator: torch.Generator | None = None) -> Tensor:
+        """Return noise (count, Z)."""
+
+    def discriminate(self, batch: Any, fakes: Any) -> tuple[Tensor, Tensor]:
+        """Return D's logits for the real images of a batch and for fakes (B, C, S, S)."""
+
+
+class Puzzle(Task):
+    """Key patches put in their places, and the image around them: `predict` writes a strip of all of it per image."""
+
+    verbs: ClassVar[type] = PatchAssembler
+    monitor: ClassVar[str | None] = "val/patch_l1"  # lower where patches are both placed and kept
+
+    def predict(self, model: PatchAssembler, batch: Any) -> Tensor:
+        """Return a strip for each image; see `strips`."""
+        return strips(model, batch.image)
+
+    def sample_grids(self, model: PatchAssembler, batch: Any, count: int = 64) -> dict[str, Tensor]:
+        """Return `puzzle`: for each image the patches, predicted and true mask, generated and real image."""
+        real = batch.image[: max(1, count // 4)]
+        latent = model.sample_latent(len(real), torch.Generator().manual_seed(0))
+        return {"puzzle": grid(strips(model, real, latent), columns=2)}
+
+    def held_out_terms(self, model: PatchAssembler, batch: Any, stage: Stage) -> Terms:
+        """Return how well the patches were placed and kept, and D's mean logits."""
+        key = key_patches(batch.image)
+        image, mask = model.assemble(key.patches)
+        return assembly_measures(image, mask, batch.image, key) | mean_outputs(model, batch, image)
+
+    def evaluators(self, model: PatchAssembler, data: LightningDataModule, options: Options) -> list[Evaluator]:
+        """Return the distances of generated images to those that the patches are from."""
+        return [quality(model, options, lambda batch: model.assemble(key_patches(batch.image).patches)[0])]
+
+
+def strips(model: PatchAssembler, real: Tensor, latent: Tensor | None = None) -> Tensor:
+    """Return (B, C, S, W): patches, predicted and true mask, generated and real image of each, side by side."""
+    key = key_patches(real)
+    image, mask = model.assemble(key.patches, latent)
+    masks = [(2 * shown - 1).expand_as(real) for shown in (mask, key.mask)]
+    pictures = [*key.patches.unbind(1), *masks, image, real]
+    gap = real.new_ones(*real.shape[:3], 2)
+    return torch.cat([part for picture in pictures for part in (picture, gap)][:-1], -1)
+
+
+def assembly_measures(image: Tensor, mask: Tensor, real: Tensor, key: KeyPatches) -> Terms:
+    """Return how well patches were placed and kept.
+
+    Args:
+        image: (B, C, S, S) generated.
+        mask: (B, 1, S, S) predicted, in [0, 1].
+        real: (B, C, S, S).
+        key: the patches of `real`.
+
+    Returns:
+        mask_iou: intersection over union of the mask, cut at one half, with the true one. patch_l1: mean absolute
+        difference to the real image inside the true mask, range [-1, 1]. Both are means over the images.
+    """
+    inside, predicted = key.mask > 0.5, mask > 0.5
+    intersection, union = ((area.sum((1, 2, 3))) for area in (inside & predicted, inside | predicted))
+    error = (image - real).abs().mean(1, keepdim=True) * key.mask
+    patch_l1 = error.sum((1, 2, 3)) / key.mask.sum((1, 2, 3))
+    return {"mask_iou": (intersection / union).mean(), "patch_l1": patch_l1.mean()}

@@ -1,0 +1,163 @@
+"""Reconstruction: images through a code and back, and images decoded from draws of the codes' prior."""
+
+import colorsys
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+import torch
+from lightning import LightningDataModule
+from torch import Tensor
+
+from lit_gen.losses import Terms
+from lit_gen.metrics.codes import ActiveUnits, PriorDistance
+from lit_gen.metrics.evaluator import Evaluator, Options
+from lit_gen.metrics.likelihood import NegativeLogLikelihood
+from lit_gen.tasks.base import Stage, Task, grid
+from lit_gen.tasks.sampling import sample_evaluators
+from lit_gen.training.modes import evaluating
+
+
+@runtime_checkable
+class Autoencoder(Protocol):
+    """What the task asks of a model."""
+
+    def losses(self, batch: Any) -> Terms:
+        """Return the named terms whose sum is minimized."""
+
+    def reconstruct(self, image: Tensor) -> Tensor:
+        """Return images (B, C, H, W) in [-1, 1] after encoding and decoding."""
+
+    def generate(self, count: int, generator: torch.Generator | None = None) -> Tensor:
+        """Return `count` images (count, C, H, W) in [-1, 1], decoded from draws of the prior."""
+
+
+class Reconstruction(Task):
+    """Images through a code and back: `predict` writes the reconstruction of each image."""
+
+    verbs: ClassVar[type] = Autoencoder
+    monitor: ClassVar[str | None] = "val/loss"
+    generated_grids: ClassVar[tuple[str, ...]] = ("samples",)
+
+    def predict(self, model: Any, batch: Any) -> Tensor:
+        """Return the reconstruction of each image of the batch."""
+        return model.reconstruct(batch.image).float().clamp(-1, 1)
+
+    def sample_grids(self, model: Any, batch: Any, count: int = 64) -> dict[str, Tensor]:
+        """Return `samples` of the prior, and `reconstructions`: originals, each to the left of its reconstruction."""
+        image = batch.image[: count // 2]
+        with evaluating(model):
+            pairs = torch.stack([image, model.reconstruct(image).float()], dim=1).flatten(0, 1)  # (2N, C, H, W)
+        samples = model.generate(count, torch.Generator().manual_seed(0))
+        return {"samples": grid(samples), "reconstructions": grid(pairs, 8)}
+
+    def evaluators(self, model: Any, data: LightningDataModule, options: Options) -> list[Evaluator]:
+        """Return what tells how good the images decoded from the prior are."""
+        return sample_evaluators(model, data, options)
+
+
+@runtime_checkable
+class LatentVariableModel(Autoencoder, Protocol):
+    """What the task asks of a model, beside what `Autoencoder` lists."""
+
+    latent_dim: int
+    beta: float
+    """Weight of the KL term in the model's loss."""
+    num_eval_samples: int
+    """Importance samples per test image."""
+
+    def target(self, image: Tensor) -> Tensor:
+        """Return images (B, C, H, W) as the likelihood models them, binary for example."""
+
+    def encode(self, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Return mean and log-variance (B, Z) of q(z|x)."""
+
+    def elbo_terms(self, target: Tensor) -> Terms:
+        """Return `reconstruction`, -E[log p(x|z)], and `kl`, KL(q(z|x) || p(z)), in nats per image."""
+
+    def log_weights(self, target: Tensor, samples: int) -> Tensor:
+        """Return log p(x, z_k) / q(z_k|x) in nats, (samples, B)."""
+
+
+class LikelihoodReconstruction(Reconstruction):
+    """Reconstruction by a model with a likelihood: the ELBO, the log-likelihood and the active units come with it."""
+
+    verbs: ClassVar[type] = LatentVariableModel
+
+    def held_out_terms(self, model: Any, batch: Any, stage: Stage) -> Terms:
+        """Return the terms of the ELBO without weights, the ELBO and the loss, all in nats per image."""
+        terms = model.elbo_terms(model.target(batch.image))
+        reconstruction, kl = terms["reconstruction"], terms["kl"]
+        return terms | {"elbo": -(reconstruction + kl), "loss": reconstruction + model.beta * kl}
+
+    def evaluators(self, model: Any, data: LightningDataModule, options: Options) -> list[Evaluator]:
+        """Return the quality of samples, the test log-likelihood and the number of active units."""
+        own = [NegativeLogLikelihood(model.num_eval_samples), ActiveUnits(model.latent_dim)]
+        return [*super().evaluators(model, data, options), *own]
+
+
+@runtime_checkable
+class PriorMatcher(Autoencoder, Protocol):
+    """What the task asks of a model, beside what `Autoencoder` lists."""
+
+    latent_dim: int
+
+    def encode(self, image: Tensor, draw: bool | None = None) -> Tensor:
+        """Return codes (B, Z): their means, or draws where they are distributions."""
+
+    def decode(self, latent: Tensor) -> Tensor:
+        """Return images (B, C, H, W) in [-1, 1] of codes (B, Z)."""
+
+    def sample_latent(self, count: int, generator: torch.Generator | None = None) -> Tensor:
+        """Return draws (count, Z) of the prior."""
+
+
+class PriorMatching(Reconstruction):
+    """Reconstruction by a model whose codes are to follow a prior: how far they do comes with it."""
+
+    verbs: ClassVar[type] = PriorMatcher
+    monitor: ClassVar[str | None] = "val/reconstruction"
+    generated_grids: ClassVar[tuple[str, ...]] = ("samples", "plane", "codes")
+
+    def evaluators(self, model: Any, data: LightningDataModule, options: Options) -> list[Evaluator]:
+        """Return the quality of samples, and the distance of the codes to the prior."""
+        return [*super().evaluators(model, data, options), PriorDistance()]
+
+    def sample_grids(self, model: Any, batch: Any, count: int = 64) -> dict[str, Tensor]:
+        """Return `samples` and `reconstructions`; for codes in the plane also the decoded `plane` and the `codes`."""
+        grids = super().sample_grids(model, batch, count)
+        if model.latent_dim != 2:
+            return grids
+        prior = model.sample_latent(2_000, torch.Generator().manual_seed(0))
+        with evaluating(model):
+            codes = model.encode(batch.image)
+            reach = float(prior.abs().max()) * 1.1
+            side = torch.linspace(-reach, reach, 16, device=prior.device)
+            plane = torch.cartesian_prod(-side, side).flip(1)  # top to bottom, left to right: (256, 2) as (x, y)
+            images = model.decode(plane)
+        labels = getattr(batch, "label", torch.zeros(len(codes), dtype=torch.int64))
+        return grids | {"plane": grid(images, 16, gap=0), "codes": scatter(prior, codes, labels, reach)}
+
+
+def scatter(prior: Tensor, codes: Tensor, labels: Tensor, reach: float, size: int = 384) -> Tensor:
+    """Draw codes, coloured by label, over grey draws of the prior.
+
+    Args:
+        prior: (M, 2).
+        codes: (N, 2); those outside the picture are put on its edge.
+        labels: (N,) int64, 0 to 9.
+        reach: the picture shows [-reach, reach] in both directions, y upwards.
+        size: side of the picture in pixels.
+
+    Returns:
+        (3, size, size) in [-1, 1], on the CPU.
+    """
+    hues = [colorsys.hsv_to_rgb(label / 10, 0.9, 0.8) for label in range(10)]
+    picture = torch.ones(3, size, size)
+    for points, colours in (
+        (prior, [(0.8, 0.8, 0.8)] * len(prior)),
+        (codes, [hues[label] for label in labels.tolist()]),
+    ):
+        places = ((points.cpu().float() / reach + 1) / 2 * (size - 1)).round().long().clamp(1, size - 2)
+        for (x, y), colour in zip(places.tolist(), colours, strict=True):
+            row = size - 1 - y
+            picture[:, row - 1 : row + 2, x - 1 : x + 2] = torch.tensor(colour)[:, None, None] * 2 - 1
+    return picture

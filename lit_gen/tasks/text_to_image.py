@@ -1,0 +1,130 @@
+"""Text to image: an image of what a sentence says."""
+
+import textwrap
+from collections.abc import Sequence
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+import torch
+from lightning import LightningDataModule
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+from torch.nn import functional
+from torchvision.transforms.functional import pil_to_tensor
+
+from lit_gen.data.alphabet import decode
+from lit_gen.data.batches import CaptionedImages
+from lit_gen.layers.text import contradictions, joint_embedding_loss, mean_where
+from lit_gen.losses import Terms
+from lit_gen.metrics.captions import CaptionMatching, StatedAttributes
+from lit_gen.metrics.evaluator import Evaluator, Options
+from lit_gen.tasks.base import DISTANCE, Stage, Task, grid, quality
+
+LINE_HEIGHT, CHARACTER_WIDTH, NARROWEST = 13, 6, 200  # of lettering, in pixels
+
+
+@runtime_checkable
+class Painter(Protocol):
+    """What the task asks of a model."""
+
+    image_shape: tuple[int, int, int]
+
+    def draw(self, captions: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Return an image (B, C, H, W) in [-1, 1] of each sentence (B, L), without a graph and in evaluation mode."""
+
+    def embed(self, caption: Tensor) -> Tensor:
+        """Return the vectors (B, E) of sentences (B, L)."""
+
+    def paint(self, latent: Tensor, embedding: Tensor) -> Tensor:
+        """Return images of noise (B, Z) and vectors of sentences (B, E), as `draw` does."""
+
+    def sample_latent(self, count: int, generator: torch.Generator | None = None) -> Tensor:
+        """Return noise (count, Z)."""
+
+    def logits(self, batch: CaptionedImages, fakes: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return D's logits (B, 1) of right pairs, of fakes for the batch's sentences, and of wrong pairs; and (B,)
+        bool: which sentences have a wrong image."""
+
+    def scores(self, batch: CaptionedImages) -> Tensor:
+        """Return how well each sentence (row) and each image (column) of a batch fit by their vectors, (B, B)."""
+
+
+class TextToImage(Task):
+    """Images of sentences: `predict` writes one for each sentence of the data, or for `--data.prompts`."""
+
+    verbs: ClassVar[type] = Painter
+    needs: ClassVar[tuple[str, ...]] = CaptionedImages._fields
+    needs_to_predict: ClassVar[tuple[str, ...] | None] = ("caption",)
+    monitor: ClassVar[str | None] = DISTANCE
+    generated_grids: ClassVar[tuple[str, ...]] = ("captions", "interpolation")
+    makes_samples: ClassVar[bool] = True
+
+    def predict(self, model: Painter, batch: CaptionedImages) -> Tensor:
+        """Return an image of each sentence of the batch."""
+        return model.draw(batch.caption)
+
+    def sample_grids(self, model: Painter, batch: CaptionedImages, count: int = 64) -> dict[str, Tensor]:
+        """Return `captions`, held-out sentences each above its row of images, and `interpolation`: rows on the way
+        from one sentence to another.
+
+        A column of the first grid and a row of the second share their noise.
+        """
+        texts = model.embed(batch.caption[:8])  # the encoder has no layer that training and evaluation differ in
+        sentences = [decode(numbers) for numbers in batch.caption[:8]]
+        columns, channels = max(1, count // len(texts)), model.image_shape[0]
+        latent = model.sample_latent(columns, torch.Generator().manual_seed(0))
+        parts = []
+        for sentence, text in zip(sentences, texts, strict=True):
+            row = grid(model.paint(latent, text.expand(columns, -1)), columns)
+            parts += [lettering(sentence, row.shape[-1], channels), row]
+
+        last, steps = len(texts) // 2, torch.linspace(0, 1, 8, device=texts.device)
+        path = torch.lerp(texts[0], texts[last], steps[:, None])  # (8, E)
+        rows = grid(torch.cat([model.paint(noise.expand(8, -1), path) for noise in latent[:4]]), 8)
+        titles = [f"from: {sentences[0]}", f"to: {sentences[last]}"]
+        titles = [lettering(title, rows.shape[-1], channels) for title in titles]
+        return {"captions": stack(parts), "interpolation": stack([*titles, rows])}
+
+    def held_out_pairs(
+        self, model: Painter, batch: CaptionedImages, noise: torch.Generator
+    ) -> list[tuple[Tensor, Tensor]]:
+        """Return the images, and what is drawn of their sentences."""
+        return [(batch.image, model.draw(batch.caption, noise))]
+
+    def held_out_terms(self, model: Painter, batch: CaptionedImages, stage: Stage) -> Terms:
+        """Return D's mean logits of the three kinds of pairs, and how well images and sentences find each other.
+
+        `retrieval` is the share of pairs that do not fit which score below the sentence with its own image.
+        """
+        right, fake, wrong, found = model.logits(batch, model.draw(batch.caption))
+        mismatch, scores = contradictions(batch) > 0, model.scores(batch)
+        return {
+            "d_logit_right": right.mean(),
+            "d_logit_wrong": mean_where(wrong.flatten(), found),
+            "d_logit_fake": fake.mean(),
+            "d_embedding": joint_embedding_loss(scores, mismatch),
+            "retrieval": mean_where(scores < scores.diagonal()[:, None], mismatch),
+        }
+
+    def evaluators(self, model: Any, data: LightningDataModule, options: Options) -> list[Evaluator]:
+        """Return the quality of images of test sentences, whether the model's encoders match them and, where a
+        classifier can learn the attributes, whether it sees what the sentences state."""
+        found: list[Evaluator] = [quality(model, options, lambda batch: model.draw(batch.caption))]
+        if getattr(data, "has_attributes", False):
+            found.append(StatedAttributes(options.samples))
+        return [*found, CaptionMatching(options.samples)]
+
+
+def lettering(text: str, width: int, channels: int) -> Tensor:
+    """Write `text` in black on white, in as many lines as it takes: (channels, H, W) in [-1, 1], W at least `width`."""
+    width = max(NARROWEST, width)
+    lines = textwrap.wrap(text, width // CHARACTER_WIDTH) or [""]
+    paper = Image.new("L", (width, LINE_HEIGHT * len(lines) + 2), 255)
+    for number, line in enumerate(lines):
+        ImageDraw.Draw(paper).text((2, 1 + number * LINE_HEIGHT), line, 0, ImageFont.load_default())
+    return (pil_to_tensor(paper).float() / 127.5 - 1).expand(channels, -1, -1)
+
+
+def stack(pictures: Sequence[Tensor]) -> Tensor:
+    """Put pictures (C, H, W) one below the other, with white at the right of the narrower ones."""
+    width = max(picture.shape[-1] for picture in pictures)
+    return torch.cat([functional.pad(picture, (0, width - picture.shape[-1]), value=1.0) for picture in pictures], 1)

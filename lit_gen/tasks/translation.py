@@ -1,0 +1,96 @@
+"""Translation: images of two domains, brought from each to the other, without pairs to learn from."""
+
+from operator import attrgetter
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+import torch
+from lightning import LightningDataModule
+from torch import Tensor
+from torch.nn import functional
+
+from lit_gen.losses import Terms
+from lit_gen.metrics.evaluator import Evaluator, Options
+from lit_gen.metrics.features import Features
+from lit_gen.metrics.translation import DomainTranslations
+from lit_gen.tasks.base import DISTANCE, Stage, Task, grid, quality
+
+WAYS = {"a_to_b": ("image_a", "image_b"), "b_to_a": ("image_b", "image_a")}
+"""Each way with the fields of a batch that it leads from and to."""
+BACK = {"a_to_b": "b_to_a", "b_to_a": "a_to_b"}
+
+
+@runtime_checkable
+class Translator(Protocol):
+    """What the task asks of a model."""
+
+    direction: str
+    """The way that `predict` translates images: `a_to_b` or `b_to_a`."""
+
+    def translate(self, images: Tensor, direction: str) -> Tensor:
+        """Return the translations (B, C, H, W) in [-1, 1] of images, without a graph and in evaluation mode."""
+
+    def discriminate(self, batch: Any, fakes: Any) -> tuple[Tensor, Tensor]:
+        """Return D's outputs for the real images of a batch and for fakes (a pair: of domain A, of domain B).
+
+        Each is (2, ...): for the images of A, and for those of B.
+        """
+
+
+class Translation(Task):
+    """Images of two domains translated both ways: `predict` writes the translations one way."""
+
+    verbs: ClassVar[type] = Translator
+    needs: ClassVar[tuple[str, ...]] = ("image_a", "image_b")
+    needs_to_predict: ClassVar[tuple[str, ...] | None] = ()  # images of any kind: see predict
+    monitor: ClassVar[str | None] = DISTANCE
+
+    def predict(self, model: Translator, batch: Any) -> Tensor:
+        """Return the translations of `image`, where the batch has it, or else of the domain to translate from."""
+        source, _ = WAYS[model.direction]
+        return model.translate(batch.image if hasattr(batch, "image") else getattr(batch, source), model.direction)
+
+    def sample_grids(self, model: Translator, batch: Any, count: int = 64) -> dict[str, Tensor]:
+        """Return a grid for each way: image, translation, and the translation translated back, side by side."""
+        rows = max(1, count // 3)
+        columns = 3 * max(1, round((rows / 3) ** 0.5))
+        grids = {}
+        for way, (source, _) in WAYS.items():
+            pictures = []
+            for image in getattr(batch, source)[:rows].split(1):  # one by one: at 256 pixels all at once take gigabytes
+                translated = model.translate(image, way)
+                pictures += [image, translated, model.translate(translated, BACK[way])]
+            grids[way] = grid(torch.cat(pictures), columns)
+        return grids
+
+    def held_out_pairs(self, model: Translator, batch: Any, noise: torch.Generator) -> list[tuple[Tensor, Tensor]]:
+        """Return the images of each domain, and the translations into it."""
+        return [
+            (batch.image_a, model.translate(batch.image_b, "b_to_a")),
+            (batch.image_b, model.translate(batch.image_a, "a_to_b")),
+        ]
+
+    def held_out_terms(self, model: Translator, batch: Any, stage: Stage) -> Terms:
+        """Return the mean absolute errors of both cycles, and D's mean scores of real images and fakes per domain."""
+        fake_a, fake_b = model.translate(batch.image_b, "b_to_a"), model.translate(batch.image_a, "a_to_b")
+        terms = {
+            "cycle_a": functional.l1_loss(model.translate(fake_b, "b_to_a").float(), batch.image_a),
+            "cycle_b": functional.l1_loss(model.translate(fake_a, "a_to_b").float(), batch.image_b),
+        }
+        for domain, real, fake in zip("ab", *model.discriminate(batch, (fake_a, fake_b)), strict=True):
+            terms |= {f"score_{domain}_real": real.mean(), f"score_{domain}_fake": fake.mean()}
+        return terms
+
+    def evaluators(self, model: Any, data: LightningDataModule, options: Options) -> list[Evaluator]:
+        """Return the distances of translations to images of the target domain and, where a classifier can learn the
+        domains, how often it takes a translation for one of these."""
+        known = hasattr(data, "test_images")
+        size_a, size_b = (len(data.test_images(domain)["test"]) if known else options.samples for domain in "AB")
+        features = Features(options.features, model.image_shape)
+
+        def translations(way: str, distinct: tuple[int, int]) -> Evaluator:
+            source, target = (attrgetter(field) for field in WAYS[way])
+            settings = {"prefix": f"{way}_", "features": features, "distinct": distinct}
+            return quality(model, options, lambda batch: model.translate(source(batch), way), target, **settings)
+
+        found = [translations("a_to_b", (size_a, size_b)), translations("b_to_a", (size_b, size_a))]
+        return [*found, DomainTranslations(options.samples)] if known else found

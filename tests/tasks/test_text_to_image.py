@@ -1,0 +1,74 @@
+"""Text to image: predictions, grids and held-out values of a Text2Image, and lettering."""
+
+import pytest
+import torch
+
+from lit_gen.data.alphabet import encode
+from lit_gen.data.batches import CaptionedImages
+from lit_gen.layers.text import contradictions
+from lit_gen.models import Text2Image
+from lit_gen.tasks.text_to_image import lettering, stack
+from tests.models import tiny
+from tests.models.test_text2image import batch
+
+
+def test_prediction_needs_captions_only():
+    model = tiny.build(Text2Image).eval()
+    data = CaptionedImages(None, batch(3).caption, None, None)
+    assert model.predict_step(data, 0).shape == (3, 1, 16, 16)
+
+
+@pytest.mark.parametrize("channels, rows", [(1, 8), (3, 2), (3, 1)])
+def test_grids(channels, rows):
+    model = tiny.build(Text2Image, channels)
+    captions = torch.stack([encode(words, 60) for words in ["a smiling woman", "a man"] * 4])[:rows]
+    data = batch(rows, channels)._replace(caption=captions)
+    grids = tiny.grids(model, data, 16)
+    again = tiny.grids(model, data, 16)
+    assert set(grids) == {"captions", "interpolation"}
+    for name, grid in grids.items():
+        assert grid.shape[0] == channels and torch.equal(grid, again[name])
+    with torch.no_grad():
+        first = model.paint(
+            model.sample_latent(16 // rows, torch.Generator().manual_seed(0))[:1], model.embed(captions[:1])
+        )
+    places = grids["captions"].unfold(1, 16, 1).unfold(2, 16, 1).permute(1, 2, 0, 3, 4)[:40, :4]
+    assert (places - first[0]).abs().amax((2, 3, 4)).min() < 1e-5, "the first sentence's first picture is at the left"
+
+
+def test_validation_logs_all_pairs(tmp_path):
+    model = tiny.build(Text2Image)
+    data = tiny.NoiseData(2, kind=CaptionedImages)
+    (metrics,) = tiny.trainer(tmp_path).validate(model, datamodule=data, verbose=False)
+    assert set(metrics) == {
+        f"val/{name}" for name in ("d_logit_right", "d_logit_wrong", "d_logit_fake", "d_embedding", "retrieval")
+    }
+    assert 0 <= metrics["val/retrieval"] <= 1
+    share = []
+    model.eval()
+    for number in range(2):
+        pairs, scores = contradictions(batch(seed=number)) > 0, model.scores(batch(seed=number))
+        hits = [scores[i, j] < scores[i, i] for i in range(8) for j in range(8) if pairs[i, j]]
+        share.append(sum(hits).item() / len(hits))
+    assert metrics["val/retrieval"] == pytest.approx(sum(share) / 2, abs=1e-5)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_lettering(channels):
+    one, several = lettering("a man", 300, channels), lettering("a woman with long wavy hair " * 6, 300, channels)
+    assert one.shape[0] == channels and one.shape[2] == several.shape[2] == 300
+    assert several.shape[1] > 2 * one.shape[1]
+    for picture in (one, several):
+        assert picture.max() == 1 and picture.min() < -0.5, "black on white"
+        assert (picture[:, :, -2:] == 1).all(), "the text does not run out of the picture"
+    assert not torch.equal(one, lettering("a boy", 300, channels))
+    assert (lettering("", 300, channels) == 1).all()
+
+
+def test_a_narrow_grid_has_room_for_words():
+    assert lettering("a woman with glasses", 20, 1).shape[2] >= 100
+
+
+def test_stack():
+    stacked = stack([torch.zeros(1, 2, 3), -torch.ones(1, 1, 5)])
+    assert stacked[0].tolist() == [[0, 0, 0, 1, 1]] * 2 + [[-1] * 5]
