@@ -53,9 +53,9 @@ class PriorDistance(Evaluator):
     The width of the kernel is the median distance of two draws. 4,000 codes at most are compared, from anywhere in the
     test set: a set's first images need not be like the others (MNIST's are by other writers).
 
-    `mmd_training_codes` and so on are the same of training images, where the data have `training_batches`: the codes of
-    these are what was matched to the prior. Where test images are of another kind (MNIST's are by other writers), so
-    are their codes.
+    `mmd_training_codes` and so on are the same for training images, if the data have `training_batches`. Training
+    matches their latents to the prior. Latents of test images may differ from them (MNIST's test images are by other
+    writers).
     """
 
     def __init__(self) -> None:
