@@ -77,8 +77,8 @@ class ImageData(ResumableData):
         synthetic: use rendered data instead of the real dataset; they are rendered on first use.
         synthetic_count: number of images to render.
         download: fetch the real dataset when it is not there.
-        cache_folder: where to keep what is made of the dataset (decoded or unpacked images, rendered data,
-            classifiers), if not beside it. Several datasets may share one.
+        cache_folder: folder for all that is made from the dataset (decoded or unpacked images, rendered data,
+            classifiers); beside the dataset by default. Several datasets may share one.
     """
 
     batch_type: ClassVar[type]
@@ -290,7 +290,7 @@ class ImageData(ResumableData):
         return self.to_floats(dataset.__getitems__(range(min(count, len(dataset)))), flip=False)
 
     def training_batches(self, count: int, size: int, generator: torch.Generator) -> Iterator[Any]:
-        """`count` training rows drawn at random, `size` at a time, as a model would get them, on the CPU."""
+        """Yield batches of `size` training rows, `count` rows in all, drawn at random, as floats on the CPU."""
         dataset = self.datasets["train"]
         for rows in torch.randperm(len(dataset), generator=generator)[:count].split(size):
             yield self.to_floats(dataset.__getitems__(rows.tolist()), flip=False)
@@ -301,10 +301,10 @@ class ImageData(ResumableData):
         return "attributes" in self.batch_type._fields
 
     def attribute_examples(self, names: Sequence[str]) -> ArrayDataset:
-        """Images and the attributes of these names, for a classifier to learn from.
+        """Return a dataset of images and the named attributes, for a classifier to learn from.
 
-        They are the training images, and those that the data keep for classifiers: of combinations that it has never
-        seen, a classifier would say what models say that have never seen them.
+        It holds the training images, and the images of held-out combinations that are kept for classifiers: without
+        them, the classifier would err on these combinations as the models do.
         """
         images, attributes = self.datasets["train"].arrays
         columns = [self.spec["attributes"].index(name) for name in names]

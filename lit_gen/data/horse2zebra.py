@@ -188,15 +188,15 @@ class Horse2Zebra(ImageData):
         return f"Put images into testA and testB in {self.folder}; each needs at least one."
 
     def domain_examples(self) -> UnpairedDataset:
-        """Training images of both domains, always the same pairs, for a classifier to learn from."""
+        """Return a dataset of fixed pairs of training images of both domains, for a classifier to learn from."""
         return UnpairedDataset(self.arrays["trainA"], self.arrays["trainB"], fixed=True)
 
     def test_images(self, domain: str) -> dict[str, np.ndarray]:
-        """The test images of domain A or B, each once, (N, S, S, 3) uint8.
+        """Return the test images of domain A or B, each once, (N, S, S, 3) uint8.
 
         Returns:
-            `test`; of rendered ones also `truth`, their counterparts in the other domain, and `mask`, where the animal
-            is.
+            The images as `test`. Rendered data also have `truth`, their counterparts in the other domain, and `mask`,
+            which is not 0 where the animal is.
         """
         images = {"test": self.arrays[f"test{domain}"]}
         if (self.folder / f"truth{domain}").is_dir():

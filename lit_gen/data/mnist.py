@@ -42,8 +42,8 @@ class MNIST(ImageData):
         synthetic: use rendered digits; they are rendered on first use.
         synthetic_count: number of training digits to render; a sixth as many again are rendered for the test split.
         download: fetch the files when they are not there.
-        cache_folder: where rendered digits, and the classifiers that `test` trains, are kept, if not in `root`. Give
-            one if `root` cannot be written.
+        cache_folder: folder for rendered digits, and for the classifiers that `test` trains, if not in `root`. Set it
+            if `root` cannot be written.
     """
 
     batch_type = LabelledImages

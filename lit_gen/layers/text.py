@@ -1,4 +1,4 @@
-"""Sentences as vectors that images are compared with, and which images and sentences do not fit.
+"""Encoders of sentences and images to comparable vectors, their loss, and the mismatched pairs of a batch.
 
 Reed, Akata, Schiele, Lee, "Learning Deep Representations of Fine-grained Visual Descriptions", CVPR 2016,
 arXiv:1605.05395.
@@ -112,7 +112,7 @@ def joint_embedding_loss(scores: Tensor, mismatch: Tensor) -> Tensor:
 
 
 def contradictions(batch: CaptionedImages) -> Tensor:
-    """(B, B) int64: how many of the attributes that sentence i (row) states image j (column) contradicts."""
+    """Return the number of attributes stated by sentence i (row) that image j (column) contradicts, (B, B) int64."""
     differ = batch.attributes[:, None] != batch.attributes[None]  # (B, B, A)
     return (differ & (batch.stated[:, None] > 0)).sum(2)
 

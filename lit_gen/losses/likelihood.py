@@ -58,11 +58,11 @@ def importance_weighted_bound(log_weights: Tensor) -> Tensor:
 
 
 def attribute_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
-    """E[-log D_cls(c | x)], Choi et al. (arXiv:1711.09020), equations 2 and 3.
+    """Return E[-log D_cls(c | x)] (Choi et al., arXiv:1711.09020, equations 2 and 3).
 
     Args:
-        logits: (B, A).
-        target: (B, A) in {0, 1}.
+        logits: D's logits (B, A) for the attributes.
+        target: attributes c, (B, A) in {0, 1}.
 
     Returns:
         Scalar in nats: summed over the attributes, averaged over the batch.

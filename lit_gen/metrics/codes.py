@@ -54,9 +54,9 @@ class PriorDistance(Evaluator):
     compared, from all over the test set, because its first images may differ from the others (MNIST's first are by
     other writers).
 
-    `mmd_training_codes` and so on are the same of training images, where the data have `training_batches`: the codes of
-    these are what was matched to the prior. Where test images are of another kind (MNIST's are by other writers), so
-    are their codes.
+    `mmd_training_codes` and so on are the same for training images, if the data have `training_batches`. Training
+    matches their latents to the prior. Latents of test images may differ from them (MNIST's test images are by other
+    writers).
     """
 
     def __init__(self) -> None:

@@ -35,7 +35,7 @@ class Evaluator(Metric):
     full_state_update = False
 
     def prepare(self, model: Any, data: LightningDataModule) -> None:
-        """What takes long and is needed before the first batch, as a classifier to train; on all processes."""
+        """Prepare the first batch, on all processes: for example, train a classifier."""
 
     def update(self, model: Any, batch: Any) -> None:
         raise NotImplementedError

@@ -25,9 +25,8 @@ class HeldOutDistance(Evaluator):
     nothing to join.
 
     Args:
-        pairs: gives for a batch and a CPU generator of noise the sets to compare, each held-out images and as many made
-            ones (B, C, H, W).
-        samples: how many images of each kind at most.
+        pairs: function from a batch and a CPU generator of noise to pairs of real and generated images (B, C, H, W).
+        samples: largest number of images in each set.
     """
 
     def __init__(
