@@ -1,4 +1,4 @@
-"""A run's checkpoints: when they are written, how many stay, what is saved when the run is stopped or goes wrong."""
+"""A run's checkpoints: when they are written, how many stay, what is saved when the run is stopped or fails."""
 
 import os
 import signal
@@ -32,9 +32,12 @@ from lit_gen.training.ring import NonFiniteTerm
 
 
 class Stopped(SystemExit):
-    """The run was told to stop and has saved a checkpoint; the code is 128 plus the signal's number, as in a shell.
+    """The run was told to stop, and has saved a checkpoint.
 
-    With `requeue`, SLURM is to start the job again.
+    Args:
+        message: what to print.
+        code: the exit code: 128 plus the signal's number, as in a shell.
+        requeue: whether SLURM is to start the job again.
     """
 
     def __init__(self, message: str, code: int, requeue: bool = False) -> None:
@@ -43,19 +46,19 @@ class Stopped(SystemExit):
 
 
 class RunCheckpoints(Checkpoint):
-    """Writes `folder/last.ckpt` every so many batches, at the end of each epoch, and when the run is told to stop.
+    """Write `folder/last.ckpt` every so many batches, at the end of each epoch, and when the run is told to stop.
 
-    SIGTERM and Ctrl-C end the run after the batch at hand; a second Ctrl-C ends it at once. So does the signal by which
-    SLURM says that the time of a job is running out (SIGUSR1); the job is then queued again. When the one process of a
-    run meets an exception, what it has trained is in `folder/exception.ckpt`.
+    SIGTERM and Ctrl-C stop the run after the present batch; a second Ctrl-C ends it at once. SIGUSR1, by which SLURM
+    says that the time of a job is running out, stops it too, and the job is then queued again. When the only process of
+    a run meets an exception, its state is saved to `folder/exception.ckpt`.
 
-    The values in the log are in a checkpoint too: Lightning logs a batch after its checkpoint, and a run may be killed
-    in between; and a term that is not of every batch stays in the log until there is a new one, or the epoch ends.
+    A checkpoint holds the logged values too. Lightning logs a batch after its checkpoint, and a run may be killed in
+    between. A term that not every batch has stays in the log until it has a new value, or the epoch ends.
 
     Args:
-        folder: where to write.
-        every_n_batches: how often within an epoch; 0 for the ends of epochs only.
-        keep: how many stay: last.ckpt, before it previous-1.ckpt, and so on.
+        folder: the folder for checkpoints.
+        every_n_batches: batches from one checkpoint to the next; 0 saves at the ends of epochs only.
+        keep: checkpoints that stay: last.ckpt, previous-1.ckpt, and so on.
     """
 
     def __init__(self, folder: Path, every_n_batches: NonNegativeInt = 1_000, keep: PositiveInt = 2) -> None:
@@ -164,7 +167,7 @@ class RunCheckpoints(Checkpoint):
                 rank_zero_info(f"the state in which the error came is in {path}. To go on: {resume_command(path)}")
 
     def save(self, trainer: Trainer) -> None:
-        """Writes last.ckpt; the former one becomes previous-1.ckpt."""
+        """Write last.ckpt; the previous one becomes previous-1.ckpt."""
         trainer.lightning_module.check_terms()  # a checkpoint that cannot go on must not replace one that can
         new = self.folder / ".next.ckpt"
         trainer.save_checkpoint(new, weights_only=False)
@@ -177,7 +180,7 @@ class RunCheckpoints(Checkpoint):
         return self.folder / f"previous-{number}.ckpt"
 
     def _told_to_stop(self, trainer: Trainer) -> bool:
-        """Whether any process was."""
+        """Return whether any process was told to stop."""
         told = trainer.strategy.reduce_boolean_decision(self._signal is not None, all=False)
         if told:
             self._requeue = trainer.strategy.reduce_boolean_decision(self._requeue, all=False)
@@ -195,7 +198,7 @@ class RunCheckpoints(Checkpoint):
 
 
 class BestCheckpoint(ModelCheckpoint):
-    """Writes `folder/best.ckpt` when `monitor` is lower than ever before; nothing where it is never measured."""
+    """Write `folder/best.ckpt` when the metric `monitor` is the lowest so far; nothing where it is never measured."""
 
     def __init__(self, folder: Path, monitor: str) -> None:
         super().__init__(folder, "best", monitor=monitor, enable_version_counter=False)
@@ -222,7 +225,7 @@ class BestCheckpoint(ModelCheckpoint):
             rank_zero_info(f"no best.ckpt: without a validation on held-out images there is no {self.monitor}")
 
     def summary(self) -> str:
-        """What `best.ckpt` is; '' where there is none."""
+        """Return a line about `best.ckpt`; '' where there is none."""
         path = Path(self.dirpath) / "best.ckpt"
         if not path.is_file():
             return ""
@@ -236,17 +239,17 @@ class BestCheckpoint(ModelCheckpoint):
 
 
 def best_of(trainer: Trainer) -> list[str]:
-    """A line about the run's `best.ckpt`, where there is one."""
+    """Return a line about the run's `best.ckpt`, where there is one."""
     best = [callback.summary() for callback in trainer.callbacks if isinstance(callback, BestCheckpoint)]
     return [line for line in best if line]
 
 
 def last_words(trainer: Trainer, folder: Path) -> list[str]:
-    """The lines that a run which came to its end leaves with.
+    """Return the last lines of a run that is finished.
 
     Args:
-        trainer: the run's.
-        folder: the run's.
+        trainer: the run's Trainer.
+        folder: the run's folder.
     """
     return [*best_of(trainer), f"finished: checkpoints, samples and metrics are in {folder}"]
 
@@ -256,7 +259,7 @@ def _batches_done(trainer: Trainer) -> int:
 
 
 def _requeue_signal(trainer: Trainer) -> int | None:
-    """The signal by which SLURM asks a job to save its state and to be started again; None outside of jobs."""
+    """Return the signal by which SLURM asks a job to save its state and be started again; None outside of jobs."""
     if slurm.job() is None:
         return None
     environment = cluster_environment(trainer)

@@ -1,4 +1,4 @@
-"""Lightning's own callbacks, loggers and profilers, as a user adds them: what cannot work here is said in one line."""
+"""Callbacks that a user adds: a line for one that cannot work here, and what the others need."""
 
 import os
 from collections.abc import Sequence
@@ -40,7 +40,7 @@ from lit_gen.runs.folders import OWN_CHECKPOINTS
 SafeDumper.add_multi_representer(StrEnum, lambda dumper, value: dumper.represent_str(value.value))
 
 BASES = (Callback, Checkpoint, ProgressBar, BaseFinetuning, BasePredictionWriter, Logger, Profiler)
-"""What does nothing, or only fails, until somebody writes a subclass."""
+"""Classes that do nothing, or only fail, until somebody writes a subclass."""
 UNUSABLE = {
     LearningRateFinder: "trains before the run begins, at rates that the schedules of this project would set back in "
     "every step. Leave it out, and compare short runs: --model.learning_rate=1e-3 --trainer.max_steps=200.",
@@ -51,7 +51,7 @@ UNUSABLE = {
     StochasticWeightAveraging: "puts its average in place of the weights after the last checkpoint, so that no file "
     "would have it. EMAWeightAveraging averages an AutoEncoder, VAE or AAE, --model.ema_decay the generator of a GAN.",
 }
-"""What is of no use to any model of this project, and what to do instead."""
+"""Callbacks that are of no use to any model of this project, with what to do instead."""
 NEED_A_LOG = (DeviceStatsMonitor, LearningRateMonitor, ThroughputMonitor)
 
 
@@ -91,7 +91,7 @@ def check_callbacks(given: Sequence[Callback], model: LightningModule, command: 
 
 
 def _why_not_fit(callback: Callback, model: LightningModule, logs: bool) -> str | None:
-    """Why a callback cannot work with the training of this model, and what to do; None when it can."""
+    """Say why a callback cannot work with the training of this model, and what to do; None when it can."""
     name = type(model).__name__
     if isinstance(callback, NEED_A_LOG) and not logs:
         return "has no log to write to: leave it out, or else --trainer.logger=false or --trainer.barebones=true."
@@ -127,7 +127,7 @@ def _why_not_fit(callback: Callback, model: LightningModule, logs: bool) -> str 
 
 
 def _among_a_runs_own(callback: Checkpoint) -> bool:
-    """Whether it is to write where a run has its last.ckpt; a file's name may lead out of its folder."""
+    """Return whether a callback is to write where a run has its last.ckpt; a file name may lead out of its folder."""
     folder, name = getattr(callback, "dirpath", None), getattr(callback, "filename", None) or ""
     if folder is None:
         return os.path.normpath(name).startswith(("..", os.sep))
@@ -136,13 +136,13 @@ def _among_a_runs_own(callback: Checkpoint) -> bool:
 
 
 def prepare_callbacks(given: Sequence[Callback], folder: Path | None) -> list[Callback]:
-    """The callbacks, ready for a run; with another one before them where they need it.
+    """Return the callbacks, ready for a run, with another one before them where they need it.
 
-    A ModelCheckpoint without a folder gets one in the run's, where it takes none of the run's own files.
+    A ModelCheckpoint without a folder gets one within the run's, away from the run's own checkpoints.
 
     Args:
         given: the callbacks that the user added.
-        folder: the run's; None where nothing is written.
+        folder: the run's folder; None where nothing is written.
     """
     for callback in given:
         if isinstance(callback, ModelCheckpoint) and callback.dirpath is None and folder is not None:
@@ -155,7 +155,7 @@ def prepare_callbacks(given: Sequence[Callback], folder: Path | None) -> list[Ca
 
 
 class RatesOfThisStep(Callback):
-    """Sets the learning rates before LearningRateMonitor reads them: a model's own hooks come after all callbacks."""
+    """Set the learning rates before LearningRateMonitor reads them: a model's own hooks come after all callbacks."""
 
     def on_train_epoch_start(self, trainer: Trainer, model: LightningModule) -> None:
         if trainer.fit_loop.total_batch_idx >= 0:  # a resumed run's optimizers begin at the full rates

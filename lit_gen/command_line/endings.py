@@ -84,7 +84,7 @@ def one_line(error: Exception) -> str:
 
 
 def explain_monitor(error: BaseException) -> UserError | None:
-    """For the error of a callback that watches a value which nothing logs: which values there are."""
+    """Return the line for a callback that watches a value which nothing logs, with the values that are; else None."""
     message = str(error)
     early = re.search(r"conditioned on metric `(.+?)` which is not available.*following: `(.*)`", message, re.DOTALL)
     best = re.search(r"(\w+)\(monitor='(.+?)'\)` could not find the monitored key .*metrics: \[(.*?)\]", message)
@@ -101,7 +101,7 @@ def explain_monitor(error: BaseException) -> UserError | None:
 
 
 def explain_error(error: BaseException) -> UserError | None:
-    """An error that came up within one of Lightning's callbacks, loggers or profilers, as one line; None for others."""
+    """Return the line for an error within one of Lightning's callbacks, loggers or profilers; None for others."""
     if isinstance(error, TrainingSpikeException):
         return UserError(
             f"SpikeDetection: {error}. Go on from a checkpoint before it with a lower --model.learning_rate, or leave "
@@ -129,7 +129,7 @@ def explain_error(error: BaseException) -> UserError | None:
 
 
 def _culprit(traceback: TracebackType | None) -> str | None:
-    """The name of the callback, logger or profiler of Lightning's in whose code an error came up; None for others."""
+    """Return the name of Lightning's callback, logger or profiler in whose code an error came up; None for others."""
     frames = []
     while traceback is not None:
         frames.append(traceback.tb_frame)

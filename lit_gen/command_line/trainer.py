@@ -34,27 +34,26 @@ register_type(Clock, serializer=lambda value: str(Clock(value)), deserializer=Cl
 
 
 class CommandLineTrainer(Trainer):
-    """The Trainer that the command line builds.
+    """The Trainer that the command line builds: with types that keep a value as it was typed, and the project's files.
 
-    The command line tries the types of a setting in their order, and Lightning's would change what a user typed. It
-    declares limits as `Optional[Union[int, float]]`, which is `Union[float, int]` if Python met that first, since it
-    keeps one of two equal unions: one batch, `1`, became all of them, `1.0`. A number of devices became a string,
-    `12:00:00:00` a number, and a dictionary of hours a string in the saved settings. The types here have the narrowest
-    first.
+    The parser tries the types of a setting in their order, and Lightning's order changes values. It declares limits as
+    `Optional[Union[int, float]]`. Python keeps one of two equal unions, which may be `Union[float, int]`: one batch,
+    `1`, became all batches, `1.0`. A number of devices became a string, `12:00:00:00` a number, and a dictionary of
+    hours a string in the saved settings. The types here have the narrowest first.
 
     Args:
-        devices: how many devices, or which: a number, a list of indices (`0,1`), -1 for all, or auto.
-        limit_train_batches: how many training batches an epoch and device: a whole number is a number of batches
-            (`1` is one), a number with a point is a part (`1.0` is all, `0.1` a tenth).
+        devices: number of devices, a list of their indices (`0,1`), -1 for all, or auto.
+        limit_train_batches: training batches per epoch and device: a whole number is a number of batches (`1` is one),
+            a number with a point is a fraction (`1.0` is all, `0.1` a tenth).
         limit_val_batches: the same for validation.
         limit_test_batches: the same for tests.
         limit_predict_batches: the same for predictions.
-        overfit_batches: train and validate on so many batches, or such a part, again and again.
-        val_check_interval: when to validate within an epoch: after so many batches (`1` is each), after such a part
-            (`1.0` is the end), or after a time, `DD:HH:MM:SS` or `{minutes: 5}`.
-        max_time: the longest that a run may take, `DD:HH:MM:SS` or `{hours: 1}`.
+        overfit_batches: number or fraction of the training batches to train and validate on again and again.
+        val_check_interval: time between two validations within an epoch: a number of batches (`1` is each), a fraction
+            of the epoch (`1.0` is its end), or a time, `DD:HH:MM:SS` or `{minutes: 5}`.
+        max_time: the longest time that a run may take, `DD:HH:MM:SS` or `{hours: 1}`.
         gradient_clip_val: the largest norm (or value) of a gradient.
-        accumulate_grad_batches: how many batches make an optimizer step.
+        accumulate_grad_batches: batches per optimizer step.
     """
 
     def __init__(
@@ -126,7 +125,7 @@ def several_processes(accelerator: str, devices: Any, num_nodes: int) -> bool:
 
 
 def check_amounts(command: str, trainer: Mapping[str, Any]) -> None:
-    """Raises a `UserError` if the Trainer is told to do nothing.
+    """Raise a `UserError` if the Trainer is told to do nothing.
 
     Args:
         command: fit, validate, test or predict.

@@ -25,7 +25,7 @@ VARIABLES = {
     "project": "WANDB_PROJECT", "entity": "WANDB_ENTITY", "name": "WANDB_NAME", "group": "WANDB_RUN_GROUP",
     "tags": "WANDB_TAGS", "notes": "WANDB_NOTES",
 }  # fmt: skip
-"""What says where a run's page is and what stands on it, and W&B's own variable for each."""
+"""The options that say where a run's page is and what stands on it, with W&B's own variable for each."""
 MODES = {
     "online": "online", "run": "online", "shared": "shared", "offline": "offline", "dryrun": "offline",
     "disabled": "disabled",
@@ -38,20 +38,20 @@ class WandbOptions:
     """How the run appears on Weights & Biases.
 
     An option that is not given comes from W&B's own variable (WANDB_PROJECT, WANDB_ENTITY, WANDB_NAME, WANDB_RUN_GROUP,
-    WANDB_TAGS, WANDB_NOTES, WANDB_MODE), and a run that is resumed keeps what it had.
+    WANDB_TAGS, WANDB_NOTES, WANDB_MODE). A run that is resumed keeps its options.
 
     Args:
         project: the project; `lit_gen` by default.
-        entity: the user or team that the project belongs to; that of the API key by default.
+        entity: the user or team that owns the project; by default the owner of the API key.
         name: the run's name; `<system>/<run>` by default.
-        group: the runs that it is shown with; `<system>` by default.
-        tags: words to find it by: a list, or one text with commas between them.
+        group: the name of the group of runs; `<system>` by default.
+        tags: words to find the run by: a list, or one text with commas between them.
         notes: a description.
         mode: `online` sends the log at once; `offline` keeps it in the run's folder, for `wandb sync`; `disabled`
-            writes nothing. By default online where there is an API key, else offline.
-        images: which pictures W&B gets, offline too. `public`: all of MNIST, the public sets of horse2zebra and
-            rendered data; of CelebA and of your own data those only that a model made of nothing but noise or words, no
-            originals, reconstructions or translations. `all`: the others as well. Local files and loggers get all.
+            writes nothing. The default is online where there is an API key, else offline.
+        images: which images W&B gets, offline too. `public`: all images of MNIST, of horse2zebra's public sets and of
+            rendered data; of CelebA and of your own data only what is generated from noise or words, no originals,
+            reconstructions or translations. `all`: these as well. Local files and other loggers get all images.
     """
 
     project: str | None = None
@@ -64,17 +64,17 @@ class WandbOptions:
     images: Literal["public", "all"] = "public"
 
     def given(self) -> dict[str, Any]:
-        """What says where the page is and what stands on it, as far as it was given."""
+        """Return the options that say where the page is and what stands on it, as far as they were given."""
         return {name: getattr(self, name) for name in VARIABLES if getattr(self, name) not in (None, "")}
 
 
 class ContinuingWandbLogger(WandbLogger):
-    """W&B's logger, which cannot take back what a killed run logged after its checkpoint, made not to log it again.
+    """Log to W&B what a killed run has not logged there: W&B takes nothing back.
 
-    It says in one line where the log is, in place of W&B's own lines.
+    One line says where the log is, in place of W&B's own lines.
 
     Args:
-        log: the run's `metrics.csv`, written just before W&B's own log.
+        log: the run's `metrics.csv`, which is written just before W&B's log.
         settings: as for WandbLogger.
     """
 
@@ -140,17 +140,17 @@ def wandb_logger(folder: Path, config: dict[str, Any], options: WandbOptions) ->
 
 
 def page_of_environment() -> dict[str, str]:
-    """What W&B's own variables say of a run's page."""
+    """Return what W&B's own variables say of a run's page."""
     return {name: os.environ[variable] for name, variable in VARIABLES.items() if os.environ.get(variable)}
 
 
 def words(tags: list[str] | str | None) -> list[str] | None:
-    """The tags in a list, or in a text with commas between them."""
+    """Return the tags in a list, or in a text with commas between them."""
     return [tag.strip() for tag in tags.split(",") if tag.strip()] if isinstance(tags, str) else tags
 
 
 def wandb_mode(option: str | None) -> str | None:
-    """W&B's mode: what the option says, else WANDB_MODE, else `offline` where there is no key.
+    """Return W&B's mode: the option's, else WANDB_MODE's, else `offline` where there is no key.
 
     Returns:
         `online`, `shared`, `offline`, `disabled`, or None where nothing is said: W&B then logs online, unless its own
@@ -175,7 +175,7 @@ def wandb_mode(option: str | None) -> str | None:
 
 
 def wandb_id(folder: Path) -> str:
-    """The id of a run on W&B, kept in its folder."""
+    """Return the id of a run on W&B, which is kept in its folder."""
     file = folder / "wandb-id"
     if not file.is_file():
         file.write_text(os.environ.get("WANDB_RUN_ID") or secrets.token_hex(4))
@@ -183,7 +183,7 @@ def wandb_id(folder: Path) -> str:
 
 
 def has_wandb_key() -> bool:
-    """Whether W&B can log in without asking: a key in the environment or in the netrc file."""
+    """Return whether W&B can log in without asking: by a key in the environment or in the netrc file."""
     if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
         return True
     host = urlparse(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname
@@ -194,7 +194,7 @@ def has_wandb_key() -> bool:
 
 
 def check_wandb(options: WandbOptions, logger: Any) -> None:
-    """Looks at the options before anything is made.
+    """Check the options before anything is made.
 
     Args:
         options: those of the command line.
@@ -217,14 +217,14 @@ def check_wandb(options: WandbOptions, logger: Any) -> None:
 
 
 def wandb_mistake(error: BaseException) -> UserError | None:
-    """W&B's own errors, for example that there is no network or the key is not valid, with what to do about them."""
+    """Return W&B's own errors (no network, a key that is not valid) with what to do about them; None for others."""
     if not isinstance(error, wandb.Error):
         return None
     return UserError(f"W&B cannot log: {error} To train without it, set WANDB_MODE=offline or WANDB_MODE=disabled.")
 
 
 def log_place(run: Any) -> str:
-    """Where the log of a W&B run is, for one offline with the command that uploads it; '' where it is nowhere."""
+    """Return where the log of a W&B run is, offline with the command that uploads it; '' where there is none."""
     if run.disabled:
         return ""
     if not run.offline:
@@ -235,9 +235,9 @@ def log_place(run: Any) -> str:
 
 
 def finish_wandb() -> None:
-    """Ends W&B's log, if there is one, and says where it is: W&B uploads the rest, and then says what it has to say.
+    """End W&B's log, if there is one, and say where it is: W&B uploads the rest, and may print lines of its own.
 
-    Whatever goes wrong with that does not hide how the run ended.
+    An error in this does not hide how the run ended.
     """
     run = wandb.run
     if run is None:

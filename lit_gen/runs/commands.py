@@ -6,9 +6,9 @@ from pathlib import Path
 
 
 def command(subcommand: str, **options: str | Path) -> str:
-    """`python main.py <subcommand> --name=value ...`, quoted for a shell, whatever a path has in it.
+    """Return `python main.py <subcommand> --name=value ...`, quoted for a shell, whatever a path has in it.
 
-    It names the `main.py` that is running, as it was named when it was started.
+    `main.py` is named as it was when this process was started.
 
     Args:
         subcommand: fit, validate, test or predict.
@@ -19,5 +19,5 @@ def command(subcommand: str, **options: str | Path) -> str:
 
 
 def resume_command(checkpoint: Path) -> str:
-    """The command that goes on from `<run>/checkpoints/<checkpoint>` with the run's own settings, in its folder."""
+    """Return the command that goes on from `<run>/checkpoints/...`, with the run's settings and in its folder."""
     return command("fit", config=checkpoint.parent.parent / "config.yaml", ckpt_path=checkpoint)

@@ -1,4 +1,4 @@
-"""What a command that came to nothing would leave behind: a run folder in which there is nothing of use."""
+"""What a command that failed would leave behind: a run folder with nothing of use in it."""
 
 import os
 import re
@@ -11,17 +11,17 @@ from lit_gen.files.atomic import remove_if_empty
 WITHOUT_USE = re.compile(
     r"config\.yaml|run\.json|hparams\.yaml|wandb-id|wandb-page\.json|(wandb|lightning_logs)/.*|(.*/)?\.[^/]*\.partial"
 )
-"""What any command writes before it has done something: settings, who it was, and the log's own files."""
+"""What any command writes before it has done something: settings, its record, and the log's own files."""
 
 _made: list[Path] = []  # the command's run folder, once it is there
 _missing: list[Path] = []  # folders above it that the command makes, the deepest first
 
 
 def remember(parent: Path) -> None:
-    """Notes what is there before a command makes its folder.
+    """Note which folders are there before a command makes its own.
 
     Args:
-        parent: where that is going to be.
+        parent: the folder that is to hold it.
     """
     parent = Path(os.path.abspath(parent))
     _made.clear()
@@ -29,12 +29,12 @@ def remember(parent: Path) -> None:
 
 
 def made(folder: Path) -> None:
-    """Notes that the command has made its run folder."""
+    """Note that the command has made its run folder."""
     _made.append(Path(os.path.abspath(folder)))
 
 
 def clear() -> None:
-    """Removes the folder that was made, if nothing in it is of use, and those above that were made for it."""
+    """Remove the folder that was made, if nothing in it is of use, and those above that were made for it."""
     for folder in _made:
         if folder.is_dir() and not any(_of_use(folder)):
             shutil.rmtree(folder, ignore_errors=True)
@@ -43,7 +43,7 @@ def clear() -> None:
 
 
 def _of_use(folder: Path) -> Iterator[Path]:
-    """The files that somebody may want: checkpoints, pictures, figures, rows of a log, and whatever is not known."""
+    """Yield the files that somebody may want: checkpoints, images, metrics, rows of a log, and all unknown ones."""
     for path in folder.rglob("*"):
         if path.is_dir() or WITHOUT_USE.fullmatch(path.relative_to(folder).as_posix()):
             continue

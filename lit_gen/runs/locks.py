@@ -1,4 +1,4 @@
-"""Who works in a run folder: one process at a time, which leaves its name there."""
+"""The lock of a run folder: one process at a time works there, and leaves a record of itself."""
 
 import errno
 import fcntl
@@ -28,19 +28,20 @@ class Held(UserError):
 
 
 class RunLock:
-    """A run folder that is this process's until `release`, or until the process is gone, however it ended.
+    """Hold a run folder until `release`, or until this process is gone, however it ended.
 
-    `run.json` in the folder says who holds it or held it last, and its `state`: running, stopped or finished. The file
-    is locked in the operating system's way (a POSIX lock, which loading processes do not inherit). For machines whose
-    shared disk does not pass on such locks, the time of its last change is a sign of life: without one for five minutes
-    a process of another machine is taken for dead. The processes of one training share the lock of the first.
+    `run.json` in the folder says which process holds it, or held it last, and its `state`: running, stopped or
+    finished. The file has a lock of the operating system (a POSIX lock, which loading processes do not inherit). Some
+    shared disks do not pass on such locks to other machines. For these, the time of the file's last change is a sign of
+    life: a process of another machine is taken for dead after five minutes without one. The processes of one training
+    share the lock of the first.
 
     Args:
-        folder: the run's.
+        folder: the run's folder.
         start: the checkpoint that the command names, in its words; part of the record.
 
     Raises:
-        Held: another process works there. Those of this job before SLURM started it again do not count.
+        Held: another process works there. Processes of this job from before SLURM started it again do not count.
         UserError: the folder cannot be written to.
     """
 
@@ -64,7 +65,7 @@ class RunLock:
         held.append(self)
 
     def release(self) -> None:
-        """Lets other processes work in the folder, and writes down whether the run has finished."""
+        """Let other processes work in the folder, and record whether the run is finished."""
         held.remove(self)
         self._ended.set()
         self._thread.join()
@@ -74,7 +75,7 @@ class RunLock:
         os.close(self._file)
 
     def _open(self) -> int:
-        """Opens and locks the record as soon as this process may have it."""
+        """Open and lock the record as soon as this process may have it."""
         begun = time.monotonic()
         while True:
             try:
@@ -94,7 +95,7 @@ class RunLock:
             time.sleep(0.2)
 
     def _may_have(self, file: int, waited: float) -> bool:
-        """Whether the open record is now this process's; False to try again.
+        """Return whether this process now holds the open record; False to try again.
 
         Args:
             file: the record's descriptor.
@@ -120,14 +121,14 @@ class RunLock:
         raise Held(_holder(self.path.parent, record, silence))
 
     def _write(self) -> None:
-        """Writes the record in place: another file of that name would not be the one that is locked."""
+        """Write the record in place: another file of that name would not be the one that is locked."""
         text = (json.dumps(self._record) + "\n").encode()
         os.pwrite(self._file, text, 0)
         os.ftruncate(self._file, len(text))
         os.fsync(self._file)
 
     def _show_life(self) -> None:
-        """Changes the record's time now and then; ends the process when another one has taken the folder.
+        """Change the record's time now and then, and end the process when another one has taken the folder.
 
         That may be after a sleep of more than five minutes. Nothing may be written then, not even a checkpoint.
         """
@@ -143,23 +144,23 @@ class RunLock:
 
 
 held: list[RunLock] = []
-"""What this process has locked."""
+"""The locks that this process holds."""
 
 
 def finish() -> None:
-    """Note that the training has come to its end."""
+    """Note that the training is finished."""
     for lock in held:
         lock.finished = True
 
 
 def release_all() -> None:
-    """Give back what this process has locked."""
+    """Release the locks that this process holds."""
     for lock in held.copy():
         lock.release()
 
 
 def read_record(folder: Path) -> Record:
-    """What is known of the process that works in a run folder or did so last; empty where nothing is.
+    """Return the record of the process that works in a run folder, or did so last; {} where there is none.
 
     Not for a folder that this process has locked: see `_read`.
     """
@@ -175,7 +176,7 @@ def _read(file: int) -> Record:
 
 
 def _parse(content: bytes) -> Record:
-    """The first line: what follows may be the end of a longer record that is being replaced."""
+    """Return the first line's record: what follows may be the end of a longer one that is being replaced."""
     try:
         record = json.loads(content.partition(b"\n")[0])
     except ValueError:
@@ -184,7 +185,7 @@ def _parse(content: bytes) -> Record:
 
 
 def _lock(file: int) -> bool | None:
-    """Whether the file is now locked by this process; None on a disk that knows no locks."""
+    """Lock the file, and return whether that succeeded; None on a disk that knows no locks."""
     try:
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
@@ -193,7 +194,7 @@ def _lock(file: int) -> bool | None:
 
 
 def _is_at(file: int, path: Path) -> bool:
-    """Whether `path` still is the open file."""
+    """Return whether `path` still is the open file."""
     try:
         return os.path.samestat(os.fstat(file), path.stat())
     except FileNotFoundError:
@@ -201,7 +202,7 @@ def _is_at(file: int, path: Path) -> bool:
 
 
 def _is_of_another_machine(record: Record, last_change: float) -> bool:
-    """Whether the record was written on another machine than this one; containers on one machine are the same."""
+    """Return whether another machine wrote the record; containers on one machine count as that machine."""
     if not record or record.get("boot") == _boot() is not None:
         return False
     if record.get("host") != socket.gethostname():
@@ -212,7 +213,7 @@ def _is_of_another_machine(record: Record, last_change: float) -> bool:
 
 
 def _boot() -> str | None:
-    """What a machine is called between two starts of it, on Linux."""
+    """Return the name that Linux gives to the time since the machine's last start; None elsewhere."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
@@ -228,7 +229,7 @@ def _is_alive(process: int) -> bool:
 
 
 def _now(folder: Path) -> float:
-    """The time by the clock of the disk, which may be another machine's."""
+    """Return the time by the clock of the disk, which may be that of another machine."""
     try:
         with tempfile.TemporaryFile(dir=folder) as file:
             return os.fstat(file.fileno()).st_mtime
@@ -237,7 +238,7 @@ def _now(folder: Path) -> float:
 
 
 def _holder(folder: Path, record: Record, silence: float | None = None) -> str:
-    """A line that says who works in the folder."""
+    """Return a line that says which process works in the folder."""
     who = f"process {record['process']} on {record['host']} since {record['since']}" if record else "another process"
     line = f"{folder} is in use: {who} is training there. Wait for its end, or stop it."
     if silence is not None:

@@ -8,7 +8,7 @@ from lightning.pytorch.utilities import rank_zero_info
 
 
 def job() -> str | None:
-    """The id of this batch job, `12_3` for task 3 of the job array 12; None outside of one, and in its shells."""
+    """Return the id of this batch job, `12_3` for task 3 of the job array 12; None outside of one, and in a shell."""
     if os.environ.get("SLURM_JOB_NAME") in ("bash", "interactive"):  # the names by which Lightning knows a shell
         return None
     array, task = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
@@ -16,13 +16,13 @@ def job() -> str | None:
 
 
 def restarts() -> int:
-    """How often SLURM has started this job again."""
+    """Return how often SLURM has started this job again."""
     count = os.environ.get("SLURM_RESTART_COUNT", "")
     return int(count) if count.isdecimal() else 0
 
 
 def requeue() -> str:
-    """Has SLURM stop this job and start it again; what came of that, in words."""
+    """Have SLURM stop this job and start it again, and return a line about it."""
     command = ["scontrol", "requeue", str(job())]
     try:
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
