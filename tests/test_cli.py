@@ -14,7 +14,8 @@ import torch
 import yaml
 from PIL import Image
 
-from lit_gen.cli import main, several_processes
+from lit_gen.cli import main
+from lit_gen.command_line.trainer import several_processes
 from tests.models.tiny import assert_same
 from tests.probes import check_probes
 
@@ -377,7 +378,8 @@ def test_accumulation_and_clipping_by_lightnings_own_flags(model, steps, data, r
     assert config["accumulate_grad_batches"] == 2 and config["gradient_clip_val"] == 1e-6
     main(["fit", "--config", str(run / "config.yaml")])
     words = ["fit", *data, *TINY_DCGAN, f"--trainer.default_root_dir={runs}", "--trainer.logger=false"]
-    assert "must be 1 or more, not 0" in mistake([*words, "--trainer.accumulate_grad_batches=0"], capsys)
+    line = mistake([*words, "--trainer.accumulate_grad_batches=0"], capsys)
+    assert "must be of type int of at least 1, not 0" in line
 
 
 def test_a_truncated_file_is_named(mnist_root, tmp_path, capsys):

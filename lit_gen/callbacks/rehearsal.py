@@ -1,4 +1,4 @@
-"""What `fast_dev_run` tries beyond its batches."""
+"""The end of a `fast_dev_run`: what a run would make only after many batches."""
 
 import os
 
@@ -8,11 +8,11 @@ from lightning import Callback, LightningModule, Trainer
 from lit_gen.lightning_compat import whole_checkpoint
 
 COUNT = 8
-"""About how many images a sheet: enough to see that it can be made."""
+"""Images per sample grid, about: enough to see that it can be made."""
 
 
 class Rehearsal(Callback):
-    """Makes what a run first makes after many batches, sample sheets and a checkpoint, and throws it away."""
+    """Make what a run first makes after many batches, sample grids and a checkpoint, and throw it away."""
 
     @torch.no_grad()
     def on_train_end(self, trainer: Trainer, model: LightningModule) -> None:

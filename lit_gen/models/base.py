@@ -19,9 +19,9 @@ from lit_gen.errors import UserError
 from lit_gen.metrics.evaluator import Evaluator, Options
 from lit_gen.metrics.parzen import ParzenWindow
 from lit_gen.metrics.samples import SampleQuality
-from lit_gen.old_checkpoints import add_counts
+from lit_gen.old_versions.checkpoints import add_counts
 from lit_gen.random_state import gather_random_states, get_random_state, set_random_state
-from lit_gen.settings import changes_of_model
+from lit_gen.runs.changes import changes_of_model
 
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 CHECK_EVERY_N_BATCHES = 50
