@@ -1,3 +1,5 @@
+"""The command line: `python main.py {fit,validate,test,predict} --help`."""
+
 if __name__ == "__main__":
     import sys
 

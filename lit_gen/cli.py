@@ -117,7 +117,7 @@ class LitGenCLI(LightningCLI):
         saved = yaml.safe_load(self.parser.dump(self.config, skip_none=False))[self.subcommand]
         try:
             found = folders.going_on(self.parent_of_runs, saved, self.settings.ckpt_path, self.start)
-        except folders.Finished as finished:
+        except folders.FinishedError as finished:
             rank_zero_info(str(finished))
             raise SystemExit(0) from None
         if found is not None:

@@ -9,7 +9,7 @@ class UserError(Exception):
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """A hint for a misspelt name, whatever its case: ' Did you mean ...?' or nothing."""
+    """Return a hint for a misspelt name, whatever its case: ' Did you mean ...?' or nothing."""
     by_lower = {one.lower(): one for one in known}
     close = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.4)
     return f" Did you mean {by_lower[close[0]]}?" if close else ""

@@ -28,7 +28,7 @@ from lit_gen.loggers.wandb import ContinuingWandbLogger
 from lit_gen.runs import slurm
 from lit_gen.runs.checkpoint_files import take_place
 from lit_gen.runs.commands import resume_command
-from lit_gen.training.ring import NonFiniteTerm
+from lit_gen.training.ring import NonFiniteTermError
 
 
 class Stopped(SystemExit):
@@ -154,7 +154,7 @@ class RunCheckpoints(Checkpoint):
             self._stopping = self._told_to_stop(trainer)
 
     def on_exception(self, trainer: Trainer, model: LightningModule, exception: BaseException) -> None:
-        if isinstance(exception, NonFiniteTerm):
+        if isinstance(exception, NonFiniteTermError):
             trainer.save_checkpoint(self.folder / "non-finite.ckpt", weights_only=False)
         elif isinstance(exception, Exception) and trainer.world_size == 1 and _batches_done(trainer) > self._began_at:
             # One of several processes that failed alone would wait for the others for ever.

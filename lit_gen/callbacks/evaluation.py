@@ -81,7 +81,7 @@ class Evaluation(Callback):
             evaluator.update(model, batch)
 
     def _compute(self, model: LightningModule, prefix: str) -> None:
-        """Logs the figures, and lets go of the evaluators: they may hold thousands of images."""
+        """Log the metrics, and let go of the evaluators: they may hold thousands of images."""
         self.figures = {}
         for evaluator in self._evaluators:
             self.figures |= {f"{prefix}/{name}": figure for name, figure in evaluator.compute().items()}
@@ -112,7 +112,7 @@ class Evaluation(Callback):
 
 
 def table(figures: dict[str, Figure]) -> str:
-    """The figures in columns: metric, value, samples, features."""
+    """Return the metrics in columns: metric, value, samples, features."""
     rows = [("metric", "value", "samples", "features")]
     rows += [
         (name.removeprefix("test/"), f"{figure.value:.5g}", str(figure.samples), figure.features)

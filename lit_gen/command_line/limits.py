@@ -27,7 +27,7 @@ A setting of several numbers, such as the sizes of layers, has the limit for eac
 
 
 def check_settings(part: str, settings: Mapping[str, Any]) -> None:
-    """Looks at numbers before anything is built from them.
+    """Look at numbers before anything is built from them.
 
     Args:
         part: model or data.

@@ -21,7 +21,7 @@ from lit_gen.data.image_files import find_images, in_words
 from lit_gen.data.image_files import image_files as image_files  # for others to import from here
 from lit_gen.data.order import EvaluationOrder, ResumableData, SeededFetches, loader_options
 from lit_gen.errors import UserError
-from lit_gen.files.atomic import CannotWrite, complete_folder
+from lit_gen.files.atomic import CannotWriteError, complete_folder
 from lit_gen.lightning_compat import batches_so_far
 from lit_gen.synthetic import VERSION
 
@@ -161,7 +161,7 @@ class ImageData(ResumableData):
                 with complete_folder(self.source, HINT) as folder:
                     self.render(folder)
             except OSError as error:
-                raise CannotWrite(f"cannot write to {self.source}: {error.strerror or error}. {HINT}") from error
+                raise CannotWriteError(f"cannot write to {self.source}: {error.strerror or error}. {HINT}") from error
 
     def render(self, folder: Path) -> None:
         """Write the rendered dataset into `folder`, in the format of the real one."""
@@ -187,7 +187,7 @@ class ImageData(ResumableData):
         """Call the function of that name; for `predict`, the cache folder need not be writable."""
         try:
             return readable_rows(paths, self.cache_folder, name, **settings)
-        except CannotWrite:
+        except CannotWriteError:
             if not self._predicts():
                 raise
             return readable_rows(paths, None, name, **settings)
@@ -196,7 +196,7 @@ class ImageData(ResumableData):
         """Return the images at `paths`, (N, size, size, C) uint8; for `predict`, the cache need not be writable."""
         try:
             return cached_images(paths, self.cache_folder, name, size, own_range=self.own_range, **settings)
-        except CannotWrite:
+        except CannotWriteError:
             if not self._predicts():
                 raise
             return ImagesOnDemand(paths, size, **settings)

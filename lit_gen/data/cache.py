@@ -16,7 +16,7 @@ from PIL import Image, ImageOps
 from lit_gen.data.image_files import open_image
 from lit_gen.data.pixel_values import to_eight_bits
 from lit_gen.errors import UserError
-from lit_gen.files.atomic import CannotWrite, complete_file, make_folder
+from lit_gen.files.atomic import CannotWriteError, complete_file, make_folder
 from lit_gen.files.parallel import map_indices
 
 FORMAT = 3  # part of every key: raise it when decoding changes, so that old caches are not read
@@ -93,7 +93,7 @@ def cached_images(
     by `name`; the other arguments are those of `decode_image`.
 
     Raises:
-        CannotWrite: the array does not exist, and `folder` cannot be written or has no room.
+        CannotWriteError: the array does not exist, and `folder` cannot be written or has no room.
         UserError: there is no image, or one cannot be read; the message names it.
     """
     if not paths:
@@ -106,7 +106,7 @@ def cached_images(
         with complete_file(target, HINT) as partial_file:
             needed, free = math.prod(shape), shutil.disk_usage(folder).free
             if needed > free:
-                raise CannotWrite(
+                raise CannotWriteError(
                     f"{target} needs {needed / 1e9:.1f} GB, but only {free / 1e9:.1f} GB are free. Make room, or "
                     f"choose smaller images. {HINT}"
                 )
@@ -174,7 +174,7 @@ def readable_rows(
         stored: as for `decode_image`.
 
     Raises:
-        CannotWrite: the answer does not exist, and `folder` cannot be written.
+        CannotWriteError: the answer does not exist, and `folder` cannot be written.
         UserError: no image can be read.
     """
     there = np.array([row for row, path in enumerate(paths) if path.is_file()], int)
@@ -245,7 +245,7 @@ def _save(array: np.ndarray, target: Path) -> None:
         with complete_file(target, HINT) as partial_file, partial_file.open("wb") as file:
             np.save(file, array)
     except OSError as error:
-        raise CannotWrite(f"cannot write {target}: {error.strerror}. Make room. {HINT}") from error
+        raise CannotWriteError(f"cannot write {target}: {error.strerror}. Make room. {HINT}") from error
 
 
 def _reserve(file: Path) -> None:
@@ -257,7 +257,9 @@ def _reserve(file: Path) -> None:
             os.posix_fallocate(opened.fileno(), 0, file.stat().st_size)
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):  # other errors: the file system cannot reserve space
-                raise CannotWrite(f"there is no room in {file.parent}: {error.strerror}. Make room. {HINT}") from error
+                raise CannotWriteError(
+                    f"there is no room in {file.parent}: {error.strerror}. Make room. {HINT}"
+                ) from error
 
 
 def _decode_into(

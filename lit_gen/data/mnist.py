@@ -9,7 +9,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import Dataset
-from torchvision.datasets import MNIST as TorchvisionMNIST
+from torchvision.datasets import MNIST as TorchvisionMNIST  # noqa: N811
 
 from lit_gen.data.base import ArrayDataset, ImageData, resize_batch
 from lit_gen.data.batches import UNLABELLED, DataSpec, LabelledImages

@@ -12,7 +12,7 @@ from lit_gen.errors import UserError
 ELSEWHERE = "Choose another place."
 
 
-class CannotWrite(UserError):
+class CannotWriteError(UserError):
     """A folder cannot be made or written to, or has no room."""
 
 
@@ -25,13 +25,13 @@ def complete_file(path: Path, hint: str = ELSEWHERE) -> Iterator[Path]:
         hint: sentence that ends the message of an error, and says what to do.
 
     Raises:
-        CannotWrite: `path` cannot be written to; the block is not entered.
+        CannotWriteError: `path` cannot be written to; the block is not entered.
     """
     make_folder(path.parent, hint)
     try:
         descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
     except OSError as error:
-        raise CannotWrite(f"cannot write to the folder {path.parent}: {error.strerror}. {hint}") from error
+        raise CannotWriteError(f"cannot write to the folder {path.parent}: {error.strerror}. {hint}") from error
     os.close(descriptor)
     partial = Path(name)
     try:
@@ -53,7 +53,7 @@ def complete_folder(path: Path, hint: str = ELSEWHERE) -> Iterator[Path]:
     try:
         partial = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent))
     except OSError as error:
-        raise CannotWrite(f"cannot write to the folder {path.parent}: {error.strerror}. {hint}") from error
+        raise CannotWriteError(f"cannot write to the folder {path.parent}: {error.strerror}. {hint}") from error
     try:
         yield partial
         partial.chmod(0o777 & ~_umask())
@@ -70,14 +70,14 @@ def make_folder(path: Path, hint: str = ELSEWHERE) -> None:
     """Create a folder and its parents.
 
     Raises:
-        CannotWrite: that is not allowed; the message ends with `hint`.
+        CannotWriteError: that is not allowed; the message ends with `hint`.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise CannotWrite(f"cannot create the folder {path}: {error.strerror}. {hint}") from error
+        raise CannotWriteError(f"cannot create the folder {path}: {error.strerror}. {hint}") from error
     if not os.access(path, os.W_OK):
-        raise CannotWrite(f"cannot write to the folder {path}. {hint}")
+        raise CannotWriteError(f"cannot write to the folder {path}. {hint}")
 
 
 def remove_partial(folder: Path) -> None:

@@ -107,16 +107,16 @@ def inception_weights() -> Path:
     Raises:
         UserError: the file cannot be downloaded, or is another file.
     """
-    from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3 as url
+    from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
 
-    path = Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[-1]
+    path = Path(torch.hub.get_dir()) / "checkpoints" / URL_INCEPTION_V3.rsplit("/", 1)[-1]
     try:
         with patience(PATIENCE):
-            fetch(url, path, INCEPTION_SHA256)
+            fetch(URL_INCEPTION_V3, path, INCEPTION_SHA256)
     except UserError as error:
         raise UserError(f"{error} Put the file at {path}, or set --evaluation.features=none.") from error
     if hashlib.sha256(path.read_bytes()).hexdigest() != INCEPTION_SHA256:
-        raise UserError(f"{path} is not the file that {url} has. Delete it, or set --evaluation.features=none.")
+        raise UserError(f"{path} is not the file that {URL_INCEPTION_V3} has. Delete it, or set --evaluation.features=none.")
     return path
 
 

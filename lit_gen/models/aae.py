@@ -29,8 +29,9 @@ PRIORS = {"gaussian": Gaussian, "uniform": Uniform, "gaussian_mixture": Gaussian
 
 
 class AAE(AutoencodingModule):
-    """Adversarial autoencoder (Makhzani et al. 2015): a discriminator on codes makes them follow any prior that can be
-    sampled.
+    """Adversarial autoencoder (Makhzani et al. 2015).
+
+    A discriminator on codes makes them follow any prior that can be sampled.
 
     Called with codes (B, Z), it gives images (B, C, H, W) in [-1, 1].
 
@@ -204,7 +205,7 @@ class AAE(AutoencodingModule):
 
 
 def make_prior(name: str, latent_dim: int, scale: float) -> Prior:
-    """The prior of that name; a `UserError` when it does not have `latent_dim` dimensions."""
+    """Return the prior of that name; a `UserError` when it does not have `latent_dim` dimensions."""
     if scale <= 0:
         raise UserError(f"prior_scale must be positive, not {scale}.")
     if name in ("gaussian", "uniform"):

@@ -81,7 +81,7 @@ class AdversarialModule(GenerativeModule):
         self.discriminator_steps = state.get("discriminator_steps", 0)
 
     def start_average(self) -> None:
-        """Builds the moving average of `generator`; to be called once the generator is there."""
+        """Build the moving average of `generator`; a model calls this once the generator is there."""
         if self.ema_decay > 0:
             self.average = MovingAverage(self.generator, self.ema_decay)
 
@@ -93,19 +93,19 @@ class AdversarialModule(GenerativeModule):
     # What a model defines
 
     def make_fakes(self, batch: Any) -> Any:
-        """The fake images of this step, with their graph; a named tuple where they come with more than themselves."""
+        """Return the fake images of this step, with their graph; with more beside them, as a named tuple."""
         raise NotImplementedError
 
     def discriminator_loss(self, batch: Any, fakes: Any) -> Terms:
-        """D's terms on the real images of `batch` and on `fakes`, which carry no graph."""
+        """Return D's terms on the real images of `batch` and on `fakes`, which carry no graph."""
         raise NotImplementedError
 
     def generator_loss(self, batch: Any, fakes: Any) -> Terms:
-        """G's terms; the gradient reaches G through `fakes`, and D takes none."""
+        """Return G's terms; the gradient reaches G through `fakes`, and D takes none."""
         raise NotImplementedError
 
     def minibatches(self, batch: Any) -> list[Any]:
-        """The pieces of a loaded batch on which one step each is made."""
+        """Return the pieces of a loaded batch; each has a step of its own."""
         return [batch]
 
     def configure_optimizers(self) -> list[Optimizer]:
@@ -179,7 +179,7 @@ class AdversarialModule(GenerativeModule):
         self.beside = {}  # nothing is kept that would not follow the model to another device
 
     def before_step(self) -> None:
-        """Called before each step of D, for schedules."""
+        """Prepare a step, as a schedule may want to; called before each."""
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         # By now, gradients in 16 bits are no longer scaled.
@@ -226,5 +226,5 @@ class AdversarialModule(GenerativeModule):
 
 
 def fake_images(fakes: Any) -> Tensor:
-    """The images (B, C, H, W) among what `make_fakes` gave."""
+    """Return the images (B, C, H, W) among what `make_fakes` gave."""
     return fakes if isinstance(fakes, Tensor) else fakes.image

@@ -1,5 +1,6 @@
-"""AutoEncoder: the plain baseline; Hinton & Salakhutdinov, "Reducing the Dimensionality of Data with Neural Networks",
-Science 313, 2006.
+"""AutoEncoder, the plain baseline.
+
+Hinton & Salakhutdinov, "Reducing the Dimensionality of Data with Neural Networks", Science 313, 2006.
 
 Departures from the paper:
     - No layer-wise pretraining with Boltzmann machines; Adam on all layers at once, ReLU in place of logistic units.

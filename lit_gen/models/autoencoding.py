@@ -70,7 +70,7 @@ class AutoencodingModule(GenerativeModule):
             self.decoder = ConvDecoder(latent_dim, channels, self.image_shape)
 
     def losses(self, batch: Any) -> Terms:
-        """The named terms whose sum is minimized."""
+        """Return the named terms whose sum is minimized."""
         raise NotImplementedError
 
     def reconstruct(self, image: Tensor) -> Tensor:

@@ -75,7 +75,7 @@ class GenerativeModule(LightningModule):
         seed_generators(self.device, self.run_seed or 0, purpose, self.global_rank, self.images_seen, place)
 
     def count_images(self, images: int) -> None:
-        """Counts the images of a step, of which each process has made one.
+        """Count the images of a step, of which each process has made one.
 
         Args:
             images: of this process.
@@ -133,9 +133,9 @@ class GenerativeModule(LightningModule):
                 )
 
     def begin_step_anew(self, same_batches: bool) -> int:
-        """Called before a resumed run goes on; how many images are to come again, since their step cannot go on.
+        """Return how many images are to come again when a run is resumed, since their step cannot go on.
 
-        These were loaded for a step that was still to be made when the checkpoint was written.
+        They were loaded for a step that was still to be made when the checkpoint was written.
 
         Args:
             same_batches: whether the batches of all processes have as many images as then.
@@ -159,7 +159,7 @@ class GenerativeModule(LightningModule):
                 group["initial_lr"] = group["lr"]
 
     def learning_rate_factor(self) -> float:
-        """What the optimizers' learning rates are multiplied by in this step; models with a schedule override it."""
+        """Return the factor on the optimizers' learning rates in this step; models with a schedule override it."""
         return 1.0
 
     def set_learning_rates(self, *optimizers: Optimizer) -> None:
@@ -229,7 +229,7 @@ class GenerativeModule(LightningModule):
         self.log_terms(stage, terms, batch_size=len(batch[0]), prog_bar="loss" in terms, sync_dist=True)
 
     def log_terms(self, prefix: str, terms: Mapping[str, Tensor], **options: Any) -> None:
-        """Logs each term as `prefix/name`."""
+        """Log each term as `prefix/name`."""
         values = {f"{prefix}/{name}": value.detach() for name, value in terms.items()}
         # No whole number: Lightning would round the mean of the processes' counts of images down to one.
         self.log_dict(values, **options | {"batch_size": float(options.get("batch_size", 1))})
@@ -242,17 +242,17 @@ class GenerativeModule(LightningModule):
         """Look at the training terms logged since the last time.
 
         Raises:
-            NonFiniteTerm: on all processes, when a term is not finite on any.
+            NonFiniteTermError: on all processes, when a term is not finite on any.
         """
         self._ring.check(lambda good: self.trainer.strategy.reduce_boolean_decision(good))
 
     def noise(self, *shape: int, generator: torch.Generator | None = None) -> Tensor:
-        """Standard normal noise on the model's device; with a CPU generator, the same on every device."""
+        """Return standard normal noise on the model's device; with a CPU generator, the same on every device."""
         if generator is None:
             return torch.randn(*shape, device=self.device)
         return torch.randn(*shape, generator=generator).to(self.device)
 
     def uniform_noise(self, *shape: int, generator: torch.Generator | None = None) -> Tensor:
-        """Noise uniform on (-1, 1), as `noise` otherwise."""
+        """Return noise uniform on (-1, 1), as `noise` otherwise."""
         device = self.device if generator is None else None
         return torch.rand(*shape, generator=generator, device=device).to(self.device) * 2 - 1

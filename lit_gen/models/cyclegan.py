@@ -1,4 +1,6 @@
-"""CycleGAN: Zhu, Park, Isola, Efros, "Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial Networks",
+"""CycleGAN.
+
+Zhu, Park, Isola, Efros, "Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial Networks",
 ICCV 2017, arXiv:1703.10593.
 
 Departures from the paper:
@@ -115,7 +117,7 @@ class ImagePool(nn.Module):
         self.device = torch.empty(0).device
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "ImagePool":
-        """What `to`, `cuda` and `cpu` call with what they do to each buffer."""
+        """Follow the module to its device, as buffers do: `to`, `cuda` and `cpu` call this."""
         self._follow(fn(torch.empty(0, device=self.device)).device)
         return super()._apply(fn, recurse)
 

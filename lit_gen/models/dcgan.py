@@ -1,4 +1,6 @@
-"""DCGAN: Radford, Metz, Chintala, "Unsupervised Representation Learning with Deep Convolutional Generative Adversarial
+"""DCGAN.
+
+Radford, Metz, Chintala, "Unsupervised Representation Learning with Deep Convolutional Generative Adversarial
 Networks", ICLR 2016, arXiv:1511.06434.
 
 Departures from the paper:

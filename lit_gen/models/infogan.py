@@ -1,4 +1,6 @@
-"""InfoGAN: Chen, Duan, Houthooft, Schulman, Sutskever, Abbeel, "InfoGAN: Interpretable Representation Learning by
+"""InfoGAN.
+
+Chen, Duan, Houthooft, Schulman, Sutskever, Abbeel, "InfoGAN: Interpretable Representation Learning by
 Information Maximizing Generative Adversarial Nets", NIPS 2016, arXiv:1606.03657.
 
 Departures from the paper:

@@ -1,4 +1,6 @@
-"""Progressive GAN: Karras, Aila, Laine, Lehtinen, "Progressive Growing of GANs for Improved Quality, Stability, and
+"""Progressive GAN.
+
+Karras, Aila, Laine, Lehtinen, "Progressive Growing of GANs for Improved Quality, Stability, and
 Variation", ICLR 2018, arXiv:1710.10196.
 
 Departures from the paper:
@@ -204,7 +206,7 @@ class ProGAN(AdversarialModule):
         return [type(batch)(*piece) for piece in pieces]
 
     def grow(self) -> None:
-        """Moves stage and alpha to where `images_seen` puts them."""
+        """Move stage and alpha to where `images_seen` puts them."""
         before = self.stage, self.alpha < 1
         fade, stable = round(self.fade_kimg * 1000), round(self.stable_kimg * 1000)
         self.stage, self.alpha = growth(self.images_seen, fade, stable, self.last_stage)
@@ -280,6 +282,6 @@ class ProGAN(AdversarialModule):
         self.images_seen = max(self.images_seen, round(1000 * min(middle, self.total_kimg)) - 1)
 
     def stop_when_done(self) -> None:
-        """Ends the training once `total_kimg` are seen."""
+        """End the training once `total_kimg` are seen."""
         if self.images_seen >= self.total_kimg * 1000:
             self.trainer.should_stop = True

@@ -1,4 +1,6 @@
-"""PuzzleGAN: Lee, Yun, Choi, Yoo, Yang, Oh, "Unsupervised Holistic Image Generation from Key Local Patches", ECCV 2018,
+"""PuzzleGAN.
+
+Lee, Yun, Choi, Yoo, Yang, Oh, "Unsupervised Holistic Image Generation from Key Local Patches", ECCV 2018,
 arXiv:1703.10730.
 
 The networks are the U-net variant of the second author's released code.
@@ -41,8 +43,12 @@ KERNEL = 5
 
 
 class Assembly(NamedTuple):
-    """image: (B, C, S, S) in [-1, 1]; mask: (B, 1, S, S) in [0, 1], where the patches are taken to belong;
-    truth: (B, 1, S, S) in {0, 1}, where they do."""
+    """What G makes of three patches, and where they belong.
+
+    image: (B, C, S, S) in [-1, 1].
+    mask: (B, 1, S, S) in [0, 1], where G puts the patches.
+    truth: (B, 1, S, S) in {0, 1}, where they belong.
+    """
 
     image: Tensor
     mask: Tensor
@@ -104,7 +110,7 @@ class Decoder(nn.Module):
         self.last = nn.ConvTranspose2d(inputs[0], image_channels, KERNEL, 2, KERNEL // 2, output_padding=1)
 
     def forward(self, code: Tensor, maps: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
-        """The image, and the decoder's maps with those that were joined to them; maps go from the finest on."""
+        """Return the image, and the decoder's maps joined with the given ones; maps go from the finest on."""
         joined = []
         for stage, features in zip(self.stages, reversed(maps), strict=True):
             code = torch.cat([stage(code), features], 1)
@@ -113,8 +119,9 @@ class Decoder(nn.Module):
 
 
 class Assembler(nn.Module):
-    """Patches and noise to image and mask: one encoder for all patches, two decoders, of which the image's reads the
-    mask's.
+    """Patches and noise to image and mask, by one encoder for all patches and two decoders.
+
+    The image's decoder reads the maps of the mask's.
 
     Args:
         image_channels: C.
@@ -157,8 +164,9 @@ class Discriminator(nn.Sequential):
 
 
 class PuzzleGAN(AdversarialModule):
-    """PuzzleGAN (Lee et al. 2018): from three key patches of an image, without their places or order, where they belong
-    and the whole image.
+    """PuzzleGAN (Lee et al. 2018): the whole image from three key patches of it.
+
+    G is told neither the patches' places nor their order; it also says where they belong.
 
     Called with patches (B, N, C, S, S) in [-1, 1] and noise (B, Z), it gives images (B, C, S, S) in [-1, 1] and masks
     (B, 1, S, S) in [0, 1].

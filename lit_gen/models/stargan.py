@@ -1,4 +1,6 @@
-"""StarGAN: Choi, Choi, Kim, Ha, Kim, Choo, "StarGAN: Unified Generative Adversarial Networks for Multi-Domain
+"""StarGAN.
+
+Choi, Choi, Kim, Ha, Kim, Choo, "StarGAN: Unified Generative Adversarial Networks for Multi-Domain
 Image-to-Image Translation", CVPR 2018, arXiv:1711.09020.
 
 Departures from the paper:
@@ -171,7 +173,7 @@ class StarGAN(AdversarialModule):
                 )
 
     def labels(self, batch: Any) -> Tensor:
-        """The batch's own values (B, A) of the model's attributes."""
+        """Return the batch's own values (B, A) of the model's attributes."""
         columns = [self.data_attributes.index(name) for name in self.attributes]
         return torch.stack([batch.attributes[:, column] for column in columns], dim=1).float()
 
@@ -231,7 +233,7 @@ class StarGAN(AdversarialModule):
         return self.discriminator(image)[0]
 
     def discriminate(self, batch: AttributedImages, fakes: Translations) -> tuple[Tensor, Tensor]:
-        """The mean scores (B,) over the patches."""
+        """Return the mean scores (B,) over the patches."""
         return tuple(self.patch_scores(image).mean((1, 2, 3)) for image in (batch.image, fakes.image))
 
     def learning_rate_factor(self) -> float:
@@ -245,7 +247,7 @@ class StarGAN(AdversarialModule):
 
     @torch.no_grad()
     def translate(self, image: Tensor, target: Tensor) -> Tensor:
-        """The images with other attributes, in evaluation mode, by the averaged generator if there is one.
+        """Return the images with other attributes, in evaluation mode, by the averaged generator if there is one.
 
         Args:
             image: (B, C, H, W) in [-1, 1].

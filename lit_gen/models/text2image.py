@@ -1,4 +1,6 @@
-"""GAN-CLS and GAN-INT: Reed, Akata, Yan, Logeswaran, Schiele, Lee, "Generative Adversarial Text to Image Synthesis",
+"""GAN-CLS and GAN-INT.
+
+Reed, Akata, Yan, Logeswaran, Schiele, Lee, "Generative Adversarial Text to Image Synthesis",
 ICML 2016, arXiv:1605.05396.
 
 Departures from the paper (those of the text encoder, and of what a wrong image is, are in `layers/text.py`):

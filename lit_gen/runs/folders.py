@@ -11,7 +11,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from lit_gen.errors import UserError
 from lit_gen.files.atomic import make_folder, remove_partial
 from lit_gen.runs import leftovers, slurm
-from lit_gen.runs.locks import RECORD, Held, RunLock, read_record
+from lit_gen.runs.locks import RECORD, HeldError, RunLock, read_record
 from lit_gen.runs.processes import is_first_process
 from lit_gen.runs.settings import SETTINGS, is_of_run, is_of_training, read_settings
 
@@ -26,7 +26,7 @@ class Found(NamedTuple):
     checkpoint: str | None
 
 
-class Finished(Exception):
+class FinishedError(Exception):
     """The run that a requeued job would go on with is finished."""
 
 
@@ -71,7 +71,7 @@ def new_folder(parent: Path, training: bool, start: str | None = None) -> Path:
         try:
             if training:
                 RunLock(folder, start)
-        except Held:
+        except HeldError:
             continue
         leftovers.made(folder)
         return folder
@@ -165,8 +165,8 @@ def going_on(parent: Path, settings: Mapping[str, Any], checkpoint: str | None, 
         start: that checkpoint in the command's words, such as "last".
 
     Raises:
-        Finished: what the job had begun is finished.
-        Held: another process is training there.
+        FinishedError: what the job had begun is finished.
+        HeldError: another process is training there.
     """
     folder = run_of(checkpoint) if checkpoint else None
     if slurm.job() is not None and slurm.restarts():
@@ -174,13 +174,13 @@ def going_on(parent: Path, settings: Mapping[str, Any], checkpoint: str | None, 
         for run in (run for run, state in begun if state != "finished"):
             try:
                 _take(run, start)
-            except Held:  # the same command, beside this one
+            except HeldError:  # the same command, beside this one
                 continue
             last = run / "checkpoints" / "last.ckpt"
             return Found(run, str(last) if last.is_file() else checkpoint)
         finished = [run for run, state in begun if state == "finished"]
         if finished:
-            raise Finished(f"{finished[0]} is finished: job {slurm.job()} has nothing left to do for this command")
+            raise FinishedError(f"{finished[0]} is finished: job {slurm.job()} has nothing left to do for this command")
     if folder is None:
         return None
     _take(folder, start)

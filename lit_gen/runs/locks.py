@@ -23,7 +23,7 @@ PATIENCE = 60.0  # seconds that a job which SLURM has started again gives its fo
 Record = dict[str, Any]
 
 
-class Held(UserError):
+class HeldError(UserError):
     """Another process works in the run folder."""
 
 
@@ -41,7 +41,7 @@ class RunLock:
         start: the checkpoint that the command names, in its words; part of the record.
 
     Raises:
-        Held: another process works there. Processes of this job from before SLURM started it again do not count.
+        HeldError: another process works there. Processes of this job from before SLURM started it again do not count.
         UserError: the folder cannot be written to.
     """
 
@@ -118,7 +118,7 @@ class RunLock:
             return True
         elif not elsewhere and (locked or not _is_alive(record["process"])):
             return True
-        raise Held(_holder(self.path.parent, record, silence))
+        raise HeldError(_holder(self.path.parent, record, silence))
 
     def _write(self) -> None:
         """Write the record in place: another file of that name would not be the one that is locked."""

@@ -81,8 +81,10 @@ class AttributeEditing(Task):
         }
 
     def evaluators(self, model: Any, data: LightningDataModule, options: Options) -> list[Evaluator]:
-        """Return the quality of translations to the neighbours' attributes and, where a classifier can learn the
-        attributes, whether it sees each change, and all else as it was."""
+        """Return the quality of translations to the neighbours' attributes, and what a classifier sees in them.
+
+        Where one can learn the attributes, it says whether each change is there, and all else as it was.
+        """
         found = [quality(model, options, lambda batch: model.translate(batch.image, model.labels(batch).roll(1, 0)))]
         if getattr(data, "has_attributes", False):
             found.append(AttributeChanges(model.attributes, single_changes, options.samples))

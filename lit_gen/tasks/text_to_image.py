@@ -41,8 +41,10 @@ class Painter(Protocol):
         """Return noise (count, Z)."""
 
     def logits(self, batch: CaptionedImages, fakes: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return D's logits (B, 1) of right pairs, of fakes for the batch's sentences, and of wrong pairs; and (B,)
-        bool: which sentences have a wrong image."""
+        """Return D's logits (B, 1) of right pairs, of fakes for the batch's sentences, and of wrong pairs.
+
+        The fourth tensor, (B,) bool, says which sentences have a wrong image.
+        """
 
     def scores(self, batch: CaptionedImages) -> Tensor:
         """Return how well each sentence (row) and each image (column) of a batch fit by their vectors, (B, B)."""
@@ -63,8 +65,7 @@ class TextToImage(Task):
         return model.draw(batch.caption)
 
     def sample_grids(self, model: Painter, batch: CaptionedImages, count: int = 64) -> dict[str, Tensor]:
-        """Return `captions`, held-out sentences each above its row of images, and `interpolation`: rows on the way
-        from one sentence to another.
+        """Return `captions`, sentences above rows of images, and `interpolation`, from one sentence to another.
 
         A column of the first grid and a row of the second share their noise.
         """
@@ -106,8 +107,10 @@ class TextToImage(Task):
         }
 
     def evaluators(self, model: Any, data: LightningDataModule, options: Options) -> list[Evaluator]:
-        """Return the quality of images of test sentences, whether the model's encoders match them and, where a
-        classifier can learn the attributes, whether it sees what the sentences state."""
+        """Return the quality of images of test sentences, and how well the model's encoders match both.
+
+        Where a classifier can learn the attributes, it also says whether the images show what the sentences state.
+        """
         found: list[Evaluator] = [quality(model, options, lambda batch: model.draw(batch.caption))]
         if getattr(data, "has_attributes", False):
             found.append(StatedAttributes(options.samples))

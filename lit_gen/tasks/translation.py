@@ -81,8 +81,10 @@ class Translation(Task):
         return terms
 
     def evaluators(self, model: Any, data: LightningDataModule, options: Options) -> list[Evaluator]:
-        """Return the distances of translations to images of the target domain and, where a classifier can learn the
-        domains, how often it takes a translation for one of these."""
+        """Return the distances of translations to images of the target domain.
+
+        Where a classifier can learn the domains, it also says how often it takes a translation for one of them.
+        """
         known = hasattr(data, "test_images")
         size_a, size_b = (len(data.test_images(domain)["test"]) if known else options.samples for domain in "AB")
         features = Features(options.features, model.image_shape)

@@ -11,7 +11,7 @@ CHECK_EVERY_N_BATCHES = 50
 """Largest number of batches before a term is checked; all terms are also checked before a checkpoint is written."""
 
 
-class NonFiniteTerm(UserError):
+class NonFiniteTermError(UserError):
     """A term of a training loss is infinite or not a number."""
 
 
@@ -46,7 +46,7 @@ class TermRing:
             agree: function that returns whether its argument is true on all processes; all must call it together.
 
         Raises:
-            NonFiniteTerm: a term is not finite on this process or on another; all processes raise it.
+            NonFiniteTermError: a term is not finite on this process or on another; all processes raise it.
         """
         unread, self._unread = self._unread, []
         if not unread:
@@ -57,6 +57,6 @@ class TermRing:
         terms = [(batch, name) for batch, names, _ in unread for name in names]
         first = next((term for term, good in zip(terms, finite, strict=True) if not good), None)
         what = f"{first[1]} is not finite in batch {first[0]}" if first else "a term is not finite on another process"
-        raise NonFiniteTerm(
+        raise NonFiniteTermError(
             f"{what} (found in batch {unread[-1][0]}). Lower the learning rate, or train in a wider precision."
         )

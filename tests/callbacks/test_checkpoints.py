@@ -16,7 +16,7 @@ from lit_gen.loggers.wandb import ContinuingWandbLogger
 from lit_gen.models import GAN, VAE, ProGAN
 from lit_gen.runs.checkpoint_files import WholeCheckpointIO
 from lit_gen.training import ring
-from lit_gen.training.ring import NonFiniteTerm
+from lit_gen.training.ring import NonFiniteTermError
 from tests.models import tiny
 
 
@@ -80,7 +80,7 @@ def spoil(model, name: str, from_batch: int, value: float = float("nan")):
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_a_term_that_is_not_finite_ends_the_run_before_it_is_saved(model_class, term, value, tmp_path):
     model = spoil(tiny.build(model_class), term, 4, value)
-    with pytest.raises(NonFiniteTerm, match=rf"^train/{term} is not finite in batch 4 \(found in batch 4\)"):
+    with pytest.raises(NonFiniteTermError, match=rf"^train/{term} is not finite in batch 4 \(found in batch 4\)"):
         train(tmp_path, model, every_n_batches=1)
     assert kept(tmp_path) == {"last": 3, "previous-1": 2, "non-finite": 4}
 
@@ -143,9 +143,9 @@ def test_an_exception_is_seen_even_if_the_disk_is_full(tmp_path, monkeypatch):
 def test_it_is_found_after_so_many_batches_or_at_the_end_of_an_epoch(model_class, tmp_path, monkeypatch):
     monkeypatch.setattr(ring, "CHECK_EVERY_N_BATCHES", 6)
     term = "kl" if model_class is VAE else "g_adversarial"
-    with pytest.raises(NonFiniteTerm, match=r"in batch 2 \(found in batch 7\)"):
+    with pytest.raises(NonFiniteTermError, match=r"in batch 2 \(found in batch 7\)"):
         train(tmp_path / "long", spoil(tiny.build(model_class), term, 2), batches=20, every_n_batches=0)
-    with pytest.raises(NonFiniteTerm, match=r"in batch 2 \(found in batch 4\)"):
+    with pytest.raises(NonFiniteTermError, match=r"in batch 2 \(found in batch 4\)"):
         train(tmp_path / "short", spoil(tiny.build(model_class), term, 2), batches=4, every_n_batches=0)
 
 
@@ -169,7 +169,7 @@ def test_it_ends_the_other_processes_too():
     model = tiny.build(GAN)
     model._trainer = Process()
     model._ring.write(7, {"train/d_real": torch.ones(())})
-    with pytest.raises(NonFiniteTerm, match="another process"):
+    with pytest.raises(NonFiniteTermError, match="another process"):
         model.check_terms()
 
 

@@ -19,7 +19,7 @@ from lit_gen.data import MNIST, CelebA, CelebACaptions, Horse2Zebra, ImageFolder
 from lit_gen.data.base import ImageData
 from lit_gen.data.cache import ImagesOnDemand
 from lit_gen.errors import UserError
-from lit_gen.files.atomic import CannotWrite
+from lit_gen.files.atomic import CannotWriteError
 from lit_gen.metrics.classifiers import attribute_question, classifier_for
 from tests.models import tiny
 
@@ -141,7 +141,7 @@ def test_nothing_is_decoded_before_it_is_known_that_there_is_a_place(tmp_path, m
     folder = pictures(tmp_path / "in")
     protect(folder)
     monkeypatch.setattr(cache, "decode_image", None)
-    with pytest.raises(CannotWrite, match=f"Permission denied. Set {SETTING}"):
+    with pytest.raises(CannotWriteError, match=f"Permission denied. Set {SETTING}"):
         ImageFolder(folder, image_size=8, skip_broken=skip_broken).prepare_data()
 
 
@@ -214,7 +214,7 @@ def test_lightning_says_that_it_predicts(tmp_path, protect):
     model, trainer = tiny.build(lit_gen.models.VAE, size=8, channels=3), tiny.trainer(tmp_path)
     made = trainer.predict(model, datamodule=ImageFolder(folder, image_size=8, batch_size=4))
     assert [len(images) for images in made] == [4, 2]
-    with pytest.raises(CannotWrite, match=SETTING):
+    with pytest.raises(CannotWriteError, match=SETTING):
         trainer.test(model, datamodule=ImageFolder(folder, image_size=8))
 
 
@@ -310,7 +310,7 @@ def test_datasets_that_cannot_be_written(data_class, roots, tmp_path, protect):
     before = tree(root)
     protect(root)
     if not issubclass(data_class, MNIST):  # whose files are read as they are
-        with pytest.raises(CannotWrite, match=SETTING):
+        with pytest.raises(CannotWriteError, match=SETTING):
             data_class(**settings).prepare_data()
         assert list((tmp_path / "first").iterdir())
     for more in ({"cache_folder": tmp_path / "second"}, {}):
@@ -332,7 +332,7 @@ def test_rendered_pictures_lie_in_the_folder_too(data_class, write, tmp_path, mo
     root.mkdir()
     protect(root)
     settings = {"root": root, "synthetic": True, "synthetic_count": 100}
-    with pytest.raises(CannotWrite, match=SETTING):
+    with pytest.raises(CannotWriteError, match=SETTING):
         data_class(**settings).prepare_data()
     for _ in range(2):
         data = data_class(**settings, cache_folder=tmp_path / "cache", image_size=32)
@@ -364,7 +364,7 @@ def test_an_archive_is_unpacked_there(celeba_root, horse2zebra_root, tmp_path, p
     protect(horses)
     for data_class, root, plain in ((CelebA, faces, celeba_root), (Horse2Zebra, horses, horse2zebra_root)):
         settings = {"download": False, **settings_for(data_class)}
-        with pytest.raises(CannotWrite, match=SETTING):
+        with pytest.raises(CannotWriteError, match=SETTING):
             data_class(root, **settings).prepare_data()
         found = data_class(root, cache_folder=tmp_path / "cache", **settings)
         expected = data_class(plain, **settings)

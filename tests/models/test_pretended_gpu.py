@@ -29,7 +29,7 @@ from lit_gen.models.base import GenerativeModule
 from lit_gen.tasks import reconstruction
 from lit_gen.tasks.reconstruction import Reconstruction
 from lit_gen.tasks.sampling import Sampling
-from lit_gen.training.ring import NonFiniteTerm
+from lit_gen.training.ring import NonFiniteTermError
 from tests.models import tiny
 from tests.pretended_gpu import PretendedGPU, pretended_gpu, without_autocast
 
@@ -238,7 +238,7 @@ def test_steps_neither_wait_nor_mix(case, precision, make_data, monkeypatch):
         gradients = [parameter.grad for parameter in model.parameters() if parameter.requires_grad]
         idle = [gradient for gradient in gradients if gradient is None]
         assert gradients and (isinstance(model, ProGAN) or not idle)  # whose later stages are still to come
-        with pytest.raises(NonFiniteTerm):  # that is how values that are asked for are made up
+        with pytest.raises(NonFiniteTermError):  # that is how values that are asked for are made up
             model.check_terms()
 
         model.eval()

@@ -17,7 +17,7 @@ import pytest
 
 from lit_gen.errors import UserError
 from lit_gen.runs import locks
-from lit_gen.runs.locks import Held, RunLock, read_record
+from lit_gen.runs.locks import HeldError, RunLock, read_record
 
 ROOT = Path(__file__).parents[2]
 HOLD = "lock = locks.RunLock(Path({folder!r})); print('held', flush=True); sys.stdin.read(); lock.release()"
@@ -74,7 +74,7 @@ def test_a_second_process_is_told_who_works_there_and_changes_nothing(tmp_path):
     with process(HOLD, tmp_path) as other:
         path = tmp_path / "run.json"
         before = path.read_text(), path.stat().st_mtime_ns, tmp_path.stat().st_mtime_ns
-        with pytest.raises(Held) as caught:
+        with pytest.raises(HeldError) as caught:
             RunLock(tmp_path)
         assert (path.read_text(), path.stat().st_mtime_ns, tmp_path.stat().st_mtime_ns) == before
         who = rf"process {other.pid} on {socket.gethostname()} since \d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d "
@@ -94,7 +94,7 @@ def test_of_two_that_come_at_once_one_is_told_of_the_other(tmp_path):
         late = HOLD.replace("lock =", "write = locks.RunLock._write; locks.RunLock._write = late; lock =")
         late = f"def late(lock):\n    print('held', flush=True); time.sleep(0.5); write(lock)\n{late}"
         with process(late, tmp_path) as other:
-            with pytest.raises(Held, match=f"process {other.pid} on"):
+            with pytest.raises(HeldError, match=f"process {other.pid} on"):
                 RunLock(tmp_path)
 
 
@@ -104,13 +104,13 @@ def test_a_run_that_is_moved_while_it_trains_goes_on(tmp_path):
         (tmp_path / "run").rename(tmp_path / "moved")
         time.sleep(0.2)
         assert other.poll() is None
-        with pytest.raises(Held):
+        with pytest.raises(HeldError):
             RunLock(tmp_path / "moved")
 
 
 def test_a_killed_process_leaves_no_lock_though_its_children_live(tmp_path):
     with process(FORK, tmp_path) as other:
-        with pytest.raises(Held):
+        with pytest.raises(HeldError):
             RunLock(tmp_path)
         other.kill()
         other.wait(30)
@@ -132,7 +132,7 @@ def test_the_record_says_how_it_ended(finished, tmp_path):
 
 def test_another_machine_is_believed_for_five_minutes(tmp_path):
     record(tmp_path, 290)
-    with pytest.raises(Held, match=r"process 4321 on elsewhere since 2026-01-02 03:04:05.*29\d s ago"):
+    with pytest.raises(HeldError, match=r"process 4321 on elsewhere since 2026-01-02 03:04:05.*29\d s ago"):
         RunLock(tmp_path)
     record(tmp_path, 310)
     RunLock(tmp_path)
@@ -142,7 +142,7 @@ def test_another_machine_is_believed_for_five_minutes(tmp_path):
 def test_a_machine_that_has_been_started_anew_is_not_another_one(tmp_path, monkeypatch):
     monkeypatch.setattr(time, "clock_gettime", lambda clock: 60.0)  # seconds since it was started
     record(tmp_path, 30, host=socket.gethostname())
-    with pytest.raises(Held):  # another machine of the same name
+    with pytest.raises(HeldError):  # another machine of the same name
         RunLock(tmp_path)
     record(tmp_path, 90, host=socket.gethostname())
     RunLock(tmp_path)
@@ -185,7 +185,7 @@ def test_a_job_that_is_started_again_takes_its_own_over(job, restarts, free, tmp
         RunLock(tmp_path)
         assert read_record(tmp_path).items() >= {"job": "7", "restarts": 1}.items()
     else:
-        with pytest.raises(Held):
+        with pytest.raises(HeldError):
             RunLock(tmp_path)
 
 
@@ -194,7 +194,7 @@ def test_it_waits_for_its_former_process_a_while(ends, tmp_path, monkeypatch):
     monkeypatch.setattr(locks, "PATIENCE", 100.0 if ends else 0.3)
     monkeypatch.setenv("SLURM_JOB_ID", "7")
     with process(HOLD, tmp_path, SLURM_JOB_ID="7") as other:
-        with pytest.raises(Held):  # of the same start
+        with pytest.raises(HeldError):  # of the same start
             RunLock(tmp_path)
         monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
         if ends:
@@ -211,7 +211,7 @@ def test_a_disk_that_knows_no_locks(tmp_path, monkeypatch):
     monkeypatch.setattr(fcntl, "lockf", refuse)
     here = {"host": socket.gethostname(), "boot": locks._boot()}
     record(tmp_path, **here, process=os.getppid())
-    with pytest.raises(Held):
+    with pytest.raises(HeldError):
         RunLock(tmp_path)
     record(tmp_path, 310, **here, process=os.getppid())  # the number may be another process's by now
     RunLock(tmp_path)
