@@ -116,7 +116,9 @@ def inception_weights() -> Path:
     except UserError as error:
         raise UserError(f"{error} Put the file at {path}, or set --evaluation.features=none.") from error
     if hashlib.sha256(path.read_bytes()).hexdigest() != INCEPTION_SHA256:
-        raise UserError(f"{path} is not the file that {URL_INCEPTION_V3} has. Delete it, or set --evaluation.features=none.")
+        raise UserError(
+            f"{path} is not the file that {URL_INCEPTION_V3} has. Delete it, or set --evaluation.features=none."
+        )
     return path
 
 
