@@ -112,11 +112,14 @@ class LitGenCLI(LightningCLI):
         trainer = self.settings.trainer
         return not trainer.fast_dev_run and not (trainer.barebones and self.subcommand == "fit")
 
+    def saved_settings(self) -> dict[str, Any]:
+        """Return the settings as config.yaml will hold them."""
+        return yaml.safe_load(self.parser.dump(self.config, skip_none=False))[self.subcommand]
+
     def find_run(self) -> None:
         """Take the run that this training goes on with, if there is one."""
-        saved = yaml.safe_load(self.parser.dump(self.config, skip_none=False))[self.subcommand]
         try:
-            found = folders.going_on(self.parent_of_runs, saved, self.settings.ckpt_path, self.start)
+            found = folders.going_on(self.parent_of_runs, self.saved_settings, self.settings.ckpt_path, self.start)
         except folders.FinishedError as finished:
             rank_zero_info(str(finished))
             raise SystemExit(0) from None

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -152,7 +152,9 @@ def newest_checkpoint(parent: Path, name: str = "last") -> Path:
 # ---------------------------------------------------------------------------------------------------- runs that go on
 
 
-def going_on(parent: Path, settings: Mapping[str, Any], checkpoint: str | None, start: str | None) -> Found | None:
+def going_on(
+    parent: Path, settings: Callable[[], dict[str, Any]], checkpoint: str | None, start: str | None
+) -> Found | None:
     """Return the run that a training goes on with, and lock it; None when the training begins a new run.
 
     That is the run of the checkpoint. In a job that SLURM has started again it is what the job had begun with the same
@@ -160,7 +162,7 @@ def going_on(parent: Path, settings: Mapping[str, Any], checkpoint: str | None, 
 
     Args:
         parent: the folder that holds the model's runs.
-        settings: the command's, as its `config.yaml` will hold them.
+        settings: gives the command's, as its `config.yaml` will hold them.
         checkpoint: the path of the one that the command names.
         start: that checkpoint in the command's words, such as "last".
 
@@ -170,7 +172,7 @@ def going_on(parent: Path, settings: Mapping[str, Any], checkpoint: str | None, 
     """
     folder = run_of(checkpoint) if checkpoint else None
     if slurm.job() is not None and slurm.restarts():
-        begun = list(_begun_by_this_job(parent, folder, start, settings))
+        begun = list(_begun_by_this_job(parent, folder, start, settings()))
         for run in (run for run, state in begun if state != "finished"):
             try:
                 _take(run, start)
@@ -195,7 +197,7 @@ def _take(folder: Path, start: str | None) -> None:
 
 
 def _begun_by_this_job(
-    parent: Path, resumed: Path | None, start: str | None, settings: Mapping[str, Any]
+    parent: Path, resumed: Path | None, start: str | None, settings: dict[str, Any]
 ) -> Iterator[tuple[Path, str]]:
     """Yield the runs that this command began or resumed before SLURM started its job again, each with its state."""
     folders = {path.parent for path in parent.glob(f"*/{RECORD}")} | ({resumed} if resumed else set())
@@ -207,5 +209,5 @@ def _begun_by_this_job(
         earlier = record["restarts"] < slurm.restarts()
         if not earlier and (is_first_process() or record["state"] != "running"):
             continue
-        if read_settings(folder) | {"ckpt_path": None} == {**settings, "ckpt_path": None}:
+        if read_settings(folder) | {"ckpt_path": None} == settings | {"ckpt_path": None}:
             yield folder, record["state"]
