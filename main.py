@@ -1,7 +1,7 @@
 if __name__ == "__main__":
     import sys
 
-    from lit_gen.help import answer
+    from lit_gen.command_line.help import answer
 
     answer(sys.argv[1:])  # before the imports of all the rest, which take seconds
 

@@ -1,4 +1,4 @@
-"""Distributions of InfoGAN's codes, and what Q says of them: Chen et al., arXiv:1606.03657."""
+"""The distributions of InfoGAN's codes, and Q's log-density of them: Chen et al., arXiv:1606.03657."""
 
 import math
 
@@ -10,9 +10,11 @@ from lit_gen.losses.likelihood import gaussian_log_density
 
 
 class Code:
-    """The distribution of one code, and the family of Q(c | x) for it.
+    """The distribution of one code c, and the family of Q(c | x) for it.
 
-    `features` is its length in G's input, `outputs` how many numbers Q gives for it, `entropy` is H(c) in nats.
+    features: length of the code in G's input.
+    outputs: number of Q's outputs for the code.
+    entropy: H(c) in nats.
     """
 
     kind: str
@@ -21,20 +23,20 @@ class Code:
     entropy: float
 
     def sample(self, count: int, device: torch.device, generator: torch.Generator | None = None) -> Tensor:
-        """(count, features) on `device`; with a CPU generator, the same on every device."""
+        """Return codes (count, features) on `device`; with a CPU `generator`, the same on every device."""
         raise NotImplementedError
 
     def log_density(self, code: Tensor, output: Tensor) -> Tensor:
-        """log Q(c | x) in nats, one value a sample: codes (B, features) and Q's outputs (B, outputs) to (B,)."""
+        """Return log Q(c | x) in nats per image (B,), from codes (B, features) and Q's outputs (B, outputs)."""
         raise NotImplementedError
 
     def information(self, code: Tensor, output: Tensor) -> Tensor:
-        """H(c) + E[log Q(c | x)] in nats, a lower bound of I(c; G(z, c)) (equation 4): a scalar."""
+        """Return the MI bound H(c) + E[log Q(c | x)] in nats, a scalar lower bound of I(c; G(z, c)) (equation 4)."""
         return self.entropy + self.log_density(code, output).mean()
 
 
 class CategoricalCode(Code):
-    """One of `categories` equally likely values, as a one-hot vector; Q gives logits."""
+    """A code of one of `categories` equally likely values, as a one-hot vector; Q outputs logits."""
 
     kind = "categorical"
 
@@ -52,7 +54,7 @@ class CategoricalCode(Code):
 
 
 class ContinuousCode(Code):
-    """One number, uniform on (-1, 1); Q gives the mean of a Gaussian and, if `learnt_std`, the log of its variance."""
+    """A code of one number, uniform on (-1, 1); Q outputs a Gaussian's mean and, if `learnt_std`, its log-variance."""
 
     kind = "continuous"
     features = 1
@@ -70,9 +72,9 @@ class ContinuousCode(Code):
         return gaussian_log_density(code, mean, log_variance if self.outputs == 2 else torch.zeros_like(mean))
 
     def information(self, code: Tensor, output: Tensor) -> Tensor:
-        """As in `Code`, but where the standard deviation is fixed, for the one that fits these samples best.
+        """Return the MI bound; a fixed standard deviation is replaced by the best-fitting one of these samples.
 
-        The fixed one serves the gradient only: with 1, the bound of a Q that makes no mistake would be -0.23 nats.
+        The fixed one only serves the gradient: with 1, the bound of a Q without errors would be -0.23 nats.
         """
         if self.outputs == 2:
             return super().information(code, output)

@@ -1,4 +1,4 @@
-"""Distributions of codes that can be sampled, and scored where they have a density."""
+"""Prior distributions of latents: draws, and the log-density if there is one."""
 
 import math
 from collections.abc import Callable
@@ -11,26 +11,31 @@ COMPONENTS = 10
 
 
 class Prior(Protocol):
-    """What a prior can do.
+    """The interface of a prior.
 
-    `components` is the number of parts that labels can be tied to; 1 where there is only the whole.
+    dim: length of a latent.
+    components: number of parts that labels can be tied to; 1 for a prior without parts.
     """
 
     dim: int
     components: int
 
     def sample(self, component: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """One draw from each of the components (B,), int64: (B, dim) on their device.
+        """Return one latent per component number in (B,), int64, as (B, dim) on the same device.
 
-        With a CPU generator the draws are the same on every device.
+        With a CPU `generator` the draws are the same on every device.
         """
 
     def log_density(self, code: Tensor) -> Tensor:
-        """log p of the whole distribution in nats: codes (B, dim) to (B,). NotImplementedError where there is none."""
+        """Return the whole prior's log p (B,) in nats at latents (B, dim).
+
+        Raises:
+            NotImplementedError: the prior has no density.
+        """
 
 
 class Gaussian:
-    """N(0, std^2 I)."""
+    """The Gaussian N(0, std^2 I)."""
 
     components = 1
 
@@ -46,7 +51,7 @@ class Gaussian:
 
 
 class Uniform:
-    """Uniform on the cube [-half_width, half_width]^dim, of standard deviation half_width / sqrt(3)."""
+    """The uniform distribution on the cube [-half_width, half_width]^dim; its deviation is half_width / sqrt(3)."""
 
     components = 1
 
@@ -63,19 +68,19 @@ class Uniform:
 
 
 class GaussianMixture:
-    """Ten narrow 2-D Gaussians that point outwards from the origin, like petals (Makhzani et al., figure 4).
+    """A mixture of ten narrow 2-D Gaussians that point outwards from the origin, like petals.
 
-    Component k is N(0, diag(0.5, 0.05)) moved by 1.4 along x and turned by 2 pi k / 10, all times `scale`; the paper
-    gives no numbers, these are what public code uses.
+    Makhzani et al. (arXiv:1511.05644), figure 4. Component k is N(0, diag(0.5, 0.05)), shifted by 1.4 along x, rotated
+    by 2 pi k / 10, and multiplied by `scale`. The paper gives no numbers; these are from public code.
 
     Args:
-        scale: factor on everything.
+        scale: factor on all lengths.
     """
 
     dim = 2
     components = COMPONENTS
     variances = (0.5, 0.05)
-    deviations = torch.tensor(variances).sqrt().tolist()  # numbers: a tensor would be copied to the GPU in every step
+    deviations = torch.tensor(variances).sqrt().tolist()  # floats: a tensor would be copied to the GPU in every step
     shift = 1.4
 
     def __init__(self, scale: float = 1.0) -> None:
@@ -99,12 +104,13 @@ class GaussianMixture:
 
 
 class SwissRoll:
-    """A 2-D spiral: radius 2 sqrt(u) and angle 4 pi sqrt(u), u uniform; slice k of ten has u in [k/10, (k + 1)/10).
+    """A 2-D spiral of radius 2 sqrt(u) and angle 4 pi sqrt(u), where u is uniform on [0, 1).
 
-    The paper gives no numbers; these are what public code uses. A curve has no density in the plane.
+    Component k of ten has u in [k/10, (k + 1)/10). The paper gives no numbers; these are from public code. A curve has
+    no density in the plane.
 
     Args:
-        scale: factor on everything.
+        scale: factor on all lengths.
     """
 
     dim = 2

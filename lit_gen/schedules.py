@@ -1,26 +1,29 @@
-"""Training schedules as pure functions of the number of images seen."""
+"""Training schedules as pure functions of the images seen, or of the fraction of the training that is done."""
 
 from typing import NamedTuple
 
 
 class Growth(NamedTuple):
-    """stage: 0 for 4x4 pixels, doubling with each; alpha: the weight of the newest stage's path, in [0, 1]."""
+    """The state of progressive growing: the stage (0 for 4x4 pixels, each twice the side), and the newest one's weight.
+
+    The weight, alpha, is in [0, 1].
+    """
 
     stage: int
     alpha: float
 
 
 def growth(images_seen: int, fade_images: int, stable_images: int, last_stage: int) -> Growth:
-    """Where progressive growing stands (Karras et al., arXiv:1710.10196, section 2 and appendix A).
+    """Return the stage and alpha of progressive growing (Karras et al., arXiv:1710.10196, section 2 and appendix A).
 
-    The 4x4 networks train for `stable_images`; every further stage fades in over `fade_images`, alpha rising linearly
-    from 0, and then trains for `stable_images`. The last stage goes on for ever.
+    The 4x4 networks train for `stable_images`. Every further stage fades in over `fade_images`, while alpha rises
+    linearly from 0 to 1, and then trains for `stable_images`. The last stage trains until the end.
 
     Args:
-        images_seen: real images shown so far.
+        images_seen: number of real images shown so far.
         fade_images: length of a fade in images.
-        stable_images: length of the training between fades in images.
-        last_stage: stage of the full resolution.
+        stable_images: length of the training between two fades in images.
+        last_stage: number of the stage of the full resolution.
     """
     into_cycle = images_seen - stable_images
     if into_cycle < 0 or last_stage == 0:
@@ -34,23 +37,23 @@ def growth(images_seen: int, fade_images: int, stable_images: int, last_stage: i
 
 
 def constant_then_linear(progress: float, constant: float = 0.5) -> float:
-    """1 for the first part of the training, then a straight line to 0 at its end.
+    """Return a factor for learning rates: 1 in the first part of the training, then linear to 0 at its end.
 
-    Zhu et al. (arXiv:1703.10593), section 4, and Choi et al. (arXiv:1711.09020), section 5: the second half.
+    Zhu et al. (arXiv:1703.10593), section 4, and Choi et al. (arXiv:1711.09020), section 5, decay in the second half.
 
     Args:
-        progress: the part of the training that is done, from 0 to 1.
-        constant: the part before the decline.
+        progress: fraction of the training that is done, from 0 to 1.
+        constant: fraction of the training before the decay.
     """
     return 1.0 if progress <= constant else (1 - progress) / (1 - constant)
 
 
 def log_spaced(progress: float, first: float, last: float) -> float:
-    """From `first` to `last` over the training, by equal factors in equal times.
+    """Return the value of an exponential decay (or growth) from `first` to `last` over the training.
 
     Args:
-        progress: the part of the training that is done, from 0 to 1.
-        first: positive.
-        last: positive.
+        progress: fraction of the training that is done, from 0 to 1.
+        first: positive value at the beginning.
+        last: positive value at the end.
     """
     return first * (last / first) ** progress

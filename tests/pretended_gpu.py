@@ -67,6 +67,7 @@ def pretended_gpu(autocast: torch.dtype | None = None) -> Iterator[PretendedGPU]
         for name in ("get_rng_state", "set_rng_state"):
             stack.enter_context(mock.patch.object(torch, name, lambda *_: torch.empty(0)))
         stack.enter_context(mock.patch.object(torch.cuda, "manual_seed", lambda _: None))
+        stack.enter_context(mock.patch.object(torch.cuda, "default_generators", [mock.Mock()]))
         stack.callback(torch.clear_autocast_cache)
         stack.callback(torch.set_autocast_dtype, "cuda", before[1])
         stack.callback(torch.set_autocast_enabled, "cuda", before[0])

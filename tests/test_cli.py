@@ -14,7 +14,8 @@ import torch
 import yaml
 from PIL import Image
 
-from lit_gen.cli import main, several_processes
+from lit_gen.cli import main
+from lit_gen.command_line.trainer import several_processes
 from tests.models.tiny import assert_same
 from tests.probes import check_probes
 
@@ -163,14 +164,36 @@ def test_a_gan_on_pictures_of_which_none_are_held_out(runs, tmp_path, caplog):
 
 @pytest.mark.parametrize("model", [TINY_VAE, TINY_DCGAN, TINY_PROGAN], ids=["VAE", "DCGAN", "ProGAN"])
 def test_a_resumed_run_ends_where_an_unbroken_one_does(model, data, tmp_path):
-    whole = fit(model, data, tmp_path / "whole", "--trainer.max_epochs=2")
-    half = fit(model, data, tmp_path / "half")
-    fit(model, data, tmp_path / "half", "--ckpt_path=last", "--trainer.max_epochs=2", "--seed_everything=5")
+    whole = fit(model, data, tmp_path / "whole", "--trainer.max_epochs=2", "--seed_everything=5")
+    half = fit(model, data, tmp_path / "half", "--seed_everything=5")
+    fit(model, data, tmp_path / "half", "--ckpt_path=last", "--trainer.max_epochs=2")  # the default seed is another
     one, other = (torch.load(run / "checkpoints" / "last.ckpt", weights_only=True) for run in (whole, half))
     for part in ("state_dict", "optimizer_states"):
         assert str(one[part]) == str(other[part])
     assert all(torch.equal(torch.as_tensor(one["state_dict"][name]), torch.as_tensor(value))
                for name, value in other["state_dict"].items() if isinstance(value, torch.Tensor))  # fmt: skip
+
+
+def test_a_seed_on_the_command_line_of_a_resume_takes_the_place_of_the_run_s(data, tmp_path, caplog):
+    """For what is drawn; the order of the training data stays."""
+    ends = {}
+    for name, words in {
+        "as before": [],
+        "the same": ["--seed_everything=0"],
+        "another": ["--seed_everything=5"],
+    }.items():
+        run = fit(TINY_VAE, data, tmp_path / name)
+        caplog.clear()
+        with caplog.at_level("INFO"):
+            fit(TINY_VAE, data, tmp_path / name, "--ckpt_path=last", "--trainer.max_epochs=2", *words)
+        said = "the seed is now 5, for all that is drawn but the order of the training data, which stays that of seed 0"
+        assert (said in caplog.text) == (name == "another")
+        ends[name] = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
+    assert_same(ends["as before"]["state_dict"], ends["the same"]["state_dict"])
+    assert ends["another"]["state_dict"].pop("_extra_state")["run_seed"] == 5
+    assert ends["another"]["MNIST"] == ends["as before"]["MNIST"]
+    weights, others = ends["as before"]["state_dict"], ends["another"]["state_dict"]
+    assert not any(torch.equal(weights[name], value) for name, value in others.items())
 
 
 STOPPABLE = [*SHORT, "--trainer.max_epochs=2", "--trainer.limit_train_batches=5", "--checkpoints.every_n_batches=2"]
@@ -196,13 +219,13 @@ def assert_same_end(one, other):
 def test_a_run_that_is_killed_in_mid_epoch_goes_on_to_the_bit(data, tmp_path):
     """With its log: no row twice, none missing."""
     words = ["fit", *data, *TINY_VAE, *STOPPABLE, "--data.num_workers=2"]
-    main([*words, f"--trainer.default_root_dir={tmp_path}/whole"])
+    main([*words, f"--trainer.default_root_dir={tmp_path}/whole", "--seed_everything=7"])
     words += [f"--trainer.default_root_dir={tmp_path}/broken"]
-    assert signalled(words, signal.SIGKILL, 10).returncode == -signal.SIGKILL
+    assert signalled([*words, "--seed_everything=7"], signal.SIGKILL, 10).returncode == -signal.SIGKILL
     (run,) = (tmp_path / "broken" / "vae").iterdir()
     checkpoint = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
     assert checkpoint["global_step"] == 8 and len(rows(run)) == 9 + 1  # nine batches, one validation
-    main([*words, "--ckpt_path=last", "--seed_everything=7"])
+    main([*words, "--ckpt_path=last"])
     (whole,) = (tmp_path / "whole" / "vae").iterdir()
     assert_same_end(whole, run)
     assert rows(run) == rows(whole)
@@ -377,7 +400,8 @@ def test_accumulation_and_clipping_by_lightnings_own_flags(model, steps, data, r
     assert config["accumulate_grad_batches"] == 2 and config["gradient_clip_val"] == 1e-6
     main(["fit", "--config", str(run / "config.yaml")])
     words = ["fit", *data, *TINY_DCGAN, f"--trainer.default_root_dir={runs}", "--trainer.logger=false"]
-    assert "must be 1 or more, not 0" in mistake([*words, "--trainer.accumulate_grad_batches=0"], capsys)
+    line = mistake([*words, "--trainer.accumulate_grad_batches=0"], capsys)
+    assert "must be of type int of at least 1, not 0" in line
 
 
 def test_a_truncated_file_is_named(mnist_root, tmp_path, capsys):

@@ -89,7 +89,7 @@ def test_no_held_out_pictures(subcommand, count, fraction, enough, tmp_path, cap
 
 def test_a_single_picture(tmp_path, capsys):
     line = mistake(command("test", "ImageFolder", pictures(tmp_path / "in", 1), tmp_path), capsys)
-    assert f"Put more than 1 into {tmp_path}/in" in line
+    assert f"Put more images than 1 into {tmp_path}/in" in line
 
 
 @pytest.mark.parametrize(("subcommand", "code"), [("fit", 0), ("validate", 1), ("test", 2), ("predict", 2)])
@@ -98,7 +98,7 @@ def test_a_list_of_splits_that_lacks_one(data, subcommand, code, celeba_root, tm
     root = celeba_without(code, celeba_root, tmp_path / "data")
     line = mistake(command(subcommand, data, root, tmp_path), capsys)
     split = ["training", "validation", "test"][code]
-    assert f"{data} has no {split} images, and {subcommand} reads those. Give some the code {code} in " in line
+    assert f"{data} has no {split} images, and {subcommand} reads those. Give some images the code {code} in " in line
     assert "list_eval_partition.txt" in line
     assert not (tmp_path / "runs").exists()
 
@@ -120,7 +120,7 @@ def animals(horse2zebra_root, tmp_path) -> Path:
 @pytest.mark.parametrize("subcommand", ["validate", "test", "predict"])
 def test_an_empty_folder_of_test_pictures(subcommand, animals, tmp_path, capsys):
     line = mistake(command(subcommand, "Horse2Zebra", animals, tmp_path), capsys)
-    assert "Horse2Zebra has no " in line and f"Put some into testA and testB in {animals}/horse2zebra" in line
+    assert "Horse2Zebra has no " in line and f"Put images into testA and testB in {animals}/horse2zebra" in line
     assert not (tmp_path / "runs").exists()
 
 

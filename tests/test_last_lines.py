@@ -14,12 +14,12 @@ import pytest
 import torch
 import wandb
 
-from lit_gen.callbacks.checkpoints import WholeCheckpointIO
 from lit_gen.cli import main
-from lit_gen.commands import command, resume_command
 from lit_gen.errors import UserError
 from lit_gen.models import VAE
-from lit_gen.runs import newest_checkpoint
+from lit_gen.runs.checkpoint_files import WholeCheckpointIO
+from lit_gen.runs.commands import command, resume_command
+from lit_gen.runs.folders import newest_checkpoint
 
 TINY = ["--model=VAE", "--model.latent_dim=2", "--model.hidden_sizes=[8]"]
 SHORT = ["--trainer.limit_train_batches=3", "--trainer.limit_val_batches=1", "--trainer.enable_progress_bar=false"]

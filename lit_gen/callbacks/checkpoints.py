@@ -1,8 +1,6 @@
-"""A run's checkpoints: when they are written, how many stay, what is saved when the run is stopped or goes wrong."""
+"""A run's checkpoints: when they are written, how many stay, what is saved when the run is stopped or fails."""
 
 import os
-import shlex
-import shutil
 import signal
 import threading
 from pathlib import Path
@@ -11,14 +9,10 @@ from typing import Any
 import torch
 from lightning import LightningModule, Trainer
 from lightning.fabric.plugins.environments import SLURMEnvironment
-from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_info
 
-from lit_gen import slurm
-from lit_gen.commands import resume_command
-from lit_gen.errors import UserError
-from lit_gen.files.atomic import complete_file, remove_partial
+from lit_gen.files.atomic import remove_partial
 from lit_gen.lightning_compat import (
     batches_so_far,
     cluster_environment,
@@ -28,14 +22,22 @@ from lit_gen.lightning_compat import (
     validation_follows,
     values_to_log,
 )
-from lit_gen.loggers import AppendingCSVLogger, ContinuingWandbLogger
+from lit_gen.limits import NonNegativeInt, PositiveInt
+from lit_gen.loggers.metrics_file import AppendingCSVLogger
+from lit_gen.loggers.wandb import ContinuingWandbLogger
+from lit_gen.runs import slurm
+from lit_gen.runs.checkpoint_files import take_place
+from lit_gen.runs.commands import resume_command
 from lit_gen.training.ring import NonFiniteTerm
 
 
 class Stopped(SystemExit):
-    """The run was told to stop and has saved a checkpoint; the code is 128 plus the signal's number, as in a shell.
+    """The run was told to stop, and has saved a checkpoint.
 
-    With `requeue`, SLURM is to start the job again.
+    Args:
+        message: what to print.
+        code: the exit code: 128 plus the signal's number, as in a shell.
+        requeue: whether SLURM is to start the job again.
     """
 
     def __init__(self, message: str, code: int, requeue: bool = False) -> None:
@@ -44,26 +46,22 @@ class Stopped(SystemExit):
 
 
 class RunCheckpoints(Checkpoint):
-    """Writes `folder/last.ckpt` every so many batches, at the end of each epoch, and when the run is told to stop.
+    """Write `folder/last.ckpt` every so many batches, at the end of each epoch, and when the run is told to stop.
 
-    SIGTERM and Ctrl-C end the run after the batch at hand; a second Ctrl-C ends it at once. So does the signal by which
-    SLURM says that the time of a job is running out (SIGUSR1); the job is then queued again. When the one process of a
-    run meets an exception, what it has trained is in `folder/exception.ckpt`.
+    SIGTERM and Ctrl-C stop the run after the present batch; a second Ctrl-C ends it at once. SIGUSR1, by which SLURM
+    says that the time of a job is running out, stops it too, and the job is then queued again. When the only process of
+    a run meets an exception, its state is saved to `folder/exception.ckpt`.
 
-    The values in the log are in a checkpoint too: Lightning logs a batch after its checkpoint, and a run may be killed
-    in between; and a term that is not of every batch stays in the log until there is a new one, or the epoch ends.
+    A checkpoint holds the logged values too. Lightning logs a batch after its checkpoint, and a run may be killed in
+    between. A term that not every batch has stays in the log until it has a new value, or the epoch ends.
 
     Args:
-        folder: where to write.
-        every_n_batches: how often within an epoch; 0 for the ends of epochs only.
-        keep: how many stay: last.ckpt, before it previous-1.ckpt, and so on.
+        folder: the folder for checkpoints.
+        every_n_batches: batches from one checkpoint to the next; 0 saves at the ends of epochs only.
+        keep: checkpoints that stay: last.ckpt, previous-1.ckpt, and so on.
     """
 
-    def __init__(self, folder: Path, every_n_batches: int = 1_000, keep: int = 2) -> None:
-        if every_n_batches < 0:
-            raise UserError(f"checkpoints.every_n_batches must be 0 or more, not {every_n_batches}.")
-        if keep < 1:
-            raise UserError(f"checkpoints.keep must be at least 1, not {keep}.")
+    def __init__(self, folder: Path, every_n_batches: NonNegativeInt = 1_000, keep: PositiveInt = 2) -> None:
         self.folder, self.every_n_batches, self.keep = folder, every_n_batches, keep
         self._signal: int | None = None
         self._requeue_signal: int | None = None
@@ -89,7 +87,7 @@ class RunCheckpoints(Checkpoint):
             row, step = {"epoch": self._row["epoch"], **self._logged}, self._row["step"]
             for logger in trainer.loggers:
                 if isinstance(logger, AppendingCSVLogger):
-                    logger.experiment.catch_up(row, step)
+                    logger.catch_up(row, step)
                 elif isinstance(logger, ContinuingWandbLogger):
                     logger.log_metrics(row, step)
         self._row = {}
@@ -169,20 +167,20 @@ class RunCheckpoints(Checkpoint):
                 rank_zero_info(f"the state in which the error came is in {path}. To go on: {resume_command(path)}")
 
     def save(self, trainer: Trainer) -> None:
-        """Writes last.ckpt; the former one becomes previous-1.ckpt."""
+        """Write last.ckpt; the previous one becomes previous-1.ckpt."""
         trainer.lightning_module.check_terms()  # a checkpoint that cannot go on must not replace one that can
         new = self.folder / ".next.ckpt"
         trainer.save_checkpoint(new, weights_only=False)
         if trainer.is_global_zero:
             for number in range(self.keep - 1, 0, -1):
-                _take_place(self.last if number == 1 else self._previous(number - 1), self._previous(number))
+                take_place(self.last if number == 1 else self._previous(number - 1), self._previous(number))
             os.replace(new, self.last)
 
     def _previous(self, number: int) -> Path:
         return self.folder / f"previous-{number}.ckpt"
 
     def _told_to_stop(self, trainer: Trainer) -> bool:
-        """Whether any process was."""
+        """Return whether any process was told to stop."""
         told = trainer.strategy.reduce_boolean_decision(self._signal is not None, all=False)
         if told:
             self._requeue = trainer.strategy.reduce_boolean_decision(self._requeue, all=False)
@@ -200,7 +198,7 @@ class RunCheckpoints(Checkpoint):
 
 
 class BestCheckpoint(ModelCheckpoint):
-    """Writes `folder/best.ckpt` when `monitor` is lower than ever before; nothing where it is never measured."""
+    """Write `folder/best.ckpt` when the metric `monitor` is the lowest so far; nothing where it is never measured."""
 
     def __init__(self, folder: Path, monitor: str) -> None:
         super().__init__(folder, "best", monitor=monitor, enable_version_counter=False)
@@ -227,7 +225,7 @@ class BestCheckpoint(ModelCheckpoint):
             rank_zero_info(f"no best.ckpt: without a validation on held-out images there is no {self.monitor}")
 
     def summary(self) -> str:
-        """What `best.ckpt` is; '' where there is none."""
+        """Return a line about `best.ckpt`; '' where there is none."""
         path = Path(self.dirpath) / "best.ckpt"
         if not path.is_file():
             return ""
@@ -241,17 +239,17 @@ class BestCheckpoint(ModelCheckpoint):
 
 
 def best_of(trainer: Trainer) -> list[str]:
-    """A line about the run's `best.ckpt`, where there is one."""
+    """Return a line about the run's `best.ckpt`, where there is one."""
     best = [callback.summary() for callback in trainer.callbacks if isinstance(callback, BestCheckpoint)]
     return [line for line in best if line]
 
 
 def last_words(trainer: Trainer, folder: Path) -> list[str]:
-    """The lines that a run which came to its end leaves with.
+    """Return the last lines of a run that is finished.
 
     Args:
-        trainer: the run's.
-        folder: the run's.
+        trainer: the run's Trainer.
+        folder: the run's folder.
     """
     return [*best_of(trainer), f"finished: checkpoints, samples and metrics are in {folder}"]
 
@@ -261,56 +259,10 @@ def _batches_done(trainer: Trainer) -> int:
 
 
 def _requeue_signal(trainer: Trainer) -> int | None:
-    """The signal by which SLURM asks a job to save its state and to be started again; None outside of jobs."""
+    """Return the signal by which SLURM asks a job to save its state and be started again; None outside of jobs."""
     if slurm.job() is None:
         return None
     environment = cluster_environment(trainer)
     if isinstance(environment, SLURMEnvironment):
         return environment.requeue_signal if environment.auto_requeue else None
     return signal.SIGUSR1
-
-
-def _take_place(path: Path, place: Path) -> None:
-    """Puts the file at `path` also at `place`, and at no moment leaves either without one."""
-    if not path.exists():
-        return
-    second = place.with_name(f".{place.name}.link.partial")
-    second.unlink(missing_ok=True)
-    try:
-        os.link(path, second)
-    except OSError:  # a file system without hard links
-        shutil.copyfile(path, second)
-    os.replace(second, place)
-
-
-class WholeCheckpointIO(TorchCheckpointIO):
-    """Checkpoint files that appear complete or not at all, and a line for those that are not.
-
-    Lightning's own writer moves a file from the folder for temporary files, which is a copy where that is on another
-    disk: a run killed meanwhile would leave half a file in the place of the last good one.
-    """
-
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        with complete_file(Path(path)) as partial, partial.open("wb") as file:
-            torch.save(checkpoint, file)
-            file.flush()
-            os.fsync(file.fileno())  # the name must not be there before the bytes are
-
-    def load_checkpoint(self, path: Any, *arguments: Any, **options: Any) -> dict[str, Any]:
-        try:
-            checkpoint = super().load_checkpoint(path, *arguments, **options)
-        except Exception as error:  # torch raises RuntimeError, EOFError, UnpicklingError, KeyError and others
-            raise UserError(f"{path} is truncated or no checkpoint.{_another(Path(path))}") from error
-        if not isinstance(checkpoint, dict) or not {"state_dict", "pytorch-lightning_version"} <= checkpoint.keys():
-            raise UserError(f"{path} is no checkpoint of a run.{_another(Path(path))}")
-        return checkpoint
-
-
-def _another(path: Path) -> str:
-    """What to use instead of `path`: the newest other checkpoint beside it."""
-    others = [other for other in path.parent.glob("[!.]*.ckpt") if other.name not in (path.name, "non-finite.ckpt")]
-    if not others:
-        return ""
-    # best.ckpt only where nothing else is left: it may be much older than what was lost.
-    newest = max(others, key=lambda other: (other.name != "best.ckpt", other.stat().st_mtime))
-    return f" Instead of it: --ckpt_path={shlex.quote(str(newest))}"

@@ -1,4 +1,4 @@
-"""Whether the training of a GAN is healthy: D and G in the log, and a line when one of them has died."""
+"""The health of a GAN's training: D and G in the log, and a line when G has collapsed or gets no gradient from D."""
 
 from typing import Any
 
@@ -9,52 +9,49 @@ from torch import Tensor
 from torch.nn import functional
 from torch.optim import Optimizer
 
-from lit_gen.errors import UserError
 from lit_gen.lightning_compat import batches_so_far, step_in_log
+from lit_gen.limits import NonNegativeInt
 from lit_gen.models.adversarial import AdversarialModule, fake_images
 from lit_gen.training.modes import evaluating
 from lit_gen.training.seeds import seed_generators
 from lit_gen.training.step import statistics_kept
 
 SAMPLES = 64
-"""Images whose diversity is measured: 2,016 pairs, whose mean distance is sure to a few per cent."""
+"""Images whose diversity is measured: the mean distance of their 2,016 pairs is sure to a few per cent."""
 SIDE = 32
-"""Pixels to which larger images are averaged for it: images that differ do so at that size too."""
+"""Height and width to which larger images are averaged before: images that differ do so at that size too."""
 AT_ONCE = 2**18
-"""Pixels that are generated together for it, for the memory's sake."""
+"""Pixels that are generated at once for the diversity, to save memory."""
 COLLAPSED = 0.1
-"""Diversity below which G has collapsed. GAN on MNIST has 0.99 after 12 epochs, MNIST's noughts alone have 0.92, one
+"""Diversity below which G has collapsed. On MNIST, GAN has 0.99 after 12 epochs; real zeros alone have 0.92, and one
 digit with noise of 0.05 on its pixels has 0.09."""
 GRACE = 20
-"""Looks that G has to become diverse at first: GAN's on MNIST takes 250 batches to come above a tenth."""
+"""Checks in which G may become diverse at first: GAN on MNIST needs 250 batches for a diversity of 0.1."""
 VANISHED = 1e-6
-"""Norm of a gradient below which it is rounding that is left; GAN's, DCGAN's, InfoGAN's and ProGAN's have 0.4 to 30."""
+"""Norm of a gradient below which only rounding is left; GAN, DCGAN, InfoGAN and ProGAN have 0.4 to 30."""
 UNCHANGED = 1e-4
-"""How little D's mean outputs move from one look to the next when D does not even see that the images are others."""
+"""Change of D's mean outputs between two checks below which D does not tell one batch from another."""
 PATIENCE = 5
-"""Looks in a row that must agree before an alarm: a single batch says little."""
+"""Checks in a row that must agree before a warning: a single batch says little."""
 
 
 class Health(Callback):
-    """Logs how D and G are doing, and warns in one line when G has collapsed or D is dead.
+    """Log how D and G are doing, and warn in one line when G has collapsed, D is saturated or D has no gradient.
 
-    `health/d_real` and `health/d_fake` are D's mean outputs for a batch's real images and fakes before D steps on them,
-    `health/d_gradient_norm` and `health/g_gradient_norm` the norms of the last gradients. `health/diversity` is the
-    mean distance between two images that G makes of noise that is always the same, over that between two held-out
-    images; it is 1 when they are equally diverse. `health/collapsed` and `health/dead_discriminator` are 1 while the
-    alarm rings.
+    `health/d_real` and `health/d_fake` are D's mean outputs for a batch's real images and fakes before D steps on them.
+    `health/d_gradient_norm` and `health/g_gradient_norm` are the norms of the last gradients. `health/diversity` is the
+    mean distance between two images that G generates from fixed noise, over that between two held-out images; it is 1
+    when they are equally diverse. `health/collapsed` and `health/dead_discriminator` are 1 while a warning holds.
 
-    Nothing of this changes the training, nor makes it wait for a GPU between the looks.
+    Nothing of this changes the training, nor makes it wait for a GPU between two checks.
 
     Args:
-        every_n_batches: how often to look; 0 for never.
+        every_n_batches: batches from one check to the next; 0 for no checks.
     """
 
-    def __init__(self, every_n_batches: int = 50) -> None:
-        if every_n_batches < 0:
-            raise UserError(f"health.every_n_batches must be 0 or more, not {every_n_batches}.")
+    def __init__(self, every_n_batches: NonNegativeInt = 50) -> None:
         self.every_n_batches = every_n_batches
-        self.looks = {"collapsed": 0, "dead_discriminator": 0}  # in a row that found it so
+        self.looks = {"collapsed": 0, "dead_discriminator": 0}  # checks in a row
         self.grace, self.outputs_before = GRACE, [0.0, 0.0]
         self._seen: dict[str, Tensor] = {}
 
@@ -115,7 +112,7 @@ class Health(Callback):
 
     @torch.no_grad()
     def _diversity(self, model: AdversarialModule) -> Tensor:
-        """That of what G, not its average, makes of fixed noise, over that of the held-out images."""
+        """Return the diversity of what G, not its EMA, generates from fixed noise, over that of the held-out images."""
         made = []
         seed_generators(model.device, "diversity")
         with evaluating(model.generator):
@@ -129,7 +126,7 @@ class Health(Callback):
         return mean_distance(fake) / mean_distance(real).to(fake.device).clamp_min(1e-12)
 
     def _alarms(self, batch: int, seen: dict[str, float]) -> dict[str, float]:
-        """Rings the alarms that are due, and says of each whether it rings."""
+        """Warn where it is due, and return for each warning whether it holds, as 0 or 1."""
         outputs = [seen["d_real"], seen["d_fake"]]
         moved = max(abs(now - before) for now, before in zip(outputs, self.outputs_before, strict=True))
         self.outputs_before = outputs
@@ -153,16 +150,16 @@ class Health(Callback):
         for name, (found, words) in findings.items():
             self.looks[name] = self.looks[name] + 1 if found else 0
             if self.looks[name] == PATIENCE:
-                rank_zero_warn(f"batch {batch}: {words} ({PATIENCE} looks in a row found it so).")
+                rank_zero_warn(f"batch {batch}: {words} ({PATIENCE} checks in a row).")
         return {name: float(looks >= PATIENCE) for name, looks in self.looks.items()}
 
 
 def gradient_norm(optimizer: Optimizer) -> Tensor:
-    """The Euclidean norm of the gradients of all parameters that an optimizer moves."""
+    """Return the Euclidean norm of the gradients of all parameters that an optimizer moves."""
     gradients = [parameter.grad for group in optimizer.param_groups for parameter in group["params"]]
     return torch.stack([gradient.float().norm() for gradient in gradients if gradient is not None]).norm()
 
 
 def mean_distance(images: Tensor) -> Tensor:
-    """The mean Euclidean distance between two of the images (N, C, H, W)."""
+    """Return the mean Euclidean distance between two of the images (N, C, H, W)."""
     return functional.pdist(images.flatten(1)).mean()

@@ -1,4 +1,4 @@
-"""What `fast_dev_run` tries beyond its batches."""
+"""The end of a `fast_dev_run`: what a run would make only after many batches."""
 
 import os
 
@@ -8,7 +8,7 @@ from lightning import Callback, LightningModule, Trainer
 from lit_gen.lightning_compat import whole_checkpoint
 
 COUNT = 8
-"""About how many images per sample grid: enough to see that it can be made."""
+"""Images per sample grid, about: enough to see that it can be made."""
 
 
 class Rehearsal(Callback):

@@ -12,13 +12,13 @@ from lit_gen.files.atomic import complete_file
 
 
 class TrainingTime(Callback):
-    """Writes `time.json` beside the run's other files with each checkpoint: seconds of training, for how many batches.
+    """Write `time.json` into the run's folder with each checkpoint: seconds of training, and for how many batches.
 
-    It is wall time from the first batch on, validations and sheets included; a run that is resumed adds to it. It is in
-    no checkpoint, so that these are the same whenever they were made.
+    The seconds are wall time from the first batch on, with validations and sample grids; a run that is resumed adds to
+    them. They are in no checkpoint: two equal runs have equal checkpoints.
 
     Args:
-        folder: the run's.
+        folder: the run's folder.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -37,7 +37,7 @@ class TrainingTime(Callback):
 
 
 def training_seconds(path: Path, batches: int) -> float:
-    """The seconds that these batches took, as a part of all that `path` tells of; 0 where there is no such file."""
+    """Return the seconds that the first batches took, by the mean of all in the file; 0 where there is no file."""
     if not batches or not path.is_file():
         return 0.0
     record = json.loads(path.read_text())

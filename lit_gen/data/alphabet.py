@@ -1,4 +1,4 @@
-"""The alphabet in which models read sentences."""
+"""The alphabet of the sentences that models read, and the conversion of sentences to character numbers."""
 
 from collections.abc import Iterable
 
@@ -10,33 +10,34 @@ from lit_gen.errors import UserError
 
 ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789-,;.!?:'\"/\\|_@#$%^&*~`+-=<>()[]{} "
 """The 70 symbols of Zhang et al. (2015, arXiv:1509.01626) and Reed et al. (2016, arXiv:1605.05396), with a space for
-the former's line break. Number n stands for `ALPHABET[n - 1]`; the hyphen is listed twice, and only the first is used.
+Zhang et al.'s line break. Number n stands for `ALPHABET[n - 1]`. The hyphen is listed twice; only the first is used.
 """
 CAPTION_LENGTH = 201  # characters, as in Reed et al.'s text encoder
 SHORTEST = 80  # characters that are enough for any digit, and for one statement about a face
+
 _NUMBERS = {symbol: ALPHABET.index(symbol) + 1 for symbol in ALPHABET}
 _UNKNOWN = "\N{REPLACEMENT CHARACTER}"
 
 
 def encode(text: str, length: int) -> Tensor:
-    """A sentence as numbers of characters.
+    """Return a sentence as the numbers of its characters.
 
-    Capitals count as small letters, and any run of white space (line breaks too) as one space. Of a text that is
-    longer than `length`, the end is cut off.
+    Capitals count as small letters, and any run of white space (line breaks too) as one space. The end of a text longer
+    than `length` is cut off.
 
     Args:
         text: any sentence.
-        length: how many numbers come back.
+        length: number of characters that are returned.
 
     Returns:
         (length,) int64 from 0 to 70; 0 pads, and stands for characters outside the alphabet.
 
     Raises:
-        UserError: there is nothing to read: no character of the alphabet but spaces.
+        UserError: the text has no character of the alphabet except spaces.
     """
     words = " ".join(text.lower().split())
     if not words:
-        raise UserError("a sentence is empty. Write what the picture is to show, for example 'a smiling woman'.")
+        raise UserError("a sentence is empty. Write what the image is to show, for example 'a smiling woman'.")
     numbers = [_NUMBERS.get(symbol, 0) for symbol in words[:length]]
     if not set(numbers) - {0, _NUMBERS[" "]}:
         raise UserError(
@@ -48,6 +49,6 @@ def encode(text: str, length: int) -> Tensor:
 
 
 def decode(numbers: Iterable[int] | Tensor) -> str:
-    """The sentence that `encode` read, in small letters; what it could not read is shown as a replacement character."""
+    """Return the sentence that `encode` read, in small letters; a replacement character stands for an unknown one."""
     numbers = numbers.tolist() if isinstance(numbers, Tensor) else list(numbers)
     return "".join(ALPHABET[number - 1] if number else "\0" for number in numbers).rstrip("\0").replace("\0", _UNKNOWN)

@@ -1,4 +1,4 @@
-"""What all data modules share: datasets fetched a batch at a time, loaders, and the way to floats on the device."""
+"""The base of all data modules: datasets read batch by batch, loaders, and the conversion to floats on the device."""
 
 import hashlib
 import os
@@ -26,19 +26,19 @@ from lit_gen.lightning_compat import batches_so_far
 from lit_gen.synthetic import VERSION
 
 SPLITS = {"fit": "train", "validate": "val", "test": "test", "predict": "test"}
-"""What each command reads."""
+"""The split that each command reads."""
 IN_WORDS = {"train": "training", "val": "validation", "test": "test"}
 
 
 class ArrayDataset(Dataset):
-    """Rows of equally long arrays as batches of one type.
+    """A dataset of equally long arrays, whose batches are named tuples.
 
-    The loader hands `__getitems__` all indices of a batch at once, so nothing in Python is done per image.
+    The loader passes all indices of a batch to `__getitems__` at once, so that no Python code runs per image.
 
     Args:
-        batch_type: the named tuple to fill, in the order of `arrays`.
-        arrays: one per field; image arrays are (N, H, W, C) uint8 and may be memory maps.
-        rows: the rows to use, all by default.
+        batch_type: class of the named tuples, with one field per array.
+        arrays: one array of N rows per field; images are (N, H, W, C) uint8 and may be memory maps.
+        rows: numbers of the rows to use; all by default.
     """
 
     def __init__(self, batch_type: type, arrays: Sequence[np.ndarray], rows: np.ndarray | None = None) -> None:
@@ -66,26 +66,26 @@ def _as_is(batch: Any) -> Any:
 
 
 class ImageData(ResumableData):
-    """A dataset of square images. Subclasses give `spec`, `prepare_data` and `setup`, which fills `datasets`.
+    """A data module of square images; a subclass defines `spec`, `find_or_download`, and `setup` to fill `datasets`.
 
     Args:
         root: folder that holds the datasets.
         image_size: side of the images in pixels.
-        batch_size: images a batch and process.
-        num_workers: loading processes; none is fastest, because a batch is one read from a memory map.
+        batch_size: images per batch and process.
+        num_workers: number of loading processes; 0 is fastest, because a batch is one read from a memory map.
         horizontal_flip: mirror each training image with probability 1/2.
-        synthetic: use rendered data, made on first use, in place of the real dataset.
-        synthetic_count: how many images are rendered.
+        synthetic: use rendered data instead of the real dataset; they are rendered on first use.
+        synthetic_count: number of images to render.
         download: fetch the real dataset when it is not there.
-        cache_folder: where to keep what is made of the dataset (decoded or unpacked images, rendered data,
-            classifiers), if not beside it. Several datasets may share one.
+        cache_folder: folder for all that is made from the dataset (decoded or unpacked images, rendered data,
+            classifiers); beside the dataset by default. Several datasets may share one.
     """
 
     batch_type: ClassVar[type]
     predicting = False
-    """Whether the images are only read once: then no room for decoded ones is needed."""
+    """Whether each image is read only once, so that decoded images need not be kept."""
     public: bool = False
-    """Whether anyone may have the real dataset's images and pass them on. A derived class says so for itself."""
+    """Whether anyone may pass on the real dataset's images. A derived class does not inherit it."""
 
     def __init__(
         self,
@@ -102,7 +102,7 @@ class ImageData(ResumableData):
         super().__init__()
         if image_size < 4:
             raise UserError(f"image_size must be at least 4 pixels, not {image_size}.")
-        if image_size > 4096:  # some networks would fill all memory before anything says that it is short
+        if image_size > 4096:  # a larger network would fill all memory without an error
             raise UserError(f"image_size must be at most 4096 pixels, not {image_size}.")
         if batch_size < 1:
             raise UserError(f"batch_size must be at least 1, not {batch_size}.")
@@ -113,27 +113,27 @@ class ImageData(ResumableData):
         self.synthetic, self.synthetic_count = synthetic, synthetic_count
         self.own_folder = None if cache_folder is None else Path(cache_folder)
         self.datasets: dict[str, Dataset] = {}
-        self.left_out = 0  # files that were found, but not read
-        self.own_range: list[Path] = []  # images that were scaled by their own range
+        self.left_out = 0  # number of files that were found, but not read
+        self.own_range: list[Path] = []  # images that were scaled by their own lowest and highest value
 
     @property
     def spec(self) -> DataSpec:
-        """What models need to know; computed from the settings alone, before any file is there."""
+        """The facts that a model is built from, computed from the settings alone, before any file exists."""
         raise NotImplementedError
 
     @property
     def may_be_shared(self) -> bool:
-        """Whether images, and what is made from them, may leave the machine: rendered ones and those of public sets."""
-        # A class that derives from a public set's may read other files.
+        """Whether images, and grids of them, may be uploaded: rendered images and those of public datasets may."""
+        # A class derived from that of a public dataset may read other files.
         return self.synthetic or ("public" in vars(type(self)) and self.public)
 
     @property
     def source(self) -> Path:
-        """The folder that is read: `root`, or where the rendered data lie."""
+        """The folder that is read: `root`, or the folder of rendered data."""
         return self.rendered_folder(type(self).__name__.lower()) if self.synthetic else self.root
 
     def rendered_folder(self, pictures: str) -> Path:
-        """Where rendered pictures of a kind are: below `root`, or in the folder that the user chose."""
+        """Return the folder of rendered data of one kind: below `root`, or below the user's cache folder."""
         inner = Path("rendered") / f"{pictures}-{self.synthetic_count}-v{VERSION}"
         if self.own_folder is None or (self.root / inner).is_dir():
             return self.root / inner
@@ -141,11 +141,11 @@ class ImageData(ResumableData):
 
     @property
     def cache_folder(self) -> Path:
-        """Where decoded images, and what else is computed of the data, are kept."""
+        """The folder for decoded images, and for everything else that is computed from the data."""
         return self.own_folder or self.source / "cache"
 
     def unpacked_folder(self, usual: Path, archive: Path) -> Path:
-        """Where an archive's files are: in `usual`, or in a place of their own in the folder that the user chose."""
+        """Return the folder of an archive's files: `usual`, or a folder named by a hash in the user's cache folder."""
         if self.own_folder is None or usual.is_dir() or not archive.is_file():
             return usual
         status = archive.stat()
@@ -153,7 +153,7 @@ class ImageData(ResumableData):
         return self.own_folder / f"{usual.name}-{hashlib.sha1(os.fsencode(key)).hexdigest()[:12]}"
 
     def prepare_data(self) -> None:
-        """Sees that the files are there: renders, finds or downloads them (Lightning calls this in one process)."""
+        """Render, find or download the files. Lightning calls this in one process."""
         if not self.synthetic:
             self.find_or_download()
         elif not self.source.is_dir():
@@ -164,19 +164,19 @@ class ImageData(ResumableData):
                 raise CannotWrite(f"cannot write to {self.source}: {error.strerror or error}. {HINT}") from error
 
     def render(self, folder: Path) -> None:
-        """Writes the rendered dataset into `folder`, in the format of the real one."""
-        raise UserError(f"{type(self).__name__} has no rendered data. Leave out synthetic, and give root.")
+        """Write the rendered dataset into `folder`, in the format of the real one."""
+        raise UserError(f"{type(self).__name__} has no rendered data. Leave out --data.synthetic and set --data.root.")
 
     def find_or_download(self) -> None:
-        """Raises a `UserError` unless the real dataset is, or could be put, below `root`."""
+        """Find the real dataset below `root` or download it there, or raise a `UserError`."""
         raise NotImplementedError
 
     def training_dataset(self) -> Dataset:
-        """What the training loader reads: the training split, unless a subclass hides a part of it."""
+        """Return the dataset of the training loader: the training split, of which a subclass may hide labels."""
         return self.datasets["train"]
 
     def find_images(self, folder: Path) -> list[Path]:
-        """The image files below `folder`, sorted; a line says how many others there are."""
+        """Return the image files below `folder`, sorted; a line counts the other files."""
         found = find_images(folder, ignored={self.cache_folder, self.root / ".cache"})
         if found.left_out:
             self.left_out += sum(found.left_out.values())
@@ -184,7 +184,7 @@ class ImageData(ResumableData):
         return found.paths
 
     def readable_rows(self, paths: Sequence[Path], name: str, **settings: Any) -> np.ndarray:
-        """As the function of that name; to predict, a folder that cannot be written is no hindrance."""
+        """Call the function of that name; for `predict`, the cache folder need not be writable."""
         try:
             return readable_rows(paths, self.cache_folder, name, **settings)
         except CannotWrite:
@@ -193,7 +193,7 @@ class ImageData(ResumableData):
             return readable_rows(paths, None, name, **settings)
 
     def decoded(self, paths: Sequence[Path], name: str, size: int, **settings: Any) -> np.ndarray | ImagesOnDemand:
-        """The images at `paths`, (N, size, size, C) uint8; to predict, they need not be kept on the disk."""
+        """Return the images at `paths`, (N, size, size, C) uint8; for `predict`, the cache need not be writable."""
         try:
             return cached_images(paths, self.cache_folder, name, size, own_range=self.own_range, **settings)
         except CannotWrite:
@@ -209,12 +209,12 @@ class ImageData(ResumableData):
 
     @property
     def remarks(self) -> list[str]:
-        """What is to be known of the images beside their number."""
+        """Notes on the images for the summary of a run, such as "3 left out"."""
         counts = {"left out": self.left_out, "scaled by their own range": len(self.own_range)}
         return [f"{count} {what}" for what, count in counts.items() if count]
 
     def check_split(self, command: str) -> None:
-        """Raises a `UserError` if the split that a command (fit, validate, test or predict) reads has no image."""
+        """Raise a `UserError` if the split that a command (fit, validate, test or predict) reads has no image."""
         split = SPLITS[command]
         if not len(self.datasets.get(split, ())):
             raise UserError(
@@ -223,7 +223,7 @@ class ImageData(ResumableData):
             )
 
     def how_to_fill(self, split: str) -> str:
-        """What to do where a split (train, val or test) is empty."""
+        """Return the advice for an empty split (train, val or test), which ends the error message."""
         return "Add some."
 
     def train_dataloader(self) -> DataLoader:
@@ -243,7 +243,7 @@ class ImageData(ResumableData):
         return self.training_loader(self.training_dataset(), self.batch_size, **self._loader_options())
 
     def val_dataloader(self) -> DataLoader:
-        if self._command() == TrainerFn.VALIDATING:  # a training can do without
+        if self._command() == TrainerFn.VALIDATING:  # training needs no validation images
             self.check_split("validate")
         return self._evaluation_loader("val")
 
@@ -256,7 +256,7 @@ class ImageData(ResumableData):
         return self._loader("test")
 
     def _evaluation_loader(self, split: str) -> DataLoader:
-        """All rows of a split in their order; several processes share them so that none comes twice."""
+        """Return a loader of a split's rows in their order; several processes share them, and no row comes twice."""
         dataset, trainer = self.datasets[split], self.trainer
         processes = 1 if trainer is None else trainer.world_size
         if processes == 1 or trainer.overfit_batches:
@@ -284,13 +284,13 @@ class ImageData(ResumableData):
         }
 
     def preview_batch(self, count: int) -> Any:
-        """The first `count` validation images (fewer when there are fewer) as a model would get them, on the CPU."""
+        """Return a batch of the first `count` validation images, or of all if there are fewer, as floats on the CPU."""
         split = "val" if len(self.datasets.get("val", ())) else "train"
         dataset = self.datasets[split]
         return self.to_floats(dataset.__getitems__(range(min(count, len(dataset)))), flip=False)
 
     def training_batches(self, count: int, size: int, generator: torch.Generator) -> Iterator[Any]:
-        """`count` training rows drawn at random, `size` at a time, as a model would get them, on the CPU."""
+        """Yield batches of `size` training rows, `count` rows in all, drawn at random, as floats on the CPU."""
         dataset = self.datasets["train"]
         for rows in torch.randperm(len(dataset), generator=generator)[:count].split(size):
             yield self.to_floats(dataset.__getitems__(rows.tolist()), flip=False)
@@ -301,10 +301,10 @@ class ImageData(ResumableData):
         return "attributes" in self.batch_type._fields
 
     def attribute_examples(self, names: Sequence[str]) -> ArrayDataset:
-        """Images and the attributes of these names, for a classifier to learn from.
+        """Return a dataset of images and the named attributes, for a classifier to learn from.
 
-        They are the training images, and those that the data keep for classifiers: of combinations that it has never
-        seen, a classifier would say what models say that have never seen them.
+        It holds the training images, and the images of held-out combinations that are kept for classifiers: without
+        them, the classifier would err on these combinations as the models do.
         """
         images, attributes = self.datasets["train"].arrays
         columns = [self.spec["attributes"].index(name) for name in names]
@@ -318,7 +318,7 @@ class ImageData(ResumableData):
         return self.to_floats(batch, flip)
 
     def to_floats(self, batch: Any, flip: bool) -> Any:
-        """uint8 images as floats in [-1, 1] on the same device; each is mirrored with probability 1/2 if `flip`."""
+        """Return a batch with its uint8 images as floats in [-1, 1]; with `flip`, mirror each with probability 1/2."""
         images = {}
         for field, value in batch._asdict().items():
             if not field.startswith("image"):
@@ -331,12 +331,12 @@ class ImageData(ResumableData):
         return batch._replace(**images)
 
     def resize(self, image: Tensor) -> Tensor:
-        """Arrays that are not stored at the training size are brought to it here, a batch at a time."""
+        """Return images (B, C, H, W) at the training size; a subclass with arrays of another size resizes them here."""
         return image
 
 
 def resize_batch(image: Tensor, size: int) -> Tensor:
-    """(B, C, H, W) uint8 to side `size`, bilinear with antialiasing."""
+    """Return uint8 images (B, C, H, W) at side `size` as floats in [0, 255], bilinear with antialiasing."""
     return functional.interpolate(
         image.float(), size=(size, size), mode="bilinear", antialias=True, align_corners=False
     ).clamp(0, 255)

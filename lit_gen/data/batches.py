@@ -1,48 +1,48 @@
-"""What a batch is made of (one named tuple per kind of dataset) and what a dataset says about itself."""
+"""The types of batches, one named tuple per kind of dataset, and the description of a dataset."""
 
 from typing import NamedTuple, TypedDict
 
 from torch import Tensor
 
 UNLABELLED = -1
-"""In place of the class index of an image whose label is not shown."""
+"""The class index of an image whose label is hidden."""
 
 
 class Images(NamedTuple):
-    """image: (B, C, H, W), float in [-1, 1] once on the device."""
+    """A batch of images (B, C, H, W): uint8 from the loader, float in [-1, 1] once on the device."""
 
     image: Tensor
 
 
 class LabelledImages(NamedTuple):
-    """image: (B, C, H, W) in [-1, 1]; label: (B,) class index, int64; `UNLABELLED` where training hides it."""
+    """A batch of images (B, C, H, W) in [-1, 1] and class indices (B,), int64; a hidden label is `UNLABELLED`."""
 
     image: Tensor
     label: Tensor
 
 
 class AttributedImages(NamedTuple):
-    """image: (B, C, H, W) in [-1, 1]; attributes: (B, A) in {0, 1}, float."""
+    """A batch of images (B, C, H, W) in [-1, 1] and attributes (B, A), float in {0, 1}."""
 
     image: Tensor
     attributes: Tensor
 
 
 class UnpairedImages(NamedTuple):
-    """image_a, image_b: (B, C, H, W) in [-1, 1], from two domains; equal rows have nothing to do with each other."""
+    """A batch of images of two domains, each (B, C, H, W) in [-1, 1]; two images of the same row are unrelated."""
 
     image_a: Tensor
     image_b: Tensor
 
 
 class CaptionedImages(NamedTuple):
-    """Images with a sentence each, and what is known of both.
+    """A batch of images with one sentence and the attributes of each.
 
     image: (B, C, H, W) in [-1, 1].
-    caption: (B, L) numbers of characters, int64; 0 pads and stands for characters outside the alphabet.
-    attributes: (B, A) in {0, 1}, float: what is true of the image.
-    stated: (B, A) in {0, 1}, float: which of these the sentence speaks of. An image fits a sentence when it agrees with
-        the sentence's own image in all of them.
+    caption: (B, L) character numbers, int64; 0 pads and stands for characters outside the alphabet.
+    attributes: (B, A), float in {0, 1}: 1 for an attribute that is true of the image.
+    stated: (B, A), float in {0, 1}: 1 for an attribute that the sentence states, as true or as false. An image fits a
+        sentence if it agrees with the sentence's own image in all stated attributes.
     """
 
     image: Tensor
@@ -52,11 +52,11 @@ class CaptionedImages(NamedTuple):
 
 
 class DataSpec(TypedDict):
-    """What a model may need to know of the data before it is built. Plain types only: it goes into checkpoints."""
+    """The facts about the data that a model is built from; of plain types only, because checkpoints hold it."""
 
     image_shape: list[int]
     """Channels, height, width."""
     num_classes: int
-    """Number of values of `label`, 0 where there are no labels."""
+    """Number of classes; 0 for data without labels."""
     attributes: list[str]
-    """Names of the columns of `attributes`."""
+    """Names of the columns of a batch's `attributes`; empty for data without attributes."""

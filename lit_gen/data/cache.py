@@ -1,4 +1,4 @@
-"""Image files decoded once into one uint8 array on disk, which is memory-mapped ever after."""
+"""The cache of decoded images: one uint8 array on disk per set of image files, decoded once and memory-mapped."""
 
 import errno
 import hashlib
@@ -19,11 +19,11 @@ from lit_gen.errors import UserError
 from lit_gen.files.atomic import CannotWrite, complete_file, make_folder
 from lit_gen.files.parallel import map_indices
 
-FORMAT = 3  # goes into every key: raise it when decoding changes, and old caches are left alone
+FORMAT = 3  # part of every key: raise it when decoding changes, so that old caches are not read
 
 HINT = "Set --data.cache_folder to a folder that can be written and has room."
 Box = tuple[int, int, int, int]
-"""Left, upper, right, lower: pixels of the image as stored."""
+"""Left, upper, right and lower edge, in pixels of the image as stored."""
 
 
 def decode_image(
@@ -34,17 +34,17 @@ def decode_image(
     stored: tuple[int, int] | None = None,
     own_range: list[Path] | None = None,
 ) -> np.ndarray:
-    """One image file as (size, size, channels) uint8: EXIF rotation applied, cropped, resized with antialiasing.
+    """Return an image file as (size, size, channels) uint8: rotated by EXIF, cropped, resized with antialiasing.
 
-    What is transparent is shown on white; values of more than 8 bits are scaled as `to_eight_bits` says.
+    Transparent pixels are shown on white. `to_eight_bits` scales values of more than 8 bits.
 
     Args:
-        path: one of the `FORMATS` of `image_files`, whatever its ending; of several pictures in it, the first.
-        size: side in pixels.
-        box: what is cut out; by default the largest centred square.
+        path: image file of one of the `FORMATS` of `image_files`, whatever its ending. Only its first image is read.
+        size: side of the result in pixels.
+        box: part of the image to cut out; by default the largest centred square.
         channels: 3 for RGB, 1 for grey.
-        stored: width and height that the image must have, where `box` was meant for those.
-        own_range: a list that `path` is added to if the image was scaled by its own lowest and highest value.
+        stored: width and height in pixels that the image must have, so that `box` fits it; any by default.
+        own_range: list that `path` is added to if the image was scaled by its own lowest and highest value.
 
     Raises:
         UserError: the file is missing, is not an image, is cut short, holds a value that is not finite, or has another
@@ -58,7 +58,7 @@ def decode_image(
             image, own = to_eight_bits(opened, image)
             if own and own_range is not None:
                 own_range.append(path)
-            if image.has_transparency_data:  # the colours behind are not meant to be seen
+            if image.has_transparency_data:  # transparent pixels may hold any colour
                 image = image.convert("RGBA")
                 image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
             image = image.convert("RGB" if channels == 3 else "L")
@@ -84,22 +84,23 @@ def cached_images(
     stored: tuple[int, int] | None = None,
     own_range: list[Path] | None = None,
 ) -> np.ndarray:
-    """The images at `paths` as a read-only memory map of shape (N, size, size, channels), uint8.
+    """Return the images at `paths` as a read-only memory map of shape (N, size, size, channels), uint8.
 
-    The array lies in `folder` under a name made of `name` and of everything that went into it: the files (places as
-    seen from `folder`, sizes, times of change), and the settings of `decode_image`. So a changed file or setting
-    decodes anew, and several datasets may share a folder. It is written aside and renamed. A line says how many images
-    were scaled by their own range, and `own_range` gets their paths.
+    The array lies in `folder`. Its file name holds `name` and a hash of the image files (paths relative to `folder`,
+    sizes, times of change) and of the settings of `decode_image`. So a changed file or setting is decoded anew, and
+    several datasets may share a folder. The array is written to a temporary file, which is then renamed. A line says
+    how many images were scaled by their own range, and their paths are added to `own_range`. Messages call the images
+    by `name`; the other arguments are those of `decode_image`.
 
     Raises:
-        CannotWrite: the array is not there, and `folder` cannot be written or has no room.
-        UserError: an image cannot be read (it is named).
+        CannotWrite: the array does not exist, and `folder` cannot be written or has no room.
+        UserError: there is no image, or one cannot be read; the message names it.
     """
     if not paths:
-        raise UserError(f"there is no image for {name}. Check the folder that the data were to be read from.")
+        raise UserError(f"there is no image for {name}. Check the folder that the data are read from.")
     shape = (len(paths), size, size, channels)
     target = folder / f"{name}-{size}px-{_digest(paths, folder, size, box, channels, stored)}.npy"
-    rows_file = target.with_name(f"{target.stem}-own-range.npy")  # there is none if no image was scaled so
+    rows_file = target.with_name(f"{target.stem}-own-range.npy")  # exists only if an image was scaled so
     array = _load(target)
     if array is None or array.shape != shape:
         with complete_file(target, HINT) as partial_file:
@@ -124,7 +125,7 @@ def cached_images(
 
 
 class ImagesOnDemand:
-    """What `cached_images` gives, but decoded anew each time that rows are read, and kept nowhere."""
+    """Images as `cached_images` returns them, but decoded each time that rows are read, and not kept."""
 
     def __init__(
         self,
@@ -146,7 +147,7 @@ class ImagesOnDemand:
         return np.array(images, np.uint8).reshape(-1, *self.shape[1:])
 
     def check(self, name: str, own_range: list[Path]) -> None:
-        """Decodes each image once, so that one that cannot be read is named before the work begins."""
+        """Decode each image once, so that an unreadable image is named before the work begins."""
         if self.checked:
             return
         self.checked = True
@@ -161,12 +162,19 @@ def readable_rows(
     box: Box | None = None,
     stored: tuple[int, int] | None = None,
 ) -> np.ndarray:
-    """Which of `paths` `cached_images` can read: their numbers (M,) in order; a line says how many cannot be.
+    """Return the indices (M,), in order, of the `paths` that `cached_images` can read; a line counts the others.
 
-    Each file is decoded once to find out. The answer lies in `folder`, as the arrays do; without one it is not kept.
+    Each file is decoded once to find out. The answer is kept in `folder` under a name like those of the arrays.
+
+    Args:
+        paths: the image files.
+        folder: folder of the cache; None to keep no answer.
+        name: words for the images, in the file's name, the progress bar and messages.
+        box: as for `decode_image`.
+        stored: as for `decode_image`.
 
     Raises:
-        CannotWrite: the answer is not there, and `folder` cannot be written.
+        CannotWrite: the answer does not exist, and `folder` cannot be written.
         UserError: no image can be read.
     """
     there = np.array([row for row, path in enumerate(paths) if path.is_file()], int)
@@ -177,7 +185,7 @@ def readable_rows(
         readable = _load(target)
     if readable is None or len(readable) != len(there):
         if folder is not None:
-            make_folder(folder, HINT)  # now, and not after all that work
+            make_folder(folder, HINT)  # an error here comes before the work, not after it
         found = map_indices(partial(_is_readable, candidates, box, stored), len(there), f"checking {name}")
         readable = np.array(found, bool)
         if target is not None:
@@ -188,7 +196,7 @@ def readable_rows(
         first = ", ".join(skipped[:3]) + (f" and {len(skipped) - 3} more" if len(skipped) > 3 else "")
         what = f"{len(skipped)} of the {len(paths)} files for {name}, which cannot be read: {first}"
         if not len(rows):
-            raise UserError(f"skip_broken would skip {what}. Without it the message says why.")
+            raise UserError(f"skip_broken would skip {what}. Leave it out to see why.")
         rank_zero_info(f"skipped {what}")
     return rows
 
@@ -204,7 +212,11 @@ def _say_own_range(scaled: list[Path], count: int, name: str, own_range: list[Pa
 
 
 def _digest(paths: Sequence[Path], folder: Path, *settings: object) -> str:
-    """Twelve characters that stand for files as they are now, for where they are from `folder`, and for settings."""
+    """Return 12 hexadecimal characters: a hash of files (path relative to `folder`, size, time of change) and settings.
+
+    Raises:
+        UserError: a file is missing.
+    """
     digest = hashlib.sha1(repr((FORMAT, *settings, len(paths))).encode())
     places: dict[str, str] = {}
     for path in paths:
@@ -216,12 +228,12 @@ def _digest(paths: Sequence[Path], folder: Path, *settings: object) -> str:
         except OSError as error:
             raise UserError(f"the image {path} is missing. Put it back, or unpack the dataset again.") from error
         place = f"{places[parent]}/{path.name}|{status.st_size}|{status.st_mtime_ns}\n"
-        digest.update(os.fsencode(place))  # a name need not be UTF-8
+        digest.update(os.fsencode(place))  # a file name need not be UTF-8
     return digest.hexdigest()[:12]
 
 
 def _load(path: Path) -> np.ndarray | None:
-    """An array as a read-only memory map; None when it is not there or not whole, as after a copy that broke off."""
+    """Return an array as a read-only memory map; None if the file is missing or not whole, as after a broken copy."""
     try:
         return np.load(path, mmap_mode="r")
     except (OSError, ValueError, EOFError):
@@ -237,16 +249,15 @@ def _save(array: np.ndarray, target: Path) -> None:
 
 
 def _reserve(file: Path) -> None:
-    """Takes all the room that `file` will need: writing to a map that outgrows the disk, or a quota, ends the process
-    without a word."""
+    """Reserve all the disk space that `file` needs; without it, a memory map on a full disk kills the process."""
     if not hasattr(os, "posix_fallocate"):
         return
     with file.open("r+b") as opened:
         try:
             os.posix_fallocate(opened.fileno(), 0, file.stat().st_size)
         except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):  # others: the file system does not offer it
-                raise CannotWrite(f"there is no room for {file.parent}: {error.strerror}. Make some. {HINT}") from error
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):  # other errors: the file system cannot reserve space
+                raise CannotWrite(f"there is no room in {file.parent}: {error.strerror}. Make room. {HINT}") from error
 
 
 def _decode_into(

@@ -1,4 +1,4 @@
-"""What data with captions share: the datasets, and the settings on sentences."""
+"""The base of data with captions: the sentences, the dataset that adds them to images, and their settings."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,15 +18,15 @@ MOST_KEPT = 10**9  # bytes
 
 
 class Captions:
-    """Several sentences for each image: sentence k of image i is a fixed function of (i, k).
+    """Several sentences per image: sentence k of image i is a fixed function of (i, k).
 
-    They are written when they are first asked for, and kept, unless there is no room for all.
+    A sentence is generated when it is first needed, and kept in memory if all sentences fit into 1 GB.
 
     Args:
-        images: how many images.
-        per_image: how many sentences for each.
-        length: characters, as of `encode`.
-        columns: how many attributes a sentence may speak of.
+        images: number of images.
+        per_image: number of sentences per image.
+        length: number of characters per sentence, as for `encode`.
+        columns: number of attributes that a sentence may state.
     """
 
     def __init__(self, images: int, per_image: int, length: int, columns: int) -> None:
@@ -34,26 +34,26 @@ class Captions:
         self.kept: tuple[np.ndarray, np.ndarray] | None = None
 
     def describe(self, row: int, rng: Random) -> tuple[str, Sequence[int]]:
-        """A sentence for an image, and which attributes (numbers of columns) it speaks of."""
+        """Return a sentence about the image of a row, and the columns of the attributes that it states."""
         raise NotImplementedError
 
     def fetch(self, rows: np.ndarray, which: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Sentence `which[b]` of image `rows[b]`, for all b.
+        """Return sentence `which[b]` of image `rows[b]`, for all b.
 
         Returns:
-            Characters (B, length), int64, and for each attribute whether it is spoken of, (B, columns), float32.
+            Character numbers (B, length), int64, and stated attributes (B, columns), float32 in {0, 1}.
         """
         if np.prod(self.shape) * (self.length + self.columns) > MOST_KEPT:
             written = [self._write(row, k) for row, k in zip(rows.tolist(), which.tolist(), strict=True)]
             text, stated = (np.stack(field) for field in zip(*written, strict=True))
             return text.astype(np.int64), stated.astype(np.float32)
-        if self.kept is None:  # zeros take up no memory until something is written
+        if self.kept is None:  # zeros take up no memory before a write
             self.kept = (
                 np.zeros((*self.shape, self.length), np.uint8),
                 np.zeros((*self.shape, self.columns), bool),
             )
         text, stated = self.kept
-        for place in np.flatnonzero(text[rows, which, 0] == 0):  # no sentence begins with a character unknown
+        for place in np.flatnonzero(text[rows, which, 0] == 0):  # no sentence begins with an unknown character
             row, k = int(rows[place]), int(which[place])
             text[row, k], stated[row, k] = self._write(row, k)
         return text[rows, which].astype(np.int64), stated[rows, which].astype(np.float32)
@@ -65,18 +65,18 @@ class Captions:
         return encode(sentence, self.length).numpy(), stated
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"kept": None}  # too much to send to a loading process, which keeps its own
+        return self.__dict__ | {"kept": None}  # too large to send to a loading process, which keeps its own
 
 
 class CaptionedDataset(ArrayDataset):
-    """Images, a sentence for each, and their attributes, as `CaptionedImages`.
+    """A dataset of images with one sentence each and their attributes, whose batches are `CaptionedImages`.
 
     Args:
         images: (N, H, W, C) uint8.
         attributes: (N, A) float32 in {0, 1}.
-        captions: the sentences for all N images.
-        rows: the rows to use.
-        vary: draw one of an image's sentences at each fetch, rather than always take its first.
+        captions: the sentences of all N images.
+        rows: numbers of the rows to use.
+        vary: draw one of an image's sentences at each fetch; otherwise always take its first.
     """
 
     def __init__(
@@ -101,7 +101,13 @@ class CaptionedDataset(ArrayDataset):
 
 
 def prompt_dataset(prompts: Sequence[str], copies: int, length: int, spec: DataSpec) -> ArrayDataset:
-    """`CaptionedImages` with these sentences, `copies` times each; images, attributes and `stated` hold nothing.
+    """Return a dataset of `CaptionedImages` with these sentences and black images without attributes.
+
+    Args:
+        prompts: the sentences.
+        copies: number of rows per sentence.
+        length: number of characters per sentence, as for `encode`.
+        spec: the sizes of images and attributes.
 
     Raises:
         UserError: a sentence is empty.
@@ -114,20 +120,20 @@ def prompt_dataset(prompts: Sequence[str], copies: int, length: int, spec: DataS
 
 
 class CaptionedData(ImageData):
-    """Settings on sentences. A data module with captions derives from this first, and then from one with pictures.
+    """The settings of captions: a data module with captions derives from this class first, then from one with images.
 
     Args:
-        caption_length: characters a caption; shorter ones are padded.
-        captions_per_image: different sentences for each image. Training draws one of them each time, validation and
-            test take the first.
-        prompts: a sentence, or a list of sentences, that `predict` draws in place of the test captions; no dataset is
-            needed for that. Of those longer than `caption_length` the end is not read.
-        images_per_prompt: how many pictures `predict` draws of each of `prompts`.
+        caption_length: number of characters per caption; shorter captions are padded.
+        captions_per_image: number of sentences per image. Training draws one of them at each fetch; validation and test
+            take the first.
+        prompts: a sentence or a list of sentences for `predict` to generate images from, instead of the test captions;
+            this needs no dataset. Only the first `caption_length` characters are read.
+        images_per_prompt: number of images that `predict` generates per prompt.
     """
 
     batch_type = CaptionedImages
     pictures: ClassVar[str]
-    """Whose pictures these are, rendered ones too."""
+    """Name of the data module whose images these are, in small letters; it names the folder of rendered data."""
 
     def __init__(
         self,
@@ -169,7 +175,7 @@ class CaptionedData(ImageData):
             raise UserError(f"prompts are for predict only. Leave them out of {stage}.")
 
     def add_captions(self) -> None:
-        """Replaces the datasets by such as have captions."""
+        """Replace each dataset by one with captions."""
         raise NotImplementedError
 
     def predict_dataloader(self) -> DataLoader:

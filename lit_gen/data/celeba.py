@@ -12,9 +12,9 @@ from torchvision.datasets.utils import download_file_from_google_drive
 from lit_gen.data.base import ArrayDataset, ImageData
 from lit_gen.data.batches import AttributedImages, DataSpec
 from lit_gen.data.cache import HINT
-from lit_gen.data.download import unpack
+from lit_gen.data.download import ROOT_HINT, unpack
 from lit_gen.errors import UserError, nearest
-from lit_gen.files.atomic import ROOT_HINT, make_folder, remove_if_empty
+from lit_gen.files.atomic import make_folder, remove_if_empty
 from lit_gen.synthetic.faces.names import ATTRIBUTES
 from lit_gen.synthetic.faces.write import write_celeba
 
@@ -25,23 +25,23 @@ ARCHIVE = "img_align_celeba.zip"
 
 
 class CelebA(ImageData):
-    """CelebA: faces and binary attributes, read from `root/celeba` (`img_align_celeba/` and the list files).
+    """CelebA: faces with binary attributes, read from `root/celeba` (`img_align_celeba/` and two list files).
 
     Args:
         root: folder that holds the datasets.
         image_size: side of the images in pixels.
-        batch_size: images a batch and process.
-        crop_size: side of the square that is cut out of the 178x218 pixels before resizing.
-        crop_center: its centre (x, y) in pixels; the middle of the picture by default.
-        attributes: the columns of `attributes`, by name; all 40 by default.
-        num_workers: loading processes; none is fastest, because a batch is one read from a memory map.
+        batch_size: images per batch and process.
+        crop_size: side in pixels of the square that is cut out of the 178x218 pixels before resizing.
+        crop_center: centre (x, y) of that square in pixels; the middle of the image by default.
+        attributes: names of the attributes in a batch, in this order; all 40 by default.
+        num_workers: number of loading processes; 0 is fastest, because a batch is one read from a memory map.
         horizontal_flip: mirror each training image with probability 1/2.
-        synthetic: use rendered faces, made on first use.
-        synthetic_count: how many faces are rendered for all three splits together.
-        download: fetch the files when they are not there.
-        skip_broken: leave out image files that cannot be read, and say how many, rather than stop at the first.
-        cache_folder: where decoded, unpacked and rendered pictures are kept, if not in `root`. Give one if `root` can
-            not be written; `predict` needs none.
+        synthetic: use rendered faces; they are rendered on first use.
+        synthetic_count: number of faces to render, for all three splits together.
+        download: download the files if they are missing.
+        skip_broken: leave out unreadable image files, and print their number; by default the first stops the run.
+        cache_folder: folder for decoded, unpacked and rendered images, if not in `root`. Set it if `root` cannot be
+            written; `predict` needs none.
     """
 
     batch_type = AttributedImages
@@ -145,7 +145,7 @@ class CelebA(ImageData):
         with tempfile.TemporaryDirectory(prefix=".download.", dir=self.folder) as scratch:
             try:
                 download_file_from_google_drive(file_id, scratch, name, md5)
-            except Exception as error:  # gdown has errors of its own, which cannot be named where it is not installed
+            except Exception as error:  # gdown's own errors cannot be named where it is not installed
                 raise OSError(f"{name}: {error}") from error
             os.replace(Path(scratch) / name, target)
 
@@ -161,8 +161,8 @@ class CelebA(ImageData):
     def arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Images (N, S, S, 3) uint8, attributes (N, 40) float32 in {0, 1}, split codes (N,).
 
-        The images are a memory map, or to predict what is decoded when it is read. N are the rows of the list, less the
-        images that were skipped.
+        The images are a memory map, or for `predict` possibly decoded when they are read. N is the number of listed
+        images, less the skipped ones.
         """
         names, attributes = read_attributes(self.folder / "list_attr_celeba.txt")
         partition = read_partition(self.folder / "list_eval_partition.txt", names)
@@ -176,12 +176,16 @@ class CelebA(ImageData):
 
     def how_to_fill(self, split: str) -> str:
         partition = self.folder / "list_eval_partition.txt"
-        skipped = ", or mend those that were skipped" if self.skip_broken else ""
-        return f"Give some the code {SPLITS[split]} in {partition}{skipped}."
+        skipped = ", or repair the skipped images" if self.skip_broken else ""
+        return f"Give some images the code {SPLITS[split]} in {partition}{skipped}."
 
 
 def read_attributes(path: Path) -> tuple[list[str], np.ndarray]:
-    """`list_attr_celeba.txt` as file names and an array (N, 40) of float32 in {0, 1}, in the file's order."""
+    """Return the file names and attributes (N, 40), float32 in {0, 1}, of `list_attr_celeba.txt`, in its order.
+
+    Raises:
+        UserError: the file cannot be read, or is not CelebA's list of attributes.
+    """
     lines = _lines(path)
     try:
         count, header, rows = int(lines[0]), tuple(lines[1].split()), [line.split() for line in lines[2:]]
@@ -196,12 +200,16 @@ def read_attributes(path: Path) -> tuple[list[str], np.ndarray]:
             raise ValueError("a line does not hold 40 values of -1 or 1")
     except (ValueError, IndexError) as error:
         raise UserError(f"{path} is not CelebA's list of attributes ({error}). Download it again.") from error
-    bits = b"".join(bytes([value == "1" for value in row[1:]]) for row in rows)  # quick: there are eight million
+    bits = b"".join(bytes([value == "1" for value in row[1:]]) for row in rows)  # fast: there are eight million values
     return names, np.frombuffer(bits, np.uint8).reshape(-1, len(ATTRIBUTES)).astype(np.float32)
 
 
 def read_partition(path: Path, names: list[str]) -> np.ndarray:
-    """`list_eval_partition.txt` as split codes (N,) for `names`: 0 training, 1 validation, 2 test."""
+    """Return the split codes (N,) of `names` in `list_eval_partition.txt`: 0 training, 1 validation, 2 test.
+
+    Raises:
+        UserError: the file cannot be read, is not CelebA's list of splits, or lacks a name.
+    """
     try:
         rows = [line.split() for line in _lines(path)]
         codes = {name: int(code) for name, code in rows}

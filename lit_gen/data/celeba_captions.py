@@ -1,4 +1,4 @@
-"""CelebA with sentences written from its attributes."""
+"""CelebA with sentences generated from its attributes."""
 
 from collections.abc import Sequence
 from random import Random
@@ -16,11 +16,11 @@ class FaceCaptions(Captions):
     """Sentences such as "A smiling young woman with wavy blond hair".
 
     Args:
-        attributes: (N, A) bool, of all images.
-        names: the A names; sentences speak of no others.
-        per_image: how many sentences for each.
-        length: characters.
-        always: names of which every sentence about an image speaks, by row; nothing is prescribed for other rows.
+        attributes: (N, A) bool, the attributes of all images.
+        names: names of the A attributes; sentences state no others.
+        per_image: number of sentences per image.
+        length: number of characters per sentence, as for `encode`.
+        always: names of attributes that every sentence about an image states, by the image's row; other rows have none.
     """
 
     def __init__(
@@ -37,21 +37,21 @@ class FaceCaptions(Captions):
 
     def describe(self, row: int, rng: Random) -> tuple[str, list[int]]:
         values = dict(zip(self.names, self.attributes[row].tolist(), strict=True))
-        sentence, stated = describe_face(values, rng, self.always.get(row, ()), self.length)
+        sentence, stated = describe_face(values, rng, self.length, self.always.get(row, ()))
         return sentence, [self.column[name] for name in stated]
 
 
 class CelebACaptions(CaptionedData, CelebA):
-    """CelebA with captions such as "A smiling young woman with wavy blond hair", written from its attributes.
+    """CelebA with captions such as "A smiling young woman with wavy blond hair", generated from its attributes.
 
-    Each caption speaks of some of the attributes only, and never of Attractive and Blurry.
+    Each caption states only some of the attributes, and never Attractive or Blurry.
 
     Args:
-        held_out: combinations of attributes, each a list of names ("not " before one that is false), for example
-            [[Male, Blond_Hair], [not Male, Eyeglasses, Smiling]]. Images that have all of one are in no training or
-            validation batch. Half of them (but no test image) are for those who are to judge pictures of such
-            combinations and must have seen some: `datasets["for_judges"]`. The others make a split of their own,
-            `datasets["held_out"]`, where the captions speak of all of the combination.
+        held_out: held-out combinations of attributes, each a list of names ("not " before a false one), such as
+            [[Male, Blond_Hair], [not Male, Eyeglasses, Smiling]]. No training or validation batch has images with all
+            attributes of a combination. Half of these images, but no test image, go to `datasets["for_judges"]`, from
+            which the classifier that `test` trains learns such combinations. The rest form `datasets["held_out"]`,
+            where each caption states the whole combination.
     """
 
     pictures = "celeba"
@@ -61,7 +61,7 @@ class CelebACaptions(CaptionedData, CelebA):
         self.held_out = [self._combination(words) for words in held_out or ()]
 
     def _combination(self, words: Sequence[str]) -> dict[str, bool]:
-        """["Male", "not Young"] as {"Male": True, "Young": False}."""
+        """Return ["Male", "not Young"] as {"Male": True, "Young": False}."""
         combination = {word.removeprefix("not "): not word.startswith("not ") for word in words}
         for name in combination:
             if name not in self.attributes:
@@ -93,7 +93,7 @@ class CelebACaptions(CaptionedData, CelebA):
         return super().how_to_fill(split) + fewer
 
     def _held_out_rows(self, attributes: np.ndarray) -> dict[int, list[str]]:
-        """The rows (of (N, A) bool) that have all of a combination, and the names of the first such combination."""
+        """Return the rows of (N, A) bool with all attributes of a combination, each with the first one's names."""
         rows: dict[int, list[str]] = {}
         for combination in self.held_out:
             columns = [self.attributes.index(name) for name in combination]

@@ -1,4 +1,4 @@
-"""horse2zebra and its sibling sets (Zhu et al. 2017, arXiv:1703.10593): two folders of pictures from two domains."""
+"""horse2zebra and the other datasets of CycleGAN (Zhu et al. 2017, arXiv:1703.10593): images of two domains."""
 
 from functools import cached_property
 from pathlib import Path
@@ -11,10 +11,10 @@ from torch import Tensor
 from lit_gen.data.base import ArrayDataset, ImageData
 from lit_gen.data.batches import DataSpec, UnpairedImages
 from lit_gen.data.cache import HINT, cached_images
-from lit_gen.data.download import fetch, unpack
+from lit_gen.data.download import ROOT_HINT, fetch, unpack
 from lit_gen.data.image_files import image_files
 from lit_gen.errors import UserError, nearest
-from lit_gen.files.atomic import ROOT_HINT, remove_if_empty
+from lit_gen.files.atomic import remove_if_empty
 from lit_gen.synthetic.animals.write import write_horse2zebra
 
 SITE = "http://efrosgans.eecs.berkeley.edu/cyclegan/datasets/"
@@ -25,12 +25,13 @@ SETS = (
 
 
 class UnpairedDataset(ArrayDataset):
-    """Row i of the longer domain (or of A) beside a random row of the other, drawn anew for each fetch, unless `fixed`.
+    """A dataset of unrelated pairs: row i of the larger domain (A if equal), and a row of the other domain.
 
     Args:
         images_a: (N_A, H, W, C) uint8.
         images_b: (N_B, H, W, C) uint8.
-        fixed: pair row i with row i (modulo the shorter one's length), for validation and test.
+        fixed: take row i modulo the number of rows of the other domain, for validation and test; by default a random
+            row, drawn anew at each fetch.
     """
 
     def __init__(self, images_a: np.ndarray, images_b: np.ndarray, fixed: bool) -> None:
@@ -39,11 +40,11 @@ class UnpairedDataset(ArrayDataset):
 
     def __len__(self) -> int:
         counts = [len(images) for images in self.domains]
-        return max(counts) if min(counts) else 0  # a picture needs a partner
+        return max(counts) if min(counts) else 0  # an image needs a partner
 
     def __getitems__(self, indices: list[int]) -> UnpairedImages:
         images_a, images_b = self.domains
-        other = 0 if len(images_a) < len(images_b) else 1  # the shorter domain; B when both are equally long
+        other = 0 if len(images_a) < len(images_b) else 1  # the smaller domain; B when both are equally large
         fields = []
         for domain, images in enumerate(self.domains):
             rows = np.asarray(indices) % len(images)
@@ -54,25 +55,26 @@ class UnpairedDataset(ArrayDataset):
 
 
 class Horse2Zebra(ImageData):
-    """horse2zebra, or a sibling set: unpaired pictures of two domains, in `root/<dataset>/{trainA,trainB,testA,testB}`.
+    """Unpaired images of two domains, such as horse2zebra, in `root/<dataset>/{trainA,trainB,testA,testB}`.
 
-    The test pictures serve as validation pictures too: the public sets have no third split.
+    The test images also serve as validation images, because the public datasets have no third split.
 
     Args:
         root: folder that holds the datasets.
-        dataset: which of the CycleGAN authors' sets; a folder of your own in the same layout can be named too.
+        dataset: name of one of the CycleGAN authors' datasets, or of a folder of your own in the same layout.
         image_size: side of the images in pixels after cropping.
-        load_size: side in pixels to which images are resized before random cropping (the paper's 286 for 256); 1.12
-            times `image_size` by default.
-        batch_size: pairs a batch and process.
-        num_workers: loading processes; none is fastest, because a batch is one read from a memory map.
+        load_size: side in pixels to which training images are resized before random cropping (286 for 256 in the
+            paper); 1.12 times `image_size` by default.
+        batch_size: pairs per batch and process.
+        num_workers: number of loading processes; 0 is fastest, because a batch is one read from a memory map.
         horizontal_flip: mirror each training image with probability 1/2.
-        synthetic: use rendered animals, made on first use.
-        synthetic_count: how many training pictures are rendered for each domain; a tenth of it more for the test split.
-        download: fetch the set when it is not there.
-        skip_broken: leave out image files that cannot be read, and say how many, rather than stop at the first.
-        cache_folder: where decoded, unpacked and rendered pictures are kept, if not in `root`. Give one if `root` can
-            not be written; `predict` needs none.
+        synthetic: use rendered animals; they are rendered on first use.
+        synthetic_count: number of training images to render per domain; a tenth as many again are rendered for the test
+            split.
+        download: download the dataset if it is missing.
+        skip_broken: leave out unreadable image files, and print their number; by default the first stops the run.
+        cache_folder: folder for decoded, unpacked and rendered images, if not in `root`. Set it if `root` cannot be
+            written; `predict` needs none.
     """
 
     batch_type = UnpairedImages
@@ -147,7 +149,7 @@ class Horse2Zebra(ImageData):
                 unpack(archive, self.folder, inner=self.dataset, hint=HINT)
                 return
             except UserError as error:
-                reason = f"could not be had: {error}"
+                reason = f"could not be downloaded: {error}"
                 if not there:
                     remove_if_empty(self.root)
         raise UserError(
@@ -164,7 +166,7 @@ class Horse2Zebra(ImageData):
 
     @cached_property
     def arrays(self) -> dict[str, np.ndarray]:
-        """The images of each part, (N, S, S, 3) uint8: a memory map, or to predict what is decoded when it is read."""
+        """The images of each part, (N, S, S, 3) uint8: memory maps, or for `predict` possibly decoded when read."""
         images = {}
         for part in ("trainA", "trainB", "testA", "testB"):
             folder = self.folder / part
@@ -174,7 +176,7 @@ class Horse2Zebra(ImageData):
             paths, name = self.find_images(folder), f"{self.dataset}-{part}"
             if not paths and part.startswith("train"):
                 raise UserError(f"there is no image for {name}: {folder} holds none. Put some there.")
-            if not paths:  # only training goes on without
+            if not paths:  # training needs no test images
                 images[part] = np.zeros((0, size, size, 3), np.uint8)
                 continue
             if self.skip_broken:
@@ -183,18 +185,18 @@ class Horse2Zebra(ImageData):
         return images
 
     def how_to_fill(self, split: str) -> str:
-        return f"Put some into testA and testB in {self.folder}; both need one at least."
+        return f"Put images into testA and testB in {self.folder}; each needs at least one."
 
     def domain_examples(self) -> UnpairedDataset:
-        """Training images of both domains, always the same pairs, for a classifier to learn from."""
+        """Return a dataset of fixed pairs of training images of both domains, for a classifier to learn from."""
         return UnpairedDataset(self.arrays["trainA"], self.arrays["trainB"], fixed=True)
 
     def test_images(self, domain: str) -> dict[str, np.ndarray]:
-        """The test images of domain A or B, each once, (N, S, S, 3) uint8.
+        """Return the test images of domain A or B, each once, (N, S, S, 3) uint8.
 
         Returns:
-            `test`; of rendered ones also `truth`, their counterparts in the other domain, and `mask`, where the animal
-            is.
+            The images as `test`. Rendered data also have `truth`, their counterparts in the other domain, and `mask`,
+            which is not 0 where the animal is.
         """
         images = {"test": self.arrays[f"test{domain}"]}
         if (self.folder / f"truth{domain}").is_dir():
@@ -208,7 +210,7 @@ class Horse2Zebra(ImageData):
         return type(batch)(*(self._crop(image) for image in batch))
 
     def _crop(self, image: Tensor) -> Tensor:
-        """A square of `image_size` at a random place, the same for the whole batch."""
+        """Cut out a square of side `image_size` at a random place, the same for the whole batch."""
         spare = image.shape[-1] - self.image_size
         if spare == 0:
             return image

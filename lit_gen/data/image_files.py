@@ -1,4 +1,4 @@
-"""Which files are images, by name and kind, and how one is opened."""
+"""The search for image files in a folder, and the safe opening of one."""
 
 import os
 import stat
@@ -12,32 +12,32 @@ from PIL import Image
 
 from lit_gen.errors import UserError
 
-# Named to Pillow, which otherwise tries all that it knows on any file, and for EPS starts the program Ghostscript.
+# The only formats that Pillow may try. By default it tries all that it knows, and for EPS starts Ghostscript.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "PPM", "AVIF")
-MORE_ENDINGS = {".jif", ".pjpeg", ".pjp", ".mpo"}  # of JPEG; Pillow does not count them among its own
-SYSTEM_FOLDERS = {"__MACOSX", "@eaDir"}  # copies and thumbnails that unpacked archives and file servers add
-MOST_REASONS = 6  # that a line lists
+MORE_ENDINGS = {".jif", ".pjpeg", ".pjp", ".mpo"}  # endings of JPEG files that Pillow does not list
+SYSTEM_FOLDERS = {"__MACOSX", "@eaDir"}  # copies and thumbnails that archives and file servers add
+MOST_REASONS = 6  # reasons listed in a line
 
 
 @cache
 def formats() -> tuple[str, ...]:
-    """Those of `FORMATS` that the installed Pillow reads."""
+    """Return the formats among `FORMATS` that the installed Pillow reads."""
     Image.init()
     return tuple(name for name in FORMATS if name in Image.OPEN)
 
 
 @cache
 def endings() -> frozenset[str]:
-    """The endings of names that mean one of `formats`, in small letters."""
+    """Return the endings of file names of these `formats`, in small letters."""
     known = Image.registered_extensions().items()
     return frozenset(ending for ending, name in known if name in formats()) | MORE_ENDINGS
 
 
 def open_image(path: Path) -> Image.Image:
-    """Opens an image file, whatever of `formats` it holds: many a `.jpg` is a PNG.
+    """Open an image file of any of `formats`, whatever its ending: a `.jpg` may hold a PNG.
 
     Raises:
-        OSError: the file is missing, or is none of these. What is no regular file is not opened: a pipe would wait.
+        OSError: the file is missing, has none of these formats, or is no regular file (reading a pipe would hang).
     """
     if not stat.S_ISREG(path.stat().st_mode):
         raise OSError("it is no regular file")
@@ -45,21 +45,22 @@ def open_image(path: Path) -> Image.Image:
 
 
 class Found(NamedTuple):
-    """paths: the image files, sorted. left_out: how many files are not read, by the reason."""
+    """The result of a search: the image files, sorted, and the number of other files per reason."""
 
     paths: list[Path]
     left_out: dict[str, int]
 
 
 def find_images(folder: Path, ignored: Collection[Path] = ()) -> Found:
-    """All image files below `folder`. Links are followed; each folder is read once, however many links lead to it.
+    """Return all image files below `folder`.
 
-    Hidden files and folders, those whose name begins with a dot, are left out, and so is what is no regular file. An
-    image's name that leads nowhere is kept, so that the reader can name it.
+    Links are followed, but each folder is read only once, however many links lead to it. Files and folders whose name
+    begins with a dot are left out, and so are special files. A broken link with an image's name is kept, so that an
+    error can name it.
 
     Args:
-        folder: where to look.
-        ignored: folders that are passed over, and not counted.
+        folder: folder to search.
+        ignored: folders that are neither searched nor counted.
 
     Raises:
         UserError: `folder` cannot be listed.
@@ -69,7 +70,7 @@ def find_images(folder: Path, ignored: Collection[Path] = ()) -> Found:
     passed_over, done = {os.path.realpath(path) for path in ignored}, set()
     folders, links = [os.fspath(folder)], []
     while folders or links:
-        # Links come last: a folder that is reached both ways has the name that it has without them.
+        # Links come last: a folder that is reached both ways is listed under its path without links.
         place = folders.pop() if folders else links.pop()
         real = os.path.realpath(place)
         if real in done:
@@ -104,12 +105,12 @@ def find_images(folder: Path, ignored: Collection[Path] = ()) -> Found:
 
 
 def image_files(folder: Path) -> list[Path]:
-    """The image files below `folder`, sorted."""
+    """Return the image files below `folder`, sorted."""
     return find_images(folder).paths
 
 
 def in_words(left_out: dict[str, int]) -> str:
-    """`3 files: 2 hidden, 1 .heic`."""
+    """Return the numbers of left-out files as text, such as `3 files: 2 hidden, 1 .heic`."""
     total = sum(left_out.values())
     reasons = sorted(left_out.items(), key=lambda item: -item[1])
     words = [f"{count} {reason}" for reason, count in reasons[:MOST_REASONS]]
@@ -120,7 +121,7 @@ def in_words(left_out: dict[str, int]) -> str:
 
 
 def _kind(entry: os.DirEntry) -> str:
-    """folder, file or special: of what a link leads to; an image's file may be missing."""
+    """Return the kind of an entry, or of a link's target: folder, file or special; a broken link counts as a file."""
     try:
         if entry.is_dir():
             return "folder"

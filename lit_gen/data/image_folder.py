@@ -1,4 +1,4 @@
-"""Your own pictures: any folder of image files."""
+"""Your own images: any folder of image files."""
 
 import math
 from functools import cached_property
@@ -18,16 +18,17 @@ class ImageFolder(ImageData):
     """All image files below a folder, without labels: the largest centred square of each, resized.
 
     Args:
-        root: the folder; folders in it, and links to others, are searched too. Names that begin with a dot are not.
+        root: folder of the images. Folders in it, and links to others, are searched too, except names that begin with
+            a dot.
         image_size: side of the images in pixels.
         channels: 3 for colour, 1 for grey.
-        batch_size: images a batch and process.
-        val_fraction: part of the images, spread evenly over the sorted names, kept for validation and test.
-        num_workers: loading processes; none is fastest, because a batch is one read from a memory map.
+        batch_size: images per batch and process.
+        val_fraction: fraction of the images, spread evenly over the sorted names, kept for validation and test.
+        num_workers: number of loading processes; 0 is fastest, because a batch is one read from a memory map.
         horizontal_flip: mirror each training image with probability 1/2.
-        skip_broken: leave out image files that cannot be read, and say how many, rather than stop at the first.
-        cache_folder: where the decoded images are kept; `.cache` in `root` by default. Give another if `root` cannot be
-            written; `predict` needs none.
+        skip_broken: leave out unreadable image files, and print their number; by default the first stops the run.
+        cache_folder: folder for the decoded images; `.cache` in `root` by default. Set it if `root` cannot be written;
+            `predict` needs none.
     """
 
     batch_type = Images
@@ -78,23 +79,23 @@ class ImageFolder(ImageData):
     def how_to_fill(self, split: str) -> str:
         count = len(self.arrays)
         if count < 2:
-            return f"Put more than {count} into {self.root}."
+            return f"Put more images than {count} into {self.root}."
         return (
             f"Set --data.val_fraction to {math.ceil(100 / count) / 100} or more: it is {self.val_fraction} of {count}."
         )
 
     def check_split(self, command: str) -> None:
-        if command != "predict":  # which reads all images
+        if command != "predict":  # predict reads all images
             super().check_split(command)
 
     def predict_dataloader(self) -> DataLoader:
-        """All images: a trained model is shown whatever is in the folder."""
+        """Return a loader of all images of the folder, those of training included."""
         self.datasets["predict"] = ArrayDataset(Images, (self.arrays,))
         return self._loader("predict")
 
     @cached_property
     def arrays(self) -> np.ndarray | ImagesOnDemand:
-        """All images, (N, S, S, C) uint8: a memory map, or to predict what is decoded when it is read."""
+        """All images, (N, S, S, C) uint8: a memory map, or for `predict` possibly images decoded when they are read."""
         paths = self.find_images(self.root)
         if not paths:
             raise UserError(f"there is no image file below {self.root} ({', '.join(sorted(endings()))}).")

@@ -13,8 +13,9 @@ from torchvision.datasets import MNIST as TorchvisionMNIST
 
 from lit_gen.data.base import ArrayDataset, ImageData, resize_batch
 from lit_gen.data.batches import UNLABELLED, DataSpec, LabelledImages
+from lit_gen.data.download import ROOT_HINT
 from lit_gen.errors import UserError
-from lit_gen.files.atomic import ROOT_HINT, make_folder, remove_if_empty
+from lit_gen.files.atomic import make_folder, remove_if_empty
 from lit_gen.files.idx import read_idx
 from lit_gen.synthetic.digits import write_mnist
 
@@ -26,23 +27,23 @@ FILES = {
 
 
 class MNIST(ImageData):
-    """MNIST: images of digits and their labels, read from `root/MNIST/raw` (plain or gzipped IDX files).
+    """MNIST: images of digits with labels, read from plain or gzipped IDX files in `root/MNIST/raw`.
 
     Args:
         root: folder that holds the datasets.
-        image_size: side in pixels; 28 as stored, more by padding to 32 and enlarging.
-        batch_size: images a batch and process.
-        val_size: how many training images, the last ones, make the validation split.
-        num_workers: loading processes; none is fastest, because a batch is one read from a memory map.
-        horizontal_flip: mirror each training image with probability 1/2; digits should not be.
-        labelled: how many training images keep their labels, as equally many of each class as can be; all by default.
-            Which ones is a function of the run's seed. The others have the label -1 in training batches; validation,
-            test and metrics see all labels.
-        synthetic: use rendered digits, made on first use.
-        synthetic_count: how many training digits are rendered; a sixth of it more for the test split.
+        image_size: side of the images in pixels: 28 as stored, 32 and more by padding to 32 and enlarging.
+        batch_size: images per batch and process.
+        val_size: number of training images, the last ones, that form the validation split.
+        num_workers: number of loading processes; 0 is fastest, because a batch is one read from a memory map.
+        horizontal_flip: mirror each training image with probability 1/2, which makes most digits wrong.
+        labelled: number of training images that keep their labels, equally many per class as far as possible; all by
+            default. The run's seed chooses them. The others have the label -1 in training batches; validation, test
+            and metrics see all labels.
+        synthetic: use rendered digits; they are rendered on first use.
+        synthetic_count: number of training digits to render; a sixth as many again are rendered for the test split.
         download: fetch the files when they are not there.
-        cache_folder: where rendered digits, and the classifiers that `test` trains, are kept, if not in `root`. Give
-            one if `root` cannot be written.
+        cache_folder: folder for rendered digits, and for the classifiers that `test` trains, if not in `root`. Set it
+            if `root` cannot be written.
     """
 
     batch_type = LabelledImages
@@ -74,7 +75,7 @@ class MNIST(ImageData):
             cache_folder,
         )
         if labelled is not None and self.batch_type is not LabelledImages:
-            raise UserError(f"{type(self).__name__} has no labels to hide: leave --data.labelled out.")
+            raise UserError(f"{type(self).__name__} has no labels to hide. Leave --data.labelled out.")
         self.val_size, self.labelled = val_size, labelled
 
     @property
@@ -148,7 +149,7 @@ class MNIST(ImageData):
             )
 
     def training_dataset(self) -> Dataset:
-        """The training split, with the labels of all but `labelled` images hidden."""
+        """Return the training split, with the labels of all except `labelled` images hidden."""
         dataset = self.datasets["train"]
         if self.labelled is None:
             return dataset
@@ -169,17 +170,17 @@ class MNIST(ImageData):
         if self.image_size == stored:
             return image
         if self.image_size >= 32 and stored == 28:
-            image = functional.pad(image, (2, 2, 2, 2))  # as the literature does: 32 is a power of two
+            image = functional.pad(image, (2, 2, 2, 2))  # the usual padding: 32 is a power of two
         return image if image.shape[-1] == self.image_size else resize_batch(image, self.image_size)
 
 
 def balanced_rows(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """`count` rows drawn at random, as equally many of each class as there are.
+    """Return rows drawn at random, equally many per class as far as the classes have them.
 
     Args:
         labels: (N,) class indices.
-        count: at most N.
-        seed: what the choice depends on.
+        count: number of rows to draw, at most N.
+        seed: seed of the choice.
 
     Returns:
         Row numbers (count,), in ascending order.

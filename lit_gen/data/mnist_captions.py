@@ -14,10 +14,10 @@ class DigitCaptions(Captions):
     """Sentences such as "A thick handwritten seven".
 
     Args:
-        labels: (N,) of all images.
-        stroke: (N,) -1 for thin, 1 for thick, 0 where it is neither.
-        per_image: how many sentences for each.
-        length: characters.
+        labels: (N,) digits of all images.
+        stroke: (N,) -1 for a thin digit, 1 for a thick one, 0 for neither.
+        per_image: number of sentences per image.
+        length: number of characters per sentence, as for `encode`.
     """
 
     def __init__(self, labels: np.ndarray, stroke: np.ndarray, per_image: int, length: int) -> None:
@@ -32,8 +32,8 @@ class DigitCaptions(Captions):
 class MNISTCaptions(CaptionedData, MNIST):
     """MNIST with captions such as "A thick handwritten seven", read from `root/MNIST/raw`.
 
-    The attributes are the digits, of which one is true. A caption may also call a digit thick or thin: one of the third
-    of its kind that has the most ink, or the least. Nothing judges that.
+    The attributes are the ten digits; exactly one is true of an image. A caption may also call a digit thick (among the
+    third of its kind with the most ink) or thin (among the third with the least). No metric measures the stroke.
     """
 
     public = True
@@ -46,7 +46,7 @@ class MNISTCaptions(CaptionedData, MNIST):
     def add_captions(self) -> None:
         train = self.datasets["train"]
         limits = ink_limits(train.arrays[0][train.rows], train.arrays[1][train.rows])
-        for splits in (("train", "val"), ("test",)):  # training and validation are rows of the same arrays
+        for splits in (("train", "val"), ("test",)):  # training and validation share arrays
             images, labels = self.datasets[splits[0]].arrays
             stroke = strokes(images, labels, limits)
             captions = DigitCaptions(labels, stroke, self.captions_per_image, self.caption_length)
@@ -57,7 +57,7 @@ class MNISTCaptions(CaptionedData, MNIST):
 
 
 def ink_limits(images: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """(10, 2): for each digit the amounts of ink between which the middle third of `images` (N, H, W, 1) lies."""
+    """Return per digit the least and most ink of the middle third of `images` (N, H, W, 1), as (10, 2)."""
     ink = images.mean((1, 2, 3))
     limits = np.tile([-np.inf, np.inf], (len(DIGITS), 1))
     for label in np.unique(labels):
@@ -66,7 +66,7 @@ def ink_limits(images: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def strokes(images: np.ndarray, labels: np.ndarray, limits: np.ndarray) -> np.ndarray:
-    """(N,): -1 for digits with less ink than the middle third of their kind, 1 for those with more, else 0."""
+    """Return -1 per image with less ink than the middle third of its digit, 1 with more, else 0, as (N,)."""
     ink = images.mean((1, 2, 3))
     low, high = limits[labels].T
     return (ink > high).astype(int) - (ink < low)

@@ -1,8 +1,7 @@
-"""The order of the training batches, and what is drawn to fetch them: functions of a seed, the epoch and the place.
+"""The order of the batches: for training a function of a seed and the epoch, for evaluation that of the dataset.
 
-A run that goes on in mid-epoch can then begin at the very row where the other one stopped, with batches of another size
-and any number of processes, training or loading. The order of the evaluation batches gives several processes what one
-would have.
+A run resumed in mid-epoch begins at the very row where the previous one stopped, with any batch size and any number of
+training and loading processes. In evaluation, several processes share the rows so that each row comes once.
 """
 
 import math
@@ -21,21 +20,21 @@ from lit_gen.errors import UserError
 
 
 class TrainingOrder(DistributedSampler):
-    """The requests for one epoch's batches: for each a seed, and the rows to fetch.
+    """A sampler of one request per training batch: the seed of its random draws, and the rows to fetch.
 
-    Each epoch has an order of its own. The rows that do not fill a batch on every process are left out. It is a
-    `DistributedSampler` so that Lightning says which epoch it is (`set_epoch`), and puts no other sampler in its place.
+    Each epoch has its own order. Rows that do not fill a batch on every process are left out. The class derives from
+    `DistributedSampler`, so that Lightning calls `set_epoch` and does not replace the sampler.
 
     Args:
-        count: rows of the dataset.
-        batch_size: rows a batch and process.
-        seed: what the orders depend on; the same for all processes.
-        epoch: the epoch to begin with.
-        first_batch: the batch of that epoch to begin with; later epochs begin with 0.
-        processes: how many share the rows of an epoch.
-        process: the number of this one.
-        first_row: how many rows of that epoch all processes together are done with; by default those of the batches
-            before `first_batch`, which may have been of another size.
+        count: number of rows of the dataset.
+        batch_size: rows per batch and process.
+        seed: seed of the orders, the same on all processes.
+        epoch: number of the epoch to begin with.
+        first_batch: number of the batch of that epoch to begin with; later epochs begin with 0.
+        processes: number of processes that share the rows of an epoch (world_size).
+        process: rank of this process.
+        first_row: number of rows of that epoch that are done, on all processes together; by default the rows of the
+            batches before `first_batch`. Give it if those batches had another size.
     """
 
     def __init__(
@@ -59,7 +58,7 @@ class TrainingOrder(DistributedSampler):
             self.epoch, self.first_batch, self.first_row = epoch, 0, 0
 
     def __len__(self) -> int:
-        """Batches of a whole epoch, wherever this one began."""
+        """Return the number of batches of a whole epoch, wherever this one began."""
         return self.count // self.rows_a_batch
 
     def __iter__(self) -> Iterator[tuple[int, list[int]]]:
@@ -67,21 +66,21 @@ class TrainingOrder(DistributedSampler):
         rows, seeds = rng.permutation(self.count), rng.integers(2**63, size=self.count)
         for begin in range(self.first_row, self.count - self.rows_a_batch + 1, self.rows_a_batch):
             mine = slice(begin + self.rank, begin + self.rows_a_batch, self.num_replicas)
-            yield int(seeds[mine.start]), rows[mine].tolist()  # a seed a row: no two batches have the same, of any size
+            yield int(seeds[mine.start]), rows[mine].tolist()  # one seed per row: batches of any size differ in theirs
 
 
 class EvaluationOrder(DistributedSampler):
-    """The requests for the evaluation batches of one process of several: a seed that never changes, and rows.
+    """A sampler of one request per evaluation batch of one process: the seed 0, and the rows to fetch.
 
-    Over all processes each row comes once, where Lightning's own sampler repeats some to make ends meet. All processes
-    have as many batches, since they wait for each other in each; the sizes of the batches differ by one row at most.
-    Batch b of all processes together holds consecutive rows.
+    Over all processes each row comes once; Lightning's own sampler repeats some rows. All processes have equally many
+    batches, because they wait for each other in each batch. The sizes of batches differ by one row at most. Batch b of
+    all processes together holds consecutive rows.
 
     Args:
-        count: rows of the dataset: none, or at least one for each process.
-        batch_size: rows a batch and process at most, except that 1 may become 2 where rows are left over.
-        processes: how many share the rows.
-        process: the number of this one.
+        count: number of rows of the dataset: 0, or at least one per process.
+        batch_size: largest number of rows per batch and process; 1 may become 2 where rows are left over.
+        processes: number of processes that share the rows (world_size).
+        process: rank of this process.
     """
 
     def __init__(self, count: int, batch_size: int, processes: int, process: int) -> None:
@@ -98,10 +97,10 @@ class EvaluationOrder(DistributedSampler):
 
 
 class SeededFetches(Dataset):
-    """A dataset that draws from torch's generator as the request says, whatever that process drew before.
+    """A dataset that seeds torch's generator by each request, and puts the generator's state back after the fetch.
 
     Args:
-        dataset: its `__getitems__` gives a whole batch.
+        dataset: a dataset whose `__getitems__` returns a whole batch.
     """
 
     def __init__(self, dataset: Dataset) -> None:
@@ -122,16 +121,16 @@ class SeededFetches(Dataset):
 
 
 class ResumableData(LightningDataModule):
-    """Data whose training loader goes on with the very rows that would have come next in the unbroken run.
+    """A data module whose training loader resumes with the very rows that come next in an unbroken run.
 
-    Rows are images, or what else the dataset counts. A checkpoint holds how many of the epoch are done, so that the
-    rest follows also in batches of another size, or shared by another number of processes.
+    A row is an image, or any other item that the dataset counts. A checkpoint holds the number of rows of the epoch
+    that are done. So the rest follows also in batches of another size, or on another number of processes.
     """
 
     order_seed: int | None = None
-    """What the order of the training batches depends on, once there is a run; it is in the checkpoint."""
+    """The seed of the training order, kept in the checkpoint; None before the run begins."""
     _order: TrainingOrder | None = None
-    _loaded: Mapping[str, int] = {}  # the state in the checkpoint that is gone on from
+    _loaded: Mapping[str, int] = {}  # this data module's state in the resumed checkpoint
 
     def state_dict(self) -> dict[str, Any]:
         state = {} if self.order_seed is None else {"order_seed": self.order_seed}
@@ -146,7 +145,7 @@ class ResumableData(LightningDataModule):
 
     @property
     def run_seed(self) -> int:
-        """The seed of the run, the same for all its processes; of a run that is resumed, that of its checkpoint."""
+        """The seed of the run, the same on all processes; a resumed run has that of its checkpoint."""
         if self.trainer is None:
             return torch.initial_seed()
         if self.order_seed is None:
@@ -155,15 +154,15 @@ class ResumableData(LightningDataModule):
         return self.order_seed
 
     def training_loader(self, dataset: Dataset, batch_size: int, **options: Any) -> DataLoader:
-        """A loader for the Trainer that this data module is attached to.
+        """Return a training loader for the Trainer that this data module is attached to.
 
         Args:
-            dataset: its `__getitems__` gives a whole batch.
-            batch_size: rows a batch and process.
-            options: more arguments for the `DataLoader`.
+            dataset: a dataset whose `__getitems__` returns a whole batch.
+            batch_size: rows per batch and process.
+            options: further arguments of the `DataLoader`.
 
         Raises:
-            UserError: an epoch has no batch to validate after.
+            UserError: `val_check_interval` is larger than the number of batches per epoch.
         """
         trainer = self.trainer
         self._order = TrainingOrder(
@@ -185,24 +184,24 @@ class ResumableData(LightningDataModule):
         return DataLoader(SeededFetches(dataset), batch_size=None, sampler=self._order, **loader_options(), **options)
 
     def _go_on(self, order: TrainingOrder, batches: int) -> None:
-        """Has the order, and Lightning's counters, begin where the checkpoint ended, if there is one.
+        """Set the order, and Lightning's counters, to the place where the checkpoint ended, if there is one.
 
         Args:
-            order: of this run's batches.
-            batches: how many of them an epoch has.
+            order: the order of this run's batches.
+            batches: number of batches per epoch.
         """
         loop = self.trainer.fit_loop
         epochs, done = loop.epoch_progress.current, loop.epoch_loop.batch_progress.current
         order.epoch = epochs.processed
         if epochs.ready == epochs.processed:
-            # With max_steps, Lightning takes an epoch's end for its middle when it resumes: it would count the epoch
-            # twice, and without validation train on one batch more.
+            # With max_steps, a resumed Lightning confuses an epoch's end with its middle: it would count the epoch
+            # twice, and without validation train on one more batch.
             _Loop.restarting.fset(loop, False)
         if not loop.restarting:
             return
-        # Lightning looks for loaders with a state of their own.
+        # Lightning warns about any loader that has no state of its own.
         warnings.filterwarnings("ignore", ".*your dataloader is not resumable.*")
-        # Before rows were counted, a checkpoint had its batches only.
+        # Old checkpoints count batches, not rows.
         rows_a_batch = order.rows_a_batch // order.num_replicas * self._loaded.get("processes", order.num_replicas)
         rows_a_batch = self._loaded.get("rows_a_batch", rows_a_batch)
         rows = self._loaded.get("rows_done", done.ready * rows_a_batch)
@@ -215,28 +214,28 @@ class ResumableData(LightningDataModule):
 
 
 def _batches_an_epoch(trainer: Trainer, there: int) -> int:
-    """How many of the loader's batches make an epoch, as Lightning reads `limit_train_batches`."""
+    """Return the number of batches per epoch, given the loader's number and `limit_train_batches`."""
     limit = trainer.limit_train_batches
     return min(there, limit) if isinstance(limit, int) else int(there * limit)
 
 
 def _set_batches_done(loop: Any, batches: int, ended: bool) -> None:
-    """Has Lightning go on behind so many batches of an epoch.
+    """Make Lightning resume after a number of batches of an epoch.
 
     Args:
-        loop: Lightning's of an epoch's batches, with the counters of a checkpoint.
-        batches: how many, in batches of the size that is to come.
-        ended: whether no batch of the epoch is left. Its end is then all that is still to come, with its validation.
+        loop: Lightning's loop over an epoch's batches, with the counters of a checkpoint.
+        batches: number of batches that are done, counted in batches of the new size.
+        ended: whether no batch of the epoch is left; only the epoch's end, with its validation, is then still to come.
     """
     progress = loop.batch_progress
     saved_in_hook = progress.current.processed - progress.current.completed  # 1 in on_train_batch_end
     if progress.current.ready == progress.current.processed == batches and not (ended and saved_in_hook):
         return
     if ended:
-        # Lightning itself would take the epoch for done, and leave out what follows its last batch.
+        # Lightning would regard the epoch as done, and skip all that follows its last batch.
         progress.total.completed += saved_in_hook
         progress.is_last_batch, saved_in_hook = True, 0
-        # It validates before it goes on only where it was stopped in a validation.
+        # A resumed Lightning validates first only if it was stopped in a validation.
         validation = loop.val_loop.batch_progress
         validation.reset()
         validation.total.ready = validation.total.started = 1
@@ -245,10 +244,11 @@ def _set_batches_done(loop: Any, batches: int, ended: bool) -> None:
 
 
 def loader_options() -> dict[str, Any]:
-    """What every loader is given, so that loading neither moves the training's random state nor is interrupted.
+    """Return the options of every loader, so that loading neither changes torch's random state nor is interrupted.
 
-    A loader draws a seed for its processes each time that it starts, from torch's global generator if it has no own.
-    Ctrl-C goes to all processes of a terminal, SIGTERM often to all of a job: this one decides when loading ends.
+    Each time that a loader starts it draws a seed for its processes, by default from torch's global generator. Ctrl-C
+    reaches all processes of a terminal, and SIGTERM often all of a job. Loading processes ignore both: the training
+    process decides when loading ends.
     """
     return {"generator": torch.Generator(), "worker_init_fn": _ignore_signals}
 

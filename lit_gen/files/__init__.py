@@ -1,1 +1,1 @@
-"""Files: written complete or not at all, the IDX format, and work on many files in several processes."""
+"""Files: written complete or not at all, MNIST's IDX format, and work on many of them in several processes."""

@@ -10,7 +10,6 @@ from pathlib import Path
 from lit_gen.errors import UserError
 
 ELSEWHERE = "Choose another place."
-ROOT_HINT = "Set --data.root to a folder that can be written, or put the files there."
 
 
 class CannotWrite(UserError):
@@ -19,10 +18,14 @@ class CannotWrite(UserError):
 
 @contextmanager
 def complete_file(path: Path, hint: str = ELSEWHERE) -> Iterator[Path]:
-    """Gives a temporary path beside `path` to write to, renamed to `path` when the block ends without an error.
+    """Give a temporary path to write to, and rename it to `path` when the block ends without an error.
+
+    Args:
+        path: file to write; its folder is created if needed.
+        hint: sentence that ends the message of an error, and says what to do.
 
     Raises:
-        CannotWrite: before the block is entered; it ends with `hint`, which says what to do.
+        CannotWrite: `path` cannot be written to; the block is not entered.
     """
     make_folder(path.parent, hint)
     try:
@@ -41,9 +44,9 @@ def complete_file(path: Path, hint: str = ELSEWHERE) -> Iterator[Path]:
 
 @contextmanager
 def complete_folder(path: Path, hint: str = ELSEWHERE) -> Iterator[Path]:
-    """Gives a temporary folder beside `path` to fill, and renames it to `path` when the block ends without an error.
+    """Give a temporary folder to fill, and rename it to `path` when the block ends without an error.
 
-    When another process has put `path` there in the meantime, that one stays. What cannot be written is said as by
+    When another process has put `path` there in the meantime, that one stays. Arguments and errors are those of
     `complete_file`.
     """
     make_folder(path.parent, hint)
@@ -64,7 +67,11 @@ def complete_folder(path: Path, hint: str = ELSEWHERE) -> Iterator[Path]:
 
 
 def make_folder(path: Path, hint: str = ELSEWHERE) -> None:
-    """Creates `path` and its parents; a `CannotWrite` when that is not allowed, which ends with `hint`."""
+    """Create a folder and its parents.
+
+    Raises:
+        CannotWrite: that is not allowed; the message ends with `hint`.
+    """
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -74,13 +81,13 @@ def make_folder(path: Path, hint: str = ELSEWHERE) -> None:
 
 
 def remove_partial(folder: Path) -> None:
-    """Removes what a process that was killed has left half written in `folder` and below."""
+    """Remove the half-written files that a killed process has left in `folder` and below."""
     for partial in folder.rglob(".*.partial"):
         partial.unlink(missing_ok=True)
 
 
 def remove_if_empty(*folders: Path) -> None:
-    """Removes the folders in the order given, up to the first that is not empty or not there."""
+    """Remove the folders in the order given, up to the first that is not empty or not there."""
     for folder in folders:
         try:
             folder.rmdir()

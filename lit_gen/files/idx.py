@@ -17,15 +17,14 @@ DOWNLOAD_AGAIN = "Delete it and download it again."
 
 
 def read_idx(path: Path) -> np.ndarray:
-    """The array of an IDX file of unsigned bytes.
+    """Read the array of an IDX file of unsigned bytes.
 
     Args:
-        path: the file. One that ends in `.gz` is decompressed into memory; any other is mapped, so that it takes up no
+        path: file. One that ends in `.gz` is decompressed into memory; any other is mapped, so that it takes up no
             memory beyond what the system caches.
 
     Returns:
-        A read-only uint8 array of the shape that the header gives: (N, 28, 28) for MNIST's images with values in
-        [0, 255], (N,) for its labels.
+        Read-only uint8 array of the shape that the header gives: (N, 28, 28) for MNIST's images, (N,) for its labels.
 
     Raises:
         UserError: the file is missing, unreadable, truncated, too long, or no IDX file of unsigned bytes.
@@ -64,11 +63,11 @@ def read_idx(path: Path) -> np.ndarray:
 
 
 def write_idx(path: Path, array: np.ndarray) -> None:
-    """Writes an uncompressed IDX file, complete or not at all.
+    """Write an uncompressed IDX file, complete or not at all.
 
     Args:
-        path: the file; its folder is created if needed.
-        array: uint8, of any rank up to 32.
+        path: file; its folder is created if needed.
+        array: uint8 array of any rank up to 32.
 
     Raises:
         TypeError: the array is not uint8.
@@ -83,7 +82,7 @@ def write_idx(path: Path, array: np.ndarray) -> None:
 
 
 def _shape(path: Path, head: bytes) -> tuple[int, ...]:
-    """The shape that an IDX file begins with: two zero bytes, the type, the rank, then one uint32 per dimension."""
+    """Return the shape in an IDX header: two zero bytes, the type, the rank, then one uint32 per dimension."""
     if len(head) < 4:
         raise UserError(f"{path} is truncated: expected at least 4 bytes, found {len(head)}. {DOWNLOAD_AGAIN}")
     zeros, code, rank = struct.unpack(">HBB", head[:4])

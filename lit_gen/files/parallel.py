@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from typing import Any
+from typing import Any, TypeVar
 
 from tqdm import tqdm
 
@@ -13,17 +13,24 @@ from lit_gen.errors import UserError
 
 # The main thread has usually run torch by now, and a forked child may inherit a held lock; a fork server does not.
 START_METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+# Modules that the fork server imports once, for all workers. One server does all work of a process, whatever it began
+# with, so that a room with large imports adds itself here.
+PRELOAD: list[str] = []
+
+Result = TypeVar("Result")
 
 
-def map_indices(function: Callable[[int], Any], count: int, description: str, workers: int | None = None) -> list[Any]:
-    """[function(0), ..., function(count - 1)], computed by `workers` processes.
+def map_indices(
+    function: Callable[[int], Result], count: int, description: str, workers: int | None = None
+) -> list[Result]:
+    """Return [function(0), ..., function(count - 1)], computed by several processes.
 
     Args:
-        function: picklable (a module's function, or a `functools.partial` of one). An exception that it raises ends the
-            work and is raised here.
-        count: how many indices.
-        description: what the progress bar says.
-        workers: processes; by default one per available core, and none at all for a handful of images.
+        function: picklable function (a module's function, or a `functools.partial` of one). An exception that it raises
+            ends the work and is raised here.
+        count: number of indices.
+        description: words of the progress bar.
+        workers: number of processes; by default one per available core, and none at all for fewer than 256 indices.
 
     Raises:
         UserError: a worker process ended.
@@ -36,7 +43,7 @@ def map_indices(function: Callable[[int], Any], count: int, description: str, wo
     # The function may carry a long list of paths: each process gets it once, not with every chunk.
     context = multiprocessing.get_context(START_METHOD)
     if START_METHOD == "forkserver":
-        context.set_forkserver_preload(["lit_gen.data"])  # torch is imported once, not by each process
+        context.set_forkserver_preload(PRELOAD)
     # multiprocessing.Pool would replace workers that cannot start for ever; this one says so.
     pool = ProcessPoolExecutor(workers, context, _remember, (function,))
     try:
@@ -48,6 +55,9 @@ def map_indices(function: Callable[[int], Any], count: int, description: str, wo
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+_function: Callable[[int], Any]
 
 
 def _remember(function: Callable[[int], Any]) -> None:

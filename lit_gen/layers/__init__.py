@@ -1,1 +1,1 @@
-"""Layers that more than one paper uses, or that are a paper's own layer type."""
+"""Layers that several papers use, and a paper's own types of layers."""

@@ -1,4 +1,4 @@
-"""Encoders and decoders for images: fully connected ones, and convolutional ones for any size from 6 pixels on."""
+"""Encoders and decoders of images: fully connected, convolutional (from 6 pixels on) and residual networks."""
 
 import math
 
@@ -8,11 +8,11 @@ from lit_gen.errors import UserError
 
 
 class MLPEncoder(nn.Sequential):
-    """(B, C, H, W) to (B, out_features) through hidden layers.
+    """A fully connected encoder of images (B, C, H, W) to (B, out_features).
 
     Args:
         image_shape: C, H, W.
-        hidden_sizes: units of the hidden layers, from the image on.
+        hidden_sizes: widths of the hidden layers, from the image on.
         out_features: length of the output.
         activation: class of the nonlinearity.
     """
@@ -28,11 +28,11 @@ class MLPEncoder(nn.Sequential):
 
 
 class MLPDecoder(nn.Sequential):
-    """(B, latent_dim) to (B, C, H, W) through hidden layers; the output is linear.
+    """A fully connected decoder of latents (B, latent_dim) to images (B, C, H, W); the output is linear.
 
     Args:
-        latent_dim: length of the code.
-        hidden_sizes: units of the hidden layers, from the code on.
+        latent_dim: length of a latent.
+        hidden_sizes: widths of the hidden layers, from the latent on.
         image_shape: C, H, W.
         activation: class of the nonlinearity.
     """
@@ -48,12 +48,12 @@ class MLPDecoder(nn.Sequential):
 
 
 def doublings(size: int, model: str, digits: str = "MNIST") -> int:
-    """How often a side of 4 pixels is doubled to get to `size`, two times or more.
+    """Return the number of doublings, at least 2, from a side of 4 pixels to `size`.
 
     Args:
         size: side of the images in pixels.
-        model: whose demand it is, for the message.
-        digits: the data that have to be enlarged for it.
+        model: name of the model that needs the size, for the error message.
+        digits: name of the data whose images must be enlarged to 32 pixels, for the error message.
 
     Raises:
         UserError: `size` is no power of two from 16 on.
@@ -68,16 +68,18 @@ def doublings(size: int, model: str, digits: str = "MNIST") -> int:
 
 
 def halvings(size: int) -> int:
-    """How often a side of `size` pixels is halved (rounding down) to get to 4 pixels, or to 3 (28 to 14 to 7 to 3)."""
+    """Return the number of halvings, at least 1, from a side of `size` pixels to 3 to 5 pixels (28 to 14, 7 and 3)."""
     return max(1, int(math.log2(size / 3)))
 
 
 class ConvEncoder(nn.Sequential):
-    """(B, C, S, S) to (B, out_features): 4x4 convolutions of stride 2, with batch norm, down to 3, 4 or 5 pixels.
+    """A convolutional encoder of images (B, C, S, S) to (B, out_features).
+
+    4x4 convolutions of stride 2, with batch norm, halve the side down to 3, 4 or 5 pixels.
 
     Args:
         image_shape: C, S, S.
-        channels: width of the first convolution; it doubles with each, up to eight times.
+        channels: width of the first convolution. Each further one is twice as wide, up to eight times `channels`.
         out_features: length of the output.
     """
 
@@ -92,11 +94,13 @@ class ConvEncoder(nn.Sequential):
 
 
 class ConvDecoder(nn.Module):
-    """(B, latent_dim) to (B, C, S, S): the mirror of `ConvEncoder`; the output is linear.
+    """A convolutional decoder of latents (B, latent_dim) to images (B, C, S, S), the mirror of `ConvEncoder`.
+
+    The output is linear.
 
     Args:
-        latent_dim: length of the code.
-        channels: width of the last hidden layer; it doubles towards the code, up to eight times.
+        latent_dim: length of a latent.
+        channels: width of the last hidden layer. Each earlier one is twice as wide, up to eight times `channels`.
         image_shape: C, S, S.
     """
 
@@ -124,7 +128,7 @@ class ConvDecoder(nn.Module):
 
 
 class Branch(nn.Module):
-    """x + two 3x3 convolutions of it, each behind a SiLU: (B, C, H, W) to the same shape.
+    """A residual block x + f(x) on (B, C, H, W), where f is twice a SiLU and a 3x3 convolution.
 
     He et al., "Identity Mappings in Deep Residual Networks", arXiv:1603.05027, without norms.
     """
@@ -139,14 +143,15 @@ class Branch(nn.Module):
 
 
 class ResidualEncoder(nn.Sequential):
-    """(B, C, S, S) to (B, out_features): to a quarter of the side, a residual block there, then hidden layers.
+    """A residual encoder of images (B, C, S, S) to (B, out_features).
 
-    There is no norm: what an image is coded as does not depend on others.
+    Convolutions reduce the image to a quarter of its side; a residual block and hidden layers follow. There is no norm,
+    so that an image's output does not depend on the rest of the batch.
 
     Args:
         image_shape: C, S, S; S a multiple of 4.
-        channels: width at half of the side; four times as many at a quarter.
-        hidden_sizes: units of the fully connected hidden layers.
+        channels: width at half of the side; a quarter of the side has four times this width.
+        hidden_sizes: widths of the fully connected hidden layers.
         out_features: length of the output.
 
     Raises:
@@ -168,13 +173,13 @@ class ResidualEncoder(nn.Sequential):
 
 
 class ResidualDecoder(nn.Sequential):
-    """(B, latent_dim) to (B, C, S, S): the mirror of `ResidualEncoder`, but twice as wide at half of the side.
+    """A residual decoder of latents (B, latent_dim) to images (B, C, S, S), the mirror of `ResidualEncoder`.
 
-    The output is linear.
+    It is twice as wide as the encoder at half of the side. The output is linear.
 
     Args:
-        latent_dim: length of the code.
-        hidden_sizes: units of the fully connected hidden layers.
+        latent_dim: length of a latent.
+        hidden_sizes: widths of the fully connected hidden layers.
         channels: half of the width at half of the side.
         image_shape: C, S, S; S a multiple of 4.
 
@@ -197,11 +202,13 @@ class ResidualDecoder(nn.Sequential):
 
 
 def _doubled(channels: int, out_channels: int) -> nn.Module:
-    """To twice the side by a sub-pixel convolution (Shi et al., arXiv:1609.05158)."""
+    """Return a sub-pixel convolution that doubles the side (Shi et al., arXiv:1609.05158)."""
     return nn.Sequential(nn.Conv2d(channels, 4 * out_channels, 3, padding=1), nn.PixelShuffle(2))
 
 
 def _quarter(size: int) -> int:
     if size % 4:
-        raise UserError(f"residual networks need an image size that is a multiple of 4, not {size}.")
+        raise UserError(
+            f"residual networks need an image size that is a multiple of 4, not {size}. Set --data.image_size."
+        )
     return size // 4

@@ -1,4 +1,4 @@
-"""Layers of Progressive GAN (Karras et al. 2018, arXiv:1710.10196), sections 3 and 4."""
+"""The layers of Progressive GAN (Karras et al. 2018, arXiv:1710.10196), sections 3 and 4."""
 
 import math
 
@@ -13,11 +13,11 @@ class EqualizedConv2d(nn.Conv2d):
     The bias starts at 0 and is not scaled.
 
     Args:
-        in_channels: channels in.
-        out_channels: channels out.
-        kernel_size: odd; the padding keeps the size unless `padding` is given.
-        gain: He's constant, sqrt(2) before a leaky ReLU and 1 before nothing.
-        padding: in pixels.
+        in_channels: number of input channels.
+        out_channels: number of output channels.
+        kernel_size: side of the kernel in pixels, odd.
+        gain: He's constant: sqrt(2) before a leaky ReLU, 1 before no nonlinearity.
+        padding: width of the border of zeros in pixels; by default the output keeps the size of the input.
     """
 
     def __init__(
@@ -43,10 +43,10 @@ class EqualizedLinear(nn.Linear):
     """A linear layer with weights from N(0, 1), scaled at run time by gain / sqrt(fan_in) (section 4.1).
 
     Args:
-        in_features: units in.
-        out_features: units out.
-        gain: as for `EqualizedConv2d`.
-        bias: whether there is one; it starts at 0 and is not scaled.
+        in_features: length of the input.
+        out_features: length of the output.
+        gain: He's constant, as for `EqualizedConv2d`.
+        bias: whether the layer has a bias, which starts at 0 and is not scaled.
     """
 
     def __init__(self, in_features: int, out_features: int, gain: float = math.sqrt(2), bias: bool = True) -> None:
@@ -61,9 +61,9 @@ class EqualizedLinear(nn.Linear):
 
 
 class PixelNorm(nn.Module):
-    """Each pixel's features brought to unit mean square: x / sqrt(mean over channels of x^2 + 1e-8) (section 4.2).
+    """A norm that scales each pixel's features to unit mean square: x / sqrt(mean_C(x^2) + 1e-8) (section 4.2).
 
-    Computed in float32, whatever type the features come and go in: in float16 1e-8 is 0, and 256 squared is infinite.
+    It computes in float32, whatever type the features have: in float16, 1e-8 is 0 and 256 squared is infinite.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -72,13 +72,13 @@ class PixelNorm(nn.Module):
 
 
 class MinibatchStddev(nn.Module):
-    """Appends one channel: how much the features vary between the images of a group (section 3).
+    """A layer that appends one channel: the standard deviation of the features over a group of images (section 3).
 
-    The standard deviation of each feature at each place over the group, averaged over features and places, is one
-    number a group. Images i, i + M, i + 2M, ... form a group, M being the number of groups.
+    The deviation of each feature at each place over the group, averaged over features and places, is one number per
+    group. Images i, i + M, i + 2M, ... form a group, where M is the number of groups.
 
     Args:
-        group_size: images a group; where the batch is not a multiple of it, the largest divisor of the batch below it.
+        group_size: images per group; for a batch that is not a multiple of it, the batch's largest smaller divisor.
     """
 
     def __init__(self, group_size: int = 4) -> None:

@@ -1,9 +1,9 @@
-"""Key local patches of images: where they are, cut out and enlarged, for whole batches on their device.
+"""Key local patches of images: found, cut out and enlarged, for a whole batch at once on its device.
 
-Lee et al. (arXiv:1703.10730) take the best three EdgeBoxes proposals after non-maximum suppression. Here, candidates
-lie on a grid and are ranked by the edges they hold, in the spirit of EdgeBoxes (Zitnick & Dollar, ECCV 2014): edges
-inside count for a box, edges that cross its border against it. So eyes and mouths come before the outline of the hair,
-which leaves any box on two sides.
+Lee et al. (arXiv:1703.10730) take the best three EdgeBoxes proposals after non-maximum suppression. Here, candidate
+boxes lie on a grid and are ranked by their edges, in the spirit of EdgeBoxes (Zitnick & Dollar, ECCV 2014). An edge
+inside a box raises its score; an edge that crosses its border lowers it. So eyes and mouths come before the outline of
+the hair, which leaves any box on two sides.
 """
 
 import math
@@ -21,8 +21,12 @@ MAX_IOU = 0.5
 
 
 class KeyPatches(NamedTuple):
-    """patches: (B, N, C, H, W), each enlarged to the size of the images; mask: (B, 1, H, W) in {0, 1}, the union of the
-    boxes; boxes: (B, N, 4) x, y, width and height in whole pixels, int64, the best first."""
+    """The key patches of a batch of images.
+
+    patches: (B, N, C, H, W), each enlarged to the size of the images.
+    mask: (B, 1, H, W) in {0, 1}, the union of the boxes.
+    boxes: (B, N, 4) x, y, width and height in whole pixels, int64, the best first.
+    """
 
     patches: Tensor
     mask: Tensor
@@ -31,11 +35,11 @@ class KeyPatches(NamedTuple):
 
 @torch.no_grad()
 def key_patches(images: Tensor, count: int = 3) -> KeyPatches:
-    """The `count` most telling patches of each image; the same for an image whatever the rest of its batch.
+    """Return the key patches of each image, which do not depend on the rest of the batch.
 
     Args:
-        images: (B, C, H, W) in [-1, 1], 16 pixels or more a side.
-        count: N; few enough to find room beside each other.
+        images: (B, C, H, W) in [-1, 1]; H and W at least 16.
+        count: number N of patches per image, small enough for the boxes to fit beside each other.
     """
     height, width = images.shape[-2:]
     boxes = key_boxes(images, count)
@@ -43,11 +47,11 @@ def key_patches(images: Tensor, count: int = 3) -> KeyPatches:
 
 
 def key_boxes(images: Tensor, count: int = 3) -> Tensor:
-    """Boxes with the best scores, no two with an intersection over union of one half or more.
+    """Return the boxes with the best scores, any two with an intersection over union below one half.
 
     Args:
         images: (B, C, H, W) in [-1, 1].
-        count: N.
+        count: number N of boxes per image.
 
     Returns:
         (B, N, 4) int64: x, y, width, height, the best first.
@@ -64,13 +68,13 @@ def key_boxes(images: Tensor, count: int = 3) -> Tensor:
 
 @lru_cache(maxsize=8)
 def candidate_boxes(height: int, width: int, device: torch.device) -> Tensor:
-    """(M, 4) int64: boxes of three widths and three heights, 25 to 40 % of the image, on a grid of 1/32 of the image.
+    """Return boxes (M, 4), int64, of three widths and heights, 25 to 40 % of the image, on a grid of 1/32 of the image.
 
-    None touches the border of the image, beyond which edges that leave the box cannot be seen.
+    No box touches the border of the image, beyond which edges that leave the box cannot be seen.
     """
 
     def intervals(length: int) -> Tensor:
-        """(I, 2) int64: start and side. Counted on the device: a list would have to be copied there."""
+        """Return starts and sides (I, 2), int64, computed on the device: a list would have to be copied there."""
         smallest, largest = math.ceil(SMALLEST_SIDE * length), math.floor(LARGEST_SIDE * length)
         step = max(1, length // 32)
         starts = {
@@ -85,9 +89,10 @@ def candidate_boxes(height: int, width: int, device: torch.device) -> Tensor:
 
 
 def edge_energy(images: Tensor) -> Tensor:
-    """(B, C, H, W) in [-1, 1] to (B, H, W) int64: differences between neighbours, of 255 at most, summed over C.
+    """Return the differences between neighbouring pixels of images (B, C, H, W) in [-1, 1], summed over C: (B, H, W).
 
-    Whole numbers add up to the same sum in any order: boxes do not depend on the batch or the device.
+    They are int64, in grey levels of 8 bits. Integers add up to the same sum in any order, so that boxes depend neither
+    on the batch nor on the device.
     """
     steps = functional.pad((images.float() * 127.5).round(), (1, 1, 1, 1), mode="replicate")
     across = (steps[..., 1:-1, 2:] - steps[..., 1:-1, :-2]).abs()
@@ -96,18 +101,18 @@ def edge_energy(images: Tensor) -> Tensor:
 
 
 def box_scores(energy: Tensor, boxes: Tensor) -> Tensor:
-    """Mean energy in the inner part of each box, less that in the heaviest of the four strips along its sides.
+    """Return the mean energy of each box's inner part, less that of the strongest of the four strips along its sides.
 
     Args:
-        energy: (B, H, W), whole numbers.
-        boxes: (M, 4) x, y, width, height.
+        energy: (B, H, W), int64.
+        boxes: (M, 4) x, y, width, height in pixels.
 
     Returns:
-        (B, M).
+        Scores (B, M).
     """
     width = energy.shape[-1]
     strip = max(1, width // 16)
-    # (H + 1, W + 1, B): sums above and to the left; the batch comes last, as whole rows are quick to collect.
+    # (H + 1, W + 1, B): sums above and to the left. The batch comes last, because whole rows are fast to gather.
     integral = functional.pad(energy.cumsum(1).cumsum(2).int(), (1, 0, 1, 0)).permute(1, 2, 0).flatten(0, 1)
     x, y, w, h = boxes.unbind(1)
     lines_x, lines_y = ([start, start + strip, start + side - strip, start + side] for start, side in ((x, w), (y, h)))
@@ -122,7 +127,7 @@ def box_scores(energy: Tensor, boxes: Tensor) -> Tensor:
 
 
 def cut(images: Tensor, boxes: Tensor) -> Tensor:
-    """Each box of each image, cut out and enlarged to the size of the image (bilinear; nothing from beyond the box).
+    """Cut out each box of each image and enlarge it to the size of the image, bilinear, with pixels of the box only.
 
     Args:
         images: (B, C, H, W).
@@ -135,20 +140,20 @@ def cut(images: Tensor, boxes: Tensor) -> Tensor:
     x, y, w, h = boxes.to(images.dtype).unbind(-1)
 
     def positions(start: Tensor, side: Tensor, length: int) -> Tensor:
-        """(B, N, length): which pixels of the image the patch's are, -1 the first and 1 the last of all."""
+        """Return the place of each pixel of a patch in the image, (B, N, length): -1 the first pixel, 1 the last."""
         pixel = (torch.arange(length, device=images.device) + 0.5) * (side[..., None] / length) - 0.5
         pixel = start[..., None] + torch.minimum(pixel.clamp(min=0), side[..., None] - 1)
         return 2 * pixel / (length - 1) - 1
 
     columns = positions(x, w, width)[:, :, None, :].expand(-1, -1, height, -1)
     rows = positions(y, h, height)[:, :, :, None].expand(-1, -1, -1, width)
-    grid = torch.stack([columns, rows], -1).flatten(1, 2)  # (B, N * H, W, 2): one below the other
+    grid = torch.stack([columns, rows], -1).flatten(1, 2)  # (B, N * H, W, 2): patches one below the other
     patches = functional.grid_sample(images, grid, mode="bilinear", align_corners=True)
     return patches.unflatten(2, (-1, height)).transpose(1, 2)
 
 
 def union(boxes: Tensor, height: int, width: int) -> Tensor:
-    """(B, N, 4) boxes to (B, 1, height, width): 1 where any box of the image is, else 0."""
+    """Return a mask (B, 1, height, width) of boxes (B, N, 4): 1 inside any box of the image, else 0."""
     x, y, w, h = boxes[..., None].unbind(2)  # (B, N, 1)
     columns, rows = (torch.arange(length, device=boxes.device) for length in (width, height))
     in_columns, in_rows = (columns >= x) & (columns < x + w), (rows >= y) & (rows < y + h)
@@ -157,15 +162,16 @@ def union(boxes: Tensor, height: int, width: int) -> Tensor:
 
 
 def in_fixed_order(patches: Tensor) -> Tensor:
-    """The patches of each image in an order that depends on nothing but what is in them: by their first difference.
+    """Sort the patches of each image by their pixels, so that the order depends on their content alone.
 
-    Whatever follows gives the same bits however the patches came: sums of floats, batch norm, gradients.
+    All later results (sums of floats, batch norm, gradients) are then the same in every bit, in whatever order the
+    patches came.
 
     Args:
         patches: (B, N, ...).
 
     Returns:
-        The same shape; the patch with the lowest number at the first place where they differ comes first.
+        Patches of the same shape; of two, the one with the lower value at their first difference comes first.
     """
     count = patches.shape[1]
     flat = patches.detach().flatten(2)

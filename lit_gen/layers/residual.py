@@ -6,14 +6,15 @@ from torch import Tensor, nn
 
 
 class ResidualBlock(nn.Module):
-    """x + two 3x3 convolutions with instance norm of it, (B, C, H, W) to the same shape; no ReLU after the sum.
+    """A residual block x + f(x) on (B, C, H, W), where f is conv, norm, ReLU, conv, norm; no ReLU after the sum.
 
+    The convolutions are 3x3, the norms instance norm.
     Johnson et al. (arXiv:1603.08155), as CycleGAN (arXiv:1703.10593, appendix) and StarGAN (arXiv:1711.09020, table 4)
-    use it. The norm has no running statistics: training and evaluation are alike.
+    use it. The norm has no running statistics, so that training and evaluation are alike.
 
     Args:
-        channels: C.
-        padding_mode: what lies beyond the edges: the mirror image (`reflect`) or 0 (`zeros`).
+        channels: number of channels C.
+        padding_mode: values beyond the edges: the mirror image (`reflect`) or 0 (`zeros`).
         affine: whether the norms have a learnt scale and shift.
     """
 

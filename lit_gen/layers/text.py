@@ -1,4 +1,4 @@
-"""Sentences as vectors that images are compared with, and which images and sentences do not fit.
+"""Encoders of sentences and images to comparable vectors, their loss, and the mismatched pairs of a batch.
 
 Reed, Akata, Schiele, Lee, "Learning Deep Representations of Fine-grained Visual Descriptions", CVPR 2016,
 arXiv:1605.05395.
@@ -24,20 +24,20 @@ from lit_gen.errors import UserError
 
 KERNEL, POOL = 4, 3
 STRIDE = POOL**2  # characters from one step of the GRU to the next
-REACH = KERNEL + (POOL - 1) + POOL * (KERNEL - 1 + POOL - 1) + STRIDE * (KERNEL - 1)  # characters that a step reads
+REACH = KERNEL + (POOL - 1) + POOL * (KERNEL - 1 + POOL - 1) + STRIDE * (KERNEL - 1)  # characters read by a step
 MARGIN = 1.0  # by which a score of two that belong together is to exceed others: the 0-1 loss
 
 
 class TextEncoder(nn.Module):
-    """The char-CNN-RNN (arXiv:1605.05395, section 4): (B, L) character numbers to (B, E).
+    """The char-CNN-RNN (arXiv:1605.05395, section 4): an encoder of character numbers (B, L) to (B, E).
 
     One-hot characters go through three temporal convolutions with ReLU, the first two with max pooling by 3, then
-    through a GRU whose states are averaged over time, and a linear layer. A step counts when it begins within the
-    sentence: the vector does not depend on how much padding follows.
+    through a GRU whose states are averaged over time, and a linear layer. The average is over steps that begin within
+    the sentence, so that the vector does not depend on the length of the padding.
 
     Args:
-        channels: widths of the three convolutions; the last is the GRU's too.
-        embedding_dim: E.
+        channels: widths of the three convolutions; the last is also the GRU's.
+        embedding_dim: length E of a vector.
     """
 
     def __init__(self, channels: tuple[int, int, int], embedding_dim: int) -> None:
@@ -67,18 +67,18 @@ class TextEncoder(nn.Module):
 
 
 def one_hot(caption: Tensor) -> Tensor:
-    """(B, L) character numbers as float (B, 70, L); number 0, padding or an unknown character, is a row of zeros."""
+    """Return character numbers (B, L) as float (B, 70, L); number 0, padding or unknown, becomes a column of zeros."""
     numbers = torch.arange(1, len(ALPHABET) + 1, device=caption.device)
     return (caption[:, None, :] == numbers[:, None]).float()
 
 
 class ImageEncoder(nn.Sequential):
-    """Images (B, C, S, S) to vectors (B, E) that are compared with those of sentences: 4x4 convolutions of stride 2.
+    """An encoder of images (B, C, S, S), by 4x4 convolutions of stride 2, to vectors (B, E) comparable with sentences'.
 
     Args:
         channels: widths at 4x4, 8x8, ... up to half of S.
-        image_channels: C.
-        embedding_dim: E.
+        image_channels: number of channels C of an image.
+        embedding_dim: length E of a vector.
     """
 
     def __init__(self, channels: list[int], image_channels: int, embedding_dim: int) -> None:
@@ -90,20 +90,20 @@ class ImageEncoder(nn.Sequential):
 
 
 def embedding_scores(images: Tensor, texts: Tensor) -> Tensor:
-    """(B, B): inner product of text vector i (row) and image vector j (column), both (B, E), in float32."""
+    """Return the inner products (B, B) of text vector i (row) and image vector j (column), both (B, E), in float32."""
     with torch.autocast(images.device.type, enabled=False):
         return texts.float() @ images.float().T
 
 
 def joint_embedding_loss(scores: Tensor, mismatch: Tensor) -> Tensor:
-    """The structured joint embedding objective, symmetric in images and texts (arXiv:1605.05395, section 3).
+    """Return the structured joint embedding loss, symmetric in images and texts (arXiv:1605.05395, section 3).
 
-    The hinge losses of finding the right image for a sentence and the right sentence for an image, averaged over the
-    pairs that do not fit.
+    It is the sum of two hinge losses, for the right image of a sentence and the right sentence of an image, averaged
+    over the mismatched pairs.
 
     Args:
-        scores: (B, B), as from `embedding_scores`; the diagonal holds the pairs that belong together.
-        mismatch: (B, B) bool; pairs that are false here do not compete.
+        scores: (B, B), from `embedding_scores`; the diagonal holds the matching pairs.
+        mismatch: (B, B) bool, true for a mismatched pair; other pairs are ignored.
     """
     own = scores.diagonal()
     by_text = functional.relu(MARGIN + scores - own[:, None])
@@ -112,7 +112,7 @@ def joint_embedding_loss(scores: Tensor, mismatch: Tensor) -> Tensor:
 
 
 def contradictions(batch: CaptionedImages) -> Tensor:
-    """(B, B) int64: how many of the attributes that sentence i (row) states image j (column) contradicts."""
+    """Return the number of attributes stated by sentence i (row) that image j (column) contradicts, (B, B) int64."""
     differ = batch.attributes[:, None] != batch.attributes[None]  # (B, B, A)
     return (differ & (batch.stated[:, None] > 0)).sum(2)
 
@@ -134,17 +134,17 @@ def choose_wrong(contradicted: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def mean_where(values: Tensor, chosen: Tensor) -> Tensor:
-    """The mean of the `values` that are `chosen`, in float32; 0 when there is none."""
+    """Return the mean of the `values` that are `chosen`, in float32; 0 if none is."""
     return (values.float() * chosen).sum() / chosen.sum().clamp(min=1)
 
 
 def spell(sentences: Sequence[str]) -> Tensor:
-    """Character numbers (B, L), L being the length of the longest sentence.
+    """Return the character numbers (B, L) of sentences, where L is the length of the longest.
 
     Raises:
-        UserError: there is no sentence, or nothing can be read of one.
+        UserError: there is no sentence, or one has no character of the alphabet.
     """
     if not sentences:
-        raise UserError("there is no sentence to draw. Give at least one, for example 'a smiling woman'.")
+        raise UserError("there is no sentence. Give at least one, for example 'a smiling woman'.")
     length = max(len(sentence) for sentence in sentences)
     return torch.stack([encode(sentence, length) for sentence in sentences])

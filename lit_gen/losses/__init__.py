@@ -1,6 +1,6 @@
-"""Loss terms as pure functions on tensors. None steps an optimizer or calls backward."""
+"""Loss terms as pure functions of tensors; none steps an optimizer or calls `backward`."""
 
 from torch import Tensor
 
 Terms = dict[str, Tensor]
-"""Named scalars, already weighted: their sum is a loss, their items are its log."""
+"""Weighted scalars by name: their sum is the loss, and each is logged."""

@@ -1,6 +1,6 @@
-"""Adversarial losses on logits or critic scores, as pairs of pure functions; all are means over batch and patches.
+"""Adversarial losses on D's logits or scores, one pair of functions (D's and G's) per objective.
 
-All are computed in float32 at least, whatever precision the scores come in.
+Each term is a mean over the batch and D's patches, computed in float32 or wider, whatever the precision of D's output.
 """
 
 from collections.abc import Callable
@@ -13,36 +13,51 @@ from lit_gen.losses import Terms
 
 
 def minimax_discriminator(real_logits: Tensor, fake_logits: Tensor) -> Terms:
-    """-E[log D(x)] - E[log(1 - D(G(z)))], Goodfellow et al. (arXiv:1406.2661), equation 1.
+    """Return D's terms of the minimax game (Goodfellow et al., arXiv:1406.2661, equation 1), in nats.
+
+    d_real = -E[log D(x)]
+    d_fake = -E[log(1 - D(G(z)))]
+
+    Each is log 2 for a D that cannot tell real images from fakes.
 
     Args:
-        real_logits: any shape; D before its sigmoid.
-        fake_logits: likewise.
-
-    Returns:
-        Scalars `d_real` and `d_fake`, in nats; each is log 2 for a D that cannot tell.
+        real_logits: D's logits for real images, of any shape.
+        fake_logits: D's logits for fakes, of any shape.
     """
     real, fake = functional.softplus(-_wide(real_logits)), functional.softplus(_wide(fake_logits))
     return {"d_real": real.mean(), "d_fake": fake.mean()}
 
 
 def nonsaturating_generator(fake_logits: Tensor) -> Terms:
-    """-E[log D(G(z))], Goodfellow et al. (arXiv:1406.2661), section 3. Scalar `g_adversarial` in nats."""
+    """Return G's non-saturating term (Goodfellow et al., arXiv:1406.2661, section 3), in nats.
+
+    g_adversarial = -E[log D(G(z))]
+    """
     return {"g_adversarial": functional.softplus(-_wide(fake_logits)).mean()}
 
 
 def saturating_generator(fake_logits: Tensor) -> Terms:
-    """E[log(1 - D(G(z)))] in nats, at most 0: the minimax game, Goodfellow et al. (arXiv:1406.2661), equation 1."""
+    """Return G's term of the minimax game (Goodfellow et al., arXiv:1406.2661, equation 1), in nats, at most 0.
+
+    g_adversarial = E[log(1 - D(G(z)))]
+    """
     return {"g_adversarial": -functional.softplus(_wide(fake_logits)).mean()}
 
 
 def wasserstein_discriminator(real_scores: Tensor, fake_scores: Tensor) -> Terms:
-    """E[D(G(z))] - E[D(x)], Gulrajani et al. (arXiv:1704.00028), equation 3."""
+    """Return D's terms of the Wasserstein distance (Gulrajani et al., arXiv:1704.00028, equation 3).
+
+    d_real = -E[D(x)]
+    d_fake = E[D(G(z))]
+    """
     return {"d_real": -_wide(real_scores).mean(), "d_fake": _wide(fake_scores).mean()}
 
 
 def wasserstein_generator(fake_scores: Tensor) -> Terms:
-    """-E[D(G(z))], Gulrajani et al. (arXiv:1704.00028)."""
+    """Return G's term of the Wasserstein distance (Gulrajani et al., arXiv:1704.00028).
+
+    g_adversarial = -E[D(G(z))]
+    """
     return {"g_adversarial": -_wide(fake_scores).mean()}
 
 
@@ -52,18 +67,15 @@ def least_squares(scores: Tensor, target: float) -> Tensor:
 
 
 def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, weight: float = 10.0) -> Terms:
-    """weight * E[(||grad D(x)||_2 - 1)^2] at points x between reals and fakes.
+    """Return the gradient penalty (Gulrajani et al., arXiv:1704.00028, equation 3), in float32 also under autocast.
 
-    Gulrajani et al. (arXiv:1704.00028), equation 3. Computed in float32 also under autocast.
+    d_penalty = weight * E[(||grad D(x)||_2 - 1)^2] at random points x between real images and fakes
 
     Args:
-        critic: images (B, C, H, W) to scores of any shape with B first; the gradient is of their sum.
-        real: (B, C, H, W).
-        fake: (B, C, H, W).
-        weight: lambda.
-
-    Returns:
-        Scalar `d_penalty`.
+        critic: D, from images (B, C, H, W) to scores of any shape with B first; the gradient is that of their sum.
+        real: real images (B, C, H, W).
+        fake: fakes (B, C, H, W).
+        weight: the paper's lambda.
     """
     with torch.autocast(real.device.type, enabled=False), torch.enable_grad():
         real, fake = real.detach().float(), fake.detach().float()
@@ -76,5 +88,5 @@ def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Ten
 
 
 def _wide(scores: Tensor) -> Tensor:
-    """In float32 where they come in 16 bits."""
+    """Return scores in float32 if they have 16 bits."""
     return scores.float() if scores.element_size() < 4 else scores

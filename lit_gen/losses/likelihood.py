@@ -1,4 +1,4 @@
-"""Likelihoods, divergences and bounds of latent-variable models, in nats a sample."""
+"""Likelihoods, divergences and bounds of latent-variable models, in nats per image."""
 
 import math
 
@@ -7,7 +7,7 @@ from torch.nn import functional
 
 
 def gaussian_kl(mean: Tensor, log_variance: Tensor) -> Tensor:
-    """KL(N(mean, exp(log_variance)) || N(0, I)) in nats, one value a sample.
+    """Return KL(N(mean, exp(log_variance)) || N(0, I)) in nats per image.
 
     Kingma & Welling (arXiv:1312.6114), appendix B.
 
@@ -22,47 +22,47 @@ def gaussian_kl(mean: Tensor, log_variance: Tensor) -> Tensor:
 
 
 def gaussian_log_density(x: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
-    """log N(x; mean, exp(log_variance)) in nats, summed over the last dimension. The three arguments broadcast."""
+    """Return log N(x; mean, exp(log_variance)) in nats, summed over the last dimension. The arguments broadcast."""
     return -0.5 * (math.log(2 * math.pi) + log_variance + (x - mean).square() / log_variance.exp()).sum(-1)
 
 
 def bernoulli_log_likelihood(target: Tensor, logits: Tensor) -> Tensor:
-    """sum of x log p + (1 - x) log(1 - p) over pixels, in nats.
+    """Return the sum of x log p + (1 - x) log(1 - p) over pixels, in nats per image.
 
-    Kingma & Welling (arXiv:1312.6114), appendix C.1. With grey targets between 0 and 1 it is a cross-entropy and not a
-    likelihood.
+    Kingma & Welling (arXiv:1312.6114), appendix C.1. With grey targets between 0 and 1 it is a negative cross-entropy,
+    and no likelihood.
 
     Args:
-        target: (..., D) in [0, 1].
-        logits: (..., D): the decoder's output before the sigmoid; `target` broadcasts to its shape.
+        target: pixels x, (..., D) in [0, 1].
+        logits: (..., D), the decoder's output before the sigmoid that gives p; `target` broadcasts to its shape.
 
     Returns:
         (...): summed over D.
     """
-    # x l - log(1 + e^l), with one array of the logits' size, however many samples share a target.
+    # x l - log(1 + e^l), with only one array of the logits' size in memory, however many samples share a target.
     return -functional.softplus(logits).addcmul_(logits, target, value=-1).sum(-1)
 
 
 def importance_weighted_bound(log_weights: Tensor) -> Tensor:
-    """log of the mean of K importance weights p(x, z_k) / q(z_k | x): a lower bound of log p(x), one value a sample.
+    """Return the log of the mean of K importance weights p(x, z_k) / q(z_k | x), a lower bound of log p(x).
 
-    Burda, Grosse, Salakhutdinov (arXiv:1509.00519), equation 8; for K = 1 the evidence lower bound with a sampled KL.
+    Burda, Grosse, Salakhutdinov (arXiv:1509.00519), equation 8. For K = 1 it is the ELBO with a sampled KL.
 
     Args:
         log_weights: (K, B) in nats.
 
     Returns:
-        (B,) in nats.
+        (B,) in nats per image.
     """
     return log_weights.logsumexp(0) - math.log(len(log_weights))
 
 
 def attribute_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
-    """E[-log D_cls(c | x)], Choi et al. (arXiv:1711.09020), equations 2 and 3.
+    """Return E[-log D_cls(c | x)] (Choi et al., arXiv:1711.09020, equations 2 and 3).
 
     Args:
-        logits: (B, A).
-        target: (B, A) in {0, 1}.
+        logits: D's logits (B, A) for the attributes.
+        target: attributes c, (B, A) in {0, 1}.
 
     Returns:
         Scalar in nats: summed over the attributes, averaged over the batch.

@@ -1,1 +1,1 @@
-"""What tells how good pictures are, independent of the model that made them."""
+"""Metrics of generated images, latents and likelihoods, independent of the model."""

@@ -1,4 +1,4 @@
-"""Whether pictures that were given other attributes show them, and keep the others."""
+"""Metrics of attribute editing: whether images show the changed attribute, and keep the others."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -13,25 +13,28 @@ from lit_gen.metrics.processes import first_rows, share
 
 
 class AttributeChanges(Evaluator):
-    """Each attribute changed by itself in every test image: does a classifier see it, and are the others as before?
+    """Metrics of each single attribute change of every test image, by a classifier.
 
-    `changed_<name>`: the share of images in which the classifier sees the attribute asked for, among those that did not
-    have it. `kept_with_<name>`: the share of its other answers that are the same for the picture and its translation,
-    over the attributes that this change leaves alone. `changed` and `kept` are their means over the attributes,
-    `judge_<name>` and `judge_accuracy` how often the classifier is right about the pictures themselves.
+    - `changed_<name>` (↑): fraction of translations with the target attribute, of the images that lacked it.
+    - `kept_with_<name>` (↑): fraction of the classifier's predictions for the attributes that this change does not
+      concern that a translation leaves unchanged.
+    - `changed`, `kept` (↑): their means over the attributes.
+    - `judge_<name>`, `judge_accuracy`: the classifier's accuracy on real images, the ceiling of these metrics.
+
+    Only the model's own attributes are looked at.
 
     Args:
-        names: of the attributes.
-        changes: as `lit_gen.models.stargan.single_changes`.
-        samples: how many test pictures are translated at most.
+        names: names of the attributes.
+        changes: function from labels (B, A) and the names to the labels of each single change, (A, B, A).
+        samples: largest number of test images to translate.
     """
 
     def __init__(self, names: Sequence[str], changes: Callable[[Tensor, Sequence[str]], Tensor], samples: int) -> None:
         super().__init__()
         self.names, self.changes, self.samples = list(names), changes, samples
-        # What a change does to faces that have nothing and to such as have everything is all that it ever does.
+        # A change that leaves an attribute alone in images with no attribute and with all leaves it alone in any image.
         extremes = torch.tensor([[0.0], [1.0]]).expand(2, len(names))
-        self.left_alone = (changes(extremes, names) == extremes).all(1)  # (A, A), first the attribute that is changed
+        self.left_alone = (changes(extremes, names) == extremes).all(1)  # (A, A): row i for a change of attribute i
         self.add_state("pictures", torch.tensor(0), "sum")
         for state in ("right", "asked", "changed", "kept"):
             self.add_state(state, torch.zeros(len(names), dtype=torch.int64), "sum")

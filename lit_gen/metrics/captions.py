@@ -1,4 +1,4 @@
-"""Whether pictures made of sentences show what these say."""
+"""Metrics of images generated from captions: whether they show the stated attributes, and match their captions."""
 
 from typing import Any
 
@@ -12,19 +12,22 @@ from lit_gen.metrics.evaluator import Evaluator, Figure
 from lit_gen.metrics.processes import first_rows, place, share, turn
 from lit_gen.metrics.samples import own_noise
 
-PIECE = 100  # sentences drawn at once
+PIECE = 100  # captions per batch
 
 
 class StatedAttributes(Evaluator):
-    """What a classifier sees of the attributes that test captions state in the pictures made of them.
+    """Metrics of the stated attributes in images generated from captions, by a classifier.
 
-    For the test split, and for combinations of attributes that were never trained on (`held_out`) where the data have
-    some: `<split>_stated` is the share of all stated attributes that are as stated, `<split>_all_stated` that of the
-    pictures in which all are, `<split>_judge_stated` the former for the captions' own pictures. `judge_accuracy` is how
-    often the classifier is right about any attribute of the test pictures.
+    They are for two splits: the test captions (`test`), and the held-out combinations of attributes (`held_out`), if
+    the data have any.
+
+    - `<split>_stated` (↑): fraction of the stated attributes that the generated images show as stated.
+    - `<split>_all_stated` (↑): fraction of the generated images that show all stated attributes as stated.
+    - `<split>_judge_stated`: `<split>_stated` of the captions' real images, its ceiling.
+    - `judge_accuracy`: the classifier's accuracy over all attributes of real test images.
 
     Args:
-        samples: how many captions of a split are drawn at most.
+        samples: largest number of captions per split.
     """
 
     def __init__(self, samples: int) -> None:
@@ -33,7 +36,8 @@ class StatedAttributes(Evaluator):
         for state in ("answers", "right_answers"):
             self.add_state(state, torch.tensor(0), "sum")
         for split in ("test", "held_out"):
-            # Pictures, those that show all that is stated, stated attributes, those shown, those seen in real pictures.
+            # Numbers of images, of those that show all stated attributes, of stated attributes, of those shown in
+            # generated images, and of those shown in real images.
             self.add_state(split, torch.zeros(5, dtype=torch.int64), "sum")
 
     def prepare(self, model: Any, data: LightningDataModule) -> None:
@@ -58,7 +62,7 @@ class StatedAttributes(Evaluator):
             self.right_answers += (self.classifier.decide(batch.image) == batch.attributes).sum()
 
     def look(self, model: Any, batch: CaptionedImages) -> Tensor:
-        """What a split's state counts, for these captions: (5,) int64."""
+        """Return the five counts of a split's state for these captions, (5,) int64."""
         stated = batch.stated > 0
         shown, real = (
             self.classifier.decide(images) == batch.attributes for images in (model.draw(batch.caption), batch.image)
@@ -79,15 +83,16 @@ class StatedAttributes(Evaluator):
 
 
 class CaptionMatching(Evaluator):
-    """How well pictures and the captions that they were made of find each other by the model's own two encoders.
+    """Metrics of how well generated images match their captions, by the model's own two encoders.
 
-    `own_matching` is the share of pairs of a made picture and a caption that contradicts the picture's own (one says
-    smiling, the other not) which score below the picture with its own caption; `own_matching_real` that share for the
-    captions' own pictures. Pairs are taken within a batch. No other classifier has a part in it: a generator can be
-    good at pleasing encoders that were trained beside it.
+    - `own_matching` (↑): of all pairs, within a batch, of a generated image and a caption that contradicts the image's
+      own caption (one says smiling, the other not), the fraction that score below the image with its own caption.
+    - `own_matching_real` (↑): the same for real images.
+
+    No independent network takes part, and a generator may learn to please encoders that are trained beside it.
 
     Args:
-        samples: how many captions are drawn at most.
+        samples: largest number of captions.
     """
 
     def __init__(self, samples: int) -> None:
@@ -123,7 +128,7 @@ class CaptionMatching(Evaluator):
 
 
 def contradictions(batch: CaptionedImages) -> Tensor:
-    """(B, B) bool: whether two sentences state the opposite of each other in some attribute."""
+    """Return whether two captions state the opposite of each other in some attribute, as (B, B) bool."""
     stated = batch.stated > 0
     differ = batch.attributes[:, None] != batch.attributes[None]  # (B, B, A)
     return (differ & stated[:, None] & stated[None]).any(2)

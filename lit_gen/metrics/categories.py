@@ -1,4 +1,4 @@
-"""How well categories that were found without labels stand for classes."""
+"""The accuracy of categories, learned without labels, as classes."""
 
 from typing import Any
 
@@ -9,13 +9,13 @@ from lit_gen.metrics.evaluator import Evaluator, Figure
 
 
 class CategoryAccuracy(Evaluator):
-    """`category_accuracy`: the part of the images that are in their class's category, after the best matching.
+    """`category_accuracy` (↑): the fraction of images in the category of their class, under the best matching.
 
-    Each category stands for at most one class, and no two for the same. Without labels there is no figure.
+    Each category is matched with at most one class, and no two with the same. Without labels there is no value.
 
     Args:
-        categories: how many there are.
-        classes: how many the labels have.
+        categories: number of categories.
+        classes: number of classes of the labels.
     """
 
     def __init__(self, categories: int, classes: int) -> None:
@@ -33,15 +33,15 @@ class CategoryAccuracy(Evaluator):
 
 
 def matched(counts: Tensor) -> int:
-    """The most images that agree when each category stands for at most one class, and no two for the same.
+    """Return the largest number of images that agree with a matching of categories and classes, each used once at most.
 
-    An exact search, one category after another, for the best total of each set of classes that are taken. Its time
-    grows as 2^(number of classes): ten take a tenth of a second.
+    An exact search goes through the categories, and keeps the best total for each set of classes already matched. Its
+    time grows as 2^(number of classes): ten classes take a tenth of a second.
 
     Args:
-        counts: (categories, classes), how many images of each class fell into each category.
+        counts: (categories, classes), the number of images of each class in each category.
     """
-    best = {0: 0}  # bits of the classes that are taken: images that agree
+    best = {0: 0}  # number of images that agree, by the set of matched classes as bits
     for row in counts.tolist():
         for taken, total in list(best.items()):
             for index, count in enumerate(row):

@@ -1,6 +1,6 @@
-"""A small classifier, trained on a dataset's own labels, that looks at generated images.
+"""A small classifier of attributes or domains, trained on a dataset's own labels, for metrics of generated images.
 
-It is always quoted with its accuracy on real images, which is the ceiling of what it says of generated ones.
+Each metric is quoted with the classifier's accuracy on real images, which is the metric's ceiling.
 """
 
 import hashlib
@@ -23,23 +23,23 @@ from lit_gen.errors import UserError
 from lit_gen.files.atomic import complete_file
 from lit_gen.metrics.processes import from_first
 
-VERSION = 1  # goes into every key: raise it when the network or its training changes, and old ones are left alone
-LARGEST = 64  # pixels a side
-LEARNT_IMAGES = 20_000  # at most; of two domains, as many of each
-LEARNING_RATE = 4e-3  # the highest of a cycle over the training (Smith & Topin, arXiv:1708.07120)
+VERSION = 1  # part of every key: raise it when the network or its training changes, so that old files are not read
+LARGEST = 64  # largest side in pixels
+LEARNT_IMAGES = 20_000  # largest number of training images; of two domains, as many of each
+LEARNING_RATE = 4e-3  # the highest of a one-cycle schedule (Smith & Topin, arXiv:1708.07120)
 SEED = 0
 
 
 class Classifier(nn.Module):
-    """Convolutions with batch norm, a mean over what is left of the picture, and one logit an answer.
+    """A classifier of four convolutions with batch norm, pooling to 4x4, and one logit per answer.
 
-    Larger pictures than 64 pixels are first made that small.
+    Images larger than 64 pixels are first reduced to 64.
 
     Args:
-        image_channels: C.
-        answers: number of classes, or of yes-or-no questions.
-        exclusive: exactly one answer is right (a class), in place of each by itself (attributes).
-        channels: width of the first convolution; it doubles with each of four.
+        image_channels: number of channels C of an image.
+        answers: number of classes, or of attributes.
+        exclusive: whether exactly one answer is right (a class); otherwise each may be right (attributes).
+        channels: width of the first convolution; each further one is twice as wide.
     """
 
     def __init__(self, image_channels: int, answers: int, exclusive: bool, channels: int = 24) -> None:
@@ -59,18 +59,18 @@ class Classifier(nn.Module):
         self.answer = nn.Linear(before * 16, answers)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Logits (B, answers) for images (B, C, H, W) in [-1, 1]."""
+        """Return logits (B, answers) of images (B, C, H, W) in [-1, 1]."""
         if image.shape[-1] > LARGEST:
             image = functional.adaptive_avg_pool2d(image, LARGEST)
-        # On a CPU, training takes two thirds of the time so.
+        # On a CPU, channels_last reduces the training time to two thirds.
         return self.answer(self.network(image.float().contiguous(memory_format=torch.channels_last)))
 
     def loss(self, image: Tensor, target: Tensor) -> Tensor:
-        """Cross-entropy in nats, on images moved by up to two pixels: generated ones are not as exactly placed.
+        """Return the cross-entropy in nats, on images shifted by up to two pixels, as generated ones may be.
 
         Args:
             image: (B, C, H, W) in [-1, 1].
-            target: (B,) int64 class numbers if `exclusive`, else (B, answers) in {0, 1}, float.
+            target: class numbers (B,), int64, if `exclusive`; otherwise (B, answers), float in {0, 1}.
         """
         top, left = torch.randint(5, (2,)).tolist()
         padded = functional.pad(image, (2, 2, 2, 2), mode="replicate")
@@ -81,7 +81,7 @@ class Classifier(nn.Module):
 
     @torch.no_grad()
     def decide(self, image: Tensor) -> Tensor:
-        """(B,) class numbers if `exclusive`, else (B, answers) in {0, 1}; for any number of images, in pieces."""
+        """Return class numbers (B,) if `exclusive`, else answers (B, answers) in {0, 1}, of any number of images."""
         self.eval()
         logits = torch.cat([self(piece) for piece in image.split(500)])
         return logits.argmax(1) if self.exclusive else (logits > 0).float()
@@ -89,15 +89,15 @@ class Classifier(nn.Module):
 
 @dataclass
 class Question:
-    """What a classifier is asked, and the labelled images that it learns from.
+    """A question for a classifier, with the labelled images that it learns from.
 
     Args:
-        names: of the answers.
-        exclusive: exactly one answer is right.
-        dataset: the pictures, the same under each number whenever it is asked; `__getitems__` gives a batch.
-        read: images (N, C, H, W) and targets, as for `Classifier.loss`, of such a batch once its images are floats.
-        epochs: passes over the pictures.
-        batch_size: rows of `dataset` a step.
+        names: names of the answers.
+        exclusive: whether exactly one answer is right.
+        dataset: the labelled images, with fixed rows; its `__getitems__` returns a batch.
+        read: function from a batch of floats to images (N, C, H, W) and targets, as for `Classifier.loss`.
+        epochs: number of passes over the images.
+        batch_size: rows of `dataset` per step.
     """
 
     names: Sequence[str]
@@ -109,12 +109,12 @@ class Question:
 
 
 def attribute_question(data: DataModule, names: Sequence[str], epochs: int = 4) -> Question:
-    """Which of the attributes does the image show?"""
+    """Return the question which of the attributes an image shows."""
     return Question(names, False, data.attribute_examples(names), lambda batch: (batch.image, batch.attributes), epochs)
 
 
 def domain_question(data: DataModule, epochs: int = 12) -> Question:
-    """Is the image of domain A (0) or of B (1)?"""
+    """Return the question whether an image is of domain A (0) or of domain B (1)."""
 
     def read(batch: UnpairedImages) -> tuple[Tensor, Tensor]:
         images = torch.cat(batch)
@@ -124,9 +124,9 @@ def domain_question(data: DataModule, epochs: int = 12) -> Question:
 
 
 def classifier_for(question: Question, data: DataModule, device: torch.device) -> Classifier:
-    """The classifier that has learnt to answer; trained when it is first asked for, and kept in the data's cache.
+    """Return the classifier of a question, trained on first use and then kept in the data's cache.
 
-    Several processes have it from the first. It makes no difference to what is drawn afterwards.
+    Rank 0 trains it for all processes. The training does not change torch's random state.
     """
     weights = from_first(partial(_kept_or_trained, question, data, device))
     classifier = _new_classifier(question, data)
@@ -135,7 +135,7 @@ def classifier_for(question: Question, data: DataModule, device: torch.device) -
 
 
 def quoted(accuracy: float) -> str:
-    """How a classifier is named beside what it says: with the share of real held-out images that it is right about."""
+    """Return the name of a classifier beside a metric, with its accuracy on real test images."""
     return f"judge ({100 * accuracy:.1f} % on real)"
 
 
@@ -160,7 +160,7 @@ def _kept_or_trained(question: Question, data: DataModule, device: torch.device)
 
 
 def _key(question: Question, data: DataModule) -> str:
-    """A name made of everything that a classifier depends on: settings, pictures and their labels."""
+    """Return a hash of everything that a classifier depends on: settings, images and their labels."""
     settings = VERSION, SEED, list(question.names), question.epochs, question.batch_size, data.spec["image_shape"]
     digest = hashlib.sha1(repr(settings).encode())
     for number in range(_learnt(question)):
@@ -180,11 +180,11 @@ def _new_classifier(question: Question, data: DataModule) -> Classifier:
 
 
 def train_classifier(question: Question, data: DataModule, device: torch.device | str = "cpu") -> Classifier:
-    """A classifier that has learnt to answer; on two cores a minute or so for 10,000 images of 32 pixels."""
+    """Train a classifier, which takes about a minute on two cores for 10,000 images of 32 pixels."""
     device = torch.device(device)
     count = _learnt(question)
-    batches = max(1, count // question.batch_size)  # what is left over is left out: batch norm needs more than a few
-    # Lightning tests without a graph, and what is made so can have none later.
+    batches = max(1, count // question.batch_size)  # the last, smaller batch is left out: batch norm needs more images
+    # Lightning's test runs in inference mode, whose tensors can never have a graph.
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), torch.inference_mode(False):
         torch.manual_seed(SEED)
         classifier = _new_classifier(question, data).to(device)

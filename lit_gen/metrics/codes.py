@@ -1,4 +1,4 @@
-"""Figures about codes: how many units carry something, how far from the prior they are, what pictures tell of them."""
+"""Metrics of latents and codes: active units, the distance from the prior, and the information in images."""
 
 from typing import Any
 
@@ -13,18 +13,18 @@ from lit_gen.metrics.processes import turn
 from lit_gen.metrics.samples import own_noise, some
 
 ACTIVE = 0.01  # Burda et al.'s threshold of variance
-COMPARED_CODES = 4_000  # a kernel between all pairs of more takes gigabytes
+COMPARED_CODES = 4_000  # the kernel of all pairs of more latents takes gigabytes
 PAIRS_OF_DRAWS = 3
 PIECE = 500  # images encoded at once
 
 
 class ActiveUnits(Evaluator):
-    """`active_units`: the number of units u of a VAE's code with Var_x(E_q[u|x]) > 0.01 over the test images.
+    """`active_units` (↑): the number of units u of a VAE's latent with Var_x(E_q[u|x]) > 0.01 over the test images.
 
     Burda et al. (arXiv:1509.00519), section 5.2.
 
     Args:
-        units: how many there are.
+        units: number of units of a latent.
     """
 
     def __init__(self, units: int) -> None:
@@ -46,16 +46,17 @@ class ActiveUnits(Evaluator):
 
 
 class PriorDistance(Evaluator):
-    """How far the codes of images are from draws of an autoencoder's prior, and these from each other.
+    """The distance of the latents of images from an autoencoder's prior, and of two sets of draws from each other.
 
-    `mmd_codes` is the maximum mean discrepancy of codes and prior (`lit_gen.metrics.distances.mmd`), `mmd_prior` the
-    mean of that of two sets of as many draws, `mmd_ratio` the former over the latter: 1 where nothing tells them apart.
-    The width of the kernel is the median distance of two draws. 4,000 codes at most are compared, from anywhere in the
-    test set: a set's first images need not be like the others (MNIST's are by other writers).
+    `mmd_codes` (↓) is the maximum mean discrepancy (`lit_gen.metrics.distances.mmd`) of latents and prior, `mmd_prior`
+    that of two sets of draws from the prior, as a mean over pairs of sets. `mmd_ratio` is the mismatch ratio, the first
+    over the second (1 = ideal). The width of the kernel is the median distance of two draws. At most 4,000 latents are
+    compared, from all over the test set, because its first images may differ from the others (MNIST's first are by
+    other writers).
 
-    `mmd_training_codes` and so on are the same of training images, where the data have `training_batches`: the codes of
-    these are what was matched to the prior. Where test images are of another kind (MNIST's are by other writers), so
-    are their codes.
+    `mmd_training_codes` and so on are the same for training images, if the data have `training_batches`. Training
+    matches their latents to the prior. Latents of test images may differ from them (MNIST's test images are by other
+    writers).
     """
 
     def __init__(self) -> None:
@@ -81,12 +82,12 @@ class PriorDistance(Evaluator):
 
     def compute(self) -> dict[str, Figure]:
         codes = dim_zero_cat(self.codes)
-        codes = codes[codes[:, 0].argsort()]  # in whatever order processes gathered them, the same are chosen
+        codes = codes[codes[:, 0].argsort()]  # the choice does not depend on the order in which processes gather
         figures = self.compare("", some(codes, COMPARED_CODES))
         return figures if self.training_codes is None else figures | self.compare("training_", self.training_codes)
 
     def compare(self, name: str, codes: Tensor) -> dict[str, Figure]:
-        """The three figures of these codes (N, Z)."""
+        """Return the three metrics of these latents (N, Z)."""
         bandwidth = median_distance(self.draws[0][:1_000])
         draws = [points[: len(codes)] for points in self.draws]
         between = [mmd(first, second, bandwidth) for first, second in zip(draws[::2], draws[1::2], strict=True)]
@@ -96,9 +97,9 @@ class PriorDistance(Evaluator):
 
 
 class CodeInformation(Evaluator):
-    """The bound of the information that InfoGAN's pictures hold of their codes, over all pictures of the test at once.
+    """The MI bound of InfoGAN's codes and generated images (↑), over all images of the test at once.
 
-    It is no mean over batches: where Q has a standard deviation of its own it is the logarithm of a mean.
+    It is no mean over batches: with the best-fitting standard deviation of Q, it is the logarithm of a mean.
     """
 
     def __init__(self) -> None:

@@ -1,8 +1,8 @@
 """A digit classifier whose features FID, KID, precision and recall are computed on; its weights come with the project.
 
-They name 99.73 % of MNIST's 10,000 test digits. `python -m lit_gen.metrics.digits --root data --precision bf16-mixed`
-made them, in 12 epochs of the 60,000 training images; it would write others over them. Figures name the features after
-the weights (`digits-1a2b3c4d`): those of other weights are not comparable.
+They classify 99.73 % of MNIST's 10,000 test digits correctly. The command `python -m lit_gen.metrics.digits --root data
+--precision bf16-mixed` trained them, in 12 epochs of the 60,000 training images, and would overwrite them. Metrics are
+named after a hash of the weights (`digits-1a2b3c4d`), because values of different weights are not comparable.
 """
 
 import argparse
@@ -28,10 +28,12 @@ NUM_FEATURES = 128
 
 
 class DigitClassifier(LightningModule):
-    """Convolutions with batch norm, the mean over the picture as features, and one logit a digit; 170,194 parameters.
+    """A classifier of convolutions with batch norm, features averaged over the image, and one logit per digit.
+
+    It has 170,194 parameters.
 
     Args:
-        learning_rate: the highest of a cycle over the training (Smith & Topin, arXiv:1708.07120).
+        learning_rate: highest learning rate of a one-cycle schedule (Smith & Topin, arXiv:1708.07120).
     """
 
     def __init__(self, learning_rate: float = 4e-3) -> None:
@@ -56,16 +58,16 @@ class DigitClassifier(LightningModule):
         self.answer = nn.Linear(NUM_FEATURES, 10)
 
     def features(self, image: Tensor) -> Tensor:
-        """(B, 128) features of images (B, 1, S, S) in [-1, 1], S from 28 to 32: the middle 28 pixels count."""
+        """Return features (B, 128) of the middle 28 pixels of images (B, 1, S, S) in [-1, 1], S from 28 to 32."""
         spare = (image.shape[-1] - SIDE) // 2
         return self.network(image[..., spare : spare + SIDE, spare : spare + SIDE]).mean((2, 3))
 
     def forward(self, image: Tensor) -> Tensor:
-        """(B, 10) logits of images (B, 1, S, S) in [-1, 1]."""
+        """Return logits (B, 10) of images (B, 1, S, S) in [-1, 1]."""
         return self.answer(self.features(image))
 
     def training_step(self, batch: LabelledImages, batch_idx: int) -> Tensor:
-        """Cross-entropy in nats, on images moved, turned and scaled a little."""
+        """Return the cross-entropy in nats, on images that are slightly shifted, rotated and scaled."""
         return functional.cross_entropy(self(jitter(batch.image)), batch.label)
 
     def configure_optimizers(self) -> dict:
@@ -76,7 +78,7 @@ class DigitClassifier(LightningModule):
 
 
 def jitter(image: Tensor, pixels: float = 2, degrees: float = 10, scale: float = 0.1) -> Tensor:
-    """Each image (B, C, S, S) moved, turned and scaled by itself, by up to so much; what comes in is black (-1)."""
+    """Shift, rotate and scale each image (B, C, S, S) at random, up to these limits; new pixels are black (-1)."""
 
     def draw(limit: float) -> Tensor:
         return (torch.rand(len(image), device=image.device) * 2 - 1) * limit
@@ -90,7 +92,7 @@ def jitter(image: Tensor, pixels: float = 2, degrees: float = 10, scale: float =
 
 @torch.no_grad()
 def accuracy(classifier: DigitClassifier, data: MNIST, split: str = "test") -> float:
-    """The share of a split's digits that the classifier names."""
+    """Return the fraction of a split's digits that the classifier names correctly."""
     classifier.eval()
     dataset = data.datasets[split]
     right = 0
@@ -102,7 +104,7 @@ def accuracy(classifier: DigitClassifier, data: MNIST, split: str = "test") -> f
 
 
 def load_digits(path: Path = WEIGHTS) -> tuple[DigitClassifier, str]:
-    """The trained classifier in evaluation mode, and its name in figures: `digits-` and the file's hash.
+    """Return the trained classifier in evaluation mode, and its name in metrics: `digits-` and the file's hash.
 
     Raises:
         UserError: the file is missing, or does not hold this network's weights.
@@ -120,15 +122,16 @@ def load_digits(path: Path = WEIGHTS) -> tuple[DigitClassifier, str]:
 
 
 def main() -> None:
+    """Train the digit classifier and write its weights to a file, as the command line says."""
     parser = argparse.ArgumentParser(description="Train the digit classifier on MNIST's training images.")
     parser.add_argument("--root", type=Path, default=Path("data"), help="folder that holds the datasets")
     parser.add_argument("--target", type=Path, default=WEIGHTS, help="the file to write")
     parser.add_argument("--epochs", type=int, default=12)
-    parser.add_argument("--precision", default="32-true", help="bf16-mixed is quicker where the processor has it")
+    parser.add_argument("--precision", default="32-true", help="bf16-mixed is faster on processors with bfloat16")
     options = parser.parse_args()
     seed_everything(0, verbose=False)
     data = MNIST(options.root, val_size=0)
-    classifier = DigitClassifier().to(memory_format=torch.channels_last)  # quicker
+    classifier = DigitClassifier().to(memory_format=torch.channels_last)  # faster
     trainer = Trainer(
         max_epochs=options.epochs,
         precision=options.precision,
@@ -141,7 +144,7 @@ def main() -> None:
     data.setup("test")
     with complete_file(options.target) as partial:
         safetensors.torch.save_file({k: v.contiguous() for k, v in classifier.state_dict().items()}, partial)
-    print(f"{accuracy(classifier, data):.2%} of the test digits are named right; written to {options.target}")
+    print(f"{accuracy(classifier, data):.2%} of the test digits are classified correctly; written to {options.target}")
 
 
 if __name__ == "__main__":

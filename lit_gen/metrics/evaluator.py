@@ -1,4 +1,4 @@
-"""What `test` measures of a model, beyond the terms of its own `test_step`."""
+"""The interface of the metrics that `test` computes, besides those of a model's own `test_step`."""
 
 from typing import Any, NamedTuple
 
@@ -7,9 +7,10 @@ from torchmetrics import Metric
 
 
 class Figure(NamedTuple):
-    """One measured number.
+    """A value of a metric.
 
-    `samples` is how many images, pairs or codes it comes from, `features` the network that looked at them, if any.
+    samples: number of images, pairs or latents that it is computed from.
+    features: name of the network that looked at them; empty if there is none.
     """
 
     value: float
@@ -18,23 +19,23 @@ class Figure(NamedTuple):
 
 
 class Options(NamedTuple):
-    """What the user may choose of an evaluation; see `lit_gen.callbacks.evaluation.Evaluation`."""
+    """The user's settings of an evaluation; see `lit_gen.callbacks.evaluation.Evaluation`."""
 
     features: str = "auto"
     samples: int = 10_000
 
 
 class Evaluator(Metric):
-    """A torchmetrics metric that asks the model: `update(model, batch)`, then `compute()` gives figures by name.
+    """A torchmetrics metric of a model: `update(model, batch)`, then `compute()` returns values by name.
 
-    What it gathers are states (`add_state`), which torchmetrics joins over processes before `compute`. Evaluators live
-    for one evaluation and are no part of the model: nothing of them is in its checkpoint.
+    It collects states (`add_state`), which torchmetrics joins over all processes before `compute`. An evaluator lives
+    for one evaluation and is no part of the model, so that checkpoints hold nothing of it.
     """
 
     full_state_update = False
 
     def prepare(self, model: Any, data: LightningDataModule) -> None:
-        """What takes long and is needed before the first batch, as a classifier to train; on all processes."""
+        """Prepare the first batch, on all processes: for example, train a classifier."""
 
     def update(self, model: Any, batch: Any) -> None:
         raise NotImplementedError

@@ -1,4 +1,4 @@
-"""The networks whose features FID, KID, precision and recall are computed on; all see images of 8 bits."""
+"""The networks whose features FID, KID, precision and recall are computed on; their inputs are images of 8 bits."""
 
 import hashlib
 import socket
@@ -16,7 +16,7 @@ from lit_gen.metrics.digits import NUM_FEATURES, load_digits
 from lit_gen.metrics.processes import from_first
 
 INCEPTION_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
-PATIENCE = 20  # seconds without an answer before a download is given up
+PATIENCE = 20  # seconds without an answer before a download ends
 
 
 class DigitFeatures(nn.Module):
@@ -29,21 +29,21 @@ class DigitFeatures(nn.Module):
         self.network, self.title = load_digits()
 
     def forward(self, image: Tensor) -> Tensor:
-        """(B, 128) for images (B, 1, S, S) uint8."""
+        """Return features (B, 128) of images (B, 1, S, S) uint8."""
         return self.network.features(image.float() / 127.5 - 1)
 
     def shares(self, features: Tensor) -> Tensor:
-        """(10,): the part of the images with these features (B, 128) that are taken for each digit."""
+        """Return the fraction (10,) of images, given their features (B, 128), that are classified as each digit."""
         return self.network.answer(features).argmax(1).bincount(minlength=10) / len(features)
 
 
 class InceptionFeatures(nn.Module):
     """The 2,048 features of the Inception network that published FIDs are computed on.
 
-    Heusel et al. (arXiv:1706.08500); torch-fidelity has TensorFlow's weights, and its way to resize to 299 pixels.
+    Heusel et al. (arXiv:1706.08500). torch-fidelity has TensorFlow's weights and its way to resize to 299 pixels.
 
     Raises:
-        UserError: the weights are not there and cannot be downloaded, or are not the right ones.
+        UserError: the weights are missing and cannot be downloaded, or are not the right ones.
     """
 
     num_features = 2048
@@ -57,20 +57,20 @@ class InceptionFeatures(nn.Module):
         self.network = FeatureExtractorInceptionV3("inception-v3-compat", ["2048"], str(weights))
 
     def forward(self, image: Tensor) -> Tensor:
-        """(B, 2048) for images (B, C, H, W) uint8; grey ones get three equal channels."""
+        """Return features (B, 2048) of images (B, C, H, W) uint8; grey images get three equal channels."""
         (features,) = self.network(image.expand(-1, 3, -1, -1))
         return features
 
 
 class Features:
-    """What `--evaluation.features` asks for, once for all evaluators of a test.
+    """The feature network of `--evaluation.features`, loaded once for all evaluators of a test.
 
     Args:
         choice: `auto`, `digits`, `inception` or `none`, see `lit_gen.callbacks.evaluation.Evaluation`.
         image_shape: C, H, W.
 
     Raises:
-        UserError: the digit classifier is asked to look at other images than grey ones of 28 to 32 pixels.
+        UserError: `digits` is chosen, but the images are not grey ones of 28 to 32 pixels.
     """
 
     def __init__(self, choice: str, image_shape: Sequence[int]) -> None:
@@ -78,7 +78,7 @@ class Features:
         digits = channels == 1 and all(28 <= side <= 32 for side in sides)
         if choice == "digits" and not digits:
             raise UserError(
-                f"the digit classifier looks at grey images of 28 to 32 pixels, these are "
+                f"the digit classifier needs grey images of 28 to 32 pixels, these are "
                 f"{'x'.join(map(str, image_shape))}. Set --evaluation.features=inception, or none."
             )
         if choice == "auto":
@@ -86,9 +86,9 @@ class Features:
         self.choice, self._network, self._tried = choice, None, False
 
     def load(self, device: torch.device | str) -> nn.Module | None:
-        """The network with its `title` and `num_features`; none where none is wanted or can be had.
+        """Return the network, with its `title` and `num_features`, or None if `none` is chosen or a download fails.
 
-        All processes call it, and all get one or none does.
+        All processes must call it together; all return a network, or all return None.
         """
         if not self._tried:
             self._tried = True
@@ -102,10 +102,10 @@ class Features:
 
 
 def inception_weights() -> Path:
-    """The file of the Inception weights, where torch-fidelity has it too; downloaded if it is not there.
+    """Return the path of the Inception weights, the same as torch-fidelity's; download the file if it is missing.
 
     Raises:
-        UserError: there is no such file and no way to get it, or what is there is another file.
+        UserError: the file cannot be downloaded, or is another file.
     """
     from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3 as url
 
@@ -130,7 +130,7 @@ def _inception_problem() -> str | None:
 
 @contextmanager
 def patience(seconds: float) -> Iterator[None]:
-    """How long connections opened within wait for an answer."""
+    """Limit the time that connections opened within the block wait for an answer."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(seconds)
     try:

@@ -1,4 +1,4 @@
-"""How far generated images are from held-out ones: quick enough for each validation."""
+"""The distance of generated images from validation or test images, fast enough for each validation."""
 
 import math
 from collections.abc import Callable
@@ -14,20 +14,19 @@ from lit_gen.metrics.sliced_wasserstein import sliced_wasserstein
 
 PIXELS = 2**24  # of all images of a kind together: 1,024 images of 128x128, 256 of 256x256
 AT_ONCE = 2**18  # pixels that are generated together
-PER_IMAGE = 16  # patches; with all 128 it takes seven times as long
+PER_IMAGE = 16  # patches; all 128 take seven times as long
 
 
 class HeldOutDistance(Evaluator):
-    """`sliced_wasserstein`: between held-out images and made ones, the mean over levels and pairs of sets.
+    """`sliced_wasserstein` (↓) between validation and generated images, the mean over levels and pairs of sets.
 
-    The held-out images are always the first ones and the noise is always the same, so that the figures of a run can be
-    compared with each other; those of `test` have more patches. All processes look at the same images: there is nothing
-    to join.
+    The validation images are always the first ones and the noise is always the same, so that the values of a run are
+    comparable. (`swd_mean` of `test` uses more patches.) All processes look at the same images, so that there is
+    nothing to join.
 
     Args:
-        pairs: gives for a batch and a CPU generator of noise the sets to compare, each held-out images and as many made
-            ones (B, C, H, W).
-        samples: how many images of each kind at most.
+        pairs: function from a batch and a CPU generator of noise to pairs of real and generated images (B, C, H, W).
+        samples: largest number of images in each set.
     """
 
     def __init__(

@@ -12,19 +12,19 @@ from lit_gen.metrics.evaluator import Evaluator, Figure
 from lit_gen.metrics.processes import turn
 from lit_gen.metrics.samples import own_noise
 
-AT_ONCE = 2**20  # pixels: so many stay in a processor's cache from one operation to the next
+AT_ONCE = 2**20  # pixels: so many stay in a processor's cache between operations
 WORTH_A_WORD = 30  # seconds
 
 
 class NegativeLogLikelihood(Evaluator):
-    """`nll`: -log p(x) in nats an image, by the importance-weighted bound with many samples.
+    """`nll` (↓): an estimate of -log p(x) in nats per image, by the K-sample bound with many samples.
 
-    Burda et al. (arXiv:1509.00519), section 5.1. It is an upper bound that falls towards the true value with the number
-    of samples. The networks run in the trainer's precision, as in `test_step`: bfloat16 takes half the time, and moves
-    the figure by some thousandths of a nat.
+    Burda et al. (arXiv:1509.00519), section 5.1. The estimate is an upper bound on average, and falls towards the true
+    value with the number of samples. The networks run in the trainer's precision, as in `test_step`. bfloat16 takes
+    half the time, and changes the value by some thousandths of a nat.
 
     Args:
-        samples: for each image; the papers have 5,000.
+        samples: number of importance samples per image; the papers have 5,000.
     """
 
     def __init__(self, samples: int) -> None:
@@ -48,17 +48,17 @@ class NegativeLogLikelihood(Evaluator):
         self.total += importance_weighted_bound(torch.cat(weights)).double().sum()
 
     def announce(self, model: Any, seconds: float) -> None:
-        """Says how long it will take, if long, when a batch takes so many seconds."""
+        """Print the expected time, if it is long, given the seconds per batch."""
         self.announced = True
         if model._trainer is None:
             return
         seconds *= sum(model.trainer.num_test_batches)
         if seconds > WORTH_A_WORD:
             rank_zero_info(
-                f"-log p(x) from {self.samples:,} samples for each image: about {seconds / 60:.0f} min. "
-                "--model.num_eval_samples sets how many."
+                f"NLL from {self.samples:,} samples per image: about {seconds / 60:.0f} min. "
+                "Set --model.num_eval_samples lower to shorten it."
             )
 
     def compute(self) -> dict[str, Figure]:
-        samples = f"{self.samples:,} samples an image"
+        samples = f"{self.samples:,} samples per image"
         return {"nll": Figure(float(-self.total / self.images), int(self.images), samples)}

@@ -17,18 +17,19 @@ AT_ONCE = 250  # images
 
 
 class ParzenWindow(Evaluator):
-    """`parzen_log_likelihood`: of the test images in nats, with a Gaussian around each of the model's pictures.
+    """`parzen_log_likelihood` (↑): in nats per test image, under a Gaussian around each generated image.
 
-    The protocol of GAN's authors: pixels in [0, 1], one standard deviation for all Gaussians, of ten from 0.1 to 1 the
-    one that is best for the first 1,000 validation images (`parzen_sigma`); `parzen_error` is the standard error of the
-    mean over the test images. The number beside the figures is that of the pictures: the papers have 10,000, and others
-    are not comparable. Their validation images are the last 10,000 of MNIST's training images; the data give 5,000
-    unless told `--data.val_size=10000`.
+    This is the protocol of GAN's authors, with pixels in [0, 1]. All Gaussians share one standard deviation,
+    `parzen_sigma`: of ten values from 0.1 to 1, the one with the highest likelihood of the first 1,000 validation
+    images. `parzen_error` is the standard error of the mean over the test images. The sample count is the number of
+    generated images; the papers have 10,000, and values of other numbers are not comparable. The papers' validation
+    images are the last 10,000 of MNIST's training images; set `--data.val_size=10000` for the same.
 
-    Pictures are means of pixels, not draws. The figure says little of how they look (Theis et al., arXiv:1511.01844).
+    Generated images are means of pixels, not draws. The value says little about how they look (Theis et al.,
+    arXiv:1511.01844).
 
     Args:
-        samples: how many pictures to draw.
+        samples: number of images to generate.
     """
 
     image_shape = (1, 28, 28)
@@ -41,7 +42,7 @@ class ParzenWindow(Evaluator):
             self.add_state(state, torch.tensor(0.0, dtype=torch.float64), "sum")
 
     def prepare(self, model: Any, data: LightningDataModule) -> None:
-        """Draws the pictures and chooses sigma; on the first process, for all."""
+        """Generate the images and choose sigma, on rank 0 for all processes."""
 
         def draw_and_choose() -> tuple[Tensor, float]:
             with own_noise(0, model.device):
@@ -72,18 +73,18 @@ class ParzenWindow(Evaluator):
 
 
 def in_unit_range(images: Tensor) -> Tensor:
-    """Images (B, C, H, W) in [-1, 1] as rows (B, D) in [0, 1], float64."""
+    """Return images (B, C, H, W) in [-1, 1] as rows (B, D) in [0, 1], float64."""
     return (images.double().flatten(1) + 1) / 2
 
 
 def log_densities(points: Tensor, centres: Tensor, sigmas: list[float]) -> Tensor:
-    """log p of points under equal mixtures of isotropic Gaussians, in nats.
+    """Return log p of points under equal mixtures of isotropic Gaussians, in nats.
 
-    log mean_i exp(-|x - mu_i|^2 / (2 sigma^2)) - D log(sigma sqrt(2 pi)).
+    log p(x) = log mean_i exp(-|x - mu_i|^2 / (2 sigma^2)) - D log(sigma sqrt(2 pi))
 
     Args:
-        points: (N, D).
-        centres: (M, D), mu.
+        points: x, (N, D).
+        centres: mu, (M, D).
         sigmas: S standard deviations.
 
     Returns:

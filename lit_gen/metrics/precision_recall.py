@@ -7,15 +7,16 @@ AT_ONCE = 1_000  # rows of a matrix of distances
 
 
 def precision_recall(made: Tensor, real: Tensor, neighbours: int = 3) -> tuple[float, float]:
-    """The share of made images that lie among the real ones, and of real images that lie among the made ones.
+    """Return the fraction of generated images among the real ones, and of real images among the generated ones.
 
-    A point lies among others when it is no farther from one of them than that one's k-th nearest neighbour in its own
-    set is (equations 1 and 2). Both grow with the number of images: compare figures of the same number only.
+    A point is among the others if the distance to one of them is at most that one's distance to its k-th nearest
+    neighbour in its own set (equations 1 and 2). Both fractions grow with the number of images: compare values of equal
+    numbers only.
 
     Args:
-        made: (N, F) features.
-        real: (M, F) features.
-        neighbours: k; 3 in the paper. Sets with fewer others are taken as they are.
+        made: features (N, F) of generated images.
+        real: features (M, F) of real images.
+        neighbours: k; 3 in the paper. In smaller sets the farthest neighbour is used.
 
     Returns:
         Precision and recall, in [0, 1].
@@ -24,12 +25,12 @@ def precision_recall(made: Tensor, real: Tensor, neighbours: int = 3) -> tuple[f
 
 
 def radii(points: Tensor, neighbours: int) -> Tensor:
-    """(N,) distances from each of the points (N, F) to its k-th nearest neighbour, itself not counted."""
+    """Return the distance of each of the points (N, F) to its k-th nearest neighbour, itself not counted, as (N,)."""
     rank = min(neighbours, len(points) - 1) + 1  # each point is its own nearest
     return torch.cat([torch.cdist(piece, points).kthvalue(rank, 1).values for piece in points.split(AT_ONCE)])
 
 
 def among(points: Tensor, others: Tensor, radius: Tensor) -> float:
-    """The share of the points (N, F) that are within `radius` (M,) of any of the others (M, F)."""
+    """Return the fraction of the points (N, F) that are within `radius` (M,) of any of the others (M, F)."""
     inside = [(torch.cdist(piece, others) <= radius).any(1) for piece in points.split(AT_ONCE)]
     return float(torch.cat(inside).double().mean())

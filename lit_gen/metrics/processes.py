@@ -1,4 +1,4 @@
-"""What the processes of one test share."""
+"""The division of a test's work over several processes, and the exchange of results."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -9,31 +9,31 @@ T = TypeVar("T")
 
 
 def place() -> tuple[int, int]:
-    """The number of this process, and how many there are."""
+    """Return the rank of this process and the world_size."""
     if distributed.is_available() and distributed.is_initialized():
         return distributed.get_rank(), distributed.get_world_size()
     return 0, 1
 
 
 def share(count: int) -> int:
-    """How many of `count` images this process is to look at, so that all processes together look at that many."""
+    """Return this process's share of `count` images; the shares of all processes sum to `count`."""
     number, processes = place()
     return count // processes + (number < count % processes)
 
 
 def turn(number: int) -> int:
-    """What numbers batch `number` of this process among those of all processes: a seed for noise of its own."""
+    """Return the number of this process's batch `number` among the batches of all processes, a seed for its noise."""
     process, processes = place()
     return number * processes + process
 
 
 def first_rows(batch: Any, count: int) -> Any:
-    """The first `count` rows of a batch, or all where it has fewer."""
+    """Return the first `count` rows of a batch, or all if it has fewer."""
     return type(batch)(*(field[:count] for field in batch))
 
 
 def from_first(make: Callable[[], T]) -> T:
-    """What `make` gives on the first process, on all of them; the others wait for it meanwhile."""
+    """Call `make` on rank 0 and return its result on all processes; the others wait for it."""
     number, processes = place()
     made = [make() if number == 0 else None]
     if processes > 1:

@@ -1,4 +1,4 @@
-"""How good the pictures of a generator are, beside real ones: FID, KID, precision, recall, SWD and MS-SSIM."""
+"""Metrics of generated images beside real ones: FID, KID, precision, recall, SWD and MS-SSIM."""
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -22,46 +22,47 @@ from lit_gen.metrics.processes import from_first, place
 from lit_gen.metrics.sliced_wasserstein import PATCH, sliced_wasserstein
 
 KID_SUBSETS, KID_SUBSET_SIZE = 100, 1_000  # Bińkowski et al., arXiv:1801.01401
-MOST_FOR_SWD = 4_096  # images of a set: half a minute a level on a CPU; the paper has 16,384
+MOST_FOR_SWD = 4_096  # images per set: half a minute per level on a CPU; the paper has 16,384
 SSIM_BETAS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # Wang et al. 2003
 SSIM_WINDOW = 11  # pixels
 STATES = ("places", "made", "real", "made_features", "real_features")
 
 
 class SampleQuality(Evaluator):
-    """What a generator's pictures have in common with real ones, and with each other.
+    """The quality and variety of generated images, compared with real images.
 
-    Pictures are looked at as they would be saved, with 8 bits a value. By the features of a network (see
-    `lit_gen.metrics.features`), whose name is in the figures' names:
+    Images are first rounded to 8 bits per value, as in a saved file. Four metrics compare the features of a network
+    (see `lit_gen.metrics.features`), which the metrics' names end with:
 
-    - `fid`: Fréchet distance between Gaussians of their mean and covariance (Heusel et al., arXiv:1706.08500). It means
-      little with fewer pictures than features (128 of `digits`, 2,048 of `inception`), and falls with their number.
-    - `kid`: squared maximum mean discrepancy under a cubic kernel, without bias (Bińkowski et al., arXiv:1801.01401).
-    - `precision`, `recall`: see `precision_recall`.
-    - `least_digit`, `most_digit`: for digits, how often the rarest and the most frequent one are made, over how often
-      they are real: 1 where all have their share, 0 where one is missing.
+    - `fid` (↓): Fréchet distance between Gaussians with the features' means and covariances (Heusel et al.,
+      arXiv:1706.08500). It means little with fewer images than features (128 of `digits`, 2,048 of `inception`), and
+      falls with the number of images.
+    - `kid` (↓): squared maximum mean discrepancy under a cubic kernel, unbiased (Bińkowski et al., arXiv:1801.01401).
+    - `precision`, `recall` (↑): see `precision_recall`.
+    - `least_digit`, `most_digit`: for digits, the smallest and the largest ratio of a digit's frequency in generated
+      images to that in real ones. 1 is ideal; 0 means that a digit is missing.
 
-    By the pictures themselves:
+    Two metrics compare pixels:
 
-    - `swd_<side>` for each level of a pyramid, and `swd_mean`: see `sliced_wasserstein`.
-    - `ms_ssim_<n>_scales`: how similar two of the generator's pictures are on average, at random pairs (Odena et al.,
-      arXiv:1610.09585; Wang et al. 2003), and the same of the real ones (`..._real`): above it, the generator lacks
-      variety. There are as many of the paper's five scales as the pictures are large enough for, their weights scaled
-      to sum to 1: figures of different numbers are not comparable.
+    - `swd_<side>` (↓) for each level of a pyramid, and `swd_mean`: see `sliced_wasserstein`.
+    - `ms_ssim_<n>_scales`: mean similarity of two generated images in random pairs (Odena et al., arXiv:1610.09585;
+      Wang et al. 2003), and of two real images (`..._real`). Above the real value, the generator lacks variety. Small
+      images have fewer than the paper's five scales; the weights of the remaining ones are scaled to sum to 1. Values
+      of different numbers of scales are not comparable.
 
-    With fewer `samples` than test images the first ones are taken: in MNIST, by other writers than the rest.
+    With fewer `samples` than test images, the first test images are taken (in MNIST, other writers than the rest).
 
-    The same pictures give the same figures whatever the number of processes. Noise is drawn from seeds of its own, so
-    that a checkpoint has the same figures each time.
+    The values do not depend on the number of processes. Noise is drawn from fixed seeds, so that a checkpoint has the
+    same values each time.
 
     Args:
-        options: what the user chose.
+        options: the user's settings.
         image_shape: C, H, W.
-        make: a batch to new pictures (B, C, H, W) in [-1, 1], one for each of its rows.
-        real: a batch to the real pictures (B, C, H, W) that they should be like.
-        prefix: of the figures' names.
-        features: where several evaluators share a network.
-        distinct: how many of the made and of the real pictures differ, where the data repeat some at the end.
+        make: function from a batch to generated images (B, C, H, W) in [-1, 1], one per row.
+        real: function from a batch to the real images (B, C, H, W) to compare with.
+        prefix: beginning of the metrics' names.
+        features: the feature network, if several evaluators share it.
+        distinct: numbers of distinct generated and real images, if the data repeat some at the end.
     """
 
     def __init__(
@@ -87,7 +88,7 @@ class SampleQuality(Evaluator):
 
     def update(self, model: Any, batch: Any) -> None:
         process, processes = place()
-        # The processes' shares differ by one picture at most: none stops before all together have enough.
+        # The processes' shares differ by one image at most: no process stops before all together have enough.
         if (self.images - 1) * processes + 1 >= self.samples:
             return
         turn = self.batches * processes + process
@@ -103,7 +104,7 @@ class SampleQuality(Evaluator):
             self.real_features.append(self.network(real))
 
     def compute(self) -> dict[str, Figure]:
-        """The figures; each process has all pictures by now, and the first one computes them for all."""
+        """Return the metrics, computed by rank 0 for all processes; each already has all images."""
         return from_first(self.figures)
 
     def figures(self) -> dict[str, Figure]:
@@ -135,13 +136,13 @@ class SampleQuality(Evaluator):
 
 
 def as_bytes(images: Tensor) -> Tensor:
-    """Images in [-1, 1] as uint8, rounded as they are when they are saved."""
+    """Return images in [-1, 1] as uint8, rounded as in a saved file."""
     return ((images.float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
 
 
 @contextmanager
 def own_noise(seed: int, device: torch.device) -> Iterator[None]:
-    """Within, what is drawn depends on the seed alone; behind it, all goes on as if nothing had been drawn."""
+    """Seed torch's generators within the block, and restore their states after it."""
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed other GPUs' generators too
         if device.type == "cuda":
@@ -150,13 +151,13 @@ def own_noise(seed: int, device: torch.device) -> Iterator[None]:
 
 
 def some(images: Tensor, count: int) -> Tensor:
-    """`count` of the images (N, ...) in a random order, always the same; datasets may begin with one kind."""
+    """Return `count` of the images (N, ...) in a fixed random order, because datasets may begin with one kind."""
     order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))
     return images[order[:count].to(images.device)]
 
 
 def feature_distances(made: Tensor, real: Tensor) -> dict[str, float]:
-    """`fid`, `kid`, `precision` and `recall` of features (N, F) and (M, F), at least two of each."""
+    """Return `fid`, `kid`, `precision` and `recall` of features (N, F) and (M, F), at least two of each."""
     identity = nn.Identity()
     identity.num_features = made.shape[1]
     size = min(KID_SUBSET_SIZE, len(made), len(real))
@@ -175,7 +176,7 @@ def feature_distances(made: Tensor, real: Tensor) -> dict[str, float]:
 
 
 def ssim_scales(side: int) -> int:
-    """At how many scales images of so many pixels can be compared: the window must fit into the smallest."""
+    """Return the number of scales for images of `side` pixels: the window must fit into the smallest."""
     fitting = [
         count
         for count in range(1, len(SSIM_BETAS) + 1)
@@ -186,7 +187,7 @@ def ssim_scales(side: int) -> int:
 
 
 def similarity(images: Tensor, scales: int) -> float:
-    """The mean MS-SSIM over random pairs of images (N, C, H, W) uint8, each of which is in one pair at most."""
+    """Return the mean MS-SSIM over random pairs of images (N, C, H, W) uint8; an image is in one pair at most."""
     first, second = some(images, len(images) // 2 * 2).chunk(2)
     betas = tuple(beta / sum(SSIM_BETAS[:scales]) for beta in SSIM_BETAS[:scales])
     metric = MultiScaleStructuralSimilarityIndexMeasure(

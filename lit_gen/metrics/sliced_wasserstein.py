@@ -5,28 +5,30 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-SMALLEST = 16  # pixels of the coarsest level
-PATCH = 7  # pixels a side
-PATCHES = 128  # an image and level
+SMALLEST = 16  # smallest side of the coarsest level, in pixels
+PATCH = 7  # side of a patch in pixels
+PATCHES = 128  # per image and level
 REPEATS, DIRECTIONS = 4, 128
 AT_ONCE = 32  # directions
 
 
 def sliced_wasserstein(made: Tensor, real: Tensor, seed: int = 0, per_image: int = PATCHES) -> dict[int, float]:
-    """How different the patches of two sets of images are, at each level of a Laplacian pyramid; times 1,000.
+    """Return the distance, times 1,000, between the patches of two sets of images at each level of a Laplacian pyramid.
 
-    From each image and level 128 random patches of 7x7 pixels; each set's patches are normed to mean 0 and variance 1 a
-    channel; then the mean distance between their sorted projections on 512 random directions. It falls with the number
-    of images, also between two sets of real ones: compare figures of the same number only.
+    Each image gives 128 random patches of 7x7 pixels per level. Each set's patches are normalized to mean 0 and
+    variance 1 per channel. The distance is the mean difference between the sorted projections of both sets on 512
+    random directions. It falls with the number of images, also between two sets of real images: compare values of equal
+    numbers only.
 
     Args:
-        made: (N, C, H, W), on any scale; 7 pixels or more.
-        real: (N, C, H, W), as many, on the same scale.
-        seed: of the places and directions.
-        per_image: how many patches of an image and level; fewer are quicker.
+        made: generated images (N, C, H, W), on any scale; H and W at least 7.
+        real: real images (N, C, H, W), as many, on the same scale.
+        seed: seed of the patches' places and of the directions.
+        per_image: number of patches per image and level; fewer are faster.
 
     Returns:
-        For each level, the finest first, by its shorter side in pixels: halved as long as 16 pixels are left.
+        The distance at each level, by the level's shorter side in pixels, the finest first. Each side is half of the
+        previous one, down to at least 16 pixels.
     """
     generator = torch.Generator().manual_seed(seed)
     distances = {}
@@ -37,7 +39,7 @@ def sliced_wasserstein(made: Tensor, real: Tensor, seed: int = 0, per_image: int
 
 
 def levels(side: int) -> list[int]:
-    """The sides of the levels of a pyramid."""
+    """Return the sides of the levels of a pyramid in pixels."""
     sides = [side]
     while (smaller := (sides[-1] + 1) // 2) >= SMALLEST:
         sides.append(smaller)
@@ -45,7 +47,7 @@ def levels(side: int) -> list[int]:
 
 
 def patches(images: Tensor, level: int, per_image: int, generator: torch.Generator) -> Tensor:
-    """(N * per_image, C, 49) float32: random patches of one level of the images (N, C, H, W)."""
+    """Return random patches (N * per_image, C, 49), float32, of one level of the images (N, C, H, W)."""
     found = []
     for piece in images.split(256):
         maps = laplacian(piece.float())[level]
@@ -58,9 +60,9 @@ def patches(images: Tensor, level: int, per_image: int, generator: torch.Generat
 
 
 def laplacian(images: Tensor) -> list[Tensor]:
-    """The levels of the Laplacian pyramid (Burt & Adelson 1983) of images (B, C, H, W), the finest first.
+    """Return the levels of the Laplacian pyramid (Burt & Adelson 1983) of images (B, C, H, W), the finest first.
 
-    Each is what the next coarser one lacks; the last is the blurred and halved image itself.
+    Each level holds the details that the next coarser one lacks; the last is the blurred and halved image itself.
     """
     maps = [images]
     for _ in levels(min(images.shape[-2:]))[1:]:
@@ -71,31 +73,32 @@ def laplacian(images: Tensor) -> list[Tensor]:
 
 
 def blur(images: Tensor, gain: float = 1.0) -> Tensor:
-    """A binomial filter of 5x5 pixels; the border is a mirror."""
+    """Blur images with a binomial filter of 5x5 pixels; the border is mirrored."""
     row = torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0], device=images.device) / 16
     kernel = (gain * torch.outer(row, row)).expand(images.shape[1], 1, 5, 5)
     return functional.conv2d(functional.pad(images, (2, 2, 2, 2), mode="reflect"), kernel, groups=images.shape[1])
 
 
 def halve(images: Tensor) -> Tensor:
+    """Return images at half of their side, blurred first."""
     return blur(images)[..., ::2, ::2]
 
 
 def double(images: Tensor, size: tuple[int, int]) -> Tensor:
-    """To `size` (H, W), of which the images (B, C, H', W') are every other pixel."""
+    """Enlarge images (B, C, H', W'), which are every other pixel, to `size` (H, W)."""
     spread = images.new_zeros(*images.shape[:2], *size)
     spread[..., ::2, ::2] = images
     return blur(spread, gain=4)
 
 
 def normed(found: Tensor) -> Tensor:
-    """Patches (P, C, 49) with mean 0 and variance 1 in each channel, as (P, C * 49)."""
+    """Normalize patches (P, C, 49) to mean 0 and variance 1 per channel, as (P, C * 49)."""
     variance, mean = torch.var_mean(found, (0, 2), correction=0, keepdim=True)
     return ((found - mean) * (variance + 1e-12).rsqrt()).flatten(1)
 
 
 def distance(made: Tensor, real: Tensor, generator: torch.Generator) -> float:
-    """The mean over random directions of the Wasserstein-1 distance between projections of (P, D) and (P, D)."""
+    """Return the mean over random directions of the Wasserstein-1 distance between projections of two (P, D)."""
     directions = torch.randn(REPEATS * DIRECTIONS, made.shape[1], generator=generator)
     directions = functional.normalize(directions, dim=1).to(made.device)
     total = 0.0
@@ -106,7 +109,7 @@ def distance(made: Tensor, real: Tensor, generator: torch.Generator) -> float:
 
 
 def in_order(values: Tensor) -> Tensor:
-    """Each row in ascending order."""
+    """Sort each row in ascending order."""
     if values.device.type != "cpu":
         return values.sort(dim=1).values
-    return torch.from_numpy(np.sort(values.numpy(), axis=1))  # three times as quick as torch's
+    return torch.from_numpy(np.sort(values.numpy(), axis=1))  # three times as fast as torch's

@@ -1,4 +1,4 @@
-"""Whether translated pictures look as if they were of the other domain, and what else of them was changed."""
+"""Metrics of images translated to another domain: whether they look like it, and how much else has changed."""
 
 from typing import Any
 
@@ -18,16 +18,21 @@ AT_ONCE = 2**16  # pixels
 
 
 class DomainTranslations(Evaluator):
-    """All test pictures of both domains, each once, translated to the other.
+    """Metrics of the test images of both domains, each translated once to the other domain.
 
-    `<direction>_taken_for_target` is the share that a classifier takes for the other domain, `judge_accuracy` how often
-    it is right about the images themselves. On rendered data, where there is a true counterpart: `<direction>_error` is
-    the mean absolute difference to it, both averaged over 4x4 pixels, so that the place of each stripe does not matter;
-    `<direction>_identity_error` is that of the picture as it was, `<direction>_error_ratio` the former over the latter;
-    and `<direction>_change_outside` is the mean absolute change outside the animal. Images are in [-1, 1].
+    - `<direction>_taken_for_target` (↑): fraction of translations that a classifier assigns to the other domain.
+    - `judge_accuracy`: the classifier's accuracy on real images, the ceiling of the previous metric.
+
+    On rendered data, where the true counterpart of an image is known, with images in [-1, 1]:
+
+    - `<direction>_error` (↓): mean absolute difference from the counterpart, both averaged over 4x4 pixels, so that the
+      place of each stripe does not matter.
+    - `<direction>_identity_error`: the same for the unchanged input.
+    - `<direction>_error_ratio` (↓): the relative error, the first over the second (1 = unchanged input).
+    - `<direction>_change_outside` (↓): mean absolute change outside the animal.
 
     Args:
-        samples: how many pictures of a domain are translated at most.
+        samples: largest number of images to translate per domain.
     """
 
     def __init__(self, samples: int) -> None:
@@ -41,7 +46,7 @@ class DomainTranslations(Evaluator):
 
     @torch.no_grad()
     def prepare(self, model: Any, data: DataModule) -> None:
-        """Looks at everything here: a test batch holds some pictures of the smaller domain for the second time."""
+        """Translate and measure all images here, because test batches repeat images of the smaller domain."""
         self.classifier = classifier_for(domain_question(data), data, model.device)
         number, processes = place()
         for direction, (domain, _) in DIRECTIONS.items():
@@ -55,14 +60,14 @@ class DomainTranslations(Evaluator):
 
     @staticmethod
     def to_floats(data: DataModule, array: Any, device: torch.device) -> Tensor:
-        """(N, H, W, C) uint8 as (N, C, H, W) in [-1, 1]."""
+        """Return images (N, H, W, C) uint8 as (N, C, H, W) in [-1, 1]."""
         images = torch.from_numpy(array).permute(0, 3, 1, 2).to(device)
         return data.to_floats(Images(images), flip=False).image
 
     def look(
         self, direction: str, made: Tensor, test: Tensor, truth: Tensor | None = None, mask: Tensor | None = None
     ) -> None:
-        """Adds to the states what there is to say of translations `made` of the pictures `test`."""
+        """Add the measurements of translations `made` of the images `test` to the states."""
         target = DIRECTIONS[direction][1]
 
         def add(state: str, value: Any) -> None:

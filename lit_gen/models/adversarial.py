@@ -14,7 +14,6 @@ from contextlib import nullcontext
 from typing import Any
 
 import torch
-from lightning.pytorch.trainer.states import TrainerFn
 from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
@@ -201,12 +200,6 @@ class AdversarialModule(GenerativeModule):
             self._waiting = waiting[self.global_rank]
         else:
             self._not_restored = sum(len(batch[0]) for process in waiting for batch in process)
-        if self.trainer.state.fn == TrainerFn.FITTING and "loops" in checkpoint:
-            # ProGAN's steps on the pieces of a batch were counted once.
-            loops = checkpoint["loops"]["fit_loop"]
-            done = loops["epoch_loop.batch_progress"]["total"]["processed"]
-            for steps in loops["epoch_loop.manual_optimization.optim_step_progress"].values():
-                steps |= {"ready": done, "completed": done}
 
     def begin_step_anew(self, same_batches: bool) -> int:
         # Batches that wait may be of any size, as long as each has its process.

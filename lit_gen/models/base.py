@@ -15,8 +15,8 @@ from lit_gen.data.batches import DataSpec
 from lit_gen.data.contract import check_pair
 from lit_gen.errors import UserError
 from lit_gen.lightning_compat import batches_so_far
-from lit_gen.old_checkpoints import add_counts
-from lit_gen.settings import changes_of_model
+from lit_gen.old_versions.checkpoints import bring_up_to_date
+from lit_gen.runs.changes import changes_of_model
 from lit_gen.tasks.base import Stage, Task
 from lit_gen.tasks.sampling import Sampling
 from lit_gen.training.ring import TermRing
@@ -128,7 +128,7 @@ class GenerativeModule(LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self._trained_with = checkpoint.get("hyper_parameters", {})
-        add_counts(checkpoint, self._trainer)
+        bring_up_to_date(checkpoint, self)
         counts = checkpoint["state_dict"]["_extra_state"]
         if self.new_run_seed is not None:
             old, counts["run_seed"] = counts.get("run_seed"), self.new_run_seed

@@ -7,6 +7,9 @@ Departures from the paper:
     - D may be shown all images with noise on them (`noise_deviation`). It learns attributes from real images only, and
       G finds patterns that please it and that nobody sees; noise drowns these (Cohen et al., arXiv:1902.02918). The
       default is none, as in the paper.
+    - G may also be asked to leave images as they are when they have the attributes already (`identity_weight`, after
+      CycleGAN's identity term; none by default). There and back is the same for a G that turns light backgrounds
+      into dark ones and back; in short trainings many do.
     - Pictures may be made by an average of G's weights (`ema_decay`); the default is none, as in the paper.
     - One dataset at a time: the mask vector for joint training on several is left out.
 """
@@ -110,6 +113,8 @@ class StarGAN(AdversarialModule):
         discriminator_channels: width of D behind its first layer.
         classification_weight: weight of the cross-entropy of the attributes, summed over them.
         reconstruction_weight: weight of the mean absolute error of the image translated there and back.
+        identity_weight: weight of the mean absolute change of an image that is given the attributes it has; with 0, as
+            in the paper, there is no such term.
         penalty_weight: weight of the gradient penalty, whose gradient is of the sum of an image's patch scores.
         noise_deviation: standard deviation of normal noise on all images that D is trained on, or G by it.
         learning_rate: learning rate of both Adam optimizers in the first half of the training; it then falls to 0
@@ -127,6 +132,7 @@ class StarGAN(AdversarialModule):
         discriminator_channels: int = 64,
         classification_weight: float = 1.0,
         reconstruction_weight: float = 10.0,
+        identity_weight: float = 0.0,
         penalty_weight: float = 10.0,
         noise_deviation: float = 0.0,
         learning_rate: float = 1e-4,
@@ -147,6 +153,7 @@ class StarGAN(AdversarialModule):
             )
         self.attributes, self.data_attributes = list(attributes), list(spec["attributes"])
         self.classification_weight, self.reconstruction_weight = classification_weight, reconstruction_weight
+        self.identity_weight = identity_weight
         self.penalty_weight, self.noise_deviation = penalty_weight, noise_deviation
         self.learning_rate, self.betas = learning_rate, betas
         self.generator = Generator(image_channels, len(attributes), channels, residual_blocks)
@@ -201,12 +208,17 @@ class StarGAN(AdversarialModule):
         g_reconstruction = λ_rec E‖x − G(G(x, c), c')‖₁
         """
         scores, logits = self.examine(fakes.image)
-        back = self.generator(fakes.image, self.labels(batch))
-        return {
+        labels = self.labels(batch)
+        back = self.generator(fakes.image, labels)
+        terms = {
             **wasserstein_generator(scores),
             "g_classification": self.classification_weight * attribute_cross_entropy(logits, fakes.target),
             "g_reconstruction": self.reconstruction_weight * functional.l1_loss(back.float(), batch.image),
         }
+        if self.identity_weight:
+            kept = self.generator(batch.image, labels).float()
+            terms["g_identity"] = self.identity_weight * functional.l1_loss(kept, batch.image)
+        return terms
 
     def examine(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """D's scores and logits, as of `Discriminator`, for the images with `noise_deviation` on them."""

@@ -1,6 +1,7 @@
-"""Renderers: for each dataset, one that writes the same on-disk format as the public distribution.
+"""Rendered data: the project's own drawings and sentences in place of datasets.
 
-Every picture is a function of (seed, index) alone, so that a tree is the same however many processes write it.
+Each renderer writes the files of the public dataset that it stands for. An image is a function of (seed, index) alone,
+so that the files do not depend on the number of processes that write them.
 """
 
-VERSION = 1  # in the names of the rendered folders: raise it when a renderer draws differently
+VERSION = 1  # part of the rendered folders' names: raise it when a renderer draws differently

@@ -1,4 +1,4 @@
-"""Handwritten-like digits in MNIST's files: smooth pen strokes with random shape, pose, thickness and pressure."""
+"""Rendered digits in the format of MNIST: smooth pen strokes of random shape, pose, thickness and pressure."""
 
 from functools import partial
 from pathlib import Path
@@ -7,9 +7,10 @@ import numpy as np
 
 from lit_gen.files.idx import write_idx
 from lit_gen.files.parallel import map_indices
+from lit_gen.synthetic.drawing import spline_weights
 
-SIDE = 28  # of a picture
-BOX = 20  # of the square that MNIST fits a digit into
+SIDE = 28  # pixels of an image
+BOX = 20  # pixels of the square that MNIST fits a digit into
 SAMPLE_SPACING = 0.022  # between neighbouring points of a stroke, in digit heights: less than half a pixel
 
 # How people write a digit: the points a pen passes through, "x y" from the top left in percent of the digit's height.
@@ -109,9 +110,10 @@ WAYS = {
 
 
 class _Way:
-    """One way to write a digit: its control points and the matrix that draws smooth strokes through them."""
+    """One way to write a digit: its control points, and the matrix that draws smooth strokes through them."""
 
-    def __init__(self, text: str):
+    def __init__(self, text: str) -> None:
+        """Read the points from a text of `WAYS`."""
         strokes = [np.array([pair.split() for pair in part.split(",")], float) / 100 for part in text.split("/")]
         blocks = [_spline_matrix(stroke) for stroke in strokes]
         self.points = np.concatenate(strokes)
@@ -126,34 +128,32 @@ class _Way:
 
 
 def _spline_matrix(points: np.ndarray) -> np.ndarray:
-    """The matrix (samples, P) from P control points to evenly dense samples of the Catmull-Rom curve through them."""
+    """Return the matrix from P points to samples of the spline through them, equally dense everywhere: (samples, P)."""
     count = len(points)
-    rows = []
+    blocks = []
     for start in range(count - 1):
         steps = max(2, round(np.linalg.norm(points[start + 1] - points[start]) / SAMPLE_SPACING))
-        last = start == count - 2
-        for t in np.arange(steps + last) / steps:
-            row = np.zeros(count)
-            weights = (-t + 2 * t**2 - t**3, 2 - 5 * t**2 + 3 * t**3, t + 4 * t**2 - 3 * t**3, -(t**2) + t**3)
-            for offset, weight in enumerate(weights, start - 1):
-                row[min(max(offset, 0), count - 1)] += weight / 2
-            rows.append(row)
-    return np.array(rows)
+        weights = spline_weights(steps, end=start == count - 2)
+        block = np.zeros((len(weights), count))
+        for offset, column in enumerate(weights.T, start - 1):
+            block[:, min(max(offset, 0), count - 1)] += column
+        blocks.append(block)
+    return np.concatenate(blocks)
 
 
 _WAYS = {label: [_Way(text) for text in texts] for label, texts in WAYS.items()}
 
 
 def render_digit(label: int, rng: np.random.Generator) -> np.ndarray:
-    """Draws one digit as MNIST shows it.
+    """Return the image of one digit, normalized as in MNIST.
 
     Args:
-        label: the digit, 0 to 9.
-        rng: gives everything that varies.
+        label: digit, 0 to 9.
+        rng: source of everything that varies.
 
     Returns:
-        (28, 28) uint8, light strokes on black: the digit fills a box of 20 x 20 pixels in its longer direction, and its
-        centre of mass lies at the picture's centre as nearly as whole pixels (and the picture's border) allow.
+        (28, 28) uint8, light strokes on black. The longer side of the digit is 20 pixels; its centre of mass lies at
+        the image's centre, as nearly as whole pixels and the image's border allow.
     """
     ways = _WAYS[label]
     way = ways[rng.integers(len(ways))]
@@ -168,19 +168,17 @@ def render_digit(label: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def write_mnist(folder: Path, train_count: int, test_count: int, seed: int = 0) -> None:
-    """Writes MNIST's four uncompressed IDX files with rendered digits.
-
-    Image and label `i` of a split are a function of (seed, split, i) alone, so a smaller set is the start of a larger
-    one.
+    """Write MNIST's four IDX files, uncompressed, with rendered digits.
 
     Args:
-        folder: an existing folder.
-        train_count: images in `train-images-idx3-ubyte` and labels in `train-labels-idx1-ubyte`.
-        test_count: images in `t10k-images-idx3-ubyte` and labels in `t10k-labels-idx1-ubyte`.
-        seed: not negative.
+        folder: existing folder.
+        train_count: number of images in `train-images-idx3-ubyte` and of labels in `train-labels-idx1-ubyte`.
+        test_count: number of images in `t10k-images-idx3-ubyte` and of labels in `t10k-labels-idx1-ubyte`.
+        seed: not negative. Image and label i of a split are a function of (seed, split, i) alone, so that a smaller set
+            is the start of a larger one.
     """
     for split, (name, count) in enumerate([("train", train_count), ("t10k", test_count)]):
-        digits = map_indices(partial(_labelled_digit, seed, split), count, f"Rendering digits ({name})")
+        digits = map_indices(partial(_labelled_digit, seed, split), count, f"rendering digits ({name})")
         labels = np.array([label for label, _ in digits], np.uint8)
         images = np.array([image for _, image in digits], np.uint8).reshape(count, SIDE, SIDE)
         write_idx(folder / f"{name}-images-idx3-ubyte", images)
@@ -194,7 +192,7 @@ def _labelled_digit(seed: int, split: int, index: int) -> tuple[int, np.ndarray]
 
 
 def _pen_path(way: _Way, rng: np.random.Generator) -> np.ndarray:
-    """(samples, 2) points (x, y) of the pen's path: the way's points moved at random, joined smoothly, and posed."""
+    """Return the pen's path, (samples, 2) as x and y: the way's points moved at random, joined smoothly, and posed."""
     points = way.points
     # A hand makes parts of a digit larger or smaller: bend both axes.
     points = points ** np.exp(rng.normal(0, 0.13, 2))
@@ -220,7 +218,7 @@ def _pen_path(way: _Way, rng: np.random.Generator) -> np.ndarray:
 
 
 def _pen_radius(way: _Way, rng: np.random.Generator) -> np.ndarray:
-    """(samples,) half the stroke's width in pixels: one pen a digit, pressed harder and softer on the way."""
+    """Return half the stroke's width in pixels, (samples,): one pen per digit, its pressure changing on the way."""
     pressure = 0.12 * np.sin(way.along * rng.uniform(2, 9) + rng.uniform(0, 2 * np.pi))
     ends = rng.uniform(-0.3, 0.1, 2)  # strokes mostly begin and end thinner
     pressure += ends[0] * np.exp(-way.along / 0.06) + ends[1] * np.exp((way.along - 1) / 0.06)
@@ -229,7 +227,7 @@ def _pen_radius(way: _Way, rng: np.random.Generator) -> np.ndarray:
 
 
 def _ink(path: np.ndarray, radius: np.ndarray, softness: float) -> np.ndarray:
-    """(20, 20) ink in [0, 1]: full near the path, falling to nothing over `softness` pixels at `radius` from it."""
+    """Return the ink, (20, 20), 0 to 1: from full to none over `softness` pixels, at `radius` from the path."""
     centres = np.arange(BOX, dtype=np.float32) + 0.5
     x, y = path.T.astype(np.float32)
     across = (centres[:, None] - x) ** 2
@@ -240,7 +238,7 @@ def _ink(path: np.ndarray, radius: np.ndarray, softness: float) -> np.ndarray:
 
 
 def _centred(ink: np.ndarray) -> np.ndarray:
-    """(28, 28) uint8: the ink moved by whole pixels, as MNIST does it, to have its centre of mass at the centre."""
+    """Return the image, (28, 28) uint8: the ink moved by whole pixels until its centre of mass is at the centre."""
     image = np.zeros((SIDE, SIDE), np.uint8)
     places = np.arange(BOX) + 0.5
     total = ink.sum()

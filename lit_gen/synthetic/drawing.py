@@ -1,33 +1,117 @@
-"""Tools for drawing that know neither faces nor animals: soft patches, smooth curves, noise."""
+"""Tools of all renderers: smooth curves, soft masks, layers with smooth edges, noise and JPEG files."""
 
 import functools
 import math
 from collections.abc import Sequence
-from functools import lru_cache
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
+JPEG_QUALITY = 92
+
+
+def save_jpeg(image: np.ndarray, path: Path) -> None:
+    """Write an image, uint8 (H, W, 3), to a JPEG file."""
+    Image.fromarray(image).save(path, quality=JPEG_QUALITY)
+
+
+# Curves
+
+
+@functools.cache
+def spline_weights(steps: int, end: bool = False) -> np.ndarray:
+    """Return the weights of a Catmull-Rom spline: four neighbouring points give the curve between the middle two.
+
+    Args:
+        steps: number of places, evenly spaced; the first is the second point.
+        end: whether the third point is a place as well.
+
+    Returns:
+        (steps, 4) float64, or (steps + 1, 4) with the end.
+    """
+    t = np.arange(steps + end) / steps
+    powers = np.stack((np.ones_like(t), t, t**2, t**3), axis=1)
+    return powers @ (0.5 * np.array(((0, 2, 0, 0), (-1, 0, 1, 0), (2, -5, 4, -1), (-1, 3, -3, 1))))
+
+
+def spline(points: Sequence | np.ndarray, steps: int = 6, straight_ends: bool = False) -> np.ndarray:
+    """Return a smooth curve through the points of a line, (N, D).
+
+    Args:
+        points: (N, D), in any unit.
+        steps: number of points of the curve per point given.
+        straight_ends: whether the line is continued beyond its ends. Otherwise it stops there, and the curve leaves its
+            ends more slowly.
+    """
+    points = np.asarray(points, float)
+    before, after = points[:1], points[-1:]
+    if straight_ends:
+        before, after = 2 * before - points[1:2], 2 * after - points[-2:-1]
+    return np.concatenate((_between(np.concatenate((before, points, after)), steps), points[-1:]))
+
+
+def closed_spline(points: Sequence | np.ndarray, steps: int = 6) -> np.ndarray:
+    """Return a smooth outline through points, (N, D); `steps` is its number of points per point given."""
+    points = np.asarray(points, float)
+    return _between(np.concatenate((points[-1:], points, points[:2])), steps)
+
+
+def _between(points: np.ndarray, steps: int) -> np.ndarray:
+    windows = np.stack([points[offset : len(points) - 3 + offset] for offset in range(4)])
+    return np.einsum("sk,knd->nsd", spline_weights(steps), windows).reshape(-1, points.shape[1])
+
+
+def mirrored(right: Sequence | np.ndarray) -> np.ndarray:
+    """Return a closed outline from its right half, (N, 2), listed from the top to the bottom."""
+    right = np.asarray(right, float)
+    return np.concatenate((right, right[::-1] * (-1, 1)))
+
+
+def circle(count: int) -> np.ndarray:
+    """Return points of the unit circle, (count, 2)."""
+    angles = np.linspace(0, 2 * math.pi, count, endpoint=False)
+    return np.stack((np.cos(angles), np.sin(angles)), axis=1)
+
+
+# Masks
+
 
 class Patch(NamedTuple):
-    """A soft mask over a rectangle of the picture."""
+    """A soft mask over a rectangle of an image."""
 
     rows: slice
     columns: slice
     mask: np.ndarray  # float32 (rows, columns), 0 to 1
 
 
+EMPTY = Patch(slice(0, 0), slice(0, 0), np.zeros((0, 0), np.float32))
+
+
 class Box(NamedTuple):
-    """A rectangle of pixels; the ends are exclusive."""
+    """A rectangle of pixels; `right` and `bottom` are exclusive."""
 
     left: int
     top: int
     right: int
     bottom: int
 
+    @property
+    def is_empty(self) -> bool:
+        """Tell whether there is no pixel in it."""
+        return self.left >= self.right or self.top >= self.bottom
+
 
 def to_patch(image: Image.Image, box: Box, scale: int, blur: float) -> Patch:
+    """Return a grey image as the mask over `box`.
+
+    Args:
+        image: mode "L", `scale` times as large as `box`.
+        box: place of the mask.
+        scale: number of pixels that are averaged, in each direction.
+        blur: standard deviation of the blur, in pixels of `box`.
+    """
     if scale > 1:
         image = image.reduce(scale)
     if blur >= 1.5:
@@ -42,51 +126,66 @@ def to_patch(image: Image.Image, box: Box, scale: int, blur: float) -> Patch:
 
 
 def soft_polygon(points: np.ndarray, blur: float, box: Box) -> Patch:
-    """`polygon` for blurs of several pixels, drawn at half size, where nothing is lost."""
+    """Return the inside of a polygon, blurred by several pixels.
+
+    The polygon is drawn at half size, where such a blur loses nothing.
+
+    Args:
+        points: (N, 2) pixels.
+        blur: standard deviation in pixels.
+        box: place of the mask.
+    """
     columns, rows = box.right - box.left, box.bottom - box.top
     image = Image.new("L", (columns // 2 + 1, rows // 2 + 1))
     ImageDraw.Draw(image).polygon(((points - (box.left, box.top)) / 2).ravel().tolist(), fill=255)
     image = image.filter(ImageFilter.GaussianBlur(blur / 2))
     size = (image.width * 2, image.height * 2)
-    return to_patch(image.resize(size, Image.BILINEAR).crop((0, 0, columns, rows)), box, 1, 0)
+    return to_patch(image.resize(size, Image.Resampling.BILINEAR).crop((0, 0, columns, rows)), box, 1, 0)
 
 
-def product(patch: Patch | None, other: Patch | None) -> Patch | None:
-    """The product of two patches over the same box."""
-    if patch is None or other is None:
-        return None
-    return Patch(patch.rows, patch.columns, patch.mask * other.mask)
+def blend(image: np.ndarray, amount: np.ndarray, colour: np.ndarray) -> None:
+    """Mix a colour into an image in place; `amount` (0 to 1) and `colour` broadcast to the image."""
+    image += amount * (colour - image)
 
 
-@functools.cache
-def _spline_weights(steps: int) -> np.ndarray:
-    """(steps, 4): Catmull-Rom weights of four neighbouring points at `steps` places between the middle two."""
-    t = np.arange(steps) / steps
-    powers = np.stack((np.ones_like(t), t, t**2, t**3), axis=1)
-    return powers @ (0.5 * np.array(((0, 2, 0, 0), (-1, 0, 1, 0), (2, -5, 4, -1), (-1, 3, -3, 1))))
+# Layers
 
 
-def spline(points: Sequence | np.ndarray, closed: bool = True, steps: int = 6) -> np.ndarray:
-    """A smooth curve through (n, 2) points."""
-    points = np.asarray(points, float)
-    if closed:
-        padded = np.concatenate((points[-1:], points, points[:2]))
-    else:
-        padded = np.concatenate((points[:1], points, points[-1:]))
-    windows = np.stack([padded[offset : len(padded) - 3 + offset] for offset in range(4)])
-    curve = np.einsum("sk,knd->nsd", _spline_weights(steps), windows).reshape(-1, 2)
-    return curve if closed else np.concatenate((curve, points[-1:]))
+def new_layer(side: int) -> tuple[Image.Image, ImageDraw.ImageDraw]:
+    """Return a transparent square image of `side` pixels, and the pen that draws on it.
+
+    Its mode is RGBa: RGBA with the colours multiplied by the coverage, which is right when pixels are averaged.
+    """
+    layer = Image.new("RGBa", (side, side))
+    return layer, ImageDraw.Draw(layer)
 
 
-def mirrored(right: Sequence) -> np.ndarray:
-    """A closed outline from its right half, listed from the top to the bottom."""
-    right = np.asarray(right, float)
-    return np.concatenate((right, right[::-1] * (-1, 1)))
+def reduce_layer(layer: Image.Image, scale: int) -> np.ndarray:
+    """Return a layer averaged over squares of `scale` pixels: float32 (H, W, 4), 0 to 1, multiplied colours."""
+    return np.asarray(layer.reduce(scale)).astype(np.float32) / 255
+
+
+def lay_over(image: np.ndarray, colour: np.ndarray, coverage: np.ndarray) -> None:
+    """Lay a layer over an image in place.
+
+    Args:
+        image: float32 (H, W, 3).
+        colour: float32 (H, W, 3), multiplied by the coverage.
+        coverage: float32 (H, W), 0 to 1.
+    """
+    rows = np.flatnonzero(coverage.any(1))
+    if len(rows):
+        window = slice(rows[0], rows[-1] + 1)
+        image[window] *= 1 - coverage[window, :, None]
+        image[window] += colour[window]
+
+
+# Noise
 
 
 @functools.cache
 def noise_line() -> np.ndarray:
-    """4096 smooth random numbers in 0..1 that go round in a circle: strands of hair."""
+    """Return the noise of hair: float32 (4096,), smooth, 0 to 1, its end joining its start."""
     rng = np.random.default_rng(0)
     spectrum = np.fft.rfft(rng.normal(size=4096))
     frequency = np.arange(len(spectrum))
@@ -96,19 +195,26 @@ def noise_line() -> np.ndarray:
 
 @functools.cache
 def noise_plane() -> np.ndarray:
-    """(512, 512) random numbers of mean 0 and deviation 1: the grain of the skin and of the camera."""
+    """Return the noise of skin and camera: float32 (512, 512), grainy, mean 0, standard deviation 1."""
     rng = np.random.default_rng(1)
     fine = rng.normal(size=(512, 512))
-    coarse = np.asarray(
-        Image.fromarray(rng.normal(size=(128, 128)).astype(np.float32)).resize((512, 512), Image.BICUBIC)
-    )
-    mixed = 0.6 * fine + coarse
+    coarse = Image.fromarray(rng.normal(size=(128, 128)).astype(np.float32))
+    mixed = 0.6 * fine + np.asarray(coarse.resize((512, 512), Image.Resampling.BICUBIC))
     return (mixed / mixed.std()).astype(np.float32)
 
 
-@lru_cache(maxsize=1)
+def noise_crop(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
+    """Return a random window of `noise_plane`, (height, width)."""
+    top, left = rng.integers(512 - height), rng.integers(512 - width)
+    return noise_plane()[top : top + height, left : left + width]
+
+
+@functools.cache
 def noise_tile() -> np.ndarray:
-    """Smooth noise of many scales that repeats at its borders, float32 (512, 512), mean 0, deviation 1."""
+    """Return the noise of landscapes: float32 (512, 512), of many scales, without a seam where it repeats.
+
+    Its mean is 0, its standard deviation 1.
+    """
     rng = np.random.default_rng(7)
     total = np.zeros((512, 512), np.float32)
     for cells in (8, 16, 32, 64, 128, 256):
@@ -121,13 +227,8 @@ def noise_tile() -> np.ndarray:
 
 
 def noise_window(rng: np.random.Generator, height: int, width: int, step: int) -> np.ndarray:
-    """A random window of the noise; a larger `step` gives finer noise."""
+    """Return a random window of `noise_tile`, (height, width); a larger `step` (in cells per pixel) is finer noise."""
     row, column = rng.integers(0, 512, 2)
     rows = (row + step * np.arange(height)) & 511
     columns = (column + step * np.arange(width)) & 511
     return noise_tile()[rows[:, None], columns]
-
-
-def blend(picture: np.ndarray, amount: np.ndarray, color: np.ndarray) -> None:
-    """Mixes `color` into `picture` in place; both arguments broadcast against (height, width, 3)."""
-    picture += amount * (color - picture)

@@ -1,1 +1,1 @@
-"""What a training step is made of: seeds, phases, the log of its terms, and the moving average of weights."""
+"""The parts of a training step: seeds, optimizer steps, the log of its terms, and the EMA of weights."""

@@ -1,4 +1,4 @@
-"""The moving average of a network's weights, without waiting for the GPU."""
+"""The exponential moving average (EMA) of a network's weights, without waiting for the GPU."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,13 +9,14 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 
 class MovingAverage(AveragedModel):
-    """The exponential moving average of a network's parameters and buffers; the first update takes them as they are.
+    """The EMA of a network's parameters and buffers; the first update copies them.
 
-    torch's `AveragedModel` asks the GPU in every update how many there were; here this is read from checkpoints only.
+    torch's `AveragedModel` waits for the GPU in every update, to read the number of updates. Here this number is read
+    from checkpoints only.
 
     Args:
-        network: the network to average; `module` is the average.
-        decay: what is kept of the average in each update.
+        network: the network to average; the attribute `module` is its EMA.
+        decay: weight of the previous EMA in each update, from 0 to 1.
     """
 
     def __init__(self, network: nn.Module, decay: float) -> None:
@@ -30,7 +31,7 @@ class MovingAverage(AveragedModel):
 
     @torch.no_grad()
     def update_parameters(self, model: nn.Module) -> None:
-        """Moves the average towards the network's present parameters and buffers."""
+        """Move the EMA towards the network's current parameters and buffers."""
         pairs = [
             (average, value)
             for part in ("parameters", "buffers")
@@ -38,7 +39,7 @@ class MovingAverage(AveragedModel):
         ]
         if self.begun:
             update = get_ema_multi_avg_fn(self.decay)
-            # It takes one kind at a time; batch norm's counts of batches are whole numbers.
+            # `update` takes tensors of one kind at a time; batch norm's counts of batches are integers.
             for floating in (True, False):
                 alike = [pair for pair in pairs if pair[0].is_floating_point() == floating]
                 if alike:

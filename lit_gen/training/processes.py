@@ -1,4 +1,4 @@
-"""What the processes of one training tell each other."""
+"""The exchange of values between the processes of a training."""
 
 from typing import Any
 
@@ -6,10 +6,10 @@ from torch import distributed
 
 
 def gather(mine: Any) -> list[Any]:
-    """Return what each process has here, by rank; all of them have to call this.
+    """Return the values of all processes, in the order of their ranks. All processes must call it together.
 
     Args:
-        mine: what this process has; it can be pickled.
+        mine: this process's value, of any type that can be pickled.
     """
     if not (distributed.is_available() and distributed.is_initialized()):
         return [mine]

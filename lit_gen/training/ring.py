@@ -1,4 +1,4 @@
-"""The terms of the last training steps, which stay on the device until they are looked at together."""
+"""The loss terms of the last training steps, kept on the device until they are read together."""
 
 from collections.abc import Callable, Mapping
 
@@ -8,7 +8,7 @@ from torch import Tensor
 from lit_gen.errors import UserError
 
 CHECK_EVERY_N_BATCHES = 50
-"""How late a training term that is not finite may be found; never after it went into a checkpoint."""
+"""Largest number of batches before a term is checked; all terms are also checked before a checkpoint is written."""
 
 
 class NonFiniteTerm(UserError):
@@ -16,7 +16,7 @@ class NonFiniteTerm(UserError):
 
 
 class TermRing:
-    """Scalars of training steps that nobody has read yet."""
+    """A store of the terms that have not been read yet."""
 
     def __init__(self) -> None:
         self._unread: list[tuple[int, list[str], Tensor]] = []
@@ -26,27 +26,27 @@ class TermRing:
         self._unread = []
 
     def write(self, batch: int, terms: Mapping[str, Tensor]) -> None:
-        """Keep the terms of a step.
+        """Store the terms of a step.
 
         Args:
-            batch: the number of its batch in the training, from 1 on.
+            batch: number of the step's batch in the training, from 1 on.
             terms: scalars by their names in the log.
         """
         self._unread.append((batch, list(terms), torch.stack([value.detach().float() for value in terms.values()])))
 
     @property
     def is_full(self) -> bool:
-        """Whether the oldest terms have waited for `CHECK_EVERY_N_BATCHES` batches."""
+        """Whether the oldest stored terms are `CHECK_EVERY_N_BATCHES` batches old."""
         return bool(self._unread) and self._unread[-1][0] - self._unread[0][0] >= CHECK_EVERY_N_BATCHES
 
     def check(self, agree: Callable[[bool], bool]) -> None:
-        """Read all terms and forget them: the one place where a training waits for the device.
+        """Read all terms and forget them. Only here does the training wait for the device.
 
         Args:
-            agree: tells whether something is true on all processes; all of them have to call this.
+            agree: function that returns whether its argument is true on all processes; all must call it together.
 
         Raises:
-            NonFiniteTerm: on all processes, when a term is not finite on any.
+            NonFiniteTerm: a term is not finite on this process or on another; all processes raise it.
         """
         unread, self._unread = self._unread, []
         if not unread:

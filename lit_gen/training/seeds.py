@@ -1,6 +1,6 @@
-"""Seeds as functions of a place in the training, so that what is drawn there depends on nothing that happened before.
+"""Seeds as functions of a place in the training, so that random draws depend on nothing that happened before.
 
-A run that is resumed then draws what the unbroken one would have drawn, whatever callbacks draw in between.
+A resumed run therefore draws the same numbers as an unbroken one, whatever callbacks draw in between.
 """
 
 from hashlib import blake2b
@@ -9,7 +9,7 @@ import torch
 
 
 def seed_of(*place: int | str) -> int:
-    """Return a seed in [0, 2^63) that any change of `place` changes, on every machine the same.
+    """Return a seed in [0, 2^63) for a place, the same on every machine; another place gives another seed.
 
     Args:
         place: numbers and words, such as the run's seed, a purpose, the rank and the images seen.
@@ -22,8 +22,8 @@ def seed_generators(device: torch.device, *place: int | str) -> None:
     """Seed torch's generators of the CPU and of `device` by `seed_of(*place)`, without waiting for a GPU.
 
     Args:
-        device: where a model draws.
-        place: as for `seed_of`.
+        device: device on which the model draws.
+        place: numbers and words, as for `seed_of`.
     """
     seed = seed_of(*place)
     torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed every GPU, and takes 90 times as long

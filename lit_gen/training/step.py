@@ -18,16 +18,16 @@ def descend(
     batches: list[Any],
     fakes: Iterable[Any],
 ) -> Terms:
-    """Take one step down the sum of `loss(batch, fakes)`: zero, backward for each micro-batch, step.
+    """Take one optimizer step on the sum of the terms of `loss`: zero, backward per micro-batch, step.
 
-    No parameter of another optimizer takes a gradient.
+    Parameters of other optimizers get no gradient.
 
     Args:
-        model: whose training step this is.
-        optimizer: of the network that moves.
-        loss: gives the named terms for a micro-batch and its fakes.
-        batches: the micro-batches; each counts by its number of images.
-        fakes: for each micro-batch, made one after the other.
+        model: the model whose training step this is.
+        optimizer: optimizer of the network to train.
+        loss: function from a micro-batch and its fakes to named terms.
+        batches: the micro-batches; each is weighted by its number of images.
+        fakes: the fakes of each micro-batch; an iterator may make them one at a time.
 
     Returns:
         The terms, as means over the images of all micro-batches, without a graph.
@@ -49,7 +49,7 @@ def descend(
 
 @contextmanager
 def statistics_kept(network: nn.Module) -> Iterator[None]:
-    """Keep the running means and variances of batch norm as they are within the block, in training mode too."""
+    """Freeze the running means and variances of batch norm within the block, also in training mode."""
     norms = [part for part in network.modules() if getattr(part, "track_running_stats", False)]
     for norm in norms:
         norm.track_running_stats = False

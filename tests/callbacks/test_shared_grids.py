@@ -12,7 +12,7 @@ from lit_gen.cli import main
 from lit_gen.data import MNIST, CelebA, Horse2Zebra, ImageFolder
 from lit_gen.data.base import ImageData
 from lit_gen.errors import UserError
-from lit_gen.loggers import ContinuingWandbLogger
+from lit_gen.loggers.wandb import ContinuingWandbLogger
 from lit_gen.models import AAE, VAE, CycleGAN
 from tests.models import tiny
 

@@ -7,7 +7,14 @@ from pathlib import Path
 import pytest
 
 from lit_gen.errors import UserError
+from lit_gen.files import parallel
 from lit_gen.files.parallel import map_indices
+
+
+def run_script(script: Path) -> subprocess.CompletedProcess:
+    path = os.pathsep.join((str(Path(__file__).parents[2]), str(script.parent)))
+    environment = os.environ | {"PYTHONPATH": path}
+    return subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120, env=environment)
 
 
 def square(index):
@@ -52,10 +59,29 @@ def test_functions_need_not_be_picklable_in_one_process():
     assert map_indices(lambda index: -index, 300, "negatives", workers=1) == [-index for index in range(300)]
 
 
+@pytest.mark.parametrize("imported", ["large", "os"])
+def test_workers_share_the_imports_of_a_room_that_asks_for_it(tmp_path, imported):
+    """torch takes seconds and 0.5 GB per process: the data modules' workers get it from their server."""
+    (tmp_path / "large.py").write_text("from lit_gen.files.parallel import PRELOAD\nPRELOAD.append(__name__)\n")
+    (tmp_path / "script.py").write_text(
+        "import sys\nfrom lit_gen.files.parallel import map_indices\n"
+        "def is_there(index): return 'large' in sys.modules\n"
+        f"if __name__ == '__main__':\n    import {imported}\n"
+        "    print({*map_indices(is_there, 256, 'looking', workers=2)})\n"
+    )
+    done = run_script(tmp_path / "script.py")
+    assert done.stdout == f"{{{imported == 'large'}}}\n", done.stderr
+
+
+def test_the_data_modules_ask_for_it():
+    import lit_gen.data
+
+    assert lit_gen.data.__name__ in parallel.PRELOAD
+
+
 def test_a_script_without_a_guard_ends_with_an_explanation(tmp_path):
     """Its workers would run it again: multiprocessing.Pool starts new ones for ever."""
     script = tmp_path / "script.py"
     script.write_text("from lit_gen.files.parallel import map_indices\nmap_indices(abs, 300, 'counting', workers=2)\n")
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
-    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120, env=environment)
+    done = run_script(script)
     assert done.returncode == 1 and "ended while counting" in done.stderr

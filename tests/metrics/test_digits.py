@@ -85,7 +85,7 @@ def test_the_recipe_runs(mnist_root, tmp_path, monkeypatch, capsys):
     target = tmp_path / "weights.safetensors"
     monkeypatch.setattr("sys.argv", ["digits", f"--root={mnist_root}", f"--target={target}", "--epochs=1"])
     digits.main()
-    assert "of the test digits are named right" in capsys.readouterr().out
+    assert "of the test digits are classified correctly" in capsys.readouterr().out
     trained, name = load_digits(target)
     assert name != load_digits()[1]
     assert not trained.training and not any(parameter.requires_grad for parameter in trained.parameters())

@@ -44,7 +44,7 @@ def test_all_samples_in_pieces():
     assert model.pieces == [128, 128, 44]
     figure = evaluator.compute()["nll"]
     assert figure.value == pytest.approx(-math.log(150.5) - math.log(4) / 2, rel=1e-6)
-    assert figure.samples == 2 and figure.features == "300 samples an image"
+    assert figure.samples == 2 and figure.features == "300 samples per image"
 
 
 def test_images_of_a_smaller_last_batch_weigh_as_much():
@@ -64,7 +64,7 @@ def test_a_long_wait_is_announced_once(monkeypatch, caplog, seconds, words):
     with caplog.at_level(logging.INFO):
         for _ in range(3):
             evaluator.update(model, batch(1.0))
-    said = [record.message for record in caplog.records if "log p(x)" in record.message]
+    said = [record.message for record in caplog.records if "NLL from" in record.message]
     assert len(said) == len(words) and all(word in said[0] for word in words)
 
 

@@ -141,12 +141,6 @@ def test_the_average_of_a_copy_is_the_moving_average(way):
         torch.testing.assert_close(value, 0.75 * was + 0.25 * new)
 
 
-def test_what_looks_on_is_no_part_of_a_copy():
-    model = tiny.build(next(model for model in tiny.ALL if model.__name__ == "DCGAN"))
-    model.watcher = lambda batch, fakes: None  # as the Health callback has it for some batches
-    assert pickle.loads(pickle.dumps(model)).watcher is None and model.watcher is not None
-
-
 @pytest.mark.parametrize("model_class", tiny.ALL)
 def test_models_can_be_used_without_a_trainer(model_class, tmp_path):
     """Fresh, and loaded from a checkpoint."""

@@ -2,8 +2,10 @@
 
 import inspect
 import math
+import random
 from typing import NamedTuple
 
+import numpy as np
 import pytest
 import torch
 from lightning import Callback, seed_everything
@@ -15,9 +17,11 @@ from lit_gen.callbacks.checkpoints import RunCheckpoints
 from lit_gen.callbacks.evaluation import Evaluation
 from lit_gen.errors import UserError
 from lit_gen.metrics.digits import load_digits
+from lit_gen.models import adversarial
 from lit_gen.models.adversarial import AdversarialModule
 from lit_gen.tasks.reconstruction import Reconstruction
 from lit_gen.tasks.sampling import Sampling
+from lit_gen.training.step import descend
 from tests.models import tiny
 
 ADVERSARIAL = [model for model in tiny.ALL if issubclass(model, AdversarialModule)]
@@ -77,15 +81,16 @@ def test_each_step_moves_one_network_only(model_class, tmp_path, monkeypatch):
     model = tiny.build(model_class)
     seen = []
 
-    def step(optimizer, loss, batch, fakes, original=AdversarialModule.step):
+    def watched(module, optimizer, loss, batches, fakes):
         before = tiny.parameters(model.discriminator), tiny.parameters(model.generator)
-        original(model, optimizer, loss, batch, fakes)
+        terms = descend(module, optimizer, loss, batches, fakes)
         changed = tuple(
             any(tiny.moved(*pair)) for pair in zip(before, (model.discriminator, model.generator), strict=True)
         )
         seen.append((loss.__name__, *changed))
+        return terms
 
-    monkeypatch.setattr(model, "step", step)
+    monkeypatch.setattr(adversarial, "descend", watched)
     fit(model, tmp_path, limit_train_batches=2)
     assert set(seen) == {("discriminator_loss", True, False), ("generator_loss", False, True)}
 
@@ -100,11 +105,15 @@ def test_every_parameter_moves(model_class, tmp_path):
 
 
 @pytest.mark.parametrize("model_class", [model for model in ADVERSARIAL if tiny.takes(model, "n_critic")])
-def test_n_critic_trains_d_more_often(model_class, tmp_path):
+def test_n_critic_trains_d_more_often(model_class, tmp_path, monkeypatch):
     model = tiny.build(model_class, n_critic=3)
     steps = []
-    original = model.step
-    model.step = lambda optimizer, loss, *rest: (steps.append(loss.__name__), original(optimizer, loss, *rest))
+
+    def watched(module, optimizer, loss, batches, fakes):
+        steps.append(loss.__name__)
+        return descend(module, optimizer, loss, batches, fakes)
+
+    monkeypatch.setattr(adversarial, "descend", watched)
     fit(model, tmp_path, limit_train_batches=SEEN_BY_ADAM)
     assert steps[:4] == ["discriminator_loss"] * 3 + ["generator_loss"]
     assert steps.count("generator_loss") == steps.count("discriminator_loss") // 3
@@ -151,10 +160,26 @@ def test_predictions(model_class, channels, monkeypatch):
     torch.testing.assert_close(several[:1], one, rtol=1e-4, atol=1e-5)
 
 
+class Draws(Callback):
+    """Draws from all generators, and seeds them anew, wherever a callback is called outside of a step."""
+
+    def __getattribute__(self, name):
+        within_a_step = ("on_before_zero_grad", "on_before_backward", "on_after_backward", "on_before_optimizer_step")
+        if name.startswith("on_") and name not in within_a_step:
+            random.seed()
+            np.random.seed()
+            torch.seed()
+            torch.rand(3)
+        return super().__getattribute__(name)
+
+
 @pytest.mark.parametrize("batch", [2, 3], ids=["mid-epoch", "end of epoch"])
 @pytest.mark.parametrize("model_class", tiny.ALL)
 def test_resume_equals_an_unbroken_run(model_class, batch, tmp_path):
-    """Two epochs of three batches; and one run that dies after some batch, and another that goes on from there."""
+    """Two epochs of three batches; and one run that dies after some batch, and another that goes on from there.
+
+    What callbacks draw in between makes no difference.
+    """
 
     class Death(Callback):
         def on_train_batch_start(self, trainer, *_):
@@ -174,7 +199,7 @@ def test_resume_equals_an_unbroken_run(model_class, batch, tmp_path):
         run("broken", callbacks=[Death()])
     begun = torch.load(tmp_path / "broken" / "last.ckpt", weights_only=True)
     assert begun["loops"]["fit_loop"]["epoch_loop.batch_progress"]["total"]["processed"] == batch
-    run("resumed", tmp_path / "broken" / "last.ckpt")
+    run("resumed", tmp_path / "broken" / "last.ckpt", callbacks=[Draws()])
     whole, resumed = (torch.load(tmp_path / name / "last.ckpt", weights_only=True) for name in ("whole", "resumed"))
     assert whole["optimizer_states"]
     tiny.assert_same(whole, resumed)

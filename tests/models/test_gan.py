@@ -7,8 +7,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from lit_gen.models import GAN
+from lit_gen.models import GAN, adversarial
 from lit_gen.models.gan import Maxout
+from lit_gen.training.step import descend
 from tests.models import tiny
 
 
@@ -115,18 +116,17 @@ def test_a_step_of_g_makes_its_fakes_look_more_real(loss):
 
 
 @pytest.mark.parametrize("n_critic", [1, 2])
-def test_d_and_g_share_one_set_of_fakes_and_d_s_carry_no_graph(n_critic, tmp_path):
+def test_d_and_g_share_one_set_of_fakes_and_d_s_carry_no_graph(n_critic, tmp_path, monkeypatch):
     model = tiny.build(GAN, n_critic=n_critic, ema_decay=0.9)
     made, graphs = [], {"discriminator_loss": [], "generator_loss": []}
     model.generator.register_forward_hook(lambda module, args, output: made.append(output.requires_grad))
-    step = model.step
 
-    def watched(optimizer, loss, batches, fakes):
+    def watched(module, optimizer, loss, batches, fakes):
         (only,) = fakes
         graphs[loss.__name__].append((only.requires_grad, only.detach().clone()))
-        step(optimizer, loss, batches, fakes)
+        return descend(module, optimizer, loss, batches, fakes)
 
-    model.step = watched
+    monkeypatch.setattr(adversarial, "descend", watched)
     tiny.trainer(tmp_path, limit_val_batches=0).fit(model, datamodule=tiny.NoiseData(4))
     for_d, for_g = graphs.values()
     turns = [(step + 1) % n_critic == 0 for step in range(4)]

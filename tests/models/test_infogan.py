@@ -166,7 +166,7 @@ def test_the_bound_nears_the_entropy_in_training(weight, low, high):
             model.zero_grad()
             sum(terms.values()).backward()
             optimizer.step()
-        bounds.append(model.bounds["information_categorical"].item())
+        bounds.append(model.beside["information_categorical"].item())
     assert abs(bounds[0]) < 0.3
     assert low < sum(bounds[-20:]) / 20 <= high
 

@@ -48,7 +48,7 @@ VARIANTS = {  # what takes other ways than the configs and their overlays
     "gan": [{"optimizer": "sgd", "loss": "saturating", "maxout_pieces": 0}],
     "infogan": [{"learnt_std": True}],
     "puzzle_gan": [{"generated_composites": True}],
-    "stargan": [{"noise_deviation": 0.1}],
+    "stargan": [{"noise_deviation": 0.1, "identity_weight": 10.0}],
     "text2image": [{"projection": True, "matching_aware": False}],
     "vae": [{"likelihood": "gaussian"}, {"num_importance_samples": 3, "network": "residual"}, {"network": "conv"}],
 }
@@ -310,7 +310,7 @@ def test_looks_at_a_training(case, make_data, monkeypatch):
         if isinstance(run.model, AdversarialModule):
             with without_autocast():
                 health.on_train_start(run.trainer, run.model)
-                health.on_train_batch_start(run.trainer, run.model)
+                health.on_train_batch_start(run.trainer, run.model, batch, 0)
             for _ in range(run.model.n_critic):
                 with run.without_waiting():  # the look itself comes behind the step
                     run.train(batch)

@@ -263,6 +263,14 @@ def test_generator_loss_by_hand(by_hand):
     assert asked["g_classification"].item() == pytest.approx(likely + math.log1p(math.exp(1)), rel=1e-5)
 
 
+def test_identity_term_by_hand(by_hand):
+    """Its own attributes add 0.1 to the first image, which has attribute 0, and nothing to the second."""
+    model, batch, fakes = by_hand
+    assert "g_identity" not in model.generator_loss(batch, fakes)
+    model.identity_weight = 4
+    assert model.generator_loss(batch, fakes)["g_identity"].item() == pytest.approx(4 * 0.05, rel=1e-5)
+
+
 def test_weights(by_hand):
     model, batch, fakes = by_hand
     before = model.discriminator_loss(batch, fakes) | model.generator_loss(batch, fakes)

@@ -1,22 +1,26 @@
 import re
 from collections import Counter
+from functools import partial
 from random import Random
 
 import numpy as np
 import pytest
 
-from lit_gen.data.alphabet import ALPHABET, SHORTEST
+from lit_gen.data.alphabet import ALPHABET, CAPTION_LENGTH, SHORTEST
 from lit_gen.errors import UserError
 from lit_gen.synthetic.faces.names import ATTRIBUTES
 from lit_gen.synthetic.faces.scene import sample_scene, scene_attributes
 from lit_gen.synthetic.sentences.digits import DIGITS, describe_digit
-from lit_gen.synthetic.sentences.faces import SAYINGS, check_sayable, describe_face
+from lit_gen.synthetic.sentences.faces import check_sayable, describe_face
+from lit_gen.synthetic.sentences.vocabulary import SAYINGS
 from tests.synthetic.reader import complaints, meaning
 
 WOMAN = {name: False for name in ATTRIBUTES} | dict.fromkeys(
     ("Young", "Smiling", "Blond_Hair", "Wavy_Hair", "No_Beard", "Wearing_Lipstick", "Eyeglasses", "High_Cheekbones"),
     True,
 )
+
+describe = partial(describe_face, length=CAPTION_LENGTH)
 
 
 def rendered_faces(count: int) -> list[dict[str, bool]]:
@@ -36,14 +40,14 @@ def test_sentences_say_what_is_stated_and_nothing_else():
     rng, lengths = Random(0), Counter()
     for attributes in rendered_faces(400) + random_faces(200):
         for _ in range(10):
-            sentence, stated = describe_face(attributes, rng)
+            sentence, stated = describe(attributes, rng)
             assert meaning(sentence) == {name: attributes[name] for name in stated}, sentence
             assert len(stated) == len(set(stated)) > 0
             assert complaints(sentence) == [], sentence
             assert sentence[0].isupper() and set(sentence.lower()) <= set(ALPHABET)
             assert all(part[0].isupper() for part in sentence.split(". "))
             lengths[len(stated)] += 1
-            assert len(sentence) <= 201
+            assert len(sentence) <= CAPTION_LENGTH
     assert all(lengths[count] > 200 for count in range(1, 6))
     assert lengths[7] > 20
 
@@ -52,7 +56,7 @@ def test_pronouns_fit_the_person():
     pronouns = {True: "he|his", False: "she|her", None: "they|their"}
     rng, seen = Random(3), Counter()
     for attributes in rendered_faces(600):
-        sentence, stated = describe_face(attributes, rng)
+        sentence, stated = describe(attributes, rng)
         male = attributes["Male"] if "Male" in stated else None
         found = re.findall(r"\b(he|his|she|her|they|their)\b", sentence.lower())
         assert all(re.fullmatch(pronouns[male], word) for word in found), sentence
@@ -64,7 +68,7 @@ def test_contradictory_annotations_are_not_repeated():
     colours = ("Black_Hair", "Blond_Hair", "Brown_Hair", "Gray_Hair")
     everything = dict.fromkeys(ATTRIBUTES, True)
     for seed in range(2_000):
-        said = meaning(describe_face(everything, Random(seed))[0])
+        said = meaning(describe(everything, Random(seed))[0])
         assert sum(name in said for name in colours) <= 1
         assert not {"Straight_Hair", "Wavy_Hair"} <= said.keys()
         assert "Bald" not in said or not {*colours, "Straight_Hair", "Wavy_Hair", "Bangs"} & said.keys()
@@ -73,7 +77,7 @@ def test_contradictory_annotations_are_not_repeated():
 def test_a_mustache_alone_is_no_beard_and_not_clean_shaven():
     attributes = dict.fromkeys(ATTRIBUTES, False) | {"Male": True, "Mustache": True}
     for no_beard in (False, True):
-        sentences = [describe_face(attributes | {"No_Beard": no_beard}, Random(seed))[0] for seed in range(2_000)]
+        sentences = [describe(attributes | {"No_Beard": no_beard}, Random(seed))[0] for seed in range(2_000)]
         assert not any(
             re.search(r"\b(?:bearded|shaven)\b|(?:with|has|and) a beard\b", sentence) for sentence in sentences
         )
@@ -82,16 +86,16 @@ def test_a_mustache_alone_is_no_beard_and_not_clean_shaven():
 
 @pytest.mark.parametrize("attributes", [WOMAN, *rendered_faces(3)])
 def test_one_face_has_many_sentences(attributes):
-    sentences = {describe_face(attributes, Random(seed))[0] for seed in range(1_000)}
+    sentences = {describe(attributes, Random(seed))[0] for seed in range(1_000)}
     assert len(sentences) > 700
-    assert len({tuple(sorted(describe_face(attributes, Random(seed))[1])) for seed in range(1_000)}) > 50
+    assert len({tuple(sorted(describe(attributes, Random(seed))[1])) for seed in range(1_000)}) > 50
     assert len({" ".join(sentence.split()[:2]) for sentence in sentences}) > 20
 
 
 def test_every_attribute_with_words_is_spoken_of_at_times():
     said = Counter()
     for seed, attributes in enumerate(rendered_faces(4_000)):
-        said.update(describe_face(attributes, Random(seed))[1])
+        said.update(describe(attributes, Random(seed))[1])
     assert set(ATTRIBUTES) - set(said) == {"Attractive", "Blurry"}
     assert 0.75 < said["Male"] / 4_000 < 0.95
 
@@ -99,7 +103,7 @@ def test_every_attribute_with_words_is_spoken_of_at_times():
 def test_missing_things_are_named_where_that_is_natural():
     men, women = Counter(), Counter()
     for seed, attributes in enumerate(rendered_faces(4_000)):
-        said = meaning(describe_face(attributes, Random(seed))[0])
+        said = meaning(describe(attributes, Random(seed))[0])
         absent = [name for name, value in said.items() if value == (name == "No_Beard") and name != "Male"]
         (men if attributes["Male"] else women).update(absent)
     assert min(men["No_Beard"], men["Eyeglasses"], men["Smiling"], women["Wearing_Lipstick"], women["Eyeglasses"]) > 20
@@ -109,13 +113,13 @@ def test_missing_things_are_named_where_that_is_natural():
 
 def test_the_same_seed_gives_the_same_sentence():
     for seed in range(50):
-        assert describe_face(WOMAN, Random(seed)) == describe_face(dict(WOMAN), Random(seed))
+        assert describe(WOMAN, Random(seed)) == describe(dict(WOMAN), Random(seed))
 
 
 def test_only_given_attributes_are_spoken_of():
     chosen = ("Smiling", "Eyeglasses", "Black_Hair")
     for seed, attributes in enumerate(rendered_faces(500)):
-        sentence, stated = describe_face({name: attributes[name] for name in chosen}, Random(seed))
+        sentence, stated = describe({name: attributes[name] for name in chosen}, Random(seed))
         assert meaning(sentence) == {name: attributes[name] for name in stated}
         assert set(stated) <= set(chosen)
         assert "person" in sentence or "face" in sentence
@@ -123,7 +127,7 @@ def test_only_given_attributes_are_spoken_of():
 
 def test_a_face_of_which_nothing_can_be_said():
     for seed in range(50):
-        sentence, stated = describe_face({"Pale_Skin": False}, Random(seed))
+        sentence, stated = describe({"Pale_Skin": False}, Random(seed))
         assert (meaning(sentence), stated, complaints(sentence)) == ({}, [], [])
 
 
@@ -131,7 +135,7 @@ def test_what_must_be_said_is_said():
     always = ("Eyeglasses", "Male", "Blond_Hair", "Smiling", "Wavy_Hair", "No_Beard", "Bald")
     attributes = WOMAN | {"No_Beard": False}
     for seed in range(500):
-        sentence, stated = describe_face(attributes, Random(seed), always)
+        sentence, stated = describe(attributes, Random(seed), always=always)
         assert {*always} <= {*stated}
         assert meaning(sentence) == {name: attributes[name] for name in stated}, sentence
         assert complaints(sentence) == [], sentence
@@ -139,16 +143,16 @@ def test_what_must_be_said_is_said():
 
 def test_a_sentence_fits_the_length():
     for seed, attributes in enumerate(rendered_faces(300) + random_faces(300)):
-        sentence, stated = describe_face(attributes, Random(seed), length=SHORTEST)
+        sentence, stated = describe(attributes, Random(seed), length=SHORTEST)
         assert len(sentence) <= SHORTEST
         assert meaning(sentence) == {name: attributes[name] for name in stated}
-        sentence, stated = describe_face(attributes, Random(seed), ["Male", "Young"], length=50)
+        sentence, stated = describe(attributes, Random(seed), always=["Male", "Young"], length=50)
         assert len(sentence) <= 50 and {"Male", "Young"} <= set(stated)
 
 
 def test_a_sentence_cannot_fit_the_length():
     with pytest.raises(UserError, match="12 characters are too few to speak of Eyeglasses, Smiling") as caught:
-        describe_face(WOMAN, Random(0), ["Eyeglasses", "Smiling"], length=12)
+        describe(WOMAN, Random(0), always=["Eyeglasses", "Smiling"], length=12)
     assert "\n" not in str(caught.value)
 
 
@@ -162,7 +166,7 @@ def test_what_counts_as_sayable_can_be_said(name, value):
         return
     for seed in range(40):
         for attributes in random_faces(3):
-            sentence, stated = describe_face(attributes | {name: value}, Random(seed), [name])
+            sentence, stated = describe(attributes | {name: value}, Random(seed), always=[name])
             assert meaning(sentence)[name] == value
             assert complaints(sentence) == [], sentence
 

@@ -1,0 +1,1 @@
+"""Rendered horses and zebras in the format of horse2zebra: `scene`, then `render`, then `write`."""

@@ -1,4 +1,4 @@
-"""The background, the plants and the light of a scene."""
+"""The landscape of a scene: sky, ground, plants, and the shadows on it."""
 
 import math
 
@@ -6,20 +6,11 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
 from lit_gen.synthetic.animals.scene import DAYTIMES, LANDSCAPES, SCALE, SIZE, Animal, Daytime, Landscape, Scene
-from lit_gen.synthetic.drawing import blend, noise_tile, noise_window
-
-
-def lay_over(picture: np.ndarray, color: np.ndarray, coverage: np.ndarray) -> None:
-    """Lays colours that are multiplied by their coverage over the picture, in place, on the rows that they touch."""
-    rows = np.flatnonzero(coverage.any(1))
-    if len(rows):
-        window = slice(rows[0], rows[-1] + 1)
-        picture[window] *= 1 - coverage[window, :, None]
-        picture[window] += color[window]
+from lit_gen.synthetic.drawing import blend, lay_over, new_layer, noise_tile, noise_window, reduce_layer
 
 
 def _ridge(rng: np.random.Generator, step: float) -> np.ndarray:
-    """A line of heights with deviation about 1, float32 (256,)."""
+    """Return a line of heights, float32 (256,), of standard deviation 1; a larger `step` makes it rougher."""
     row, column = rng.integers(0, 512, 2)
     place = column + step * np.arange(SIZE)
     low = np.floor(place).astype(int)
@@ -27,70 +18,71 @@ def _ridge(rng: np.random.Generator, step: float) -> np.ndarray:
     return line[low & 511] + (place - low).astype(np.float32) * (line[(low + 1) & 511] - line[low & 511])
 
 
-def _fill_below(picture: np.ndarray, line: np.ndarray, color: np.ndarray, bottom: int) -> None:
-    """Fills between `line` (pixels from the top, one a column) and row `bottom`, with a smooth edge."""
+def _fill_below(image: np.ndarray, line: np.ndarray, colour: np.ndarray, bottom: int) -> None:
+    """Fill an image in place between `line` (pixels from the top, one per column) and row `bottom`."""
     top = max(0, int(line.min()) - 1)
     if top < bottom:
         rows = np.arange(top, bottom, dtype=np.float32)[:, None]
         amount = np.clip(rows - line + 0.5, 0, 1)[..., None]
-        blend(picture[top:bottom], amount, color[top:bottom] if color.ndim == 3 else color)
+        blend(image[top:bottom], amount, colour[top:bottom] if colour.ndim == 3 else colour)
 
 
 def draw_background(scene: Scene, rng: np.random.Generator) -> np.ndarray:
-    """The picture without animals, float32 (256, 256, 3), 0 to 1."""
+    """Return the image without animals and grass, float32 (256, 256, 3), 0 to 1."""
     land, light = LANDSCAPES[scene.landscape], DAYTIMES[scene.daytime]
-    zenith, haze, cloud = (np.array(color, np.float32) for color in (light.zenith, light.horizon, light.cloud))
-    lit = _open_light(light)
+    zenith, haze, cloud = (np.array(colour, np.float32) for colour in (light.zenith, light.horizon, light.cloud))
+    lit = open_light(light)
     horizon = int(scene.horizon * SIZE)
-    picture = np.empty((SIZE, SIZE, 3), np.float32)
+    image = np.empty((SIZE, SIZE, 3), np.float32)
 
     height = np.linspace(0, 1, horizon + 1, dtype=np.float32)[:, None, None] ** 1.3
-    picture[: horizon + 1] = zenith + height * (haze - zenith)
+    image[: horizon + 1] = zenith + height * (haze - zenith)
     cover = rng.uniform(-0.9, 0.9)
     clouds = np.clip((noise_window(rng, 2 * horizon + 2, SIZE, 1)[::2] - cover) * 0.55, 0, 1) * 0.85
-    blend(picture[: horizon + 1], clouds[..., None], cloud)
+    blend(image[: horizon + 1], clouds[..., None], cloud)
 
     if rng.random() < land.mountains:
         for distance in (0.62, 0.42):
             line = horizon - rng.uniform(12, 34) * distance - _ridge(rng, 1.1) * (rng.uniform(9, 18) * distance)
-            _fill_below(picture, line, _mix(np.array(land.ridge) * lit, haze, distance), horizon)
+            _fill_below(image, line, _mix(np.array(land.ridge) * lit, haze, distance), horizon)
     ground = _draw_ground(land, lit, haze, horizon, rng)
     if rng.random() < land.hills:
         for distance in (0.35, 0.15):
             line = horizon - 10 * distance - 4 - _ridge(rng, 0.35) * 14 * distance
-            _fill_below(picture, line, _mix(np.array(land.ground_far) * lit * 0.88, haze, distance), horizon)
+            _fill_below(image, line, _mix(np.array(land.ground_far) * lit * 0.88, haze, distance), horizon)
     if rng.random() < land.treeline:
         tall = rng.uniform(26, 60) if scene.landscape == "forest" else rng.uniform(6, 14)
         line = horizon - tall - _ridge(rng, 0.8) * tall * 0.12 - _ridge(rng, 9) * tall * 0.06
         dapple = noise_window(rng, SIZE, SIZE, 5)[..., None] * 0.17 + 1
-        _fill_below(picture, line, _mix(np.array(land.leaves) * lit, haze, 0.12) * dapple, horizon)
-    picture[horizon:] = ground
+        _fill_below(image, line, _mix(np.array(land.leaves) * lit, haze, 0.12) * dapple, horizon)
+    image[horizon:] = ground
     if rng.random() < land.water:
-        _draw_water(picture, horizon, zenith, haze, rng)
+        _draw_water(image, horizon, zenith, haze, rng)
     plants = _draw_plants(scene, land, lit, haze, rng)
     plants[..., :3] *= 1 + 0.15 * noise_window(rng, SIZE, SIZE, 4)[..., None]
-    lay_over(picture, plants[..., :3], plants[..., 3])
-    return picture
+    lay_over(image, plants[..., :3], plants[..., 3])
+    return image
 
 
-def _open_light(light: Daytime) -> np.ndarray:
-    """The light on open country, float32 (3,)."""
+def open_light(light: Daytime) -> np.ndarray:
+    """Return the light on open country, float32 (3,)."""
     return np.array(light.ambient, np.float32) * 0.75 + np.array(light.sun, np.float32) * 0.55
 
 
 def _mix(first: np.ndarray, second: np.ndarray, amount: float) -> np.ndarray:
+    """Return a colour between two, float32; `amount` is the second's share."""
     return (first + amount * (second - first)).astype(np.float32)
 
 
 def _draw_ground(
     land: Landscape, lit: np.ndarray, haze: np.ndarray, horizon: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """Rows from the horizon down, with texture that grows towards the viewer, float32 (256 - horizon, 256, 3)."""
+    """Return the rows from the horizon down, float32 (256 - horizon, 256, 3); their texture grows downwards."""
     rows = np.arange(SIZE - horizon, dtype=np.float32)
     near = (rows / rows[-1])[:, None]
     front, back = np.array(land.ground_near, np.float32), np.array(land.ground_far, np.float32)
-    color = (back + near[..., None] ** 0.6 * (front - back)) * lit
-    color += 0.35 * (1 - near[..., None]) ** 4 * (haze - color)
+    colour = (back + near[..., None] ** 0.6 * (front - back)) * lit
+    colour += 0.35 * (1 - near[..., None]) ** 4 * (haze - colour)
     depth = 1 / (near + 0.06)
     across = (np.arange(SIZE, dtype=np.float32) - SIZE / 2) * depth
     tile = noise_tile()
@@ -99,53 +91,43 @@ def _draw_ground(
     patches = tile[along & 511, (column + 0.9 * across).astype(int) & 511]
     blades = tile[(row + 1100 * depth).astype(int) & 511, (column + 5.3 * across).astype(int) & 511]
     shade = 1 + land.patches * (0.45 * patches + 0.4 * blades * np.minimum(1, near * 2 + 0.2))
-    return color * shade[..., None]
+    return colour * shade[..., None]
 
 
 def _draw_water(
-    picture: np.ndarray, horizon: int, zenith: np.ndarray, haze: np.ndarray, rng: np.random.Generator
+    image: np.ndarray, horizon: int, zenith: np.ndarray, haze: np.ndarray, rng: np.random.Generator
 ) -> None:
-    """A lake or a river: a band below the horizon that mirrors the sky."""
+    """Draw a lake or a river: a band below the horizon that mirrors the sky."""
     top = horizon + rng.uniform(2, 8) - _ridge(rng, 0.8) * 1.2
     bottom = top + rng.uniform(12, 34) + _ridge(rng, 0.6) * 5
     rows = np.arange(horizon, SIZE, dtype=np.float32)[:, None]
     amount = np.clip(rows - top + 0.5, 0, 1) * np.clip((bottom - rows) * 0.5, 0, 1)
     ripple = noise_window(rng, 5 * (SIZE - horizon), SIZE, 1)[::5]
     depth = np.clip((rows - horizon) / 60, 0, 1)[..., None]
-    color = (haze + depth * (zenith - haze)) * 0.88 * (1 + 0.06 * ripple[..., None])
-    blend(picture[horizon:], 0.94 * amount[..., None], color)
+    colour = (haze + depth * (zenith - haze)) * 0.88 * (1 + 0.06 * ripple[..., None])
+    blend(image[horizon:], 0.94 * amount[..., None], colour)
 
 
-def _paint(color: np.ndarray) -> tuple[int, int, int, int]:
-    return _paints(color[None])[0]
+def _paint(colour: np.ndarray) -> tuple[int, int, int, int]:
+    """Return a colour, 0 to 1, as Pillow takes it."""
+    return _paints(colour[None])[0]
 
 
-def _paints(colors: np.ndarray) -> list[tuple[int, int, int, int]]:
-    """Colours, 0 to 1, as Pillow takes them."""
-    return [(red, green, blue, 255) for red, green, blue in np.clip(colors * 255, 0, 255).astype(int).tolist()]
-
-
-def _layer() -> tuple[Image.Image, ImageDraw.ImageDraw]:
-    # RGBa is RGBA with the colours multiplied by the coverage: it averages right.
-    layer = Image.new("RGBa", (SIZE * SCALE, SIZE * SCALE))
-    return layer, ImageDraw.Draw(layer)
-
-
-def reduce_layer(layer: Image.Image) -> np.ndarray:
-    """A layer's average over the pixels of the picture, float32 (height, width, 4), 0 to 1, multiplied colours."""
-    return np.asarray(layer.reduce(SCALE)).astype(np.float32) / 255
+def _paints(colours: np.ndarray) -> list[tuple[int, int, int, int]]:
+    """Return colours, (N, 3) from 0 to 1, as Pillow takes them."""
+    return [(red, green, blue, 255) for red, green, blue in np.clip(colours * 255, 0, 255).astype(int).tolist()]
 
 
 def _draw_plants(
     scene: Scene, land: Landscape, lit: np.ndarray, haze: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
-    """Trees, bushes and a fence, all behind the animals, float32 (256, 256, 4)."""
-    layer, draw = _layer()
+    """Return a layer of trees, bushes and a fence, all behind the animals, float32 (256, 256, 4)."""
+    layer, draw = new_layer(SIZE * SCALE)
     behind = min(animal.feet for animal in scene.animals)
-    things = [(float(rng.uniform(0.05, 1)) ** 1.5, land.tree) for _ in range(rng.integers(*land.trees, endpoint=True))]
-    things += [(float(rng.uniform(0.05, 1)), "bush") for _ in range(rng.integers(*land.bushes, endpoint=True))]
+    things = [(rng.uniform(0.05, 1) ** 1.5, land.tree) for _ in range(rng.integers(*land.trees, endpoint=True))]
+    things += [(rng.uniform(0.05, 1), "bush") for _ in range(rng.integers(*land.bushes, endpoint=True))]
     if scene.fence:
-        things.append((float(rng.uniform(0.35, 0.9)), "fence"))
+        things.append((rng.uniform(0.35, 0.9), "fence"))
     for near, kind in sorted(things):
         base = (scene.horizon + near * max(0.02, behind - 0.06 - scene.horizon)) * SIZE * SCALE
         leaves = _mix(np.array(land.leaves) * lit * rng.uniform(0.8, 1.25), haze, 0.4 * (1 - near) ** 2)
@@ -161,14 +143,14 @@ def _draw_plants(
                 draw.line((x, base, x + lean * size, base - size), _paint(wood), width=max(2, int(size / 16)))
         else:
             _draw_crown(draw, kind, x, base, size, leaves, wood, scene.sun, rng)
-    return reduce_layer(layer)
+    return reduce_layer(layer, SCALE)
 
 
 def _draw_crown(
     draw: ImageDraw.ImageDraw, kind: str, x: float, base: float, size: float, leaves: np.ndarray, wood: np.ndarray,
     sun: float, rng: np.random.Generator,
 ) -> None:  # fmt: skip
-    """A tree with a round or a flat crown, or a bush: blobs of leaves, the lighter the nearer to the sun."""
+    """Draw a tree with a round or a flat crown, or a bush: blobs of leaves, the nearer to the sun the lighter."""
     wide, tall, middle = {"round": (0.55, 0.48, 1.0), "acacia": (0.95, 0.17, 0.95), "bush": (0.3, 0.16, 0.13)}[kind]
     if kind != "bush":
         trunk = size * 0.05
@@ -212,24 +194,31 @@ def _draw_fence(
 
 
 def draw_grass(scene: Scene, rng: np.random.Generator) -> np.ndarray:
-    """Blades in front of the animals, most of them at the feet, float32 (256, 256, 4)."""
+    """Return a layer of grass in front of the animals, most of it at their feet, float32 (256, 256, 4)."""
     land, light = LANDSCAPES[scene.landscape], DAYTIMES[scene.daytime]
-    lit = _open_light(light)
-    layer, draw = _layer()
+    lit = open_light(light)
+    layer, draw = new_layer(SIZE * SCALE)
     feet = max(animal.feet for animal in scene.animals)
     spread = rng.uniform(0, 1, (land.grass, 6))
     near, leaves = np.array(land.ground_near), np.array(land.leaves)
-    colors = (near + 0.55 * spread[:, 5:] * (leaves - near)) * lit * (0.75 + 0.5 * spread[:, 4:5])
-    for (x, y, bend, length, _, _), color in zip(spread.tolist(), _paints(colors), strict=True):
+    colours = (near + 0.55 * spread[:, 5:] * (leaves - near)) * lit * (0.75 + 0.5 * spread[:, 4:5])
+    for (x, y, bend, length, _, _), colour in zip(spread.tolist(), _paints(colours), strict=True):
         base = (feet - 0.005 + y * (1.03 - feet)) * SIZE * SCALE
         tip = base - SCALE * (4 + 6 * length) * (0.7 + 0.9 * y)
         left = x * SIZE * SCALE
-        draw.polygon([(left - 1.2, base), (left + 1.2, base), (left + (bend - 0.5) * 14, tip)], color)
-    return reduce_layer(layer)
+        draw.polygon([(left - 1.2, base), (left + 1.2, base), (left + (bend - 0.5) * 14, tip)], colour)
+    return reduce_layer(layer, SCALE)
 
 
-def cast_shadow(picture: np.ndarray, coverage: np.ndarray, animal: Animal, scene: Scene) -> None:
-    """Darkens the ground: the outline of the animal laid down away from the sun, and a soft spot under the body."""
+def cast_shadow(image: np.ndarray, coverage: np.ndarray, animal: Animal, scene: Scene) -> None:
+    """Darken the ground in place: by the outline of the animal, laid down away from the sun, and a spot below it.
+
+    Args:
+        image: float32 (256, 256, 3), without the animal.
+        coverage: float32 (256, 256), 0 to 1, of the animal.
+        animal: animal, which decides where the ground is.
+        scene: scene, which decides the light.
+    """
     light = DAYTIMES[scene.daytime]
     feet = animal.feet * SIZE
     outline = Image.fromarray((coverage * 255).astype(np.uint8))
@@ -245,4 +234,4 @@ def cast_shadow(picture: np.ndarray, coverage: np.ndarray, animal: Animal, scene
     # There is no shadow on the sky, nor far below the feet.
     start, stop = int(scene.horizon * SIZE) + 3, min(SIZE, int(feet) + 24)
     dark = np.asarray(laid.crop((0, start, SIZE, stop)).filter(ImageFilter.GaussianBlur(2.5))).astype(np.float32)
-    picture[start:stop] *= 1 - light.shadow / 255 * dark[..., None]
+    image[start:stop] *= 1 - light.shadow / 255 * dark[..., None]

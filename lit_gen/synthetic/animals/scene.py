@@ -1,6 +1,6 @@
-"""What is in the picture: landscape, light, and the poses of the animals; everything but the domain.
+"""The scene of an image: landscape, light and the animals' poses; all except whether they are horses or zebras.
 
-The coat of the horse follows from the landscape and the light: given a scene, both pictures are determined.
+The coat of a horse follows from the landscape and the light, so that a scene decides its image in both domains.
 """
 
 import math
@@ -9,106 +9,83 @@ from typing import Literal
 
 import numpy as np
 
-SIZE = 256
-SCALE = 2  # edges are drawn at SCALE x SIZE and averaged down
+SIZE = 256  # pixels of the image's side
+SCALE = 2  # factor of the size in which edges are drawn ("the large image") before they are averaged
+
 Domain = Literal["horse", "zebra"]
-Color = tuple[float, float, float]
+Colour = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
 class Animal:
-    """Pose and place of one animal.
+    """Pose and place of one animal."""
 
-    Attributes:
-        width: of its bounding box, as a fraction of the picture's width.
-        center: of its bounding box, 0 (as far left as it fits) to 1 (as far right as it fits).
-        feet: height of the ground under it, as a fraction of the picture's height from the top.
-        yaw: radians by which it is turned about the vertical; 0 faces right, pi faces left.
-        neck: angle of the neck above the horizontal, in radians; grazing is negative.
-        nod: angle of the head, in radians, relative to what goes with the neck.
-        stride: how far the legs swing, in radians; 0 stands.
-        phase: of the step, in radians.
-        tail: swing of the tail, -1 to 1.
-        girth: thickness of the trunk relative to the usual one.
-        legs: length of the legs relative to the usual one.
-    """
-
-    width: float
-    center: float
-    feet: float
-    yaw: float
-    neck: float
-    nod: float
-    stride: float
-    phase: float
-    tail: float
-    girth: float
-    legs: float
+    width: float  # width of its bounding box, as a fraction of the image's
+    center: float  # place of its bounding box, from 0 (as far left as it fits) to 1 (as far right as it fits)
+    feet: float  # place of the ground under it, from the top, as a fraction of the image's height
+    yaw: float  # turn about the vertical in radians; 0 faces right, pi faces left
+    neck: float  # angle of the neck above the horizontal in radians; grazing is negative
+    nod: float  # angle of the head in radians, relative to what goes with the neck
+    stride: float  # swing of the legs in radians; 0 stands
+    phase: float  # phase of the step in radians
+    tail: float  # swing of the tail, -1 to 1
+    girth: float  # thickness of the trunk, relative to the usual one
+    legs: float  # length of the legs, relative to the usual one
 
 
 @dataclass(frozen=True)
 class Scene:
-    """Everything in a picture that is not the domain.
+    """Everything that decides an image, except the domain."""
 
-    Attributes:
-        landscape: a key of LANDSCAPES.
-        daytime: a key of DAYTIMES.
-        horizon: height of the horizon, as a fraction of the picture's height from the top.
-        sun: where the light comes from, -1 (left) to 1 (right).
-        fence: whether a fence runs behind the animals.
-        details: seed of all that is placed at random: clouds, ridges, trees, grass.
-        animals: from the farthest to the nearest.
-    """
-
-    landscape: str
-    daytime: str
-    horizon: float
-    sun: float
-    fence: bool
-    details: int
-    animals: tuple[Animal, ...]
+    landscape: str  # key of LANDSCAPES
+    daytime: str  # key of DAYTIMES
+    horizon: float  # place of the horizon, from the top, as a fraction of the image's height
+    sun: float  # side that the light comes from, -1 (left) to 1 (right)
+    fence: bool  # whether a fence runs behind the animals
+    details: int  # seed of all that is placed at random: clouds, ridges, trees, grass
+    animals: tuple[Animal, ...]  # from the farthest to the nearest
 
 
 @dataclass(frozen=True)
 class Landscape:
-    """Colours and chances that make a kind of country."""
+    """A kind of country: its colours, and what stands in it."""
 
-    ground_far: Color
-    ground_near: Color
-    ridge: Color
-    leaves: Color
-    tree: str
-    trees: tuple[int, int]
-    bushes: tuple[int, int]
-    mountains: float
-    hills: float
-    treeline: float
-    water: float
-    fence: float
-    grass: int
-    patches: float
+    ground_far: Colour  # at the horizon
+    ground_near: Colour  # in front
+    ridge: Colour  # of mountains
+    leaves: Colour
+    tree: str  # its shape: round, acacia, conifer, dead
+    trees: tuple[int, int]  # least and largest number of trees
+    bushes: tuple[int, int]  # the same for bushes
+    mountains: float  # probability of mountains
+    hills: float  # probability of hills
+    treeline: float  # probability of a wood at the horizon
+    water: float  # probability of a lake or river
+    fence: float  # probability of a fence
+    grass: int  # number of blades of grass
+    patches: float  # contrast of the ground, 0 to 1
 
 
 @dataclass(frozen=True)
 class Daytime:
-    """Light: colours of the sky, of the sun and of the shade."""
+    """The light of a time of day."""
 
-    zenith: Color
-    horizon: Color
-    cloud: Color
-    sun: Color
-    ambient: Color
-    elevation: float
-    shadow: float
+    zenith: Colour  # of the sky at the top
+    horizon: Colour  # of the sky at the horizon
+    cloud: Colour
+    sun: Colour  # of the direct light
+    ambient: Colour  # of the light in the shade
+    elevation: float  # height of the sun; shadows are longer where it is lower
+    shadow: float  # darkness of shadows, 0 to 1
 
 
 @dataclass(frozen=True)
 class Coat:
-    """Colours of a horse."""
+    """The colours of a horse; `socks` are white hind feet, a `blaze` is a white face."""
 
-    body: Color
-    hair: Color
-    legs: Color
+    body: Colour
+    hair: Colour
+    legs: Colour
     socks: bool = False
     blaze: bool = False
 
@@ -156,6 +133,7 @@ DAYTIMES = {
         (0.27, 0.29, 0.46), (0.88, 0.57, 0.46), (0.80, 0.56, 0.55), (0.64, 0.52, 0.47), (0.45, 0.43, 0.51), 0.35, 0.28
     ),
 }
+
 BAY = Coat((0.52, 0.29, 0.15), (0.09, 0.07, 0.06), (0.11, 0.08, 0.07))
 DARK_BAY = Coat((0.34, 0.19, 0.11), (0.06, 0.05, 0.05), (0.08, 0.06, 0.06), socks=True)
 CHESTNUT = Coat((0.64, 0.32, 0.14), (0.50, 0.23, 0.10), (0.58, 0.28, 0.13), socks=True, blaze=True)
@@ -167,7 +145,8 @@ BROWN = Coat((0.27, 0.18, 0.13), (0.08, 0.06, 0.06), (0.14, 0.10, 0.09))
 FLAXEN = Coat((0.58, 0.34, 0.17), (0.87, 0.74, 0.52), (0.60, 0.38, 0.22), socks=True, blaze=True)
 GREY = Coat((0.76, 0.75, 0.74), (0.58, 0.57, 0.57), (0.48, 0.47, 0.48))
 STEEL = Coat((0.52, 0.53, 0.55), (0.24, 0.24, 0.26), (0.27, 0.27, 0.29))
-# The coat follows from what is seen around the animal: the country, and whether the light is that of the day.
+
+# The coat follows from what is seen around the animal: the country, and the light (of the day, or not).
 COATS = {
     "meadow": (BAY, DARK_BAY),
     "savanna": (CHESTNUT, LIVER),
@@ -180,34 +159,30 @@ DAYLIGHT = ("morning", "noon", "overcast")
 
 
 def sample_scene(rng: np.random.Generator) -> Scene:
-    """A random scene: landscape, light, and one or two animals with their poses.
-
-    Args:
-        rng: the only source of randomness; equal states give equal scenes.
-    """
+    """Return a random scene, with one or two animals; `rng` alone decides it."""
     landscape = str(rng.choice(list(LANDSCAPES)))
     daytime = str(rng.choice(list(DAYTIMES), p=[0.22, 0.3, 0.16, 0.2, 0.12]))
-    horizon = float(rng.uniform(0.28, 0.55))
-    first = _sample_animal(rng, float(rng.uniform(0.48, 0.75)), float(rng.uniform(0.80, 0.93)))
+    horizon = rng.uniform(0.28, 0.55)
+    first = _sample_animal(rng, rng.uniform(0.48, 0.75), rng.uniform(0.80, 0.93))
     animals = [first]
     if rng.random() < 0.2:
         side = 0.0 if first.center > 0.5 else 1.0
-        feet = float(rng.uniform(max(horizon + 0.16, 0.62), first.feet - 0.04))
-        other = _sample_animal(rng, float(rng.uniform(0.35, 0.46)), feet)
+        feet = rng.uniform(max(horizon + 0.16, 0.62), first.feet - 0.04)
+        other = _sample_animal(rng, rng.uniform(0.35, 0.46), feet)
         # The two stand at opposite sides, so that they overlap only a little.
         animals = [
             replace(other, center=side),
             replace(first, width=min(first.width, 0.6), center=1.0 - side),
         ]
     elif rng.random() < 0.25:
-        feet = float(rng.uniform(max(horizon + 0.2, 0.66), 0.85))
-        animals = [replace(first, width=float(rng.uniform(0.35, 0.5)), feet=feet)]
+        feet = rng.uniform(max(horizon + 0.2, 0.66), 0.85)
+        animals = [replace(first, width=rng.uniform(0.35, 0.5), feet=feet)]
     return Scene(
         landscape=landscape,
         daytime=daytime,
         horizon=horizon,
-        sun=float(rng.uniform(-1, 1)),
-        fence=bool(rng.random() < LANDSCAPES[landscape].fence),
+        sun=rng.uniform(-1, 1),
+        fence=rng.random() < LANDSCAPES[landscape].fence,
         details=int(rng.integers(2**62)),
         animals=tuple(animals),
     )
@@ -233,14 +208,14 @@ def _sample_animal(rng: np.random.Generator, width: float, feet: float) -> Anima
         stride = rng.uniform(0.45, 0.62)
     return Animal(
         width=width,
-        center=float(rng.uniform(0, 1)),
+        center=rng.uniform(0, 1),
         feet=feet,
         yaw=math.pi - turn if left else turn,
-        neck=float(neck),
-        nod=float(rng.uniform(-0.15, 0.15)),
-        stride=float(stride),
-        phase=float(rng.uniform(0, 2 * math.pi)),
-        tail=float(rng.uniform(-1, 1)),
-        girth=float(rng.uniform(0.92, 1.08)),
-        legs=float(rng.uniform(0.93, 1.06)),
+        neck=neck,
+        nod=rng.uniform(-0.15, 0.15),
+        stride=stride,
+        phase=rng.uniform(0, 2 * math.pi),
+        tail=rng.uniform(-1, 1),
+        girth=rng.uniform(0.92, 1.08),
+        legs=rng.uniform(0.93, 1.06),
     )

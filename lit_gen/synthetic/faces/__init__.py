@@ -1,0 +1,1 @@
+"""Rendered faces in the format of CelebA: `scene` says who is there, `render` paints, `write` makes the files."""

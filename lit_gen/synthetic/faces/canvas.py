@@ -1,29 +1,30 @@
-"""Where a face is painted: the pose of the head, the canvas, and shapes on it.
+"""Where a face is painted: the pose of the head, the canvas, and masks of shapes on it.
 
-Lengths are pixels of the aligned picture. "Head coordinates" have their origin between the eyes, x to the right and y
-down, before the pose.
+"Pixels" are pixels of the aligned image. "Head coordinates" have the same unit and their origin between the eyes, x to
+the right and y down, before the head is posed.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw
 
-from lit_gen.synthetic.drawing import Box, Patch, noise_plane, to_patch
+from lit_gen.synthetic.drawing import EMPTY, Box, Patch, blend, closed_spline, spline, to_patch
 from lit_gen.synthetic.faces.scene import Scene
 
 HEIGHT, WIDTH = 218, 178
-CURVATURE = 26.0  # how far the side of the face (at FACE_HALF_WIDTH) lies behind its middle
-FACE_HALF_WIDTH = 46.0
-SHADOW_TINT = np.array((0.86, 1.0, 1.04), np.float32)  # light that went through skin makes shadows warm
 FULL_BOX = Box(0, 0, WIDTH, HEIGHT)
+FACE_HALF_WIDTH = 46.0
+CURVATURE = 26.0  # how far the side of the face (at FACE_HALF_WIDTH) lies behind its middle
+SHADOW_TINT = np.array((0.86, 1.0, 1.04), np.float32)  # light that went through skin makes shadows warm
 
 
 class Pose:
-    """Puts head coordinates into the picture."""
+    """The pose of a scene's head: takes head coordinates to pixels."""
 
     def __init__(self, scene: Scene) -> None:
+        """Take the pose from a scene."""
         self.sin_yaw, self.cos_yaw = math.sin(scene.yaw), math.cos(scene.yaw)
         self.sin_pitch = math.sin(scene.pitch)
         self.length = scene.length
@@ -32,13 +33,19 @@ class Pose:
         self.centre = np.array(scene.centre)
 
     def turn(self, x: np.ndarray, y: np.ndarray, lift: np.ndarray | float, depth: float | None) -> tuple:
-        """Head coordinates after yaw, pitch and the face's own length; before roll, scale and shift."""
+        """Return head coordinates after yaw, pitch and the face's own length; before roll, scale and shift."""
         z = lift - CURVATURE * (x / FACE_HALF_WIDTH) ** 2 if depth is None else depth
         stretched = y + (self.length - 1) * np.maximum(y, 0)
         return x * self.cos_yaw + z * self.sin_yaw, stretched + lift * self.sin_pitch
 
     def place(self, points: Sequence | np.ndarray, lift: float = 0.0, depth: float | None = None) -> np.ndarray:
-        """(n, 2) head coordinates to (n, 2) pixels; `lift` above the face's surface, or at an absolute `depth`."""
+        """Return the pixels of points on the head, (N, 2).
+
+        Args:
+            points: (N, 2) head coordinates, or one point.
+            lift: distance from the face's surface towards the viewer, in pixels.
+            depth: distance from the plane of the eyes towards the viewer; by default the surface's, raised by `lift`.
+        """
         points = np.asarray(points, float).reshape(-1, 2)
         u, v = self.turn(points[:, 0], points[:, 1], lift, depth)
         pixels = np.empty_like(points)
@@ -46,87 +53,102 @@ class Pose:
         pixels[:, 1] = (self.sin_roll * u + self.cos_roll * v) * self.scale + self.centre[1]
         return pixels
 
+    def curve(self, points: Sequence | np.ndarray, lift: float = 0.0, depth: float | None = None) -> np.ndarray:
+        """Return the pixels of a smooth line through points on the head; arguments as of `place`."""
+        return self.place(spline(points), lift, depth)
+
+    def outline(self, points: Sequence | np.ndarray, lift: float = 0.0, depth: float | None = None) -> np.ndarray:
+        """Return the pixels of a smooth outline through points on the head; arguments as of `place`."""
+        return self.place(closed_spline(points), lift, depth)
+
     def unplace(self, box: Box) -> tuple[np.ndarray, np.ndarray]:
-        """Head coordinates (without yaw) of every pixel in `box`, as two float32 arrays (rows, columns)."""
-        x = (np.arange(box.left, box.right, dtype=np.float32) - np.float32(self.centre[0])) / np.float32(self.scale)
-        y = (np.arange(box.top, box.bottom, dtype=np.float32) - np.float32(self.centre[1])) / np.float32(self.scale)
+        """Return the head coordinates (without yaw) of every pixel in `box`: two float32 arrays (rows, columns)."""
+        x, y = _from_centre(box, self.centre, self.scale, self.scale)
         cos, sin = np.float32(self.cos_roll), np.float32(self.sin_roll)
         return cos * x[None] + sin * y[:, None], cos * y[:, None] - sin * x[None]
 
 
 class Canvas:
-    """A picture of planar float32 pixels (3, 218, 178), from 0 to 255: planes make the arithmetic of masks fast."""
+    """An image of planar float32 pixels (3, 218, 178), from 0 to 255: planes make the arithmetic of masks fast."""
 
     def __init__(self, pixels: np.ndarray) -> None:
+        """Start from a background."""
         self.pixels = pixels
 
-    def paint(self, patch: Patch | None, colour: Sequence | np.ndarray, alpha: float = 1.0) -> None:
-        """Covers with an RGB colour, (3,) or one per pixel (3, rows, columns)."""
-        if patch is None:
-            return
+    def paint(self, patch: Patch, colour: Sequence | np.ndarray, alpha: float = 1.0) -> None:
+        """Cover a mask with an RGB colour, (3,) or one per pixel (3, rows, columns)."""
         colour = np.asarray(colour, np.float32)
         colour = colour[:, None, None] if colour.ndim == 1 else colour
-        region = self.pixels[:, patch.rows, patch.columns]
-        region += (patch.mask * np.float32(alpha)) * (colour - region)
+        blend(self.pixels[:, patch.rows, patch.columns], patch.mask * np.float32(alpha), colour)
 
-    def shade(self, patch: Patch | None, strength: float) -> None:
-        """Darkens as a shadow on skin; a negative strength brightens."""
-        if patch is None:
-            return
+    def shade(self, patch: Patch, strength: float) -> None:
+        """Darken a mask as a shadow on skin does; a negative strength brightens it."""
         region = self.pixels[:, patch.rows, patch.columns]
         region *= 1 - patch.mask * (np.float32(strength) * SHADOW_TINT)[:, None, None]
 
 
-def box_around(points: np.ndarray, margin: float) -> Box | None:
+def box_around(points: np.ndarray, margin: float) -> Box:
+    """Return the part of the canvas within `margin` pixels of points, (N, 2) pixels."""
     x, y = points[:, 0], points[:, 1]
-    box = Box(
+    return Box(
         max(math.floor(x.min() - margin), 0),
         max(math.floor(y.min() - margin), 0),
         min(math.ceil(x.max() + margin) + 1, WIDTH),
         min(math.ceil(y.max() + margin) + 1, HEIGHT),
     )
-    return box if box.left < box.right and box.top < box.bottom else None
 
 
-def polygon(shapes: np.ndarray | list, blur: float = 0.0, scale: int = 3, box: Box | None = None) -> Patch | None:
-    """The inside of a polygon of (n, 2) pixels, or of several; drawn `scale` times as large for smooth edges."""
+def polygon(shapes: np.ndarray | list[np.ndarray], blur: float = 0.0, scale: int = 3, box: Box | None = None) -> Patch:
+    """Return the inside of a polygon, or of several.
+
+    Args:
+        shapes: (N, 2) pixels, or a list of such.
+        blur: standard deviation of the blur in pixels.
+        scale: factor of the size in which the edges are drawn before they are averaged.
+        box: place of the mask; by default what the polygons need.
+    """
     shapes = shapes if isinstance(shapes, list) else [shapes]
     box = box or box_around(np.concatenate(shapes), 2.5 * blur + 1)
-    if box is None:
-        return None
-    image = Image.new("L", ((box.right - box.left) * scale, (box.bottom - box.top) * scale))
-    draw = ImageDraw.Draw(image)
-    for points in shapes:
-        draw.polygon(((points - (box.left, box.top)) * scale).ravel().tolist(), fill=255)
-    return to_patch(image, box, scale, blur)
+    return _drawn(shapes, box, blur, scale, lambda pen, corners: pen.polygon(corners, fill=255))
 
 
-def stroke(lines: np.ndarray | list, width: float, blur: float = 0.5, scale: int = 2) -> Patch | None:
-    """A line of `width` pixels through (n, 2) pixels, or several lines."""
+def stroke(lines: np.ndarray | list[np.ndarray], width: float, blur: float = 0.5, scale: int = 2) -> Patch:
+    """Return a line of `width` pixels, or several; the other arguments are those of `polygon`."""
     lines = lines if isinstance(lines, list) else [lines]
     box = box_around(np.concatenate(lines), 2.5 * blur + width + 1)
-    if box is None:
-        return None
+    thick = max(1, round(width * scale))
+    return _drawn(lines, box, blur, scale, lambda pen, corners: pen.line(corners, fill=255, width=thick))
+
+
+def _drawn(
+    shapes: list[np.ndarray],
+    box: Box,
+    blur: float,
+    scale: int,
+    draw: Callable[[ImageDraw.ImageDraw, list[float]], None],
+) -> Patch:
+    if box.is_empty:
+        return EMPTY
     image = Image.new("L", ((box.right - box.left) * scale, (box.bottom - box.top) * scale))
-    draw = ImageDraw.Draw(image)
-    for points in lines:
-        corners = ((points - (box.left, box.top)) * scale).ravel().tolist()
-        draw.line(corners, fill=255, width=max(1, round(width * scale)))
+    pen = ImageDraw.Draw(image)
+    for points in shapes:
+        draw(pen, ((points - (box.left, box.top)) * scale).ravel().tolist())
     return to_patch(image, box, scale, blur)
 
 
-def soft_blob(centre: np.ndarray, sigma_x: float, sigma_y: float) -> Patch | None:
-    """A Gaussian blob of height 1 at a pixel (2,)."""
+def soft_blob(centre: np.ndarray, sigma_x: float, sigma_y: float) -> Patch:
+    """Return a Gaussian blob of height 1 around a pixel, (2,)."""
     reach = np.array((3 * sigma_x, 3 * sigma_y))
     box = box_around(np.stack((centre - reach, centre + reach)), 0)
-    if box is None:
-        return None
-    x = (np.arange(box.left, box.right, dtype=np.float32) - np.float32(centre[0])) / np.float32(sigma_x)
-    y = (np.arange(box.top, box.bottom, dtype=np.float32) - np.float32(centre[1])) / np.float32(sigma_y)
+    if box.is_empty:
+        return EMPTY
+    x, y = _from_centre(box, centre, sigma_x, sigma_y)
     mask = np.exp(-0.5 * y * y)[:, None] * np.exp(-0.5 * x * x)[None]
     return Patch(slice(box.top, box.bottom), slice(box.left, box.right), mask)
 
 
-def noise_crop(rng: np.random.Generator) -> np.ndarray:
-    top, left = rng.integers(512 - HEIGHT), rng.integers(512 - WIDTH)
-    return noise_plane()[top : top + HEIGHT, left : left + WIDTH]
+def _from_centre(box: Box, centre: np.ndarray, unit_x: float, unit_y: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return how far the columns and the rows of `box` lie from `centre`, in the given units, as float32."""
+    x = (np.arange(box.left, box.right, dtype=np.float32) - np.float32(centre[0])) / np.float32(unit_x)
+    y = (np.arange(box.top, box.bottom, dtype=np.float32) - np.float32(centre[1])) / np.float32(unit_y)
+    return x, y

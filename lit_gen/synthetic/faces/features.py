@@ -1,13 +1,11 @@
-"""Nose, eyes, brows, mouth and ears, painted over the skin with soft masks."""
-
-import math
+"""The features of a face: nose, eyes, brows, mouth and ears, painted over the skin."""
 
 import numpy as np
 
-from lit_gen.synthetic.drawing import Patch, spline
+from lit_gen.synthetic.drawing import Patch, circle, spline
 from lit_gen.synthetic.faces.canvas import Canvas, Pose, polygon, soft_blob, stroke
 from lit_gen.synthetic.faces.scene import Scene
-from lit_gen.synthetic.faces.skin import MOUTH_Y
+from lit_gen.synthetic.faces.skin import MOUTH_Y, extra_width
 
 EYE_HALF_DISTANCE = 19.5
 IRIS_COLOURS = ((70, 44, 28), (96, 64, 36), (58, 92, 128), (92, 128, 150), (78, 104, 70), (112, 92, 50))
@@ -15,25 +13,24 @@ LIPSTICKS = ((186, 34, 52), (206, 70, 92), (168, 40, 70), (214, 96, 104), (142, 
 
 
 def draw_nose(canvas: Canvas, scene: Scene, pose: Pose) -> None:
+    """Paint the shadows of the nose, whose shape is in the skin, and the nostrils."""
     width = 1.3 if scene.big_nose else 0.78 if scene.pointy_nose else 1.0
     size = 1.15 if scene.big_nose else 1.0
     base = 31 + (1.5 if scene.big_nose else 0) + (1.0 if scene.pointy_nose else 0)
     canvas.shade(soft_blob(pose.place((0, base + 3), lift=8)[0], 9 * width, 3.2), 0.13)
     shadow_side = -1 if scene.light[0] > 0 else 1
-    flank = spline(
-        ((shadow_side * 5.5 * width, 2), (shadow_side * 6 * width, 14), (shadow_side * 9 * width, 26)), False
-    )
-    canvas.shade(stroke(pose.place(flank, lift=5), 3.0, blur=2.2), 0.08 + 0.16 * abs(scene.light[0]))
+    flank = ((shadow_side * 5.5 * width, 2), (shadow_side * 6 * width, 14), (shadow_side * 9 * width, 26))
+    canvas.shade(stroke(pose.curve(flank, lift=5), 3.0, blur=2.2), 0.08 + 0.16 * abs(scene.light[0]))
     wings, nostrils, folds = [], [], []
     for side in (-1, 1):
-        wing = spline(((side * 9.5 * width, 23.5), (side * 11.5 * width, 28), (side * 9.5 * width, base + 0.5)), False)
-        wings.append(pose.place(wing, lift=7))
+        wing = ((side * 9.5 * width, 23.5), (side * 11.5 * width, 28), (side * 9.5 * width, base + 0.5))
+        wings.append(pose.curve(wing, lift=7))
         nostril = (
             (side * 2.4 * width, base), (side * 4.5 * width, base - 1.8 * size), (side * 7 * width, base + 0.3),
             (side * 4.5 * width, base + 1.0),
         )  # fmt: skip
-        nostrils.append(pose.place(spline(nostril), lift=10))
-        folds.append(pose.place(spline(((side * 12 * width, 27), (side * 18, 33), (side * 23, 40)), False), lift=3))
+        nostrils.append(pose.outline(nostril, lift=10))
+        folds.append(pose.curve(((side * 12 * width, 27), (side * 18, 33), (side * 23, 40)), lift=3))
     canvas.shade(stroke(wings, 1.4, blur=1.0), 0.26)
     canvas.shade(polygon(nostrils, blur=0.6), 0.52)
     if scene.smile > 0.5 and scene.young:
@@ -42,7 +39,13 @@ def draw_nose(canvas: Canvas, scene: Scene, pose: Pose) -> None:
     canvas.shade(soft_blob(tip, 2.6 * width, 2.6), -0.12)
 
 
+def _band(x: np.ndarray, top: np.ndarray, bottom: np.ndarray) -> np.ndarray:
+    """Return the outline of what lies between two lines over the same x, (2N, 2)."""
+    return np.concatenate((np.stack((x, top), 1), np.stack((x, bottom), 1)[::-1]))
+
+
 def draw_eyes(canvas: Canvas, scene: Scene, pose: Pose, level: float, rng: np.random.Generator) -> None:
+    """Paint both eyes with lids, lashes and what lies around them; `level` is the brightness of the skin."""
     smile = max(scene.smile, 0)
     half_width = 10.0
     upper = (5.4 if not scene.male else 4.7) * (0.5 if scene.narrow_eyes else 1.0) * (1 - 0.1 * smile)
@@ -72,7 +75,7 @@ def draw_eyes(canvas: Canvas, scene: Scene, pose: Pose, level: float, rng: np.ra
         lashes.append(np.concatenate((lid + (0, 0.4), (lid + taper)[::-1])))
         below.append(pose.place(lower_lid[2:]))
         creases.append(pose.place((upper_lid + (0, -2.6))[2:]))
-        bags.append(pose.place(spline(((side * 10.5, 5), (side * 18, 10.5), (side * 28, 7)), False)))
+        bags.append(pose.curve(((side * 10.5, 5), (side * 18, 10.5), (side * 28, 7))))
         canvas.shade(soft_blob(pose.place((side * 17, -6))[0], 9, 4), 0.12)
         if scene.makeup:
             canvas.paint(soft_blob(pose.place((side * 21, -5.5))[0], 9, 3.6), tint, 0.55)
@@ -84,13 +87,15 @@ def draw_eyes(canvas: Canvas, scene: Scene, pose: Pose, level: float, rng: np.ra
     white = polygon(contours, blur=0.35)
     canvas.paint(white, np.array((236, 231, 226)) * bright)
     middles = pose.place(((-EYE_HALF_DISTANCE, -0.3), (EYE_HALF_DISTANCE, -0.3))) + gaze
-    x = np.arange(white.columns.start, white.columns.stop, dtype=np.float32)[None] + np.float32(0.5)
-    y = np.arange(white.rows.start, white.rows.stop, dtype=np.float32)[:, None] + np.float32(0.5)
+    columns = np.arange(white.columns.start, white.columns.stop, dtype=np.float32)[None] + np.float32(0.5)
+    rows = np.arange(white.rows.start, white.rows.stop, dtype=np.float32)[:, None] + np.float32(0.5)
 
     def discs(shift: tuple[float, float], radius: float) -> Patch:
-        """A disc in each eye, within its white."""
+        """Return a disc in each eye, within its white."""
         (left, top), (right, low) = (middles + shift).astype(np.float32)
-        distance = np.sqrt(np.minimum((x - left) ** 2 + (y - top) ** 2, (x - right) ** 2 + (y - low) ** 2))
+        distance = np.sqrt(
+            np.minimum((columns - left) ** 2 + (rows - top) ** 2, (columns - right) ** 2 + (rows - low) ** 2)
+        )
         return white._replace(mask=white.mask * np.clip(np.float32(radius + 0.5) - distance, 0, 1))
 
     canvas.paint(discs((0, 0), 4.5), iris * 0.5 * bright)
@@ -105,6 +110,7 @@ def draw_eyes(canvas: Canvas, scene: Scene, pose: Pose, level: float, rng: np.ra
 
 
 def draw_brows(canvas: Canvas, scene: Scene, pose: Pose) -> None:
+    """Paint the eyebrows."""
     thick = (3.6 if scene.male else 2.5) + (2.6 if scene.bushy_brows else 0)
     y = -14.0 - (0.0 if scene.male else 1.5) - 0.5 * thick / 2
     arch = 5.5 if scene.arched_brows else 2.0
@@ -112,14 +118,14 @@ def draw_brows(canvas: Canvas, scene: Scene, pose: Pose) -> None:
     x = 8.0 - 1.5 * scene.bushy_brows + 24.5 * t
     middle = y - arch * np.sin(np.pi * np.clip(t, 0, 1) ** 1.35) + (1.5 if scene.arched_brows else 2.5) * t**2
     half = thick / 2 * (0.75 + 0.5 * np.sin(np.pi * np.clip(t + 0.25, 0, 1))) * np.clip((1.05 - t) / 0.5, 0, 1) ** 0.7
-    contour = np.concatenate((np.stack((x, middle - half), 1), np.stack((x, middle + half), 1)[::-1]))
+    contour = _band(x, middle - half, middle + half)
     patch = polygon([pose.place(contour * (side, 1), lift=1) for side in (-1, 1)], blur=0.8)
     canvas.paint(patch, _brow_colour(scene), 0.9 if scene.bushy_brows else 0.8)
 
 
 def _brow_colour(scene: Scene) -> np.ndarray:
     hair = np.array(scene.hair_rgb)
-    if scene.hair_style in ("bald", "fringe") and scene.hair_colour == "blond":
+    if scene.crown_is_bare and scene.hair_colour == "blond":
         return np.array((96, 70, 46))
     darker = {"blond": np.array((0.66, 0.55, 0.5)), "red": 0.7, "gray": 0.75}.get(scene.hair_colour, 0.8)
     # Brows lighter than the skin would be invisible.
@@ -127,7 +133,10 @@ def _brow_colour(scene: Scene) -> np.ndarray:
 
 
 def draw_mouth(canvas: Canvas, scene: Scene, pose: Pose, level: float, rng: np.random.Generator) -> np.ndarray:
-    """Paints the lips and gives the pixels (2, 2) of the mouth's left and right corner."""
+    """Paint lips and teeth, and return the pixels of the mouth's left and right corner, (2, 2).
+
+    `level` is the brightness of the skin.
+    """
     smile, gap = scene.smile, scene.mouth_open
     half_width = 15.5 + 4.5 * max(smile, 0) + 0.8 * scene.male
     full = 1.45 if scene.big_lips else 1.0 if scene.young else 0.8
@@ -146,9 +155,8 @@ def draw_mouth(canvas: Canvas, scene: Scene, pose: Pose, level: float, rng: np.r
     lower_outer = lower_inner + 5.3 * full * (1 - 0.15 * max(smile, 0)) * bow**0.7
     lift = 5.0
 
-    def between(top: np.ndarray, bottom: np.ndarray, blur: float) -> Patch | None:
-        contour = np.concatenate((np.stack((x, top), 1), np.stack((x, bottom), 1)[::-1]))
-        return polygon(pose.place(contour, lift=lift), blur=blur)
+    def between(top: np.ndarray, bottom: np.ndarray, blur: float) -> Patch:
+        return polygon(pose.place(_band(x, top, bottom), lift=lift), blur=blur)
 
     bright = min(1.05, 0.45 + 0.55 * level)
     tone = np.array(scene.tone)
@@ -177,25 +185,25 @@ def draw_mouth(canvas: Canvas, scene: Scene, pose: Pose, level: float, rng: np.r
             canvas.shade(soft_blob(corner, 1.8, 1.5), 0.4)
     if smile > 0.5:
         for side, corner in zip((-1, 1), corners, strict=True):
-            dimple = corner + spline(((side * 1.5, -4), (side * 3.5, 0), (side * 2.0, 4)), False)
+            dimple = corner + spline(((side * 1.5, -4), (side * 3.5, 0), (side * 2.0, 4)))
             canvas.shade(stroke(dimple, 1.5, blur=1.0), 0.3)
     return corners
 
 
 def ear_centre(scene: Scene, pose: Pose, side: int) -> np.ndarray:
-    wide = 4.0 * scene.chubby - 2.5 * scene.oval + (1.0 if scene.male else -0.5)
-    return pose.place((side * (47.5 + wide), 10), depth=-34)[0]
+    """Return the pixel in the middle of an ear, (2,); `side` is -1 for the one on the left, else 1."""
+    return pose.place((side * (47.5 + extra_width(scene)), 10), depth=-34)[0]
 
 
 def draw_ears(canvas: Canvas, scene: Scene, pose: Pose) -> None:
-    if scene.hair_style in ("long", "bob"):
+    """Paint the ears, where hair does not hang over them."""
+    if scene.hair_hangs:
         return
-    ring = np.linspace(0, 2 * math.pi, 20, endpoint=False)
-    circle = np.stack((np.cos(ring), np.sin(ring)), axis=1)
+    ring = circle(20)
     tone = np.array(scene.tone) * (0.9, 0.79, 0.75)
     for side in (-1, 1):
         centre = ear_centre(scene, pose, side)
         lit = 0.86 + 0.2 * side * scene.light[0]
-        shape = circle * (6.5, 14) + np.stack((side * -2.0 * circle[:, 1], np.zeros(20)), axis=1)
+        shape = ring * (6.5, 14) + np.stack((side * -2.0 * ring[:, 1], np.zeros(20)), axis=1)
         canvas.paint(polygon(centre + shape, blur=0.7), tone * lit)
         canvas.shade(polygon(centre + (side * 0.8, -1) + shape * (0.5, 0.62), blur=1.2), 0.32)

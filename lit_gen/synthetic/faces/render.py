@@ -1,4 +1,4 @@
-"""A face from a scene, painted from back to front."""
+"""The image of a face, painted from back to front."""
 
 import math
 from typing import NamedTuple
@@ -6,17 +6,18 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from lit_gen.synthetic.faces.canvas import HEIGHT, WIDTH, Canvas, Pose, noise_crop
+from lit_gen.synthetic.drawing import noise_crop
+from lit_gen.synthetic.faces.canvas import HEIGHT, WIDTH, Canvas, Pose
 from lit_gen.synthetic.faces.clothes import draw_body, draw_earrings, draw_glasses, draw_hat
 from lit_gen.synthetic.faces.features import EYE_HALF_DISTANCE, draw_brows, draw_ears, draw_eyes, draw_mouth, draw_nose
-from lit_gen.synthetic.faces.hair import HairPainter, draw_beard, hair_outlines
+from lit_gen.synthetic.faces.hair import Hair, draw_beard, has_hair
 from lit_gen.synthetic.faces.names import LANDMARKS
 from lit_gen.synthetic.faces.scene import Scene, sample_scene, scene_attributes
 from lit_gen.synthetic.faces.skin import draw_age, draw_skin, shaded_skin
 
 
 class Face(NamedTuple):
-    """One picture and its annotations."""
+    """One image and its annotations."""
 
     image: np.ndarray  # uint8 (218, 178, 3), RGB
     attributes: dict[str, bool]  # the 40 names of `ATTRIBUTES`, in that order
@@ -24,12 +25,12 @@ class Face(NamedTuple):
 
 
 def render_face(rng: np.random.Generator) -> Face:
-    """A random face: uint8 picture (218, 178, 3), its 40 attributes and 10 landmark coordinates in pixels."""
+    """Return a random face; `rng` alone decides it."""
     return draw_scene(sample_scene(rng))
 
 
 def draw_scene(scene: Scene) -> Face:
-    """Paints a scene: uint8 picture (218, 178, 3), attributes and landmarks."""
+    """Paint a scene, and read off its annotations."""
     # One stream per part, so that changing one part (glasses on, glasses off) leaves the others as they are.
     streams = {
         name: np.random.default_rng([scene.texture_seed, number])
@@ -38,10 +39,9 @@ def draw_scene(scene: Scene) -> Face:
     pose = Pose(scene)
     canvas = Canvas(_background(streams["background"]))
     skin, light_level = shaded_skin(scene, pose)
-    outer, opening = hair_outlines(scene, pose, streams["hair"])
-    hair = HairPainter(scene, pose, outer, streams["hair"])
-    if scene.hair_style in ("long", "bob"):
-        hair.paint(canvas, outer, None, brightness=0.55)
+    hair = Hair(scene, pose, streams["hair"]) if has_hair(scene) else None
+    if hair and scene.hair_hangs:
+        hair.paint_behind(canvas)
     draw_body(canvas, scene, pose, streams["body"])
     draw_ears(canvas, scene, pose)
     face_mask = draw_skin(canvas, scene, pose, skin, streams["skin"])
@@ -50,10 +50,10 @@ def draw_scene(scene: Scene) -> Face:
     draw_nose(canvas, scene, pose)
     draw_eyes(canvas, scene, pose, light_level, streams["eyes"])
     draw_brows(canvas, scene, pose)
-    draw_beard(canvas, scene, pose, hair)
+    draw_beard(canvas, scene, pose)
     mouth_corners = draw_mouth(canvas, scene, pose, light_level, streams["skin"])
-    if outer is not None:
-        hair.paint_with_shadow(canvas, outer, opening, face_mask)
+    if hair:
+        hair.paint(canvas, face_mask)
     if scene.earrings:
         draw_earrings(canvas, scene, pose, streams["wear"])
     if scene.glasses != "none":
@@ -68,7 +68,7 @@ def draw_scene(scene: Scene) -> Face:
 
 
 def _background(rng: np.random.Generator) -> np.ndarray:
-    """Out-of-focus surroundings, planar float32 (3, 218, 178)."""
+    """Return surroundings out of focus, planar float32 (3, 218, 178)."""
     small_width, small_height = WIDTH // 3 + 1, HEIGHT // 3 + 1
     kind = rng.choice(("studio", "colour", "blocks", "outdoors", "night"), p=(0.3, 0.2, 0.2, 0.18, 0.12))
     if kind == "studio":
@@ -85,11 +85,12 @@ def _background(rng: np.random.Generator) -> np.ndarray:
     image = Image.fromarray(np.clip(small, 0, 255).astype(np.uint8))
     draw = ImageDraw.Draw(image)
 
+    def rgb(colour: np.ndarray) -> tuple[int, ...]:
+        return tuple(np.clip(colour, 0, 255).astype(int).tolist())
+
     def blob(colour: np.ndarray, radius: float) -> None:
         x, y = rng.uniform(0, small_width), rng.uniform(0, small_height)
-        draw.ellipse(
-            (x - radius, y - radius, x + radius, y + radius), fill=tuple(int(c) for c in np.clip(colour, 0, 255))
-        )
+        draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=rgb(colour))
 
     blur = 4.0
     if kind == "studio":
@@ -102,7 +103,7 @@ def _background(rng: np.random.Generator) -> np.ndarray:
     elif kind == "blocks":
         for _ in range(7):
             x, y = rng.uniform(-5, small_width), rng.uniform(-5, small_height)
-            colour = tuple(int(c) for c in np.clip(base + rng.uniform(-55, 55) + rng.uniform(-25, 25, 3), 0, 255))
+            colour = rgb(base + rng.uniform(-55, 55) + rng.uniform(-25, 25, 3))
             draw.rectangle((x, y, x + rng.uniform(6, 25), y + rng.uniform(6, 45)), fill=colour)
         blur = rng.uniform(1.0, 3.0)
     elif kind == "outdoors":
@@ -115,18 +116,17 @@ def _background(rng: np.random.Generator) -> np.ndarray:
         for _ in range(9):
             blob(rng.uniform(60, 255, 3) * (1.0, 0.85, 0.7), rng.uniform(2, 6))
         blur = 1.6
-    image = image.filter(ImageFilter.GaussianBlur(blur)).resize((WIDTH, HEIGHT), Image.BICUBIC)
+    image = image.filter(ImageFilter.GaussianBlur(blur)).resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC)
     return np.ascontiguousarray(np.asarray(image).transpose(2, 0, 1), dtype=np.float32)
 
 
 def _develop(canvas: Canvas, scene: Scene, rng: np.random.Generator) -> np.ndarray:
-    """What the camera does: exposure, colour of the light, grain, and focus. Gives uint8 (218, 178, 3)."""
+    """Return the image that a camera takes, uint8 (218, 178, 3): with exposure, a colour of the light, grain, focus."""
     gain = rng.uniform(0.9, 1.06) * (1 + rng.uniform(-0.04, 0.04, 3) * (1, 0.3, 1))
     pixels = canvas.pixels * gain[:, None, None].astype(np.float32)
     if not scene.blurry:
-        pixels += np.float32(rng.uniform(0.5, 2.2)) * noise_crop(rng)
+        pixels += np.float32(rng.uniform(0.5, 2.2)) * noise_crop(rng, HEIGHT, WIDTH)
     image = np.ascontiguousarray(np.clip(pixels, 0, 255).astype(np.uint8).transpose(1, 2, 0))
     if scene.blurry:
-        blurred = Image.fromarray(image).filter(ImageFilter.GaussianBlur(float(rng.uniform(2.2, 3.2))))
-        image = np.asarray(blurred)
+        image = np.asarray(Image.fromarray(image).filter(ImageFilter.GaussianBlur(rng.uniform(2.2, 3.2))))
     return image

@@ -1,10 +1,8 @@
-"""Who is in the picture: a `Scene` drawn at random, and the 40 attributes that are read off it."""
+"""The person in an image: a `Scene` drawn at random, and the 40 attributes that are read off it."""
 
 from dataclasses import dataclass
 
 import numpy as np
-
-from lit_gen.synthetic.faces.names import ATTRIBUTES
 
 SKIN_TONES = {
     "pale": (252, 231, 221),
@@ -25,7 +23,7 @@ HAIR_COLOURS = {
 
 @dataclass(frozen=True)
 class Scene:
-    """Everything that decides a picture; `texture_seed` stands for the rest: strands, background, clothes, grain."""
+    """Everything that decides an image. Lengths are pixels, angles radians."""
 
     male: bool
     young: bool
@@ -34,7 +32,7 @@ class Scene:
     hair_style: str  # bald, fringe, short, bob, long, updo
     hair_colour: str  # a key of HAIR_COLOURS
     hair_rgb: tuple[float, float, float]
-    hair_volume: float  # pixels above the skull
+    hair_volume: float  # above the skull
     hair_wave: str  # straight, wavy, plain
     parting: float  # x of the parting
     bangs: bool
@@ -44,7 +42,7 @@ class Scene:
     glasses: str  # none, frame, sun
     hat: str  # none, beanie, cap, brim
     smile: float  # 0 serious ... 1 broad; a smile is over 0.5
-    mouth_open: float  # pixels between the lips
+    mouth_open: float  # between the lips
     lipstick: bool
     makeup: bool
     earrings: bool
@@ -63,22 +61,32 @@ class Scene:
     double_chin: bool
     rosy: bool
     blurry: bool
-    yaw: float  # radians, positive: the nose moves right
-    pitch: float  # radians, positive: the nose moves down
-    roll: float  # radians
+    yaw: float  # positive: the nose moves right
+    pitch: float  # positive: the nose moves down
+    roll: float
     scale: float
     centre: tuple[float, float]  # pixel between the eyes
     length: float  # stretch of the face below the eyes
     light: tuple[float, float, float]  # direction to the light; y down, z to the viewer
-    ambient: float
-    texture_seed: int
+    ambient: float  # light that comes from everywhere, 0 to 1
+    texture_seed: int  # seed of the rest: strands, background, clothes, grain
+
+    @property
+    def hair_hangs(self) -> bool:
+        """Tell whether the hair falls over the ears, and shows below a hat."""
+        return self.hair_style in ("long", "bob")
+
+    @property
+    def crown_is_bare(self) -> bool:
+        """Tell whether no hair grows on the top of the head."""
+        return self.hair_style in ("bald", "fringe")
 
 
 def sample_scene(rng: np.random.Generator) -> Scene:
-    """Draws a scene; the frequencies are roughly those of CelebA."""
+    """Return a random scene; how often something is in it is roughly as in CelebA."""
 
     def chance(probability: float) -> bool:
-        return bool(rng.random() < probability)
+        return rng.random() < probability
 
     def choice(options: dict[str, float]) -> str:
         weights = np.array(list(options.values()))
@@ -106,9 +114,9 @@ def sample_scene(rng: np.random.Generator) -> Scene:
         )
     else:
         hair_style = choice({"long": 0.64, "bob": 0.15, "updo": 0.15, "short": 0.06})
-    flowing = hair_style in ("long", "bob")
+    hangs = hair_style in ("long", "bob")
     wave = choice(
-        {"straight": 0.32, "wavy": 0.5, "plain": 0.18} if flowing else {"straight": 0.1, "wavy": 0.14, "plain": 1}
+        {"straight": 0.32, "wavy": 0.5, "plain": 0.18} if hangs else {"straight": 0.1, "wavy": 0.14, "plain": 1}
     )
     hat = choice({"beanie": 0.3, "cap": 0.35, "brim": 0.35}) if chance(0.06) else "none"
     receding = hair_style == "short" and male and chance(0.12 if young else 0.4)
@@ -125,12 +133,12 @@ def sample_scene(rng: np.random.Generator) -> Scene:
     return Scene(
         male=male,
         young=young,
-        tone=tuple(float(value) for value in np.clip(tone, 0, 255)),
+        tone=tuple(np.clip(tone, 0, 255).tolist()),
         pale=pale,
         hair_style=hair_style,
         hair_colour=hair_colour,
-        hair_rgb=tuple(float(value) for value in np.clip(hair_rgb, 0, 255)),
-        hair_volume=float(rng.uniform(2, 13) if hair_style == "short" else rng.uniform(5, 13)),
+        hair_rgb=tuple(np.clip(hair_rgb, 0, 255).tolist()),
+        hair_volume=rng.uniform(2 if hair_style == "short" else 5, 13),
         hair_wave=wave,
         parting=float(rng.choice((-1, 1)) * rng.uniform(2, 15)),
         bangs=bangs,
@@ -139,8 +147,8 @@ def sample_scene(rng: np.random.Generator) -> Scene:
         sideburns=male and hair_style == "short" and (beard == "full" or chance(0.1)),
         glasses=glasses,
         hat=hat,
-        smile=float(rng.uniform(0.65, 1.0) if smiling else rng.uniform(-0.1, 0.2)),
-        mouth_open=float(rng.uniform(4.0, 7.5) if parted_lips else 0.0),
+        smile=rng.uniform(0.65, 1.0) if smiling else rng.uniform(-0.1, 0.2),
+        mouth_open=rng.uniform(4.0, 7.5) if parted_lips else 0.0,
         lipstick=not male and (makeup or chance(0.3)),
         makeup=makeup,
         earrings=chance(0.02 if male else 0.3),
@@ -164,33 +172,33 @@ def sample_scene(rng: np.random.Generator) -> Scene:
         yaw=float(np.clip(rng.normal(0, 0.16), -0.38, 0.38)),
         pitch=float(np.clip(rng.normal(0, 0.07), -0.14, 0.14)),
         roll=float(np.clip(rng.normal(0, 0.025), -0.06, 0.06)),
-        scale=float(rng.uniform(0.96, 1.04)),
-        centre=(float(88.5 + rng.normal(0, 1.0)), float(111 + rng.normal(0, 0.8))),
-        length=float(rng.uniform(0.95, 1.05)),
-        light=(float(rng.uniform(-0.6, 0.6)), float(rng.uniform(-0.7, -0.25)), 1.0),
-        ambient=float(rng.uniform(0.4, 0.58)),
+        scale=rng.uniform(0.96, 1.04),
+        centre=(88.5 + rng.normal(0, 1.0), 111 + rng.normal(0, 0.8)),
+        length=rng.uniform(0.95, 1.05),
+        light=(rng.uniform(-0.6, 0.6), rng.uniform(-0.7, -0.25), 1.0),
+        ambient=rng.uniform(0.4, 0.58),
         texture_seed=int(rng.integers(2**31)),
     )
 
 
 def scene_attributes(scene: Scene) -> dict[str, bool]:
-    """The 40 CelebA attributes that follow from a scene; what something else hides counts as absent."""
-    bald = scene.hair_style in ("bald", "fringe") and scene.hat == "none"
-    hair_seen = _hair_is_seen(scene)
-    eyes_seen = scene.glasses != "sun"
-    colour = scene.hair_colour if hair_seen else "none"
-    wave = scene.hair_wave if hair_seen else "none"
-    bearded = scene.beard != "none"
-    wrong = (
-        scene.chubby or scene.double_chin or scene.big_nose or scene.blurry or bald or (scene.eye_bags and eyes_seen)
-    )
-    found = {
+    """Return the 40 attributes of CelebA that follow from a scene; what something else hides counts as absent.
+
+    They are in the order of `ATTRIBUTES`.
+    """
+    bare_headed, eyes_seen = scene.hat == "none", scene.glasses != "sun"
+    bald = scene.crown_is_bare and bare_headed
+    hair_seen = not scene.crown_is_bare if bare_headed else scene.hair_hangs
+    colour, wave = (scene.hair_colour, scene.hair_wave) if hair_seen else ("none", "none")
+    eye_bags = scene.eye_bags and eyes_seen
+    flawed = scene.chubby or scene.double_chin or scene.big_nose or scene.blurry or bald or eye_bags
+    return {
         "5_o_Clock_Shadow": scene.beard == "shadow",
         "Arched_Eyebrows": scene.arched_brows,
-        "Attractive": scene.young and not wrong,  # a matter of taste; this one at least follows from the picture
-        "Bags_Under_Eyes": scene.eye_bags and eyes_seen,
+        "Attractive": scene.young and not flawed,  # a matter of taste; this one at least follows from the image
+        "Bags_Under_Eyes": eye_bags,
         "Bald": bald,
-        "Bangs": scene.bangs and scene.hat == "none",
+        "Bangs": scene.bangs and bare_headed,
         "Big_Lips": scene.big_lips,
         "Big_Nose": scene.big_nose,
         "Black_Hair": colour == "black",
@@ -209,27 +217,20 @@ def scene_attributes(scene: Scene) -> dict[str, bool]:
         "Mouth_Slightly_Open": scene.mouth_open > 0,
         "Mustache": scene.beard in ("mustache", "full"),
         "Narrow_Eyes": scene.narrow_eyes and eyes_seen,
-        "No_Beard": not bearded,
+        "No_Beard": scene.beard == "none",
         "Oval_Face": scene.oval,
         "Pale_Skin": scene.pale,
         "Pointy_Nose": scene.pointy_nose,
-        "Receding_Hairline": scene.receding and scene.hat == "none",
+        "Receding_Hairline": scene.receding and bare_headed,
         "Rosy_Cheeks": scene.rosy,
         "Sideburns": scene.sideburns,
         "Smiling": scene.smile > 0.5,
         "Straight_Hair": wave == "straight",
         "Wavy_Hair": wave == "wavy",
         "Wearing_Earrings": scene.earrings,
-        "Wearing_Hat": scene.hat != "none",
+        "Wearing_Hat": not bare_headed,
         "Wearing_Lipstick": scene.lipstick,
         "Wearing_Necklace": scene.necklace,
         "Wearing_Necktie": scene.clothes == "tie",
         "Young": scene.young,
     }
-    return {name: found[name] for name in ATTRIBUTES}
-
-
-def _hair_is_seen(scene: Scene) -> bool:
-    if scene.hat != "none":
-        return scene.hair_style in ("long", "bob")
-    return scene.hair_style not in ("bald", "fringe")

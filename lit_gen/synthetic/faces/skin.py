@@ -1,41 +1,44 @@
-"""The skin, shaded like a solid.
+"""The skin of the face, shaded like a solid.
 
-Bumps (nose, cheeks, chin, ...) are summed to a height field at half resolution, which is lit from one direction.
+Bumps (nose, cheeks, chin, ...) are summed to a height field at half resolution, which is lit from one direction. "The
+grid" are the places of that field: head coordinates after yaw and pitch.
 """
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image
 
-from lit_gen.synthetic.drawing import Patch, mirrored, soft_polygon, spline
+from lit_gen.synthetic.drawing import Patch, mirrored, noise_crop, soft_polygon
 from lit_gen.synthetic.faces.canvas import (
     CURVATURE,
     FACE_HALF_WIDTH,
-    FULL_BOX,
     HEIGHT,
     WIDTH,
     Canvas,
     Pose,
     box_around,
-    noise_crop,
     polygon,
     stroke,
 )
 from lit_gen.synthetic.faces.scene import Scene
 
-MOUTH_Y = 41.0
+MOUTH_Y = 41.0  # head coordinate of the line between the lips
+
 GRID_STEP = 2.0
 GRID_U = np.arange(-74, 75, GRID_STEP)
 GRID_V = np.arange(-92, 93, GRID_STEP)
 
 
-def _bumps(pose: Pose, bumps: list[tuple[float, ...]]) -> np.ndarray:
-    """The sum of Gaussian bumps over the canonical grid.
+def _bumps(pose: Pose, bumps: Sequence[tuple[float, ...]]) -> np.ndarray:
+    """Return the sum of Gaussian bumps over the grid.
 
-    Each is (height, x, y, sigma_x, sigma_y, lift); those with x > 0 come in pairs, left and right.
+    Args:
+        pose: pose of the head.
+        bumps: height, x, y, standard deviation along x and y, lift (all in pixels); one with x > 0 has a twin at -x.
     """
-    table = np.array(bumps + [(a, -x, *rest) for a, x, *rest in bumps if x > 0])
+    table = np.array([*bumps, *((a, -x, *rest) for a, x, *rest in bumps if x > 0)])
     height, x, y, sigma_x, sigma_y, lift = table.T
     u, v = pose.turn(x, y, lift, None)
     across = np.exp(-0.5 * ((GRID_U - u[:, None]) / sigma_x[:, None]) ** 2)
@@ -44,11 +47,11 @@ def _bumps(pose: Pose, bumps: list[tuple[float, ...]]) -> np.ndarray:
 
 
 def shaded_skin(scene: Scene, pose: Pose) -> tuple[Image.Image, float]:
-    """Lit skin of the face over the canonical grid (as if it had no eyes or mouth), and how light its middle is."""
+    """Return the lit skin over the grid, as if the face had no eyes or mouth, and the brightness of its middle."""
     old = not scene.young
     nose_width = 1.3 if scene.big_nose else 0.8 if scene.pointy_nose else 1.0
     cheek = 4.5 + 3.0 * max(scene.smile, 0) + (2.0 if scene.high_cheekbones else 0) + (2.0 if scene.chubby else 0)
-    bumps = [
+    bumps: list[tuple[float, ...]] = [
         (-5.5, 19, -1, 9, 7, 0),  # eye sockets
         (3.0 if scene.male else 1.2, 17, -15, 14, 4.5, 0),  # brow ridge
         (2.0, 0, -40, 26, 16, 0),  # forehead
@@ -96,8 +99,14 @@ def shaded_skin(scene: Scene, pose: Pose) -> tuple[Image.Image, float]:
     return Image.fromarray(np.clip(colour, 0, 255).astype(np.uint8)), middle
 
 
+def extra_width(scene: Scene) -> float:
+    """Return the width that half the face has over the usual one, in pixels."""
+    return 4.0 * scene.chubby - 2.5 * scene.oval + (1.0 if scene.male else -0.5)
+
+
 def _face_outline(scene: Scene, pose: Pose) -> np.ndarray:
-    wide = 4.0 * scene.chubby - 2.5 * scene.oval + (1.0 if scene.male else -0.5)
+    """Return the pixels around the face, (N, 2)."""
+    wide = extra_width(scene)
     jaw = wide + (3.0 if scene.male else -1.5) + 2.5 * scene.chubby - 1.0 * scene.oval
     chin = (3.0 if scene.male else 0.0) + 2.0 * scene.chubby
     bottom = 70 + 2 * scene.oval + 1.5 * scene.male
@@ -105,15 +114,15 @@ def _face_outline(scene: Scene, pose: Pose) -> np.ndarray:
         (9, -73), (26, -66), (39, -51), (44.5 + wide, -30), (45.5 + wide, -8), (44.5 + wide, 14), (40 + jaw, 34),
         (32 + jaw, 50), (20 + chin + jaw / 2, 63), (8 + chin, bottom),
     )  # fmt: skip
-    return pose.place(spline(mirrored(right)))
+    return pose.outline(mirrored(right))
 
 
 def draw_skin(canvas: Canvas, scene: Scene, pose: Pose, skin: Image.Image, rng: np.random.Generator) -> Patch:
-    """Paints the face and gives its mask over the whole picture."""
+    """Paint the face, and return its mask over the whole image."""
     outline = _face_outline(scene, pose)
     below = outline + (0, 5)
-    canvas.shade(soft_polygon(below, 5, box_around(below, 12) or FULL_BOX), 0.45)  # the chin's shadow on the neck
-    box = box_around(outline, 3) or FULL_BOX
+    canvas.shade(soft_polygon(below, 5, box_around(below, 12)), 0.45)  # the chin's shadow on the neck
+    box = box_around(outline, 3)
     patch = polygon(outline, blur=1.1, scale=1, box=box)
     step = GRID_STEP * pose.scale
     a, b = pose.cos_roll / step, pose.sin_roll / step
@@ -121,39 +130,38 @@ def draw_skin(canvas: Canvas, scene: Scene, pose: Pose, skin: Image.Image, rng: 
     columns = (a, b, -a * x - b * y - GRID_U[0] / GRID_STEP + 0.5)
     rows = (-b, a, b * x - a * y - GRID_V[0] / GRID_STEP + 0.5)
     size = (box.right - box.left, box.bottom - box.top)
-    part = skin.transform(size, Image.AFFINE, (*columns, *rows), Image.BILINEAR)
+    part = skin.transform(size, Image.Transform.AFFINE, (*columns, *rows), Image.Resampling.BILINEAR)
     colour = np.asarray(part).transpose(2, 0, 1).astype(np.float32, order="C")
     roughness = 0.008 if scene.makeup else 0.013 if scene.young else 0.02
-    colour *= 1 + np.float32(roughness) * noise_crop(rng)[patch.rows, patch.columns]
+    colour *= 1 + np.float32(roughness) * noise_crop(rng, HEIGHT, WIDTH)[patch.rows, patch.columns]
     canvas.paint(patch, colour)
     mask = np.zeros((HEIGHT, WIDTH), np.float32)
     mask[patch.rows, patch.columns] = patch.mask
     face = Patch(slice(0, HEIGHT), slice(0, WIDTH), mask)
     if scene.double_chin:
-        arc = pose.place(spline(((-24, 66), (-12, 74), (0, 77), (12, 74), (24, 66)), closed=False), lift=4)
+        arc = pose.curve(((-24, 66), (-12, 74), (0, 77), (12, 74), (24, 66)), lift=4)
         canvas.shade(stroke(arc, 2.2, blur=1.6), 0.45)
         canvas.shade(stroke(arc - (0, 5), 4, blur=2.5), -0.1)
     return face
 
 
 def draw_age(canvas: Canvas, scene: Scene, pose: Pose) -> None:
-    """Wrinkles; they go with the hollow cheeks and the rough skin of `shaded_skin` and `draw_skin`."""
+    """Paint wrinkles; the hollow cheeks and the rough skin of old age are `shaded_skin`'s and `draw_skin`'s."""
     rows = ((-26, 22), (-32, 25), (-38, 22))
     forehead = [
-        pose.place(spline(((-x, y + 1.5), (-x / 2, y - 1), (0, y + 0.5), (x / 2, y - 1), (x, y + 1.5)), False))
-        for y, x in rows
+        pose.curve(((-x, y + 1.5), (-x / 2, y - 1), (0, y + 0.5), (x / 2, y - 1), (x, y + 1.5))) for y, x in rows
     ]
     canvas.shade(stroke(forehead, 1.0, blur=0.7), 0.3)
     canvas.shade(stroke([line + (0, 1.8) for line in forehead], 1.0, blur=0.8), -0.08)
     sides = (-1, 1)
-    folds = [spline(((side * 11, 25), (side * 18, 32), (side * 23, 41), (side * 24, 51)), False) for side in sides]
-    canvas.shade(stroke([pose.place(fold, lift=3) for fold in folds], 1.6, blur=1.0), 0.42)
+    folds = [pose.curve(((side * 11, 25), (side * 18, 32), (side * 23, 41), (side * 24, 51)), lift=3) for side in sides]
+    canvas.shade(stroke(folds, 1.6, blur=1.0), 0.42)
     feet = [
         pose.place(((side * 32, 0), (side * (32 + 7.5 * math.cos(angle)), 7.5 * math.sin(angle))))
         for side in sides
         for angle in (-0.5, 0.0, 0.45)
     ]
-    below = [pose.place(spline(((side * 11, 7), (side * 18, 11), (side * 27, 9)), False)) for side in sides]
+    below = [pose.curve(((side * 11, 7), (side * 18, 11), (side * 27, 9))) for side in sides]
     canvas.shade(stroke(feet + below, 0.9, blur=0.7), 0.28)
-    jowls = [pose.place(spline(((side * 21, 50), (side * 24, 57), (side * 22, 63)), False), lift=2) for side in sides]
+    jowls = [pose.curve(((side * 21, 50), (side * 24, 57), (side * 22, 63)), lift=2) for side in sides]
     canvas.shade(stroke(jowls, 1.6, blur=1.3), 0.3)

@@ -1,52 +1,55 @@
-"""Faces written to disk in the format of the CelebA "aligned" distribution."""
+"""Files of rendered faces, in the format of the CelebA "aligned" distribution."""
 
-import functools
+from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from lit_gen.errors import UserError
 from lit_gen.files.parallel import map_indices
+from lit_gen.synthetic.drawing import save_jpeg
 from lit_gen.synthetic.faces.names import ATTRIBUTES, LANDMARKS
 from lit_gen.synthetic.faces.render import render_face
 
-JPEG_QUALITY = 92
 TRAIN_TENTHS, VALID_TENTHS = 8, 1  # the rest is the test part, as in the official split
 
 
 def write_celeba(folder: Path, count: int, seed: int = 0) -> None:
-    """Writes `count` faces and the five annotation files of CelebA into `folder`, which must exist.
+    """Write rendered faces and the five annotation files of CelebA.
 
     Args:
-        folder: receives `img_align_celeba/000001.jpg`, ..., `list_attr_celeba.txt`, `list_eval_partition.txt`,
-            `list_landmarks_align_celeba.txt` and `identity_CelebA.txt`. Every picture shows another person.
-        count: how many pictures; the first 80 % are for training, the next 10 % for validation, the rest for tests.
-        seed: picture i is a function of (seed, i) alone.
+        folder: existing folder. It receives `img_align_celeba/000001.jpg`, ..., `list_attr_celeba.txt`,
+            `list_landmarks_align_celeba.txt`, `list_eval_partition.txt` and `identity_CelebA.txt`. Every image shows
+            another person.
+        count: number of images: the first 80 % for training, the next 10 % for validation, the rest for testing.
+        seed: image i is a function of (seed, i) alone.
+
+    Raises:
+        UserError: `count` is not positive.
     """
     if count < 1:
         raise UserError(f"cannot write {count} faces: ask for at least 1.")
     (folder / "img_align_celeba").mkdir()
-    annotations = map_indices(functools.partial(_write_picture, folder, seed), count, "drawing faces")
-    names = [_file_name(index) for index in range(count)]
-    attributes = [
-        f"{name} " + " ".join(f"{value:2d}" for value in row) for name, (row, _) in zip(names, annotations, strict=True)
-    ]
-    landmarks = [
-        f"{name} " + " ".join(f"{value:4d}" for value in row) for name, (_, row) in zip(names, annotations, strict=True)
-    ]
-    partition = [f"{name} {_part(index, count)}" for index, name in enumerate(names)]
-    identity = [f"{name} {index + 1}" for index, name in enumerate(names)]
-    _write_lines(folder / "list_attr_celeba.txt", [str(count), " ".join(ATTRIBUTES), *attributes])
-    _write_lines(folder / "list_landmarks_align_celeba.txt", [str(count), " ".join(LANDMARKS), *landmarks])
-    _write_lines(folder / "list_eval_partition.txt", partition)
-    _write_lines(folder / "identity_CelebA.txt", identity)
+    rows = map_indices(partial(_write_face, folder, seed), count, "rendering faces")
+
+    def write_list(name: str, values: Iterable[str], header: tuple[str, ...] = ()) -> None:
+        lines = [f"{_file_name(index)} {value}" for index, value in enumerate(values)]
+        head = [str(count), " ".join(header)] if header else []
+        (folder / name).write_text("\n".join([*head, *lines]) + "\n")
+
+    write_list("list_attr_celeba.txt", (" ".join(f"{value:2d}" for value in row) for row, _ in rows), ATTRIBUTES)
+    write_list(
+        "list_landmarks_align_celeba.txt", (" ".join(f"{value:4d}" for value in row) for _, row in rows), LANDMARKS
+    )
+    write_list("list_eval_partition.txt", (str(_part(index, count)) for index in range(count)))
+    write_list("identity_CelebA.txt", (str(index + 1) for index in range(count)))
 
 
-def _write_picture(folder: Path, seed: int, index: int) -> tuple[list[int], list[int]]:
+def _write_face(folder: Path, seed: int, index: int) -> tuple[list[int], list[int]]:
+    """Write one image; return its attributes (1 or -1) and landmarks (pixels)."""
     face = render_face(np.random.default_rng([seed, index]))
-    path = folder / "img_align_celeba" / _file_name(index)
-    Image.fromarray(face.image).save(path, quality=JPEG_QUALITY)
+    save_jpeg(face.image, folder / "img_align_celeba" / _file_name(index))
     return [1 if value else -1 for value in face.attributes.values()], list(face.landmarks.values())
 
 
@@ -55,11 +58,7 @@ def _file_name(index: int) -> str:
 
 
 def _part(index: int, count: int) -> int:
-    """0 for training, 1 for validation, 2 for tests."""
+    """Return 0 for an image for training, 1 for validation, 2 for testing."""
     if 10 * index < TRAIN_TENTHS * count:
         return 0
     return 1 if 10 * index < (TRAIN_TENTHS + VALID_TENTHS) * count else 2
-
-
-def _write_lines(path: Path, lines: list[str]) -> None:
-    path.write_text("\n".join(lines) + "\n")

@@ -1,0 +1,1 @@
+"""Captions: sentences about faces and digits, which follow from attributes and a seed."""

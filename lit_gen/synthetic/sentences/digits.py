@@ -1,4 +1,4 @@
-"""Sentences about digits."""
+"""Sentences about handwritten digits."""
 
 from random import Random
 
@@ -8,12 +8,12 @@ DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight"
 
 
 def describe_digit(label: int, rng: Random, stroke: str = "") -> str:
-    """A sentence about a handwritten digit.
+    """Write a sentence about a handwritten digit.
 
     Args:
-        label: 0 to 9.
-        rng: decides on the words, and whether the stroke is spoken of.
-        stroke: "thick" or "thin" where it is; nothing where it is neither.
+        label: digit, 0 to 9.
+        rng: source of randomness: the words, and whether they speak of the stroke.
+        stroke: "thick", "thin", or nothing where it is neither.
     """
     name = pick((DIGITS[label], DIGITS[label], str(label)), rng)
     stroke = stroke if rng.random() < 0.5 else ""

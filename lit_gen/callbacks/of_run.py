@@ -1,0 +1,49 @@
+"""The callbacks that each command brings."""
+
+from pathlib import Path
+
+from jsonargparse import Namespace
+from lightning import Callback
+
+from lit_gen.callbacks.checkpoints import BestCheckpoint, RunCheckpoints
+from lit_gen.callbacks.evaluation import Evaluation
+from lit_gen.callbacks.health import Health
+from lit_gen.callbacks.predictions import PredictionWriter
+from lit_gen.callbacks.rehearsal import Rehearsal
+from lit_gen.callbacks.sample_grids import SampleGrids
+from lit_gen.callbacks.timing import TrainingTime
+from lit_gen.models.adversarial import AdversarialModule
+from lit_gen.models.base import GenerativeModule
+
+
+def callbacks_of_run(command: str, settings: Namespace, model: GenerativeModule, folder: Path | None) -> list[Callback]:
+    """Return the project's callbacks for a command.
+
+    Args:
+        command: fit, validate, test or predict.
+        settings: the command's.
+        model: what is trained or used.
+        folder: the run's folder; None where nothing is written.
+    """
+    if command == "test":
+        return [Evaluation(folder, **settings.evaluation.as_dict())]
+    if command == "validate":
+        return [Evaluation()]
+    if settings.trainer.fast_dev_run:
+        return [Rehearsal()] if command == "fit" else []
+    if folder is None:
+        return []
+    if command == "predict":
+        return [PredictionWriter(folder / "predictions")]
+    sheets = settings.samples.as_dict() | {"all_to_wandb": settings.wandb.images == "all"}
+    callbacks = [Evaluation(), SampleGrids(folder / "samples", **sheets)]
+    if isinstance(model, AdversarialModule):
+        callbacks.append(Health(**settings.health.as_dict()))
+    if settings.trainer.enable_checkpointing is not False:
+        checkpoints = folder / "checkpoints"
+        if model.task.monitor is not None:
+            # First, so that last.ckpt holds the best value so far.
+            callbacks.append(BestCheckpoint(checkpoints, model.task.monitor))
+        callbacks.append(RunCheckpoints(checkpoints, **settings.checkpoints.as_dict()))
+        callbacks.append(TrainingTime(folder))
+    return callbacks

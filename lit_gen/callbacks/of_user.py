@@ -1,0 +1,165 @@
+"""Callbacks that a user adds: a line for one that cannot work here, and what the others need."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import Namespace
+from lightning import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import (
+    BackboneFinetuning,
+    BaseFinetuning,
+    BasePredictionWriter,
+    BatchSizeFinder,
+    Checkpoint,
+    DeviceStatsMonitor,
+    GradientAccumulationScheduler,
+    LearningRateFinder,
+    LearningRateMonitor,
+    ModelCheckpoint,
+    ModelPruning,
+    ProgressBar,
+    SpikeDetection,
+    StochasticWeightAveraging,
+    ThroughputMonitor,
+    WeightAveraging,
+)
+from lightning.pytorch.loggers import Logger
+from lightning.pytorch.profilers import Profiler
+from lightning.pytorch.utilities import rank_zero_info
+from lightning_utilities.core.enums import StrEnum
+from torch import nn
+from yaml import SafeDumper
+
+from lit_gen.errors import UserError
+from lit_gen.lightning_compat import saves_by_the_clock
+from lit_gen.runs.folders import OWN_CHECKPOINTS
+
+# Timer's default interval is such an enumeration, and jsonargparse writes config.yaml with this class.
+SafeDumper.add_multi_representer(StrEnum, lambda dumper, value: dumper.represent_str(value.value))
+
+BASES = (Callback, Checkpoint, ProgressBar, BaseFinetuning, BasePredictionWriter, Logger, Profiler)
+"""Classes that do nothing, or only fail, until somebody writes a subclass."""
+UNUSABLE = {
+    LearningRateFinder: "trains before the run begins, at rates that the schedules of this project would set back in "
+    "every step. Leave it out, and compare short runs: --model.learning_rate=1e-3 --trainer.max_steps=200.",
+    BatchSizeFinder: "trains before the run begins, and what it finds would be in no config.yaml. Leave it out, and "
+    "double --data.batch_size until --trainer.max_steps=3 ends for want of memory.",
+    ModelPruning: "has settings that cannot be written to config.yaml, and its masks are in no checkpoint, so that the "
+    "run could not go on. Leave it out, and prune the trained model with torch.nn.utils.prune.",
+    StochasticWeightAveraging: "puts its average in place of the weights after the last checkpoint, so that no file "
+    "would have it. EMAWeightAveraging averages an AutoEncoder, VAE or AAE, --model.ema_decay the generator of a GAN.",
+}
+"""Callbacks that are of no use to any model of this project, with what to do instead."""
+NEED_A_LOG = (DeviceStatsMonitor, LearningRateMonitor, ThroughputMonitor)
+
+
+def check_callbacks(given: Sequence[Callback], model: LightningModule, command: str, trainer: Namespace) -> None:
+    """Refuse what cannot work, before anything is downloaded, written or trained.
+
+    Args:
+        given: the callbacks that the user added.
+        model: what is to be trained or used.
+        command: fit, validate, test or predict.
+        trainer: the Trainer's settings.
+
+    Raises:
+        UserError: a callback cannot work with this model or these settings.
+    """
+    if trainer.barebones and command in ("validate", "test"):
+        raise UserError(
+            "in barebones mode nothing is logged, and so nothing measured: leave --trainer.barebones=true out of "
+            f"{command}."
+        )
+    logs = trainer.logger not in (False, []) and not trainer.barebones
+    for callback in given:
+        why = "is a base class and does nothing by itself: name a subclass of it." if type(callback) in BASES else None
+        if command == "fit" or isinstance(callback, BatchSizeFinder):
+            why = why or next((why for kind, why in UNUSABLE.items() if isinstance(callback, kind)), None)
+        if command == "fit":
+            why = why or _why_not_fit(callback, model, logs)
+        if why:
+            raise UserError(f"{type(callback).__name__} {why}")
+    stateful = [callback.state_key for callback in given if type(callback).state_dict is not Callback.state_dict]
+    twice = next((key for key in stateful if stateful.count(key) > 1), None)
+    if twice:
+        raise UserError(
+            f"there are two callbacks {twice}, whose states a checkpoint could not tell apart. Leave one out, or give "
+            "it other settings (what it watches, or how often)."
+        )
+
+
+def _why_not_fit(callback: Callback, model: LightningModule, logs: bool) -> str | None:
+    """Say why a callback cannot work with the training of this model, and what to do; None when it can."""
+    name = type(model).__name__
+    if isinstance(callback, NEED_A_LOG) and not logs:
+        return "has no log to write to: leave it out, or else --trainer.logger=false or --trainer.barebones=true."
+    if isinstance(callback, BackboneFinetuning) and not isinstance(getattr(model, "backbone", None), nn.Module):
+        parts = ", ".join(part for part, _ in model.named_children())
+        return f"needs a model with a part called `backbone`; {name} has {parts}. Leave it out."
+    if isinstance(callback, Checkpoint) and _among_a_runs_own(callback):
+        return (
+            "would write among a run's own checkpoints, from which that run goes on. Leave dirpath out, or set it to "
+            "another folder."
+        )
+    if model.automatic_optimization:
+        return None
+    if isinstance(callback, WeightAveraging):
+        instead = "set --model.ema_decay=0.999" if "ema_decay" in model.hparams else "call start_average in the model"
+        return (
+            f"would average {name}'s discriminator too, and keep its counters as they were at first. Leave it out; for "
+            f"an average of the generator {instead}."
+        )
+    if isinstance(callback, GradientAccumulationScheduler):
+        works = hasattr(model, "accumulate_grad_batches")
+        instead = "Set --trainer.accumulate_grad_batches, which works for it." if works else "Leave it out."
+        return f"is for models that leave their steps to Lightning; {name} takes them itself. {instead}"
+    if isinstance(callback, SpikeDetection):
+        return (
+            f"watches the one loss that a training step returns; {name} has several. Leave it out: the log says how D "
+            "and G are doing, as often as --health.every_n_batches."
+        )
+    if isinstance(callback, ModelCheckpoint) and saves_by_the_clock(callback):
+        # Lightning would pass over it without a word.
+        return f"does not heed train_time_interval where a model takes its steps itself, as {name}: set every_n_epochs."
+    return None
+
+
+def _among_a_runs_own(callback: Checkpoint) -> bool:
+    """Return whether a callback is to write where a run has its last.ckpt; a file name may lead out of its folder."""
+    folder, name = getattr(callback, "dirpath", None), getattr(callback, "filename", None) or ""
+    if folder is None:
+        return os.path.normpath(name).startswith(("..", os.sep))
+    places = {Path(os.path.realpath(place)) for place in (folder, os.path.dirname(os.path.join(folder, name)))}
+    return any(place.name == "checkpoints" and (place.parent / "config.yaml").is_file() for place in places)
+
+
+def prepare_callbacks(given: Sequence[Callback], folder: Path | None) -> list[Callback]:
+    """Return the callbacks, ready for a run, with another one before them where they need it.
+
+    A ModelCheckpoint without a folder gets one within the run's, away from the run's own checkpoints.
+
+    Args:
+        given: the callbacks that the user added.
+        folder: the run's folder; None where nothing is written.
+    """
+    for callback in given:
+        if isinstance(callback, ModelCheckpoint) and callback.dirpath is None and folder is not None:
+            callback.dirpath = os.path.realpath(folder / OWN_CHECKPOINTS)
+            rank_zero_info(f"{type(callback).__name__} writes to {callback.dirpath}")
+        if isinstance(callback, SpikeDetection) and not hasattr(callback, "running"):
+            callback.running = callback.running_mean  # the name that Lightning 2.6 restores its state by
+    watched = any(isinstance(callback, LearningRateMonitor) for callback in given)
+    return [RatesOfThisStep(), *given] if watched else list(given)
+
+
+class RatesOfThisStep(Callback):
+    """Set the learning rates before LearningRateMonitor reads them: a model's own hooks come after all callbacks."""
+
+    def on_train_epoch_start(self, trainer: Trainer, model: LightningModule) -> None:
+        if trainer.fit_loop.total_batch_idx >= 0:  # a resumed run's optimizers begin at the full rates
+            model.set_learning_rates(*trainer.optimizers)
+
+    def on_train_batch_start(self, trainer: Trainer, model: LightningModule, *_: Any) -> None:
+        model.set_learning_rates(*trainer.optimizers)

@@ -1,0 +1,146 @@
+"""How a command ends: the one line for an error, the exit code, and what it gives back."""
+
+import re
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+
+import torch
+from lightning import Callback
+from lightning.fabric.utilities.spike import TrainingSpikeException
+from lightning.pytorch.loggers import Logger
+from lightning.pytorch.profilers import Profiler
+from lightning.pytorch.utilities.exceptions import MisconfigurationException, SIGTERMException
+
+from lit_gen.callbacks.checkpoints import Stopped
+from lit_gen.errors import UserError, nearest
+from lit_gen.loggers.wandb import wandb_mistake
+from lit_gen.runs import leftovers, locks, processes, slurm
+
+NO_MEMORY = re.compile("can't allocate memory|Storage size calculation overflowed")
+
+
+@contextmanager
+def one_line_endings() -> Iterator[None]:
+    """End a command that fails, or is told to stop, with one line on standard error, and give back what it holds.
+
+    Another command may then follow in this process.
+
+    Raises:
+        SystemExit: with code 2 for an error that the user can mend; with 143 or 130 for SIGTERM or Ctrl-C.
+    """
+    told, requeue = processes.told() is not None, False
+    try:
+        yield
+    except Exception as error:
+        line = mistake(error)
+        if line is None:
+            raise
+        print(f"error: {line}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except (KeyboardInterrupt, SystemExit) as end:
+        if isinstance(end, Stopped) and end.code:
+            print(end.message, file=sys.stderr)
+            requeue = end.requeue
+        elif isinstance(end, SIGTERMException):
+            raise SystemExit(128 + signal.SIGTERM) from None
+        elif isinstance(end, KeyboardInterrupt) or isinstance(end.__context__, KeyboardInterrupt):
+            print("stopped by Ctrl-C", file=sys.stderr)
+            raise SystemExit(128 + signal.SIGINT) from None
+        raise
+    finally:
+        locks.release_all()
+        leftovers.clear()
+        if not told:
+            processes.forget()
+        if requeue:  # last, since SLURM then kills what is left of the job
+            print(slurm.requeue(), file=sys.stderr)
+
+
+def mistake(error: BaseException | None) -> str | None:
+    """Return the line for an error, or for what it was raised from; None where the traceback is of more use."""
+    first = error
+    if known := explain_monitor(error):
+        return one_line(known)
+    while error is not None and not isinstance(error, UserError | MisconfigurationException):
+        # The CPU's allocator has no error of its own.
+        if refused := wandb_mistake(error):
+            return one_line(refused)
+        if isinstance(error, torch.OutOfMemoryError | MemoryError) or NO_MEMORY.search(str(error)):
+            return (
+                "there is not enough memory. Set --data.batch_size, --data.image_size or the sizes of the networks "
+                "lower."
+            )
+        error = error.__cause__  # jsonargparse wraps what constructors raise
+    error = error or explain_error(first)
+    return None if error is None else one_line(error)
+
+
+def one_line(error: Exception) -> str:
+    """Return an error's message in one line, in which a path keeps its spaces."""
+    return re.sub(r"\s*\n\s*", " ", str(error)).strip()
+
+
+def explain_monitor(error: BaseException) -> UserError | None:
+    """Return the line for a callback that watches a value which nothing logs, with the values that are; else None."""
+    message = str(error)
+    early = re.search(r"conditioned on metric `(.+?)` which is not available.*following: `(.*)`", message, re.DOTALL)
+    best = re.search(r"(\w+)\(monitor='(.+?)'\)` could not find the monitored key .*metrics: \[(.*?)\]", message)
+    if early:
+        name, value, known = "EarlyStopping", early[1], early[2].split("`, `")
+    elif best:
+        name, value, known = best[1], best[2], re.findall(r"'(.+?)'", best[3])
+    else:
+        return None
+    return UserError(
+        f"{name} watches {value!r}, which nothing logs.{nearest(value, known)} Set its monitor to one of: "
+        f"{', '.join(known)}."
+    )
+
+
+def explain_error(error: BaseException) -> UserError | None:
+    """Return the line for an error within one of Lightning's callbacks, loggers or profilers; None for others."""
+    if isinstance(error, TrainingSpikeException):
+        return UserError(
+            f"SpikeDetection: {error}. Go on from a checkpoint before it with a lower --model.learning_rate, or leave "
+            "SpikeDetection out."
+        )
+    # jsonargparse's, when a constructor raises.
+    made = r"Problem with given class_path 'lightning\.[\w.]*?(\w+)':\s+(.+?)(?:\s+- |$)"
+    if found := re.search(made, str(error), re.DOTALL):
+        return UserError(f"{found[1]}: {found[2]}")
+    if str(error).startswith("Does not validate against") and "lightning.pytorch." in str(error):
+        said = re.findall(
+            r"^ +- (?!Does not|Not a valid|Expected a|Problem with|a class path|a dict)(.+)$", str(error), re.M
+        )
+        name = re.findall(r"class_path='lightning\.[\w.]*?(\w+)'", str(error))
+        if said and name:
+            return UserError(f"{name[0]}: {said[0]}")
+    culprit = _culprit(error.__traceback__)
+    if culprit is None:
+        return None
+    if isinstance(error, ImportError):
+        install = f" Try pip install {error.name}." if error.name and "pip install" not in str(error) else ""
+        return UserError(f"{culprit}: {error}{install}")
+    what = ": ".join(filter(None, (type(error).__name__, str(error).strip().rstrip("."))))
+    return UserError(f"{culprit} does not work here ({what}). Leave it out, or set it otherwise.")
+
+
+def _culprit(traceback: TracebackType | None) -> str | None:
+    """Return the name of Lightning's callback, logger or profiler in whose code an error came up; None for others."""
+    frames = []
+    while traceback is not None:
+        frames.append(traceback.tb_frame)
+        traceback = traceback.tb_next
+    for frame in reversed(frames):
+        module, owner = frame.f_globals.get("__name__", ""), frame.f_locals.get("self")
+        # What lies outside of libraries is this project or the user's own, where a traceback is of use.
+        if not re.search(r"^<|[/\\](?:site-packages|dist-packages|python3\.\d+)[/\\]", frame.f_code.co_filename):
+            return None
+        if module.startswith("lightning.") and isinstance(owner, Callback | Logger | Profiler):
+            return None if type(owner).__module__.startswith("lit_gen.") else type(owner).__name__
+        if re.match(r"lit_gen\.|lightning\.pytorch\.(trainer|loops|strategies)\.", module):
+            return None
+    return None

@@ -1,0 +1,194 @@
+"""The short help, and words that name no command: answered before anything large is imported.
+
+`--help=all` is left to the command line itself.
+"""
+
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from textwrap import shorten
+from typing import NoReturn
+
+from lit_gen.command_line.sources import PACKAGE, PARTS, classes, known, own_settings
+from lit_gen.errors import UserError, nearest
+
+COLUMNS = 100
+COMMANDS = {
+    "fit": "train a model, or go on with a run",
+    "validate": "compute a trained model's validation metrics",
+    "test": "compute a trained model's test metrics, and write test.json",
+    "predict": "write images: samples, reconstructions, translations",
+}
+OTHER_WORDS = {"train": "fit", "eval": "test", "evaluate": "test", "sample": "predict", "generate": "predict"}
+EXAMPLES = {
+    "fit": (
+        "--config configs/vae.yaml --model.beta=4 --trainer.max_epochs=20",
+        "--config configs/progan.yaml --config configs/quick/progan.yaml",
+        "--config configs/vae.yaml --ckpt_path=last --trainer.max_epochs=400",
+    ),
+    "validate": (
+        "--config configs/vae.yaml --ckpt_path=last",
+        "--config configs/vae.yaml --ckpt_path=runs/vae/<run>/checkpoints/best.ckpt",
+        "--config runs/vae/<run>/config.yaml --ckpt_path=last",
+    ),
+    "test": (
+        "--config configs/vae.yaml --ckpt_path=last",
+        "--config configs/gan.yaml --ckpt_path=last --evaluation.samples=1000",
+        "--config runs/vae/<run>/config.yaml --ckpt_path=last",
+    ),
+    "predict": (
+        "--config configs/gan.yaml --ckpt_path=last",
+        "--config runs/vae/<run>/config.yaml --ckpt_path=last",
+        '--config configs/text2image.yaml --ckpt_path=last --data.prompts="a man"',
+    ),
+}
+FIRST = (
+    ("--config FILE", "configs/<system>.yaml; an overlay: configs/quick/<system>.yaml"),
+    ("--ckpt_path FILE|last|best", "what to go on with or to use; last, best: of the newest run"),
+    ("--seed_everything 0", "the seed of everything random"),
+)
+LAST = (
+    ("--trainer.max_epochs 100", "and .devices, .precision and more of Lightning's Trainer"),
+    ("--trainer.limit_val_batches", "1 is one batch, 1.0 all; likewise for train, test and predict"),
+    ("--print_config", "print the settings that result, and end"),
+    ("--help=all", "every setting"),
+)
+
+
+def _rows(rows: Iterable[tuple[str, str]]) -> list[str]:
+    rows = list(rows)
+    width = max([10, *(len(name) for name, _ in rows)])
+    return [f"  {name:{width}}  {_cut(text, COLUMNS - width - 4)}".rstrip() for name, text in rows]
+
+
+def _cut(text: str, room: int) -> str:
+    """Cut a text that is too long, at the end of a sentence or clause where that leaves enough."""
+    if len(text) > room:
+        ends = [end.start() for end in re.finditer(r"[.:;](?= )|(?<=\))(?= )", text) if room / 2 < end.start() <= room]
+        text = text[: ends[-1]] if ends else shorten(text, room, placeholder=" ...")
+    return text.removesuffix(".") if not text.endswith("...") else text
+
+
+def _examples(command: str) -> list[str]:
+    return ["examples", *(f"  python main.py {command} {words}" for words in EXAMPLES[command])]
+
+
+def _lists(command: str) -> list[str]:
+    lines = []
+    for part, title in PARTS.items():
+        example = known(part)[0]
+        lines += [f"{title} (--{part}=<name>; `{command} --{part}.help {example}` has the settings of {example})"]
+        lines += [*_rows(classes(part)), ""]
+    return lines
+
+
+def main_help() -> str:
+    """Return the answer to `main.py --help`."""
+    lines = [
+        "usage: python main.py <command> --config FILE [--config OVERLAY] [--<setting>=<value> ...]",
+        "",
+        "commands (`fit --help` has the settings, `fit --help=all` each of them)",
+        *_rows(COMMANDS.items()),
+        "",
+        *_lists("fit"),
+        *_examples("fit"),
+    ]
+    return "\n".join(lines)
+
+
+def command_help(command: str) -> str:
+    """Return the answer to `main.py <command> --help`."""
+    lines = [
+        f"usage: python main.py {command} --config FILE [--config OVERLAY] [--<setting>=<value> ...]",
+        f"  {COMMANDS[command]}",
+        "",
+        *_lists(command),
+        "settings",
+        *_rows([*FIRST, *own_settings(), *LAST]),
+        "",
+        *_examples(command),
+    ]
+    return "\n".join(lines)
+
+
+def _versions() -> str:
+    project = re.search(r'^version = "(.+)"', (PACKAGE.parent / "pyproject.toml").read_text(), re.MULTILINE)
+    found = [f"lit_gen {project[1] if project else 'of unknown version'}"]
+    for package in ("torch", "lightning", "jsonargparse"):
+        try:
+            found.append(f"{package} {version(package)}")
+        except PackageNotFoundError:
+            found.append(f"no {package}")
+    return ", ".join([*found, f"Python {sys.version.split()[0]}"])
+
+
+def answer(words: Sequence[str]) -> list[str]:
+    """Answer what needs no model: help, the version, and words that name no command.
+
+    Args:
+        words: what stands behind the program's name.
+
+    Returns:
+        The words for the command line, which answers the rest.
+
+    Raises:
+        SystemExit: with code 0 when this was all that was asked for, with 2 after one line on standard error.
+    """
+    try:
+        return _answer(list(words))
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+def _answer(words: list[str]) -> list[str]:
+    if not words:
+        raise UserError(f"which command? {_choice()}")
+    if words[0] == "help" or words[1:] == ["help"]:
+        words = [*(word for word in words if word != "help"), "--help"]
+    first = words[0]
+    if "--version" in words[:1]:
+        _end(_versions())
+    if not first.startswith("-") and first not in COMMANDS:
+        meant = f" Did you mean {OTHER_WORDS[first]}?" if first in OTHER_WORDS else nearest(first, COMMANDS)
+        raise UserError(f"there is no command {first!r}.{meant} {_choice()}")
+    command = next((word for word in words if word in COMMANDS), None)
+    if command is None and first.startswith(("--model", "--data", "--trainer", "--ckpt")):
+        raise UserError(f"which command? It stands before {first}. {_choice()}")
+    for number, word in enumerate(words):
+        name, _, value = word.partition("=")
+        if word in ("-h", "--help"):
+            _end(command_help(command) if command else main_help())
+        if name == "--help":
+            if value != "all":
+                raise UserError("--help takes nothing for one screen, or `all` for every setting: --help=all.")
+            return [*words[:number], "--help", *words[number + 1 :]]
+        if name in ("--model.help", "--data.help"):
+            return _class_help(words, number)
+    return words
+
+
+def _class_help(words: list[str], number: int) -> list[str]:
+    """Complete `--model.help <class>`, in which the class may be the one that stands before it, or none."""
+    name, equals, value = words[number].partition("=")
+    part = name.removeprefix("--").removesuffix(".help")
+    before, after = words[:number], words[number + 1 :]
+    if not equals and after and not after[0].startswith("-"):
+        value, *after = after
+    if not value:
+        given = [word.partition("=")[2] for word in before if word.startswith(f"--{part}=")]
+        given += [word for option, word in zip(before, before[1:], strict=False) if option == f"--{part}"]
+        if not given:
+            _end("\n".join([f"{name} <class> lists the settings of one of these:", *_rows(classes(part))]))
+        value = given[-1]
+    return [*before, f"{name}={value}", *after]
+
+
+def _choice() -> str:
+    return f"Commands: {', '.join(COMMANDS)}. `python main.py --help` explains them."
+
+
+def _end(text: str) -> NoReturn:
+    print(text)
+    raise SystemExit(0)

@@ -1,0 +1,33 @@
+"""The parser of the command line, whose errors are one line and exit code 2."""
+
+from pathlib import Path
+from typing import Any, NoReturn
+
+import yaml
+from jsonargparse import Namespace, get_loader
+from lightning.pytorch.cli import LightningArgumentParser
+from lightning.pytorch.utilities import rank_zero_info
+
+from lit_gen.errors import UserError
+from lit_gen.loggers.of_user import add_missing_folders
+from lit_gen.old_versions.configs import translate
+
+
+class OneLineParser(LightningArgumentParser):
+    """A parser that raises `UserError`, and that reads the configs of older versions."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        raise UserError(str(message)) from ex
+
+    def validate(self, namespace: Namespace, *arguments: Any, **options: Any) -> None:
+        subcommand = namespace.get("subcommand")  # none when the settings are those of one
+        add_missing_folders(namespace[subcommand] if subcommand else namespace)
+        super().validate(namespace, *arguments, **options)
+
+    def parse_string(self, content: str, path: Any = "", *arguments: Any, **options: Any) -> Namespace:
+        settings = get_loader("yaml")(content)
+        if isinstance(settings, dict) and (said := translate(settings, content)):
+            content = yaml.safe_dump(settings, sort_keys=False)
+            for line in said:
+                rank_zero_info(f"{Path(path).absolute()} {line}")
+        return super().parse_string(content, path, *arguments, **options)

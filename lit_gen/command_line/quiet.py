@@ -1,0 +1,31 @@
+"""Silence for what Lightning says of things that are so on purpose here."""
+
+import logging
+import warnings
+
+ON_PURPOSE = (
+    ".*does not have many workers.*",  # a batch is one read from a memory map
+    ".*Checkpoint directory .* exists and is not empty.*",  # a resumed run
+    ".*callbacks used to create the checkpoint need to be provided.*",  # a trained model that is used
+    ".*The dirpath has changed from.*",
+    ".*is not within the signature.*",
+    ".*TensorBoard.*",
+    ".*tensorboardX.*",
+    ".*Starting from v1.9.0.*",
+    ".*isinstance.treespec, LeafSpec.*",
+    ".*in eval mode at the start of training.*",  # the EMA of the generator
+    ".*is configured. Logging can impact raw speed.*",  # who asks for barebones mode knows
+    ".*no pre-optimization state was saved.*",  # a user's ModelCheckpoint of a GAN
+    ".*LightningCLI's args parameter.*",
+)
+
+
+def be_quiet() -> None:
+    """Filter Lightning's warnings and tips."""
+    for message in ON_PURPOSE:
+        warnings.filterwarnings("ignore", message)
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_is_no_tip)
+
+
+def _is_no_tip(record: logging.LogRecord) -> bool:
+    return "Tip:" not in record.getMessage()

@@ -1,0 +1,160 @@
+"""What the parser refuses, in words that say what to do."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from lightning.pytorch import callbacks, loggers, profilers
+
+from lit_gen.callbacks.of_user import BASES, UNUSABLE
+from lit_gen.command_line.config_files import read_config
+from lit_gen.command_line.help import COMMANDS
+from lit_gen.command_line.sources import PARTS, known, no_such, settings_of
+from lit_gen.command_line.words import Option, options_of
+from lit_gen.errors import nearest
+from lit_gen.limits import IN_WORDS
+
+SHIPPED = {"trainer.callbacks": callbacks, "trainer.logger": loggers, "trainer.profiler": profilers}
+EXPECTED = re.compile(
+    r"Expected an? (?!path)(?:<class '(?:\w+\.)*)?(?:typing\.)?(.+?)(?:'>)?$|Not of type (\w+):? ?(.*)", re.DOTALL
+)
+BESIDE = re.compile(r"Expected an? |Does not|Not a valid|a (class|dict)")
+"""Lines of the parser's that add nothing to the types."""
+NAMES_OF_TYPES = {"NoneType": "null", "Clock": "DD:HH:MM:SS", "str": "text"}
+NAMES_OF_TYPES |= {limited.__name__: words for limited, words in IN_WORDS.items()}
+
+
+def explain(message: str, words: Sequence[str] = (), names: Iterable[str] = ()) -> str:
+    """Return the parser's message for the commonest mistakes in words that say what to do; others as they are.
+
+    Args:
+        message: the parser's.
+        words: what stands behind the program's name.
+        names: of all options of the command, without dashes.
+    """
+    names = [name for name in names if not name.endswith("help")]
+    names = [name for name in names if not any(other.startswith(f"{name}.") for other in names)]
+    options = list(options_of(words))
+    key, message = _innermost(message, words)
+
+    if missing := re.search(r"the following arguments are required: ([\w., ]+)", message):
+        needed = [name.strip() for name in missing[1].split(",")]
+        return _needs(key, needed, message) if key else _unnamed([name.rpartition(".")[2] for name in needed], options)
+    if key:
+        return _wrong_value(key, message)
+    if strange := re.search(r"does not accept option '([\w.]+)'", message):
+        return _no_option(strange[1], options, names)
+    if unknown := re.match(r"unrecognized arguments: (.+)", message, re.DOTALL):
+        return _unrecognized(unknown[1].split(), names)
+    return message
+
+
+def _innermost(message: str, words: Sequence[str]) -> tuple[str, str]:
+    """Return the key of what is wrong, and what is said of it: a model's parser has its message within another's."""
+    if asked := re.match(r"--([\w.]+)\.help: ", message):
+        return asked[1], message
+    keys: list[str] = []
+    while match := re.search(r'^( *(?:- )?)Parser key "([\w.]+)":', message, re.MULTILINE):
+        keys.append(match[2].removeprefix(f"{words[0]}.") if words else match[2])
+        message = message[match.end() :]
+        ends = re.search(rf"^ {{0,{len(match[1]) - 2}}}\S", message, re.MULTILINE) if match[1] else None
+        message = message[: ends.start()] if ends else message
+    return ".".join(keys), message
+
+
+# ------------------------------------------------------------------------------------------------------------- values
+
+
+def _needs(key: str, needed: list[str], message: str) -> str:
+    """Say which settings a class needs: of those in the message, the one that was given none of them."""
+    given = re.findall(r"class_path='[\w.]*?(\w+)'(?:, init_args=Namespace\(([^)]*))?", message)
+    owner = next((name for name, settings in given if all(f"{one}=None" in settings for one in needed)), None)
+    owner = owner or (given[0][0] if given else f"--{key}")
+    return f"{owner} needs {', '.join(needed)}: set {', '.join(f'--{key}.{name}' for name in needed)}."
+
+
+def _wrong_value(key: str, message: str) -> str:
+    """Say what is wrong with the value of a setting: its class, the settings of that, or its type."""
+    kind = key.rpartition(".")[2].removesuffix("s")
+    if setting := re.search(r"Option '([^']+)' is not accepted(?! before)", message):
+        return f"--{key} has no setting {setting[1]!r}. `fit --{key}.help=<class>` lists those of a {kind}."
+    if broken := re.search(r"Problem with given class_path '(\S+?)':\s+(.+?)\s*$", message, re.MULTILINE):
+        if not broken[1].startswith("lit_gen."):
+            return f"there is no {kind} {broken[1]!r}: {broken[2]}."
+    names = r"import path string: ?(\S*)|Import path ([\w.]+) does not|, but ([\w.]+) is abstract"
+    if broken or (found := re.search(f"{names}|not correspond to a subclass|but is abstract", message)):
+        given = broken[1] if broken else next(filter(None, found.groups()), None)
+        given = given or (re.findall(r"Given value: '?(\S+?)'?$", message, re.MULTILINE) or [""])[-1]
+        return _no_class(key, kind, given)
+    return f"--{key}{_what_is_wrong(message)}"
+
+
+def _no_class(key: str, kind: str, given: str) -> str:
+    """Say that there is no class of a name, or none that the setting can take."""
+    if key in PARTS:
+        return str(no_such(key, given.rpartition(".")[2] if given.startswith("lit_gen.") else given))
+    if key not in SHIPPED:
+        return f"there is no {kind} {given!r}."
+    # LitLogger is no Logger by its type, and Lightning's Trainer takes none but these.
+    unusable = (*BASES, *UNUSABLE, loggers.LitLogger)
+    known = [name for name in SHIPPED[key].__all__ if getattr(SHIPPED[key], name) not in unusable]
+    if hasattr(SHIPPED[key], given.rpartition(".")[2]):
+        return f"Lightning's Trainer cannot use {given.rpartition('.')[2]} as its {kind}. Known: {', '.join(known)}."
+    return f"there is no {kind} {given!r}.{'' if '.' in given else nearest(given, known)} Known: {', '.join(known)}."
+
+
+def _what_is_wrong(message: str) -> str:
+    """Say which types a value may have, or what the check of a type said."""
+    lines = re.findall(r"^ +- (.+)", message, re.MULTILINE) or [re.split(r"\. Got value", message.strip())[0]]
+    expected = [found for line in lines if (found := EXPECTED.match(line))]
+    said = [line for line in lines if not EXPECTED.match(line) and not BESIDE.match(line)]
+    if said or not expected:
+        return f": {(said or lines)[0]}."
+    types = dict.fromkeys(NAMES_OF_TYPES.get(found[1] or found[2], found[1]) for found in expected)
+    value = re.search(r"(?:Got|Given) value: (.*)$", message, re.MULTILINE)
+    value = value[1] if value else next((found[3] for found in expected if found[3]), None)
+    return f" must be of type {' or '.join(types)}{f', not {value}' if value else ''}."
+
+
+# -------------------------------------------------------------------------------------------------------------- names
+
+
+def _unnamed(parts: list[str], options: list[Option]) -> str:
+    """Say that a command names no model, no data, or neither."""
+    parts = [part for part in PARTS if part in parts]
+    named = " and ".join(f"--{part}=<class>" for part in parts)
+    config = "" if any(option.name == "config" for option in options) else " --config configs/<system>.yaml, or"
+    lists = " ".join(f"{PARTS[part].capitalize()}: {', '.join(known(part))}." for part in parts)
+    return f"no {' and no '.join(parts)} {'is' if len(parts) == 1 else 'are'} named. Give{config} {named}. {lists}"
+
+
+def _no_option(name: str, options: list[Option], names: list[str]) -> str:
+    """Say that a config file has a name that is no setting."""
+    sources = [option for option in options if option.name == "config" and option.value and _has(option.value, name)]
+    where = f" in {sources[-1].value}" if sources else ""
+    section = name.partition(".")[0]
+    if section in COMMANDS:
+        return f"there is a section {section!r}{where}. Leave that line out: model, data and trainer stand alone."
+    return f"there is no setting {name!r}{where}.{nearest(name, names)}"
+
+
+def _has(file: str, name: str) -> bool:
+    content: Any = read_config(file)
+    for key in name.split("."):
+        if not isinstance(content, Mapping) or key not in content:
+            return False
+        content = content[key]
+    return True
+
+
+def _unrecognized(typed: list[str], names: list[str]) -> str:
+    """Name the option that is nearest to a word that is none: by the last part of the name, then by the whole."""
+    if not typed[0].startswith("-"):
+        hint = f" Did you mean --config {typed[0]}?" if typed[0].endswith((".yaml", ".yml")) else ""
+        return f"{typed[0]!r} is no option, which begins with two dashes.{hint}"
+    name = typed[0].partition("=")[0].strip("-")
+    same = [option for option in names if option.rpartition(".")[2] == name.rpartition(".")[2]]
+    same += [f"{part}.{name}" for part in PARTS for kind in known(part) if name in (settings_of(part, kind) or ())]
+    meant = same[0] if same else re.sub(r".*Did you mean (.*)\?", r"\1", nearest(name, names))
+    hint = f" Did you mean --{meant}?" if meant else ""
+    return f"there is no option {typed[0]}.{hint} `--help` lists the commonest, `--help=all` each."

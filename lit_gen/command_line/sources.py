@@ -1,0 +1,156 @@
+"""What the package's source files say of its classes, read without importing them: names, docstrings, settings.
+
+The short help must not wait for torch, and has whatever the command line knows.
+"""
+
+import ast
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+from lit_gen.errors import UserError, nearest
+
+PACKAGE = Path(__file__).parents[1]
+PARTS = {"model": "models", "data": "data"}  # their packages
+
+
+@cache
+def _tree(path: Path) -> ast.Module:
+    try:
+        return ast.parse(path.read_text(encoding="utf-8"))
+    except (OSError, SyntaxError):  # the command line says so; the help has the rest
+        return ast.Module([], [])
+
+
+@cache
+def _imported(path: Path) -> dict[str, Path]:
+    """Return the file of each name that a file of this package imports from this package."""
+    found = {}
+    for node in _tree(path).body:
+        if isinstance(node, ast.ImportFrom):
+            folder = path.parents[node.level - 1] if node.level else PACKAGE.parent
+            file = folder.joinpath(*(node.module or "").split("."))
+            if file.is_relative_to(PACKAGE):
+                found |= {name.asname or name.name: file.with_suffix(".py") for name in node.names}
+    return found
+
+
+def _class(name: str, path: Path) -> ast.ClassDef | None:
+    return next((node for node in _tree(path).body if isinstance(node, ast.ClassDef) and node.name == name), None)
+
+
+def known(part: str) -> list[str]:
+    """Return the names of all models or data modules, in alphabetical order.
+
+    Args:
+        part: model or data.
+    """
+    package = PACKAGE / PARTS[part] / "__init__.py"
+    names = (name for name, path in _imported(package).items() if _class(name, path))
+    return sorted(names, key=str.lower)
+
+
+def _summary(node: ast.AST | None) -> str:
+    """Return the first paragraph of a docstring."""
+    text = ast.get_docstring(node) if node else None
+    return " ".join((text or "").partition("\n\n")[0].split())
+
+
+def classes(part: str) -> Iterator[tuple[str, str]]:
+    """Yield the names of all models or data modules, each with a sentence about it."""
+    files = _imported(PACKAGE / PARTS[part] / "__init__.py")
+    for name in known(part):
+        yield name, _summary(_class(name, files[name])) or _summary(_tree(files[name]))
+
+
+def _taken(kind: ast.ClassDef) -> tuple[dict[str, ast.expr | None], bool]:
+    """Return the arguments of a class with their defaults, and whether it hands others on to its bases."""
+    for node in kind.body:
+        if isinstance(node, ast.FunctionDef) and node.name == "__init__":
+            plain, only = node.args.args[1:], node.args.kwonlyargs
+            defaults = [*[None] * (len(plain) - len(node.args.defaults)), *node.args.defaults, *node.args.kw_defaults]
+            names = [name.arg for name in (*plain, *only)]
+            return dict(zip(names, defaults, strict=True)), node.args.kwarg is not None
+    fields = (node for node in kind.body if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name))
+    if any("dataclass" in ast.unparse(decorator) for decorator in kind.decorator_list):
+        return {node.target.id: node.value for node in fields}, True
+    return {}, True
+
+
+def settings_of(part: str, kind: str) -> set[str] | None:
+    """Return the names of a model's or data module's settings; None for a class of another package.
+
+    Args:
+        part: model or data.
+        kind: the class, by its name or its import path.
+    """
+    own, _, name = kind.rpartition(".")
+    path = _imported(PACKAGE / PARTS[part] / "__init__.py").get(name)
+    if path is None or (own and own.partition(".")[0] != PACKAGE.name):
+        return None
+    return _all_taken(name, path) - {"spec"}
+
+
+def _all_taken(name: str, path: Path) -> set[str]:
+    kind = _class(name, path)
+    if kind is None:  # of another package
+        return set()
+    names, hands_on = _taken(kind)
+    found = set(names)
+    for base in kind.bases if hands_on else []:
+        file = _imported(path).get(ast.unparse(base), path)
+        if ast.unparse(base) != name:
+            found |= _all_taken(ast.unparse(base), file)
+    return found
+
+
+def _settings(kind: ast.ClassDef, skip: set[str]) -> Iterator[tuple[str, str, str]]:
+    """Yield name, default and explanation of each argument of a class."""
+    explained = _arguments(ast.get_docstring(kind) or "")
+    for name, default in _taken(kind)[0].items():
+        if name not in skip:
+            value = default.value if isinstance(default, ast.Constant) else None
+            shown = "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+            yield name, shown, explained.get(name, "")
+
+
+def _arguments(docstring: str) -> dict[str, str]:
+    """Return what a docstring says below `Args:`."""
+    found: dict[str, str] = {}
+    name = None
+    for line in docstring.partition("Args:\n")[2].splitlines():
+        begins = re.match(r" {4}(\w+): (.*)", line)
+        if begins:
+            name, found[begins[1]] = begins[1], begins[2]
+        elif name and line.startswith(" " * 8):
+            found[name] += f" {line.strip()}"
+        else:
+            name = None
+    return found
+
+
+def own_settings() -> Iterator[tuple[str, str]]:
+    """Yield the settings that this project adds to Lightning's, as cli.py adds them: by classes."""
+    path = PACKAGE / "cli.py"
+    for call in ast.walk(_tree(path)):
+        if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute):
+            continue
+        if call.func.attr != "add_class_arguments" or not isinstance(call.args[0], ast.Name):
+            continue
+        options = {option.arg: option.value for option in call.keywords}
+        name, group = call.args[0].id, ast.literal_eval(call.args[1])
+        kind = _class(name, _imported(path).get(name, path))
+        skip = ast.literal_eval(options["skip"]) if "skip" in options else set()
+        found = list(_settings(kind, skip)) if kind else []
+        if len(found) > 3:
+            first, *others = (name for name, _, _ in found)  # in one line
+            yield f"--{group}.{first}", f"and .{', .'.join(others)}: {_summary(kind)}"
+        else:
+            yield from ((f"--{group}.{name} {default}".strip(), text) for name, default, text in found)
+
+
+def no_such(part: str, name: str) -> UserError:
+    """Return the error for a model or a data module that is not known."""
+    names = known(part)
+    return UserError(f"there is no {part} {name!r}.{nearest(name, names)} Known: {', '.join(names)}.")

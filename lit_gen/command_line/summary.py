@@ -1,0 +1,34 @@
+"""What is about to run, in a few lines."""
+
+from collections.abc import Sequence
+
+from lightning import LightningDataModule, LightningModule, Trainer
+
+INDENT = "\n" + " " * 10
+
+
+def summary(
+    trainer: Trainer, model: LightningModule, data: LightningDataModule, run: str, changes: Sequence[str] | None
+) -> str:
+    """Return the lines that a command prints before it runs.
+
+    Args:
+        trainer: the command's.
+        model: what is trained or used.
+        data: set up for the command.
+        run: the run's folder, or why there is none.
+        changes: what differs from the settings of the run that goes on; None for a new run.
+    """
+    parameters = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+    splits = [f"{len(dataset)} {split}" for split, dataset in getattr(data, "datasets", {}).items()]
+    accelerator = type(trainer.accelerator).__name__.removesuffix("Accelerator")
+    lines = {
+        "model": f"{type(model).__name__}, {parameters / 1e6:.2f} million trainable parameters",
+        "data": f"{type(data).__name__} from {getattr(data, 'source', 'its own place')}",
+        "images": ", ".join(["x".join(map(str, model.image_shape)), *splits, *getattr(data, "remarks", [])]),
+        "devices": f"{trainer.world_size} x {accelerator}, precision {trainer.precision}",
+        "run": run,
+    }
+    if changes is not None:
+        lines["changed"] = INDENT.join(changes) or "nothing, against the run's config.yaml"
+    return "\n".join(f"{name:>8}: {text}" for name, text in lines.items())

@@ -1,0 +1,141 @@
+"""Lightning's Trainer as the command line builds it."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from jsonargparse import Namespace
+from jsonargparse.typing import register_type
+from lightning import Trainer
+from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
+from lightning.pytorch.accelerators import CPUAccelerator
+
+from lit_gen.errors import UserError
+from lit_gen.lightning_compat import set_requeue_handler
+from lit_gen.limits import PositiveInt
+from lit_gen.models.adversarial import AdversarialModule
+from lit_gen.models.base import GenerativeModule
+from lit_gen.runs import slurm
+from lit_gen.runs.checkpoint_files import WholeCheckpointIO
+
+
+class Clock(str):
+    """A length of time as `DD:HH:MM:SS`."""
+
+    def __new__(cls, text: Any) -> "Clock":
+        if not isinstance(text, str) or not re.fullmatch(r"\d+:\d+:\d+:\d+", text):
+            raise ValueError("Expected DD:HH:MM:SS")
+        return super().__new__(cls, text)
+
+
+# Its writer refuses what is no clock: jsonargparse writes a value by the first of its types that can.
+register_type(Clock, serializer=lambda value: str(Clock(value)), deserializer=Clock)
+
+
+class CommandLineTrainer(Trainer):
+    """The Trainer that the command line builds: with types that keep a value as it was typed, and the project's files.
+
+    The parser tries the types of a setting in their order, and Lightning's order changes values. It declares limits as
+    `Optional[Union[int, float]]`. Python keeps one of two equal unions, which may be `Union[float, int]`: one batch,
+    `1`, became all batches, `1.0`. A number of devices became a string, `12:00:00:00` a number, and a dictionary of
+    hours a string in the saved settings. The types here have the narrowest first.
+
+    Args:
+        devices: number of devices, a list of their indices (`0,1`), -1 for all, or auto.
+        limit_train_batches: training batches per epoch and device: a whole number is a number of batches (`1` is one),
+            a number with a point is a fraction (`1.0` is all, `0.1` a tenth).
+        limit_val_batches: the same for validation.
+        limit_test_batches: the same for tests.
+        limit_predict_batches: the same for predictions.
+        overfit_batches: number or fraction of the training batches to train and validate on again and again.
+        val_check_interval: time between two validations within an epoch: a number of batches (`1` is each), a fraction
+            of the epoch (`1.0` is its end), or a time, `DD:HH:MM:SS` or `{minutes: 5}`.
+        max_time: the longest time that a run may take, `DD:HH:MM:SS` or `{hours: 1}`.
+        gradient_clip_val: the largest norm (or value) of a gradient.
+        accumulate_grad_batches: batches per optimizer step.
+    """
+
+    def __init__(
+        self,
+        devices: list[int] | int | str = "auto",
+        limit_train_batches: int | float | None = None,
+        limit_val_batches: int | float | None = None,
+        limit_test_batches: int | float | None = None,
+        limit_predict_batches: int | float | None = None,
+        overfit_batches: int | float = 0.0,
+        val_check_interval: Clock | int | float | dict[str, int] | None = None,
+        max_time: Clock | dict[str, int] | None = None,
+        gradient_clip_val: int | float | None = None,
+        accumulate_grad_batches: PositiveInt = 1,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            devices=devices,
+            limit_train_batches=limit_train_batches,
+            limit_val_batches=limit_val_batches,
+            limit_test_batches=limit_test_batches,
+            limit_predict_batches=limit_predict_batches,
+            overfit_batches=overfit_batches,
+            val_check_interval=val_check_interval,
+            max_time=max_time,
+            gradient_clip_val=gradient_clip_val,
+            accumulate_grad_batches=accumulate_grad_batches,
+            **kwargs,
+        )
+        if kwargs.get("sync_batchnorm") and self.world_size > 1 and isinstance(self.accelerator, CPUAccelerator):
+            raise UserError("trainer.sync_batchnorm is for GPUs: on CPUs each process has a batch norm of its own.")
+        if type(self.strategy.checkpoint_io) is TorchCheckpointIO:  # and not one that the user chose
+            self.strategy.checkpoint_io = WholeCheckpointIO()
+        set_requeue_handler(self, slurm.on_signal)  # while a model trains, RunCheckpoints has its own
+
+
+def arguments_for(model: GenerativeModule, settings: Namespace) -> dict[str, Any]:
+    """Return what the Trainer is to be given in place of some settings, for the sake of a model.
+
+    A model that takes its steps itself gets two settings that the Trainer refuses it. With several processes, D takes
+    its step while G's parameters take no gradient, and the reverse.
+
+    Args:
+        model: what is trained or used.
+        settings: the Trainer's.
+    """
+    instead: dict[str, Any] = {}
+    if isinstance(model, AdversarialModule):
+        model.accumulate_grad_batches = settings.accumulate_grad_batches
+        model.gradient_clip_val = settings.gradient_clip_val
+        instead |= {"accumulate_grad_batches": 1, "gradient_clip_val": None}
+    several = several_processes(settings.accelerator, settings.devices, settings.num_nodes)
+    if settings.strategy == "auto" and several and not model.automatic_optimization:
+        instead["strategy"] = "ddp_find_unused_parameters_true"
+    return instead
+
+
+def several_processes(accelerator: str, devices: Any, num_nodes: int) -> bool:
+    """Return whether these Trainer arguments mean more than one process."""
+    if num_nodes > 1:
+        return True
+    if isinstance(devices, str) and re.fullmatch(r"-?\d+", devices.strip()):
+        devices = int(devices)
+    if devices in ("auto", -1):
+        return accelerator != "cpu" and torch.cuda.device_count() > 1
+    if isinstance(devices, str):
+        return len([part for part in devices.split(",") if part.strip()]) > 1
+    return devices > 1 if isinstance(devices, int) else len(devices) > 1
+
+
+def check_amounts(command: str, trainer: Mapping[str, Any]) -> None:
+    """Raise a `UserError` if the Trainer is told to do nothing.
+
+    Args:
+        command: fit, validate, test or predict.
+        trainer: its settings by name.
+    """
+    if trainer.get("fast_dev_run"):
+        return  # some batches, whatever else is said
+    names = {"fit": ["limit_train_batches", "max_epochs", "max_steps"], "validate": ["limit_val_batches"]}
+    for name in names.get(command, [f"limit_{command}_batches"]):
+        overruled = name in ("limit_train_batches", "limit_val_batches") and trainer.get("overfit_batches")
+        value = trainer.get(name)
+        if value is not None and value == 0 and not overruled:
+            raise UserError(f"trainer.{name} is {value}: {command} would do nothing. Leave it out, or set it higher.")

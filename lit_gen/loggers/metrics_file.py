@@ -1,0 +1,83 @@
+"""The log of a run as a table, `metrics.csv`."""
+
+import csv
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch.core.saving import save_hparams_to_yaml
+from lightning.pytorch.loggers import Logger
+from lightning.pytorch.utilities import rank_zero_only
+from torch import Tensor
+
+from lit_gen.files.atomic import complete_file, make_folder
+
+
+def whole_rows(path: Path) -> list[dict[str, str]]:
+    """Return the rows of a CSV file that may not be there, without a last one that was only half written."""
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.is_file() else []
+    return list(csv.DictReader(line for line in lines if line.endswith("\n")))
+
+
+class AppendingCSVLogger(Logger):
+    """Log rows to `folder/metrics.csv`, and append to them when the run is resumed.
+
+    Lightning's CSVLogger deletes the file that it finds. Here, the rows from the first logged step on are replaced: a
+    killed run may have logged more than it had saved. Each row is written at once, and a new column adds to all rows.
+
+    Args:
+        folder: the run's folder.
+    """
+
+    name = version = ""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.folder, self.path = folder, folder / "metrics.csv"
+        self._columns: list[str] | None = None  # not known before the first row
+
+    @property
+    def save_dir(self) -> str:
+        return str(self.folder)
+
+    @rank_zero_only
+    def log_hyperparams(self, params: dict[str, Any] | Namespace, *_: Any) -> None:
+        make_folder(self.folder)
+        save_hparams_to_yaml(self.folder / "hparams.yaml", params)
+
+    @rank_zero_only
+    def log_metrics(self, metrics: dict[str, float | Tensor], step: int | None = None) -> None:
+        step = step or 0
+        self._drop_from(step)
+        row = {name: value.item() if isinstance(value, Tensor) else value for name, value in metrics.items()}
+        self._append(row | {"step": step})
+
+    @rank_zero_only
+    def catch_up(self, metrics: dict[str, float], step: int) -> None:
+        """Log the last row of a step, unless a killed run has done so."""
+        self._drop_from(step + 1)
+        rows = [row for row in whole_rows(self.path) if int(row["step"]) == step]
+        if not any(all(row.get(name) for name in metrics) for row in rows):
+            self._append(metrics | {"step": step})
+
+    def _drop_from(self, step: int) -> None:
+        """Drop the rows from this step on, when the first row is about to be logged."""
+        if self._columns is None:
+            rows = whole_rows(self.path)
+            self._columns = list(rows[0]) if rows else []
+            if rows:
+                self._write([row for row in rows if int(row["step"]) < step])
+
+    def _append(self, row: dict[str, Any]) -> None:
+        if row.keys() <= set(self._columns):
+            with self.path.open("a", newline="", encoding="utf-8") as file:
+                csv.DictWriter(file, self._columns).writerow(row)
+        else:
+            self._columns = sorted({*self._columns, *row})
+            self._write([*whole_rows(self.path), row])
+
+    def _write(self, rows: list[dict[str, Any]]) -> None:
+        with complete_file(self.path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, self._columns)
+            writer.writeheader()
+            writer.writerows(rows)

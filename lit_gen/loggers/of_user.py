@@ -1,0 +1,71 @@
+"""Loggers that a user chooses instead of W&B: they log into the run's folder, unless told where to."""
+
+import inspect
+import os
+from collections.abc import Iterable
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import Namespace
+from lightning.pytorch.loggers import Logger, WandbLogger
+
+from lit_gen.loggers.wandb import wandb_id
+from lit_gen.runs.processes import is_first_process
+
+FOLDERS = ("save_dir", "root_dir")
+"""The names that loggers have for the folder that they log into."""
+
+Deferred = partial
+"""A logger that is still to be built."""
+
+
+def defer(class_type: type[Logger], *arguments: Any, **settings: Any) -> Deferred:
+    """Put off the building of a logger until the run's folder is known; for jsonargparse."""
+    settings.pop("applied_instantiation_links", None)
+    return Deferred(class_type, *arguments, **settings)
+
+
+def add_missing_folders(settings: Namespace) -> None:
+    """Set the folder of loggers that need one, and were given none, to "." for the run's."""
+    loggers = settings.get("trainer.logger")
+    for logger in loggers if isinstance(loggers, list) else [loggers]:
+        if not isinstance(logger, Namespace) or "class_path" not in logger:
+            continue
+        module, _, class_name = logger.class_path.rpartition(".")
+        for name, default in _folders(getattr(import_module(module), class_name)).items():
+            if default is inspect.Parameter.empty and logger.get(f"init_args.{name}") is None:
+                logger[f"init_args.{name}"] = "."
+
+
+def build(loggers: Any, folder: Path) -> list[Logger]:
+    """Build the loggers that `defer` has put off.
+
+    A WandbLogger without an id gets the run's, so that a resumed run goes on with its page.
+
+    Args:
+        loggers: the value of trainer.logger: one or several.
+        folder: the run's folder. Loggers that were given no folder log there, a relative default lies below it, and "."
+            is that folder itself.
+    """
+    built = []
+    for logger in loggers if isinstance(loggers, Iterable) else [loggers]:
+        if isinstance(logger, Deferred):
+            settings = dict(logger.keywords)
+            for name, default in _folders(logger.func).items():
+                value = settings.get(name, default)
+                if value is None or os.fspath(value) in (".", default):
+                    settings[name] = os.path.normpath(folder / (value or ""))
+            named = settings.get("id") or settings.get("version")
+            if issubclass(logger.func, WandbLogger) and not named and is_first_process():
+                settings["id"] = wandb_id(folder)
+            logger = logger.func(*logger.args, **settings)
+        built.append(logger)
+    return built
+
+
+def _folders(class_type: type) -> dict[str, Any]:
+    """Return the parameters of a logger for its folder, with their defaults."""
+    parameters = inspect.signature(class_type).parameters
+    return {name: parameters[name].default for name in FOLDERS if name in parameters}

@@ -1,0 +1,87 @@
+"""Checkpoints of older versions, brought to the present form."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from lightning import LightningModule
+from lightning.pytorch.trainer.states import TrainerFn
+from lightning.pytorch.utilities import rank_zero_info
+
+from lit_gen.lightning_compat import trainer_of
+
+
+def bring_up_to_date(checkpoint: dict[str, Any], model: LightningModule) -> None:
+    """Add to a checkpoint what this version reads and older ones did not write; one of this version stays as it is.
+
+    Args:
+        checkpoint: of a run.
+        model: that is about to load it; attached to its Trainer, if there is one.
+    """
+    counts = checkpoint["state_dict"].setdefault("_extra_state", {})
+    trainer = trainer_of(model)
+    data = None if trainer is None else trainer.datamodule
+    if "run_seed" not in counts and trainer is not None:
+        add_seed(checkpoint, counts, data, says=trainer.state.fn == TrainerFn.FITTING)
+    if "images_in_epoch" not in counts:
+        add_counts(checkpoint, counts, trainer and trainer.ckpt_path, data)
+    if trainer is not None and not model.automatic_optimization and "loops" in checkpoint:
+        # ProGAN's steps on the pieces of a batch were counted once.
+        loops = checkpoint["loops"]["fit_loop"]
+        done = loops["epoch_loop.batch_progress"]["total"]["processed"]
+        for steps in loops["epoch_loop.manual_optimization.optim_step_progress"].values():
+            steps |= {"ready": done, "completed": done}
+
+
+def add_seed(checkpoint: dict[str, Any], counts: dict[str, Any], data: Any, says: bool) -> None:
+    """Add the run's seed, which is that of the order of its training data.
+
+    Args:
+        checkpoint: with the state of the data module.
+        counts: the extra state of the model, to be changed.
+        data: the data module, if any.
+        says: whether to tell the user that draws now follow from it.
+    """
+    seed = checkpoint.get(type(data).__qualname__, {}).get("order_seed")
+    if seed is None:
+        return
+    counts["run_seed"] = seed
+    if says:
+        rank_zero_info(
+            "this checkpoint is of a version that kept random states: from here on, what is drawn follows from the "
+            f"run's seed, {seed}, and the images seen"
+        )
+
+
+def add_counts(checkpoint: dict[str, Any], counts: dict[str, Any], path: Any, data: Any) -> None:
+    """Add the images seen and the place in the epoch, where a checkpoint tells of batches only.
+
+    Batches are taken to have had the size in the `config.yaml` of the run, or else the present one.
+
+    Args:
+        checkpoint: of a run.
+        counts: the extra state of the model, to be changed.
+        path: of the checkpoint.
+        data: the data module, if any.
+    """
+    loops, processes = checkpoint.get("loops", {}).get("fit_loop"), len(checkpoint.get("random_states", ())) or 1
+    batches = loops["epoch_loop.batch_progress"] if loops else {"total": {"processed": 0}, "current": {"processed": 0}}
+    of_run = batch_size_of_run(path) if path else None
+    images_per_batch = (of_run or getattr(data, "batch_size", 0)) * processes
+    waiting = sum(len(batch[0]) for process in checkpoint.get("waiting", ()) for batch in process)
+    counts.setdefault("images_seen", batches["total"]["processed"] * images_per_batch)
+    counts["images_in_epoch"] = max(0, batches["current"]["processed"] * images_per_batch - waiting)
+    state_of_data = checkpoint.get(type(data).__qualname__)
+    if state_of_data is not None:
+        state_of_data["processes"] = processes
+        if of_run:
+            state_of_data["rows_a_batch"] = images_per_batch
+
+
+def batch_size_of_run(checkpoint: Any) -> int | None:
+    """`data.batch_size` in <run>/config.yaml for <run>/checkpoints/last.ckpt; None where that cannot be read."""
+    try:
+        config = yaml.safe_load((Path(checkpoint).absolute().parent.parent / "config.yaml").read_text(encoding="utf-8"))
+        return int(config["data"]["init_args"]["batch_size"])
+    except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError):  # not there, or of another kind
+        return None

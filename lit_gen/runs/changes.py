@@ -1,0 +1,62 @@
+"""What differs between the settings of two runs, in words."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+LONGEST = 40  # characters of a value
+BATCHES = r"limit_\w+_batches|overfit_batches|val_check_interval"  # a number of batches or a part
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """Return `name old -> new` for each name that both have with different values."""
+    return [
+        f"{prefix}{name} {_short(old[name])} -> {_short(value)}"
+        for name, value in new.items()
+        if name in old and _plain(old[name], name) != _plain(value, name)
+    ]
+
+
+def changes_of_run(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str] | None:
+    """Return what differs between the resolved settings of two trainings; None where the old ones were not readable.
+
+    Settings that only one of the two knows are left out, as are those of another class.
+
+    Args:
+        old: what `read_settings` found.
+        new: those of this command.
+    """
+    try:
+        changes = []
+        for part in ("model", "data"):
+            changes += differences(old[part], {"class_path": new[part]["class_path"]}, f"{part}.")
+            if old[part]["class_path"] == new[part]["class_path"]:
+                changes += differences(old[part]["init_args"], new[part]["init_args"], f"{part}.")
+        trainer = {name: value for name, value in new["trainer"].items() if name != "default_root_dir"}
+        return changes + differences(old["trainer"], trainer, "trainer.")
+    except (KeyError, TypeError):  # not there, or changed by hand
+        return None
+
+
+def changes_of_model(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """Return which hyperparameters of a model, and what of its data's `spec`, differ from those in a checkpoint."""
+    if differences(old, {"_class_path": new.get("_class_path", old.get("_class_path"))}):
+        return [f"model {old['_class_path']} -> {new['_class_path']}"]
+    spec = differences(old.get("spec", {}), new.get("spec", {}), "data.spec.")
+    return spec + differences({**old, "spec": None}, {**new, "spec": None}, "model.")
+
+
+def _plain(value: Any, name: str = "") -> Any:
+    """Return something that is equal for two values that mean the same, and for these only."""
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if name == "devices":
+        return str(value)
+    # 1 is one batch, 1.0 all of them; no other number means two things.
+    return repr(value) if value == 1 and re.fullmatch(BATCHES, name) else value
+
+
+def _short(value: Any) -> str:
+    """Return a value in one line of at most 40 characters."""
+    text = " ".join(str(value).split())
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."

@@ -1,0 +1,162 @@
+"""Help on one screen, from the source files, before anything large is imported; and words that name no command."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import lit_gen.data
+import lit_gen.models
+from lit_gen.cli import LitGenCLI, main
+from lit_gen.command_line import help, sources
+from lit_gen.command_line.parser import OneLineParser
+from lit_gen.models.base import GenerativeModule
+
+REPOSITORY = Path(__file__).parents[2]
+README = (REPOSITORY / "README.md").read_text()
+
+
+def output(words, capsys) -> tuple[int, str, str]:
+    """Exit code, standard output and standard error of a command."""
+    with pytest.raises(SystemExit) as end:
+        main(words)
+    seen = capsys.readouterr()
+    return end.value.code or 0, seen.out, seen.err
+
+
+@pytest.mark.parametrize("words", [["--help"], ["-h"], ["help"]])
+def test_the_help_of_the_program(words, capsys):
+    code, text, _ = output(words, capsys)
+    assert code == 0
+    assert all(re.search(rf"^  {name} ", text, re.MULTILINE) for name in LitGenCLI.subcommands())
+
+
+@pytest.mark.parametrize("command", LitGenCLI.subcommands())
+@pytest.mark.parametrize("form", ["{} --help", "{} -h", "help {}", "{} help", "{} --config configs/vae.yaml --help"])
+def test_the_help_of_a_command_is_one_screen(form, command, capsys):
+    code, text, _ = output(form.format(command).split(), capsys)
+    lines = text.splitlines()
+    assert code == 0 and len(lines) <= 50 and max(len(line) for line in lines) <= 100
+    assert [line for line in lines if line.startswith(f"  python main.py {command} ")] == lines[-3:]
+    for name in (*lit_gen.models.__all__, *lit_gen.data.__all__):
+        assert re.search(rf"^  {name}  +\w", text, re.MULTILINE), name
+    for paper in ("Makhzani et al. 2015", "Karras et al. 2018", "Kingma & Welling 2013"):
+        assert paper in text
+    assert all(name in text for name in ("--config ", "--ckpt_path ", "--help=all"))
+
+
+def test_every_setting_of_this_project_is_on_the_screen(capsys):
+    """Those that the parser has beside Lightning's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(LitGenCLI, "parse_arguments", lambda self, parser, args: (_ for _ in ()).throw(Found(self)))
+        with pytest.raises(Found) as found:
+            main(["fit", "--print_config"])
+    parser = found.value.args[0]._subcommand_parsers["fit"]
+    names = {action.dest for action in parser._actions if "." in action.dest and not action.dest.endswith("help")}
+    own = sorted(name for name in names if name.partition(".")[0] not in ("trainer", "model", "data"))
+    assert own
+    text = output(["fit", "--help"], capsys)[1]
+    for name in own:
+        group, _, setting = name.partition(".")
+        assert f"--{name} " in text or re.search(rf"--{group}\.\w+ .*\.{setting}\b", text), name
+
+
+class Found(BaseException):
+    """Carries the command line out of `main`, which knows nothing of it."""
+
+
+def test_all_settings_are_the_long_list(capsys):
+    code, text, _ = output(["test", "--help=all"], capsys)
+    assert code == 0 and len(text.splitlines()) > 200
+    assert "--trainer.limit_test_batches" in text and "--evaluation.samples" in text
+
+
+@pytest.mark.parametrize("words", [["--help"], ["fit", "--help"], ["fti"], [], ["--version"], ["fit", "--model.help"]])
+def test_help_imports_nothing_large(words):
+    """As `python main.py` runs: what it has imported when it ends is printed by a hook."""
+    code = (
+        "import atexit, runpy, sys\n"
+        "atexit.register(lambda: print([n for n in ('torch', 'lightning', 'jsonargparse') if n in sys.modules]))\n"
+        f"sys.argv = ['main.py', *{words!r}]\n"
+        "runpy.run_path('main.py', run_name='__main__')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=REPOSITORY, timeout=60)
+    assert done.stdout.splitlines()[-1] == "[]"
+    assert done.returncode == (2 if words in (["fti"], []) else 0)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("fti", "no command 'fti'. Did you mean fit?"), ("prdict --ckpt_path=last", "Did you mean predict?"),
+        ("train --config configs/vae.yaml", "Did you mean fit?"), ("sample", "Did you mean predict?"),
+        ("FIT", "Did you mean fit?"), ("", "which command?"), ("--model=VAE --data=MNIST", "which command?"),
+        ("fit --help=al", "--help=all"), ("--config configs/vae.yaml", "main.py fit --config configs/vae.yaml"),
+        ("--config configs/vae.yaml test", "main.py test --config configs/vae.yaml"),
+        ("fit --model.help Vae", "no model 'Vae'. Did you mean VAE?"),
+        ("fit --model.help=stargan", "Did you mean StarGAN?"), ("test --data.help mnist", "Did you mean MNIST?"),
+    ],
+)  # fmt: skip
+def test_words_that_are_no_command(words, expected, capsys):
+    code, text, error = output(words.split(), capsys)
+    assert code == 2 and not text
+    assert error.startswith("error: ") and len(error.splitlines()) == 1 and expected in error
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("--model.help VAE", "--model.num_importance_samples"), ("--model.help=VAE", "--model.num_importance_samples"),
+        ("--model=VAE --model.help", "--model.num_importance_samples"),
+        ("--model GAN --model.help", "--model.maxout_pieces"), ("--data.help MNIST", "--data.val_size"),
+        ("--model.help", "  Text2Image "), ("--data.help", "  Horse2Zebra "),
+        ("--model.help lit_gen.models.VAE", "--model.num_importance_samples"),
+    ],
+)  # fmt: skip
+def test_the_settings_of_a_class(words, expected, capsys):
+    code, text, _ = output(["fit", *words.split()], capsys)
+    assert code == 0 and expected in text
+
+
+def test_the_version(capsys):
+    code, text, _ = output(["--version"], capsys)
+    assert code == 0
+    assert f"lit_gen {re.search('version = .(.*).', (REPOSITORY / 'pyproject.toml').read_text())[1]}" in text
+
+
+def test_a_new_model_is_in_the_help_by_being_imported(tmp_path):
+    """The README's own, put where the README says, and one that cannot be read."""
+    shutil.copytree(REPOSITORY / "lit_gen", tmp_path / "lit_gen", ignore=shutil.ignore_patterns("*.pyc", "*.pt"))
+    shutil.copy(REPOSITORY / "main.py", tmp_path)
+    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    (tmp_path / "lit_gen" / "models" / "lsgan.py").write_text(code)
+    (tmp_path / "lit_gen" / "models" / "broken.py").write_text("class Broken(:\n")
+    with (tmp_path / "lit_gen" / "models" / "__init__.py").open("a") as file:
+        file.write("\nfrom .broken import Broken\nfrom lit_gen.models.lsgan import LSGAN\n")
+    done = subprocess.run([sys.executable, "main.py", "fit", "-h"], capture_output=True, text=True, cwd=tmp_path)
+    assert re.search(r"^  LSGAN +Least squares GAN \(Mao et al. 2017\)$", done.stdout, re.MULTILINE), done.stderr
+    assert "Broken" not in done.stdout
+
+
+def test_the_names_are_those_of_the_code():
+    for part, package in (("model", lit_gen.models), ("data", lit_gen.data)):
+        assert sorted(package.__all__) == sorted(sources.known(part))
+        for name in package.__all__:
+            parser = OneLineParser()
+            parser.add_class_arguments(getattr(package, name), "given")
+            names = {action.dest.split(".")[1] for action in parser._actions if action.dest.startswith("given.")}
+            assert sources.settings_of(part, name) == names - {"spec"}, name
+    assert sources.settings_of("model", "elsewhere.VAE") is None and sources.settings_of("model", "Nothing") is None
+    assert set(help.COMMANDS) == set(LitGenCLI.subcommands())
+    assert issubclass(getattr(lit_gen.models, sources.known("model")[0]), GenerativeModule)
+
+
+@pytest.mark.parametrize("command", help.EXAMPLES)
+def test_the_examples_are_commands(command, capsys):
+    for example in help.EXAMPLES[command]:
+        words = [word.strip('"') for word in re.findall(r'\S*".*?"|\S+', example)]
+        if "<run>" not in example:
+            assert output([command, *words, "--print_config"], capsys)[0] == 0

@@ -1,0 +1,211 @@
+"""Mistakes in the words of a command end in one line that says what to do."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from lit_gen.command_line.words import check_words
+from lit_gen.errors import UserError, nearest
+from tests.test_cli import mistake
+
+SYSTEMS = sorted(path.stem for path in Path("configs").glob("*.yaml"))
+PAIR = ["--model=VAE", "--data=MNIST"]
+
+
+def refusal(words: list[str]) -> str:
+    with pytest.raises(UserError) as caught:
+        check_words(words)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def configs(*names: str) -> list[str]:
+    return [word for name in names for word in ("--config", f"configs/{name}.yaml")]
+
+
+# ------------------------------------------------------------------------------------------------------------ overlays
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_an_overlay_alone_names_its_base(system):
+    expected = f"configs/quick/{system}.yaml is an overlay: put --config configs/{system}.yaml before it."
+    for command in ("fit", "test", "predict", "validate"):
+        assert refusal([command, *configs(f"quick/{system}")]) == expected
+    assert refusal(["fit", *configs(f"quick/{system}", system)]) == expected  # in the wrong order
+    assert refusal(["fit", f"--config=configs/quick/{system}.yaml", "--trainer.max_epochs=1"]) == expected
+    assert refusal(["fit", "-c", f"configs/quick/{system}.yaml"]) == expected
+    check_words(["fit", *configs(system, f"quick/{system}")])
+
+
+def test_an_overlay_alone_as_the_command_line_says_it(capsys):
+    line = mistake(["fit", *configs("quick/vae")], capsys)
+    assert line == "error: configs/quick/vae.yaml is an overlay: put --config configs/vae.yaml before it."
+
+
+def test_an_overlay_is_found_from_any_folder(tmp_path, monkeypatch):
+    shutil.copytree("configs", tmp_path / "configs")
+    for folder, overlay, base in (
+        ("configs", "quick/vae.yaml", "vae.yaml"),
+        ("configs/quick", "vae.yaml", "../vae.yaml"),
+        (".", "./configs/quick/vae.yaml", "configs/vae.yaml"),
+        (".", f"{tmp_path}/configs/quick/vae.yaml", "configs/vae.yaml"),
+    ):
+        monkeypatch.chdir(tmp_path / folder)
+        assert f"put --config {base} before it" in refusal(["fit", "--config", overlay])
+
+
+def test_an_own_overlay(tmp_path):
+    own = tmp_path / "own.yaml"
+    for text in ("model:\n  init_args:\n    beta: 4\n", "model:\n  beta: 4\n"):
+        own.write_text(text)
+        general = f"{own} is an overlay: put a --config that names the model, or --model=<class>, before it."
+        assert refusal(["fit", "--config", str(own)]) == general
+        expected = f"{own} is an overlay: put --config configs/vae.yaml before it."
+        assert refusal(["fit", "--config", str(own), *configs("vae")]) == expected
+        assert "put --model=VAE before it" in refusal(["fit", "--config", str(own), *PAIR])
+        check_words(["fit", *PAIR, "--config", str(own)])
+        check_words(["fit", *configs("vae"), "--config", str(own)])
+    own.write_text("data:\n  init_args:\n    synthetic: true\n")
+    assert "names the data, or --data=<class>" in refusal(["fit", "--model=VAE", "--config", str(own)])
+    own.write_text("trainer:\n  max_epochs: 3\n")
+    check_words(["fit", "--config", str(own), *PAIR])
+
+
+def test_an_overlay_of_another_system():
+    line = refusal(["fit", *configs("gan", "quick/vae")])
+    assert line == (
+        "GAN has no setting 'num_eval_samples', which configs/quick/vae.yaml gives: it is an overlay for "
+        "configs/vae.yaml."
+    )
+    line = refusal(["fit", *configs("cyclegan", "quick/progan")])
+    assert "CycleGAN has no setting 'latent_dim'" in line and "overlay for configs/progan.yaml" in line
+    check_words(["fit", *configs("vae", "quick/autoencoder")])  # it has nothing that does not fit
+
+
+# ------------------------------------------------------------------------------------------------------------ settings
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--model.latent_dim=3", *PAIR], "--model.latent_dim=3 stands before any model is named: put --model=VAE"),
+        (["--model.latent_dim=3", "--data=MNIST"], "put a --config that names the model, or --model=<class>, before"),
+        (["--data.root", "x", *PAIR], "put --data=MNIST before it"),
+        ([*PAIR, "--model.latent_dims=3"], "VAE has no setting 'latent_dims'. Did you mean latent_dim?"),
+        ([*PAIR, "--model.init_args.latent_dims", "3"], "Did you mean latent_dim?"),
+        ([*PAIR, "--model.n_critic=3"], "It is one of CycleGAN, DCGAN, GAN"),
+        (["--model=lit_gen.models.VAE", "--model.n_critic=3"], "VAE has no setting 'n_critic'"),
+        ([*PAIR, "--data.crop_size=3"], "MNIST has no setting 'crop_size'. It is one of CelebA, CelebACaptions."),
+        (["--model", "{class_path: VAE, init_args: {latent_dims: 3}}"], "VAE has no setting 'latent_dims'"),
+        (["--model=GAN", "--model=VAE", "--model.maxout_pieces=3"], "VAE has no setting 'maxout_pieces'"),
+    ],
+)
+def test_settings_that_do_not_belong(words, expected):
+    assert expected in refusal(["fit", *words])
+
+
+def test_settings_that_belong():
+    check_words(["fit", *PAIR, "--model.latent_dim", "3", "--data.root=x", "--model.hidden_sizes+=8"])
+    check_words(["fit", "--model=elsewhere.Model", "--model.anything=3"])
+    check_words(["fit", "--data=CelebACaptions", "--data.prompts=a man", "--data.crop_size=3", "--data.held_out=[[a]]"])
+    check_words(["fit", "--model", "VAE", "--model.beta", "-1", "--trainer.max_epochs", "-1"])
+    check_words(["fit", "--model.class_path=GAN", "--model.maxout_pieces=3", "--model.help", "--print_config"])
+
+
+# --------------------------------------------------------------------------------------------------------------- files
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("", "is empty"), ("# model: VAE\n", "is empty"), ("hello", "no config"), ("- 1\n", "no config"),
+        ("model: [\n", "is no YAML: line 2"), ("model:\n\tbeta: 1\n", "is no YAML: line 2"),
+        ("model: VAE\nmodel: GAN\n", "has 'model' twice, in lines 1 and 2"),
+        ("model:\n  class_path: VAE\n  init_args:\n    beta: 1\n    beta: 2\n", "has 'beta' twice, in lines 4 and 5"),
+        ("trainer:\n  max_time: 12:00:00:00\n", "line 2: YAML takes 12:00:00:00 for a number"),
+        ("a: 2026-13-45\n", "is no YAML"), (b"\xff\xfe\x00\x80", "is no text"),
+    ],
+)  # fmt: skip
+def test_files_that_are_no_configs(content, expected, tmp_path):
+    path = tmp_path / "own.yaml"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    line = refusal(["fit", *configs("vae"), "--config", str(path)])
+    assert str(path) in line and expected in line
+
+
+def test_files_that_are_not_there(tmp_path):
+    assert refusal(["fit", *configs("vea")]) == "there is no config configs/vea.yaml. Did you mean configs/vae.yaml?"
+    assert "Did you mean configs/vae.yaml?" in refusal(["fit", "--config", "configs/vae"])
+    assert refusal(["fit", "--config", str(tmp_path)]) == f"{tmp_path} is a folder, and no config."
+    (tmp_path / "config.yaml").touch()
+    assert f"Did you mean {tmp_path}/config.yaml?" in refusal(["fit", "--config", str(tmp_path)])
+
+
+def test_a_config_with_a_section_for_each_command(tmp_path):
+    path = tmp_path / "sections.yaml"
+    path.write_text("fit:\n  model: VAE\n  data: MNIST\n")
+    check_words(["--config", str(path), "fit", "--model.beta=3"])
+    path.write_text("model: VAE\n")
+    line = refusal(["--config", str(path), "fit"])
+    assert line == f"the command comes first: python main.py fit --config {path}"
+
+
+# --------------------------------------------------------------------------------------- what only the parser can know
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--model=vae", "--data=MNIST"], "there is no model 'vae'. Did you mean VAE?"),
+        (["--model=VAE", "--data=mnist"], "there is no data 'mnist'. Did you mean MNIST?"),
+        (["--model=lit_gen.models.VEA", "--data=MNIST"], "there is no model 'VEA'. Did you mean VAE?"),
+        (["--model=torch.nn.Linear", "--data=MNIST"], "there is no model 'torch.nn.Linear'. Known: AAE, "),
+        (["--model=no.such.Model", "--data=MNIST"], "there is no model 'no.such.Model': No module named 'no'."),
+        (["--model=VAE"], "no data is named. Give --config configs/<system>.yaml, or --data=<class>. Data: CelebA"),
+        (["--data=MNIST"], "no model is named. Give --config configs/<system>.yaml, or --model=<class>. Models: AAE"),
+        ([], "no model and no data are named"),
+        (["--model=VAE", "--data=ImageFolder"], "ImageFolder needs root: set --data.root."),
+        ([*PAIR, "--max_epochs=3"], "Did you mean --trainer.max_epochs?"),
+        ([*PAIR, "--beta=3"], "Did you mean --model.beta?"),
+        ([*PAIR, "--samples.evry=3"], "Did you mean --samples.every_n_batches?"),
+        ([*configs("vae"), "configs/quick/vae.yaml"], "Did you mean --config configs/quick/vae.yaml?"),
+        ([*PAIR, "--trainer.max_epochs=three"], "--trainer.max_epochs must be of type int or null, not three."),
+        ([*PAIR, "--trainer.detect_anomaly=1"], "--trainer.detect_anomaly must be of type bool, not 1."),
+        ([*PAIR, "--trainer.val_check_interval=x"], "must be of type DD:HH:MM:SS or int or float"),
+        ([*PAIR, "--samples.count=x"], "--samples.count must be of type int, not x."),
+        (["--model=VAE", "--data=CelebA", "--data.attributes=Male"], "--data.attributes must be of type list or null"),
+        ([*PAIR, "--trainer.logger=CSVLoger"], "there is no logger 'CSVLoger'. Did you mean CSVLogger?"),
+        (
+            [*PAIR, "--trainer.callbacks+=EarlyStoping"],
+            "there is no callback 'EarlyStoping'. Did you mean EarlyStopping?",
+        ),
+        (
+            [*PAIR, "--trainer.callbacks+=EarlyStopping"],
+            "EarlyStopping needs monitor: set --trainer.callbacks.monitor.",
+        ),
+        ([*PAIR, "--trainer.callbacks.patience=3"], "--trainer.callbacks has no setting 'patience'."),
+    ],
+)
+def test_what_the_parser_refuses(words, expected, capsys):
+    line = mistake(["fit", *words], capsys)
+    assert expected in line and "Union subtypes" not in line
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("trainer:\n  max_epoch: 3\n", "no setting 'trainer.max_epoch' in {}. Did you mean trainer.max_epochs?"),
+        ("modle: VAE\n", "there is no setting 'modle' in {}. Did you mean model?"),
+        ("fit:\n  trainer:\n    max_epochs: 3\n", "there is a section 'fit' in {}. Leave that line out"),
+    ],
+)
+def test_names_in_files_that_are_no_settings(content, expected, tmp_path, capsys):
+    path = tmp_path / "own.yaml"
+    path.write_text(content)
+    assert expected.format(path) in mistake(["fit", *configs("vae"), "--config", str(path)], capsys)
+
+
+def test_a_hint_does_not_mind_the_case():
+    assert nearest("vae", ["VAE", "AAE"]) == " Did you mean VAE?"
+    assert nearest("smilling", ["Smiling"]) == " Did you mean Smiling?" and nearest("x", ["Smiling"]) == ""

@@ -1,0 +1,160 @@
+"""What numbers may be, and what a resumed run says of settings that are not those it was trained with."""
+
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from lit_gen.cli import main
+from lit_gen.command_line.limits import check_settings
+from lit_gen.errors import UserError
+from lit_gen.runs.changes import changes_of_model, changes_of_run, differences
+from lit_gen.runs.settings import read_settings
+from tests.test_cli import TINY_DCGAN, TINY_VAE, data, fit, mistake, runs  # noqa: F401  the two are fixtures
+
+SPEC = {"image_shape": [1, 28, 28], "num_classes": 10, "attributes": []}
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"latent_dim": 1}, {"hidden_sizes": []}, {"text_channels": (1, 2, 3)}, {"minibatch_sizes": {4: 8}}, {"beta": 0.0},
+     {"residual_blocks": None}, {"betas": (0.0, 0.999)}, {"n_critic": 5}, {"pool_size": 0}, {"anything_else": -1}],
+)  # fmt: skip
+def test_numbers_that_can_be(settings):
+    check_settings("model", settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"latent_dim": 0}, "latent_dim must be at least 1, not 0. Set --model.latent_dim"),
+        ({"hidden_sizes": [8, 0]}, "at least 1"),
+        ({"text_channels": (8, 8, -1)}, "at least 1"),
+        ({"minibatch_sizes": {4: 8, 8: 0}}, "at least 1"),
+        ({"n_critic": 0}, "at least 1"),
+        ({"betas": (0.5, 1.0)}, "at least 0 and below 1"),
+        ({"hidden_dropout": float("nan")}, "at least 0 and below 1"),
+        ({"discriminator_learning_rate": -1e-4}, "finite and not negative"),
+        ({"cycle_weight": float("inf")}, "finite and not negative"),
+        ({"beta": float("nan")}, "finite and not negative"),
+    ],
+)
+def test_numbers_that_cannot_be(settings, words):
+    with pytest.raises(UserError, match=words) as caught:
+        check_settings("model", {"fine": 1} | settings)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_the_command_line_refuses_is_told_in_short(data, runs, capsys):  # noqa: F811
+    words = ["fit", *data, f"--trainer.default_root_dir={runs}", "--model=VAE"]
+    assert (
+        mistake([*words, "--model.latent_dim=0.5"], capsys) == "error: --model.latent_dim must be of type int, not 0.5."
+    )
+    line = mistake([*words, "--model.likelihood=poisson"], capsys)
+    assert line == "error: --model.likelihood must be of type Literal['bernoulli', 'gaussian'], not poisson."
+    assert "there is not enough memory" in mistake([*words, "--model.latent_dim=1000000000000"], capsys)
+    assert "the Trainer refuses its settings: `num_nodes`" in mistake([*words, "--trainer.num_nodes=0"], capsys)
+    assert "precision 64-true would need" in mistake([*words, "--trainer.precision=64-true"], capsys)
+
+
+def config(**parts) -> dict:
+    usual = {
+        "model": {"class_path": "lit_gen.models.VAE", "init_args": {"latent_dim": 2, "beta": 1.0}},
+        "data": {"class_path": "lit_gen.data.MNIST", "init_args": {"root": "data", "batch_size": 16}},
+        "trainer": {"max_epochs": 1, "default_root_dir": "runs", "callbacks": None},
+        "ckpt_path": None,
+    }
+    return usual | parts
+
+
+def changes(tmp_path: Path, old: dict, new: dict) -> list[str] | None:
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(old))
+    return changes_of_run(read_settings(tmp_path), new)
+
+
+def test_equal_settings_do_not_differ(tmp_path):
+    assert changes(tmp_path, config(), config(ckpt_path="last.ckpt", seed_everything=3)) == []
+    assert differences({"a": (1, [2])}, {"a": [1, (2,)]}) == []
+
+
+def test_each_part_is_compared(tmp_path):
+    new = config(
+        model={"class_path": "lit_gen.models.VAE", "init_args": {"latent_dim": 3, "beta": 1.0}},
+        data={"class_path": "lit_gen.data.MNIST", "init_args": {"root": "data", "batch_size": 8}},
+        trainer={"max_epochs": 2, "default_root_dir": "elsewhere", "callbacks": None},
+    )
+    expected = ["model.latent_dim 2 -> 3", "data.batch_size 16 -> 8", "trainer.max_epochs 1 -> 2"]
+    assert changes(tmp_path, config(), new) == expected
+
+
+def test_of_another_class_only_the_name_is_told(tmp_path):
+    new = config(model={"class_path": "lit_gen.models.GAN", "init_args": {"latent_dim": 64}})
+    assert changes(tmp_path, config(), new) == ["model.class_path lit_gen.models.VAE -> lit_gen.models.GAN"]
+
+
+def test_nothing_is_said_of_settings_that_one_of_them_does_not_know(tmp_path):
+    new = config(trainer={"max_epochs": 1, "newly_invented": True})
+    assert changes(tmp_path, config(), new) == []
+
+
+def test_long_values_are_cut(tmp_path):
+    [line] = differences({"text": "a"}, {"text": "many\nwords " * 20})
+    assert line == "text a -> many words many words many words many..."
+
+
+@pytest.mark.parametrize("content", [None, "", "model: VAE", "model: [", "- 1", "model: {class_path: 1}", b"\xff\xfe"])
+def test_a_config_that_cannot_be_read_is_no_config(tmp_path, content):
+    if content is not None:
+        (tmp_path / "config.yaml").write_bytes(content if isinstance(content, bytes) else content.encode())
+    assert changes_of_run(read_settings(tmp_path), config()) is None
+
+
+def test_hyperparameters_and_what_the_data_gave():
+    old = {"spec": SPEC, "latent_dim": 2, "hidden_sizes": [8], "_class_path": "lit_gen.models.VAE"}
+    new = old | {"spec": SPEC | {"image_shape": (1, 32, 32)}, "hidden_sizes": (8, 8)}
+    expected = ["data.spec.image_shape [1, 28, 28] -> (1, 32, 32)", "model.hidden_sizes [8] -> (8, 8)"]
+    assert changes_of_model(old, new) == expected
+    assert changes_of_model({}, new) == changes_of_model(new, new) == []
+    other = {"spec": SPEC, "latent_dim": 3, "_class_path": "lit_gen.models.GAN"}
+    assert changes_of_model(old, other) == ["model lit_gen.models.VAE -> lit_gen.models.GAN"]
+
+
+# ------------------------------------------------------------------------------------------------- as a user sees it
+
+
+def changed(caplog) -> list[str]:
+    """The lines of the summary from `changed:` on."""
+    [summary] = [record.getMessage() for record in caplog.records if "devices: " in record.getMessage()]
+    return [line.strip() for line in summary.partition(" changed: ")[2].splitlines()]
+
+
+def test_a_resumed_run_tells_what_differs(data, runs, caplog):  # noqa: F811
+    with caplog.at_level("INFO"):
+        run = fit(TINY_VAE, data, runs)
+        assert changed(caplog) == []
+        caplog.clear()
+        words = ["--trainer.max_epochs=2", "--model.learning_rate=0.01", "--data.batch_size=8"]
+        assert fit(TINY_VAE, data, runs, "--ckpt_path=last", *words) is None
+        expected = ["model.learning_rate 0.001 -> 0.01", "data.batch_size 16 -> 8", "trainer.max_epochs 1 -> 2"]
+        assert changed(caplog) == expected
+        caplog.clear()
+        fit(TINY_VAE, data, runs, f"--ckpt_path={run}/checkpoints/last.ckpt", *words)
+    assert changed(caplog) == ["nothing, against the run's config.yaml"]
+
+
+def test_networks_of_other_sizes_are_refused_by_their_settings(data, runs, capsys):  # noqa: F811
+    """And the run's settings, which the line refers to, stay."""
+    run = fit(TINY_VAE, data, runs)
+    before = (run / "config.yaml").read_text()
+    words = ["fit", *data, f"--trainer.default_root_dir={runs}", "--trainer.logger=false", "--ckpt_path=last"]
+    line = mistake([*words, "--model=VAE", "--model.latent_dim=3", "--model.hidden_sizes=[9]"], capsys)
+    assert "What differs: model.latent_dim 2 -> 3, model.hidden_sizes [8] -> [9]. Use the settings" in line
+    line = mistake([*words, *TINY_VAE, "--data.image_size=32"], capsys)
+    assert "data.spec.image_shape [1, 28, 28] -> [1, 32, 32]" in line
+    words[-1] = f"--ckpt_path={run}/checkpoints/last.ckpt"
+    line = mistake([*words, *TINY_DCGAN], capsys)
+    assert "does not fit this DCGAN" in line and "model lit_gen.models.VAE -> lit_gen.models.DCGAN" in line
+    assert (run / "config.yaml").read_text() == before
+    main(["fit", "--config", f"{run}/config.yaml", words[-1], "--trainer.max_epochs=2"])
+    assert torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["epoch"] == 1
