@@ -44,6 +44,8 @@ class SampleGrids(Callback):
         self._said = False
 
     def setup(self, trainer: Trainer, model: LightningModule, stage: str) -> None:
+        if not hasattr(trainer.datamodule, "preview_batch"):
+            rank_zero_info(f"no sample grids: {type(trainer.datamodule).__name__} has no preview_batch")
         for logger in trainer.loggers:
             # Lightning has no public name for it.
             uploads = isinstance(logger, WandbLogger) and getattr(logger, "_log_model", False)
@@ -64,7 +66,8 @@ class SampleGrids(Callback):
     def write(self, trainer: Trainer, model: LightningModule) -> None:
         """Write the grids now, once per number of batches, on the main process."""
         batches = batches_so_far(trainer)
-        if not trainer.is_global_zero or batches == self._batches_at_last:
+        shown = hasattr(trainer.datamodule, "preview_batch")
+        if not shown or not trainer.is_global_zero or batches == self._batches_at_last:
             return
         self._batches_at_last = batches
         batch = model.transfer_batch_to_device(trainer.datamodule.preview_batch(self.count), model.device, 0)

@@ -91,6 +91,12 @@ class GenerativeModule(LightningModule):
                 f"precision {self.trainer.precision} would need images of that type. Set --trainer.precision to one of "
                 f"{', '.join(PRECISIONS)}."
             )
+        if missing := self.task.missing_verbs(self):
+            verbs = self.task.verbs
+            raise UserError(
+                f"{type(self).__name__} names the task {type(self.task).__name__}, but has no {', '.join(missing)}. "
+                f"Define what {verbs.__module__}.{verbs.__name__} lists."
+            )
         data = self.trainer.datamodule
         if data is not None:
             check_pair(type(self), data, predicting=stage == "predict")

@@ -1,7 +1,7 @@
 """Attribute editing: an image with one attribute changed, and everything else as it was."""
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol
 
 import torch
 from lightning import LightningDataModule
@@ -17,7 +17,6 @@ from lit_gen.tasks.base import Stage, Task, grid, quality
 HAIR_COLOURS = ("Black_Hair", "Blond_Hair", "Brown_Hair", "Gray_Hair")
 
 
-@runtime_checkable
 class AttributeEditor(Protocol):
     """What the task asks of a model."""
 

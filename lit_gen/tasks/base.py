@@ -8,7 +8,7 @@ from collections.abc import Callable
 from fnmatch import fnmatchcase
 from functools import partial
 from operator import itemgetter
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Generic, Literal, Protocol
 
 import torch
 from lightning import LightningDataModule
@@ -44,6 +44,12 @@ class Task:
     """Names (or patterns, `code_*`) of the grids that show neither images of the data nor what was made from them."""
     makes_samples: ClassVar[bool] = False
     """Whether a generator makes images from noise, so that it has collapsed when they are all alike."""
+
+    def missing_verbs(self, model: Any) -> list[str]:
+        """Return the names among `verbs` that a model lacks."""
+        protocols = [kind for kind in self.verbs.__mro__ if kind not in (Protocol, Generic, object)]
+        names = {name for kind in protocols for name in [*vars(kind), *vars(kind).get("__annotations__", {})]}
+        return sorted(name for name in names if not name.startswith("_") and not hasattr(model, name))
 
     def predict(self, model: Any, batch: Any) -> Tensor:
         """Return what `predict` writes: an image (B, C, H, W) in [-1, 1] for each row of the batch."""

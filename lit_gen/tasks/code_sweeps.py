@@ -1,7 +1,7 @@
 """Code sweeps: sampling by a model that gives part of its noise a meaning, which a recognition network reads back."""
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol
 
 import torch
 from lightning import LightningDataModule
@@ -20,7 +20,6 @@ from lit_gen.training.modes import evaluating
 SWEEP = [step * 0.4 - 2 for step in range(11)]
 
 
-@runtime_checkable
 class CodedSampler(Sampler, Protocol):
     """What the task asks of a model, beside what `Sampler` lists."""
 

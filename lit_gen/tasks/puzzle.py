@@ -1,6 +1,6 @@
 """Puzzle: where key patches of an image belong, and the whole image around them."""
 
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol
 
 import torch
 from lightning import LightningDataModule
@@ -12,7 +12,6 @@ from lit_gen.metrics.evaluator import Evaluator, Options
 from lit_gen.tasks.base import Stage, Task, grid, mean_outputs, quality
 
 
-@runtime_checkable
 class PatchAssembler(Protocol):
     """What the task asks of a model."""
 

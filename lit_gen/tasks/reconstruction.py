@@ -1,7 +1,7 @@
 """Reconstruction: images through a code and back, and images decoded from draws of the codes' prior."""
 
 import colorsys
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol
 
 import torch
 from lightning import LightningDataModule
@@ -16,7 +16,6 @@ from lit_gen.tasks.sampling import sample_evaluators
 from lit_gen.training.modes import evaluating
 
 
-@runtime_checkable
 class Autoencoder(Protocol):
     """What the task asks of a model."""
 
@@ -54,7 +53,6 @@ class Reconstruction(Task):
         return sample_evaluators(model, data, options)
 
 
-@runtime_checkable
 class LatentVariableModel(Autoencoder, Protocol):
     """What the task asks of a model, beside what `Autoencoder` lists."""
 
@@ -94,7 +92,6 @@ class LikelihoodReconstruction(Reconstruction):
         return [*super().evaluators(model, data, options), *own]
 
 
-@runtime_checkable
 class PriorMatcher(Autoencoder, Protocol):
     """What the task asks of a model, beside what `Autoencoder` lists."""
 

@@ -1,6 +1,6 @@
 """Sampling: new images from noise."""
 
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol
 
 import torch
 from lightning import LightningDataModule
@@ -12,7 +12,6 @@ from lit_gen.metrics.parzen import ParzenWindow
 from lit_gen.tasks.base import DISTANCE, Task, grid, quality
 
 
-@runtime_checkable
 class Sampler(Protocol):
     """What the task asks of a model."""
 

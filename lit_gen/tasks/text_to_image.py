@@ -2,7 +2,7 @@
 
 import textwrap
 from collections.abc import Sequence
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol
 
 import torch
 from lightning import LightningDataModule
@@ -22,7 +22,6 @@ from lit_gen.tasks.base import DISTANCE, Stage, Task, grid, quality
 LINE_HEIGHT, CHARACTER_WIDTH, NARROWEST = 13, 6, 200  # of lettering, in pixels
 
 
-@runtime_checkable
 class Painter(Protocol):
     """What the task asks of a model."""
 

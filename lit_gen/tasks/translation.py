@@ -1,7 +1,7 @@
 """Translation: images of two domains, brought from each to the other, without pairs to learn from."""
 
 from operator import attrgetter
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol
 
 import torch
 from lightning import LightningDataModule
@@ -19,7 +19,6 @@ WAYS = {"a_to_b": ("image_a", "image_b"), "b_to_a": ("image_b", "image_a")}
 BACK = {"a_to_b": "b_to_a", "b_to_a": "a_to_b"}
 
 
-@runtime_checkable
 class Translator(Protocol):
     """What the task asks of a model."""
 

@@ -8,6 +8,7 @@ from torch.nn import functional
 
 from lit_gen.losses.adversarial import (
     gradient_penalty,
+    least_squares,
     minimax_discriminator,
     nonsaturating_generator,
     saturating_generator,
@@ -188,3 +189,11 @@ def test_penalty_works_where_gradients_are_off():
         assert gradient_penalty(lambda x: 2 * x[:, 0, 0, 0], *images(), weight=1)["d_penalty"].item() == pytest.approx(
             1
         )
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
+def test_least_squares_by_hand(kind):
+    scores = torch.tensor([[[0.0, 1.0]], [[2.0, 3.0]]], dtype=kind)
+    for target, expected in ((1, (1 + 0 + 1 + 4) / 4), (0, (0 + 1 + 4 + 9) / 4)):
+        loss = least_squares(scores, target)
+        assert loss.item() == expected and loss.dtype is torch.float32

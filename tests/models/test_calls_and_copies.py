@@ -4,12 +4,12 @@ import copy
 import inspect
 import io
 import pickle
+import re
 
 import pytest
 import torch
 from torch import Tensor
 
-from lit_gen.models.adversarial import AdversarialModule
 from lit_gen.tasks.reconstruction import Reconstruction
 from lit_gen.tasks.sampling import Sampling
 from tests.models import tiny
@@ -24,10 +24,7 @@ CALLS = {
     "Text2Image": {"latent": (COUNT, Z), "embedding": (COUNT, tiny.SMALL["Text2Image"]["embedding_dim"])},
 }
 AVERAGED = [
-    (model, average)
-    for model in tiny.ALL
-    for average in (False, True)
-    if average <= issubclass(model, AdversarialModule)
+    (model, average) for model in tiny.ALL for average in (False, True) if average <= tiny.takes(model, "ema_decay")
 ]
 COPIES = {
     "deepcopy": copy.deepcopy,
@@ -75,7 +72,8 @@ def called(model):
 @pytest.mark.parametrize(("model_class", "average"), AVERAGED)
 def test_a_call_gives_what_its_docstring_says(model_class, average):
     model = build(model_class, average).eval()
-    for docstring in (inspect.getdoc(model_class).split("Called with", 1)[1].split("\n\n")[0], model.forward.__doc__):
+    called_with = re.search(r"Called with.*?(?=\n\n|$)", inspect.getdoc(model_class), re.DOTALL)
+    for docstring in ([called_with[0]] if called_with else []) + [model.forward.__doc__]:
         assert all(shape in docstring for shape in ("(B, ", "images" if model_class.__name__ != "CycleGAN" else "tr"))
     names = list(inspect.signature(model.forward).parameters)
     values, result = called(model)

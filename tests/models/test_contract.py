@@ -104,7 +104,7 @@ def test_every_parameter_moves(model_class, tmp_path):
     assert not {name for name in stuck if model.get_parameter(name).requires_grad}
 
 
-@pytest.mark.parametrize("model_class", ADVERSARIAL)
+@pytest.mark.parametrize("model_class", [model for model in ADVERSARIAL if tiny.takes(model, "n_critic")])
 def test_n_critic_trains_d_more_often(model_class, tmp_path, monkeypatch):
     model = tiny.build(model_class, n_critic=3)
     steps = []
@@ -259,7 +259,7 @@ def test_pictures_are_compared_with_real_ones(model_class, size, features, tmp_p
 @pytest.mark.parametrize("model_class", tiny.ALL)
 def test_a_model_offers_the_verbs_of_its_task(model_class):
     model = tiny.build(model_class)
-    assert isinstance(model, model.task.verbs)
+    assert model.task.verbs and not model.task.missing_verbs(model)
 
 
 @pytest.mark.parametrize("model_class", tiny.ALL)

@@ -1,5 +1,6 @@
 """A tiny instance of every model, and a way to train one without a command line."""
 
+import inspect
 from collections.abc import Iterator
 from typing import Any
 
@@ -61,6 +62,11 @@ def build(model: type[GenerativeModule], channels: int = 1, size: int = 16, **se
 def grids(model: GenerativeModule, data: Any, count: int = 64) -> dict[str, Tensor]:
     """The sample grids of the model's task."""
     return model.task.sample_grids(model, data, count)
+
+
+def takes(model: type[GenerativeModule], name: str) -> bool:
+    """Whether the model has this setting; one of a user's own may lack those that all of the project's have."""
+    return name in inspect.signature(model).parameters
 
 
 def descend(model: GenerativeModule, rate: float) -> None:
