@@ -208,6 +208,7 @@ class StarGAN(AdversarialModule):
         g_adversarial    = −E[D_src(G(x, c))]
         g_classification = λ_cls E[−log D_cls(c | G(x, c))]
         g_reconstruction = λ_rec E‖x − G(G(x, c), c')‖₁
+        g_identity       = λ_id E‖x − G(x, c')‖₁, not in the paper, where `identity_weight` is above 0
         """
         scores, logits = self.examine(fakes.image)
         labels = self.labels(batch)
