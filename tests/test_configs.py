@@ -102,7 +102,13 @@ def test_both_networks_move(system, quick, roots, rendered, tmp_path, monkeypatc
     assert list((run / "samples").glob("*.png"))
 
 
-@pytest.mark.parametrize("system", SYSTEMS)
+IN_PAIRS = ("aae", "vae", "gan", "cyclegan", "progan", "text2image")
+"""Systems that differ in how they train: losses, optimizers, what travels between the processes."""
+
+
+@pytest.mark.parametrize(
+    "system", [pytest.param(system, marks=[] if system in IN_PAIRS else pytest.mark.slow) for system in SYSTEMS]
+)
 def test_two_processes_end_with_the_same_weights(system, roots, rendered, tmp_path):
     environment = os.environ | {"PROBE_FOLDER": str(tmp_path), "OMP_NUM_THREADS": "1"}
     settings = [
