@@ -18,11 +18,11 @@ from torch.nn import functional
 from torch.optim import Adam, Optimizer
 
 from lit_gen.data.batches import UNLABELLED, DataSpec
+from lit_gen.distributions import Gaussian, GaussianMixture, Prior, SwissRoll, Uniform
 from lit_gen.errors import UserError
 from lit_gen.losses import Terms
 from lit_gen.losses.adversarial import minimax_discriminator, nonsaturating_generator
 from lit_gen.models.autoencoding import AutoencodingModule
-from lit_gen.priors import Gaussian, GaussianMixture, Prior, SwissRoll, Uniform
 from lit_gen.tasks.reconstruction import PriorMatching
 
 PRIORS = {"gaussian": Gaussian, "uniform": Uniform, "gaussian_mixture": GaussianMixture, "swiss_roll": SwissRoll}

@@ -19,8 +19,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
-from lit_gen.codes import CategoricalCode, Code, ContinuousCode
 from lit_gen.data.batches import DataSpec
+from lit_gen.distributions import CategoricalCode, Code, ContinuousCode
 from lit_gen.errors import UserError
 from lit_gen.losses import Terms
 from lit_gen.losses.adversarial import minimax_discriminator, nonsaturating_generator

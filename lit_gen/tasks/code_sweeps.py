@@ -7,7 +7,7 @@ import torch
 from lightning import LightningDataModule
 from torch import Tensor, nn
 
-from lit_gen.codes import Code
+from lit_gen.distributions import Code
 from lit_gen.losses import Terms
 from lit_gen.metrics.categories import CategoryAccuracy
 from lit_gen.metrics.codes import CodeInformation

@@ -15,8 +15,8 @@ import pytest
 import torch
 from torch.distributions import MultivariateNormal, kl_divergence
 
-from lit_gen.codes import CategoricalCode
 from lit_gen.data.batches import DataSpec, LabelledImages
+from lit_gen.distributions import CategoricalCode
 from lit_gen.losses.likelihood import gaussian_kl, importance_weighted_bound
 from lit_gen.models import VAE
 
