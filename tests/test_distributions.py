@@ -1,4 +1,4 @@
-"""Priors against torch.distributions, integrals and their own geometry; codes by hand, and the bound between its limits."""
+"""Priors of codes: draws and densities against numeric integrals; codes: their draws, log densities and bounds."""
 
 import math
 
