@@ -101,7 +101,7 @@ def test_every_data_module_has_the_setting_and_explains_it(name, capsys):
     with pytest.raises(SystemExit):
         main(["fit", "--data.help", name])
     assert "cache_folder" in capsys.readouterr().out
-    assert any("cache_folder: where " in inspect.getdoc(parent) for parent in data_class.__mro__[:3])
+    assert any("cache_folder: folder for " in inspect.getdoc(parent) for parent in data_class.__mro__[:3])
 
 
 def test_a_config_without_the_setting_still_runs(tmp_path):
