@@ -26,8 +26,10 @@ class OneLineParser(LightningArgumentParser):
 
     def parse_string(self, content: str, path: Any = "", *arguments: Any, **options: Any) -> Namespace:
         settings = get_loader("yaml")(content)
-        if isinstance(settings, dict) and (said := translate(settings, content)):
-            content = yaml.safe_dump(settings, sort_keys=False)
-            for line in said:
+        if isinstance(settings, dict):
+            before = dict(settings)
+            for line in translate(settings, content):
                 rank_zero_info(f"{Path(path).absolute()} {line}")
+            if settings != before:  # not only where something is said of it
+                content = yaml.safe_dump(settings, sort_keys=False)
         return super().parse_string(content, path, *arguments, **options)
