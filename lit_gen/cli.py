@@ -72,7 +72,9 @@ class LitGenCLI(LightningCLI):
         except UserError as error:  # here and not in the parser, which has parsers of its own for models and data
             raise UserError(explain(str(error), args, option_names(self, args[0]))) from error
         # In the command's words. Out of Lightning's sight: it would let the checkpoint's settings overrule these.
-        self.start, self.settings.ckpt_path = self.settings.get("ckpt_path"), None
+        self.start = self.settings.get("ckpt_path")
+        if self.start is not None:
+            self.settings.ckpt_path = None
 
     @property
     def settings(self) -> Namespace:
@@ -85,7 +87,8 @@ class LitGenCLI(LightningCLI):
         settings, command = self.settings, self.subcommand
         told = processes.told()
         named = self.start if told is None else told[1]
-        settings.ckpt_path = folders.find_checkpoint(named, self.parent_of_runs, command)
+        if (found := folders.find_checkpoint(named, self.parent_of_runs, command)) is not None:
+            settings.ckpt_path = found
         check_pair(_import(settings.model.class_path), _import(settings.data.class_path), command == "predict")
         for part in ("model", "data"):
             check_settings(part, settings[part].get("init_args", {}))
@@ -119,7 +122,7 @@ class LitGenCLI(LightningCLI):
     def find_run(self) -> None:
         """Take the run that this training goes on with, if there is one."""
         try:
-            found = folders.going_on(self.parent_of_runs, self.saved_settings, self.settings.ckpt_path, self.start)
+            found = folders.going_on(self.parent_of_runs, self.saved_settings, self.settings.get("ckpt_path"), self.start)
         except folders.FinishedError as finished:
             rank_zero_info(str(finished))
             raise SystemExit(0) from None
@@ -138,7 +141,7 @@ class LitGenCLI(LightningCLI):
             kwargs["default_root_dir"] = str(self.make_run_folder())
         elif settings.barebones:
             self.save_config_callback = None
-        processes.tell(self.run_folder, self.settings.ckpt_path)
+        processes.tell(self.run_folder, self.settings.get("ckpt_path"))
         if settings.logger is not False and not settings.barebones:
             given = self.config_init[self.subcommand].trainer.logger
             options = self.wandb_options
@@ -188,7 +191,7 @@ class LitGenCLI(LightningCLI):
 
     def changes(self) -> list[str] | None:
         """Return what differs from the settings of the run that goes on; None for a new run."""
-        checkpoint = self.settings.ckpt_path
+        checkpoint = self.settings.get("ckpt_path")
         folder = folders.run_of(checkpoint) if self.subcommand == "fit" and checkpoint else None
         return None if folder is None else changes_of_run(read_settings(folder), self.config_dump)
 

@@ -255,7 +255,7 @@ def test_mistaken_settings(way, data, tmp_path, capsys):
         (
             "callbacks",
             ("EarlyStopping", {"monitor": "a", "stopping_threshold": "x"}),
-            "_threshold must be .* float, not x",
+            "_threshold must be .*float( or null)?, not x",
         ),
         ("callbacks", ("LearningRateMonitor", {"logging_interval": "day"}), r"'step', 'epoch'\] or null, not day"),
         (
