@@ -122,7 +122,8 @@ class LitGenCLI(LightningCLI):
     def find_run(self) -> None:
         """Take the run that this training goes on with, if there is one."""
         try:
-            found = folders.going_on(self.parent_of_runs, self.saved_settings, self.settings.get("ckpt_path"), self.start)
+            checkpoint = self.settings.get("ckpt_path")
+            found = folders.going_on(self.parent_of_runs, self.saved_settings, checkpoint, self.start)
         except folders.FinishedError as finished:
             rank_zero_info(str(finished))
             raise SystemExit(0) from None
