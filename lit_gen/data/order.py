@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import torch
 from lightning import LightningDataModule, Trainer
-from lightning.pytorch.loops.loop import _Loop
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 from lit_gen.errors import UserError
+from lit_gen.lightning_compat import begin_epoch_anew
 
 
 class TrainingOrder(DistributedSampler):
@@ -196,7 +196,7 @@ class ResumableData(LightningDataModule):
         if epochs.ready == epochs.processed:
             # With max_steps, a resumed Lightning confuses an epoch's end with its middle: it would count the epoch
             # twice, and without validation train on one more batch.
-            _Loop.restarting.fset(loop, False)
+            begin_epoch_anew(self.trainer)
         if not loop.restarting:
             return
         # Lightning warns about any loader that has no state of its own.

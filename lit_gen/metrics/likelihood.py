@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from lightning.pytorch.utilities import rank_zero_info
 
+from lit_gen.lightning_compat import trainer_of
 from lit_gen.losses.likelihood import importance_weighted_bound
 from lit_gen.metrics.evaluator import Evaluator, Figure
 from lit_gen.metrics.processes import turn
@@ -38,7 +39,7 @@ class NegativeLogLikelihood(Evaluator):
         # The decoder's output for all samples would be (samples, B, D) numbers.
         piece = max(1, AT_ONCE // target.numel())
         weights, begun = [], time.monotonic()
-        precision = model.trainer.precision_plugin.forward_context() if model._trainer else nullcontext()
+        precision = model.trainer.precision_plugin.forward_context() if trainer_of(model) else nullcontext()
         with own_noise(turn(self.update_count), model.device), precision:
             for start in range(0, self.samples, piece):
                 weights.append(model.log_weights(target, min(piece, self.samples - start)))
@@ -50,7 +51,7 @@ class NegativeLogLikelihood(Evaluator):
     def announce(self, model: Any, seconds: float) -> None:
         """Print the expected time, if it is long, given the seconds per batch."""
         self.announced = True
-        if model._trainer is None:
+        if trainer_of(model) is None:
             return
         seconds *= sum(model.trainer.num_test_batches)
         if seconds > WORTH_A_WORD:

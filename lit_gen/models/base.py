@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 from lit_gen.data.batches import DataSpec
 from lit_gen.data.contract import check_pair
 from lit_gen.errors import UserError
-from lit_gen.lightning_compat import batches_so_far
+from lit_gen.lightning_compat import batches_so_far, trainer_of
 from lit_gen.old_versions.checkpoints import bring_up_to_date
 from lit_gen.runs.changes import changes_of_model
 from lit_gen.tasks.base import Stage, Task
@@ -186,7 +186,7 @@ class GenerativeModule(LightningModule):
         Raises:
             UserError: neither `max_epochs` nor `max_steps` says where the training ends.
         """
-        trainer = self._trainer
+        trainer = trainer_of(self)
         if trainer is None or not trainer.training:
             return 0.0
         parts = []
@@ -239,7 +239,7 @@ class GenerativeModule(LightningModule):
         values = {f"{prefix}/{name}": value.detach() for name, value in terms.items()}
         # No whole number: Lightning would round the mean of the processes' counts of images down to one.
         self.log_dict(values, **options | {"batch_size": float(options.get("batch_size", 1))})
-        if prefix == "train" and self._trainer is not None:
+        if prefix == "train" and trainer_of(self) is not None:
             self._ring.write(batches_so_far(self.trainer), values)
             if self._ring.is_full:
                 self.check_terms()
