@@ -24,7 +24,6 @@ from lit_gen.callbacks.of_user import check_callbacks, prepare_callbacks
 from lit_gen.callbacks.sample_grids import SampleGrids
 from lit_gen.command_line.endings import one_line_endings
 from lit_gen.command_line.help import answer
-from lit_gen.command_line.limits import check_settings
 from lit_gen.command_line.parser import OneLineParser
 from lit_gen.command_line.quiet import be_quiet
 from lit_gen.command_line.refusals import explain
@@ -90,8 +89,6 @@ class LitGenCLI(LightningCLI):
         if (found := folders.find_checkpoint(named, self.parent_of_runs, command)) is not None:
             settings.ckpt_path = found
         check_pair(_import(settings.model.class_path), _import(settings.data.class_path), command == "predict")
-        for part in ("model", "data"):
-            check_settings(part, settings[part].get("init_args", {}))
         check_amounts(command, settings.trainer.as_dict())
         if command == "test":
             settings.verbose = False  # in favour of the evaluation's own table

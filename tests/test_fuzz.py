@@ -21,6 +21,7 @@ import lit_gen.data
 import lit_gen.models
 from lit_gen.cli import main
 from lit_gen.data.contract import fields_read
+from lit_gen.limits import BelowOne, NonNegativeFloat, NonNegativeInt, PositiveInt
 from lit_gen.synthetic.faces.names import ATTRIBUTES
 from tests.models.tiny import SMALL
 
@@ -57,9 +58,9 @@ def values(kind: Any) -> st.SearchStrategy:
     origin, inner = get_origin(kind), get_args(kind)
     if kind is bool:
         return st.booleans()
-    if kind is int:
+    if kind in (int, PositiveInt, NonNegativeInt):
         return INTEGERS
-    if kind is float:
+    if kind in (float, BelowOne, NonNegativeFloat):
         return FLOATS
     if origin is Literal:
         return st.sampled_from(inner)

@@ -1,10 +1,17 @@
 """Limits of settings: what is beyond them ends in one line, what is not arrives as a plain number."""
 
 import pytest
+import yaml
 from jsonargparse import ArgumentParser
 
+import lit_gen.models  # noqa: F401  so that short names resolve
+from lit_gen.command_line.parser import OneLineParser
+from lit_gen.command_line.refusals import explain
+from lit_gen.data.base import ImageData
+from lit_gen.errors import UserError
 from lit_gen.limits import BelowOne, ClosedUnitInterval, NonNegativeFloat, NonNegativeInt, PositiveInt
-from tests.test_cli import mistake
+from lit_gen.models.base import GenerativeModule
+from tests.test_cli import data, mistake, runs  # noqa: F401  two are fixtures
 
 GOOD = [
     (PositiveInt, "1", 1), (PositiveInt, "12", 12), (NonNegativeInt, "0", 0), (NonNegativeFloat, "0", 0.0),
@@ -63,3 +70,65 @@ def test_a_value_beyond_the_limits_is_refused(kind, word):
 )
 def test_the_command_line_says_the_limit(word, expected, capsys):
     assert mistake(["fit", "--model=VAE", "--data=MNIST", word], capsys).startswith(f"error: {expected}")
+
+
+@pytest.fixture(scope="module")
+def parser():
+    """For a model or data, as the command line has one."""
+    parser = OneLineParser()
+    for part, base in (("model", GenerativeModule), ("data", ImageData)):
+        parser.add_subclass_arguments(base, part, required=False, skip={"spec"})
+    return parser
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("model=VAE latent_dim=0", "int of at least 1, not 0"),
+        ("model=VAE hidden_sizes=[8,0]", "int of at least 1, not 0"),
+        ("model=Text2Image text_channels=[8,8,-1]", "int of at least 1, not -1"),
+        ("model=ProGAN minibatch_sizes={4: 8, 8: 0}", "int of at least 1, not 0"),
+        ("model=DCGAN n_critic=0", "int of at least 1, not 0"),
+        ("model=DCGAN betas=[0.5,1.0]", "float of at least 0 and below 1, not 1.0"),
+        ("model=GAN hidden_dropout=.nan", "float of at least 0 and below 1, not .nan"),
+        ("model=InfoGAN discriminator_learning_rate=-1e-4", "finite float of at least 0, not -1e-4"),
+        ("model=CycleGAN cycle_weight=.inf", "finite float of at least 0, not .inf"),
+        ("model=CycleGAN residual_blocks=-1", "int of at least 0 or null, not -1"),
+        ("model=VAE beta=.nan", "finite float of at least 0, not .nan"),
+        ("data=MNIST num_workers=-1", "int of at least 0, not -1"),
+        ("data=ImageFolder channels=0", "int of at least 1, not 0"),
+    ],
+)
+def test_a_setting_of_a_model_or_of_data_has_a_limit(words, expected, parser):
+    named, setting = words.split(" ", 1)
+    part, name = named.partition("=")[0], setting.partition("=")[0]
+    with pytest.raises(UserError) as refused:
+        parser.parse_args([f"--{named}", f"--{part}.{setting}"])
+    assert explain(str(refused.value)) == f"--{part}.{name} must be of type {expected}."
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["model=VAE latent_dim=1", "model=VAE hidden_sizes=[]", "model=VAE beta=0", "model=CycleGAN residual_blocks=null",
+     "model=DCGAN betas=[0,0.999]", "model=CycleGAN pool_size=0", "model=ProGAN fade_kimg=600"],
+)  # fmt: skip
+def test_a_setting_at_its_limit_is_taken(words, parser):
+    named, setting = words.split(" ", 1)
+    part, (name, value) = named.partition("=")[0], setting.split("=")
+    settings = parser.parse_args([f"--{named}", f"--{part}.{setting}"])
+    found = settings[part].init_args[name]
+    assert (list(found) if isinstance(found, tuple) else found) == yaml.safe_load(value)
+    assert {type(one) for one in numbers(found)} <= {int, float}
+
+
+def test_what_the_command_line_refuses_is_told_in_short(data, runs, capsys):  # noqa: F811
+    words = ["fit", *data, f"--trainer.default_root_dir={runs}", "--model=VAE"]
+    assert (
+        mistake([*words, "--model.latent_dim=0.5"], capsys)
+        == "error: --model.latent_dim must be of type int of at least 1, not 0.5."
+    )
+    line = mistake([*words, "--model.likelihood=poisson"], capsys)
+    assert line == "error: --model.likelihood must be of type Literal['bernoulli', 'gaussian'], not poisson."
+    assert "there is not enough memory" in mistake([*words, "--model.latent_dim=1000000000000"], capsys)
+    assert "the Trainer refuses its settings: `num_nodes`" in mistake([*words, "--trainer.num_nodes=0"], capsys)
+    assert "precision 64-true would need" in mistake([*words, "--trainer.precision=64-true"], capsys)

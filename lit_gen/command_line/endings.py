@@ -59,33 +59,23 @@ def one_line_endings() -> Iterator[None]:
             print(slurm.requeue(), file=sys.stderr)
 
 
-def mistake(error: BaseException | None) -> str | None:
+def mistake(error: BaseException) -> str | None:
     """Return the line for an error, or for what it was raised from; None where the traceback is of more use."""
-    first = error
-    if known := explain_monitor(error):
-        return one_line(known)
-    while error is not None and not isinstance(error, UserError | MisconfigurationException):
+    line, cause = _unknown_monitor(str(error)), error
+    while line is None and cause is not None:
+        if isinstance(cause, UserError | MisconfigurationException):
+            line = str(cause)
         # The CPU's allocator has no error of its own.
-        if refused := wandb_mistake(error):
-            return one_line(refused)
-        if isinstance(error, torch.OutOfMemoryError | MemoryError) or NO_MEMORY.search(str(error)):
-            return (
-                "there is not enough memory. Set --data.batch_size, --data.image_size or the sizes of the networks "
-                "lower."
-            )
-        error = error.__cause__  # jsonargparse wraps what constructors raise
-    error = error or explain_error(first)
-    return None if error is None else one_line(error)
+        elif isinstance(cause, torch.OutOfMemoryError | MemoryError) or NO_MEMORY.search(str(cause)):
+            line = "there is not enough memory. Set --data.batch_size, --data.image_size or the networks' sizes lower."
+        else:
+            line, cause = wandb_mistake(cause), cause.__cause__  # jsonargparse wraps what constructors raise
+    line = line or _of_lightnings(error)
+    return line and re.sub(r"\s*\n\s*", " ", line).strip()  # a path keeps its spaces
 
 
-def one_line(error: Exception) -> str:
-    """Return an error's message in one line, in which a path keeps its spaces."""
-    return re.sub(r"\s*\n\s*", " ", str(error)).strip()
-
-
-def explain_monitor(error: BaseException) -> UserError | None:
+def _unknown_monitor(message: str) -> str | None:
     """Return the line for a callback that watches a value which nothing logs, with the values that are; else None."""
-    message = str(error)
     early = re.search(r"conditioned on metric `(.+?)` which is not available.*following: `(.*)`", message, re.DOTALL)
     best = re.search(r"(\w+)\(monitor='(.+?)'\)` could not find the monitored key .*metrics: \[(.*?)\]", message)
     if early:
@@ -94,38 +84,36 @@ def explain_monitor(error: BaseException) -> UserError | None:
         name, value, known = best[1], best[2], re.findall(r"'(.+?)'", best[3])
     else:
         return None
-    return UserError(
-        f"{name} watches {value!r}, which nothing logs.{nearest(value, known)} Set its monitor to one of: "
-        f"{', '.join(known)}."
-    )
+    hint = nearest(value, known)
+    return f"{name} watches {value!r}, which nothing logs.{hint} Set its monitor to one of: {', '.join(known)}."
 
 
-def explain_error(error: BaseException) -> UserError | None:
+def _of_lightnings(error: BaseException) -> str | None:
     """Return the line for an error within one of Lightning's callbacks, loggers or profilers; None for others."""
+    message = str(error)
     if isinstance(error, TrainingSpikeException):
-        return UserError(
-            f"SpikeDetection: {error}. Go on from a checkpoint before it with a lower --model.learning_rate, or leave "
-            "SpikeDetection out."
+        return (
+            f"SpikeDetection: {message}. Go on from a checkpoint before it with a lower --model.learning_rate, or "
+            "leave SpikeDetection out."
         )
     # jsonargparse's, when a constructor raises.
     made = r"Problem with given class_path 'lightning\.[\w.]*?(\w+)':\s+(.+?)(?:\s+- |$)"
-    if found := re.search(made, str(error), re.DOTALL):
-        return UserError(f"{found[1]}: {found[2]}")
-    if str(error).startswith("Does not validate against") and "lightning.pytorch." in str(error):
-        said = re.findall(
-            r"^ +- (?!Does not|Not a valid|Expected a|Problem with|a class path|a dict)(.+)$", str(error), re.M
-        )
-        name = re.findall(r"class_path='lightning\.[\w.]*?(\w+)'", str(error))
+    if found := re.search(made, message, re.DOTALL):
+        return f"{found[1]}: {found[2]}"
+    if message.startswith("Does not validate against") and "lightning.pytorch." in message:
+        beside = "Does not|Not a valid|Expected a|Problem with|a class path|a dict"
+        said = re.findall(rf"^ +- (?!{beside})(.+)$", message, re.MULTILINE)
+        name = re.findall(r"class_path='lightning\.[\w.]*?(\w+)'", message)
         if said and name:
-            return UserError(f"{name[0]}: {said[0]}")
+            return f"{name[0]}: {said[0]}"
     culprit = _culprit(error.__traceback__)
     if culprit is None:
         return None
     if isinstance(error, ImportError):
-        install = f" Try pip install {error.name}." if error.name and "pip install" not in str(error) else ""
-        return UserError(f"{culprit}: {error}{install}")
-    what = ": ".join(filter(None, (type(error).__name__, str(error).strip().rstrip("."))))
-    return UserError(f"{culprit} does not work here ({what}). Leave it out, or set it otherwise.")
+        install = f" Try pip install {error.name}." if error.name and "pip install" not in message else ""
+        return f"{culprit}: {message}{install}"
+    what = ": ".join(filter(None, (type(error).__name__, message.strip().rstrip("."))))
+    return f"{culprit} does not work here ({what}). Leave it out, or set it otherwise."
 
 
 def _culprit(traceback: TracebackType | None) -> str | None:

@@ -23,6 +23,7 @@ from lit_gen.data.order import EvaluationOrder, ResumableData, SeededFetches, lo
 from lit_gen.errors import UserError
 from lit_gen.files.atomic import CannotWriteError, complete_folder
 from lit_gen.lightning_compat import batches_so_far
+from lit_gen.limits import NonNegativeInt
 from lit_gen.synthetic import VERSION
 
 SPLITS = {"fit": "train", "validate": "val", "test": "test", "predict": "test"}
@@ -92,7 +93,7 @@ class ImageData(ResumableData):
         root: Path = Path("data"),
         image_size: int = 64,
         batch_size: int = 64,
-        num_workers: int = 0,
+        num_workers: NonNegativeInt = 0,
         horizontal_flip: bool = False,
         synthetic: bool = False,
         synthetic_count: int = 10_000,

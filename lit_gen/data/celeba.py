@@ -15,6 +15,7 @@ from lit_gen.data.cache import HINT
 from lit_gen.data.download import ROOT_HINT, unpack
 from lit_gen.errors import UserError, nearest
 from lit_gen.files.atomic import make_folder, remove_if_empty
+from lit_gen.limits import NonNegativeInt
 from lit_gen.synthetic.faces.names import ATTRIBUTES
 from lit_gen.synthetic.faces.write import write_celeba
 
@@ -54,7 +55,7 @@ class CelebA(ImageData):
         crop_size: int = 178,
         crop_center: tuple[int, int] | None = None,
         attributes: list[str] | None = None,
-        num_workers: int = 0,
+        num_workers: NonNegativeInt = 0,
         horizontal_flip: bool = True,
         synthetic: bool = False,
         synthetic_count: int = 10_000,

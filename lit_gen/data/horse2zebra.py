@@ -15,6 +15,7 @@ from lit_gen.data.download import ROOT_HINT, fetch, unpack
 from lit_gen.data.image_files import image_files
 from lit_gen.errors import UserError, nearest
 from lit_gen.files.atomic import remove_if_empty
+from lit_gen.limits import NonNegativeInt
 from lit_gen.synthetic.animals.write import write_horse2zebra
 
 SITE = "http://efrosgans.eecs.berkeley.edu/cyclegan/datasets/"
@@ -86,7 +87,7 @@ class Horse2Zebra(ImageData):
         image_size: int = 256,
         load_size: int | None = None,
         batch_size: int = 1,
-        num_workers: int = 0,
+        num_workers: NonNegativeInt = 0,
         horizontal_flip: bool = True,
         synthetic: bool = False,
         synthetic_count: int = 1_000,

@@ -12,6 +12,7 @@ from lit_gen.data.batches import DataSpec, Images
 from lit_gen.data.cache import ImagesOnDemand
 from lit_gen.data.image_files import endings
 from lit_gen.errors import UserError
+from lit_gen.limits import NonNegativeInt, PositiveInt
 
 
 class ImageFolder(ImageData):
@@ -37,10 +38,10 @@ class ImageFolder(ImageData):
         self,
         root: Path,
         image_size: int = 64,
-        channels: int = 3,
+        channels: PositiveInt = 3,
         batch_size: int = 64,
         val_fraction: float = 0.05,
-        num_workers: int = 0,
+        num_workers: NonNegativeInt = 0,
         horizontal_flip: bool = False,
         skip_broken: bool = False,
         cache_folder: Path | None = None,

@@ -17,6 +17,7 @@ from lit_gen.data.download import ROOT_HINT
 from lit_gen.errors import UserError
 from lit_gen.files.atomic import make_folder, remove_if_empty
 from lit_gen.files.idx import read_idx
+from lit_gen.limits import NonNegativeInt
 from lit_gen.synthetic.digits import write_mnist
 
 SOURCE = "https://ossci-datasets.s3.amazonaws.com/mnist/"  # torchvision's
@@ -55,7 +56,7 @@ class MNIST(ImageData):
         image_size: int = 28,
         batch_size: int = 128,
         val_size: int = 5_000,
-        num_workers: int = 0,
+        num_workers: NonNegativeInt = 0,
         horizontal_flip: bool = False,
         synthetic: bool = False,
         synthetic_count: int = 24_000,

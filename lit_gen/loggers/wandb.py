@@ -216,11 +216,11 @@ def check_wandb(options: WandbOptions, logger: Any) -> None:
             rank_zero_info(f"{', '.join(unused)}: not used, for --trainer.logger names loggers of your own")
 
 
-def wandb_mistake(error: BaseException) -> UserError | None:
-    """Return W&B's own errors (no network, a key that is not valid) with what to do about them; None for others."""
+def wandb_mistake(error: BaseException) -> str | None:
+    """Return the line for W&B's own errors, such as that there is no network; None for others."""
     if not isinstance(error, wandb.Error):
         return None
-    return UserError(f"W&B cannot log: {error} To train without it, set WANDB_MODE=offline or WANDB_MODE=disabled.")
+    return f"W&B cannot log: {error} To train without it, set WANDB_MODE=offline or WANDB_MODE=disabled."
 
 
 def log_place(run: Any) -> str:

@@ -20,6 +20,7 @@ from torch.optim import Adam, Optimizer
 from lit_gen.data.batches import UNLABELLED, DataSpec
 from lit_gen.distributions import Gaussian, GaussianMixture, Prior, SwissRoll, Uniform
 from lit_gen.errors import UserError
+from lit_gen.limits import BelowOne, NonNegativeFloat, PositiveInt
 from lit_gen.losses import Terms
 from lit_gen.losses.adversarial import minimax_discriminator, nonsaturating_generator
 from lit_gen.models.autoencoding import AutoencodingModule
@@ -57,22 +58,22 @@ class AAE(AutoencodingModule):
     def __init__(
         self,
         spec: DataSpec,
-        latent_dim: int = 8,
+        latent_dim: PositiveInt = 8,
         prior: Literal["gaussian", "uniform", "gaussian_mixture", "swiss_roll"] = "gaussian",
-        prior_scale: float = 5.0,
+        prior_scale: NonNegativeFloat = 5.0,
         posterior: Literal["deterministic", "gaussian"] = "deterministic",
         conditional: bool = False,
         labelled_fraction: float = 1.0,
-        adversarial_weight: float = 10.0,
-        input_dropout: float = 0.2,
-        discriminator_sizes: list[int] = [1000, 1000],
-        discriminator_learning_rate: float = 2e-4,
-        betas: tuple[float, float] = (0.5, 0.999),
+        adversarial_weight: NonNegativeFloat = 10.0,
+        input_dropout: BelowOne = 0.2,
+        discriminator_sizes: list[PositiveInt] = [1000, 1000],
+        discriminator_learning_rate: NonNegativeFloat = 2e-4,
+        betas: tuple[BelowOne, BelowOne] = (0.5, 0.999),
         network: Literal["mlp", "conv", "residual"] = "mlp",
-        hidden_sizes: list[int] = [1000, 1000],
+        hidden_sizes: list[PositiveInt] = [1000, 1000],
         activation: Literal["relu", "tanh"] = "relu",
-        channels: int = 64,
-        learning_rate: float = 2e-4,
+        channels: PositiveInt = 64,
+        learning_rate: NonNegativeFloat = 2e-4,
         learning_rate_decay: float = 1.0,
     ) -> None:
         code_features = 2 * latent_dim if posterior == "gaussian" else latent_dim

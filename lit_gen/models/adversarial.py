@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
 from lit_gen.data.batches import DataSpec
-from lit_gen.lightning_compat import count_step, uncounted_steps
+from lit_gen.lightning_compat import count_step, trainer_of, uncounted_steps
+from lit_gen.limits import BelowOne, PositiveInt
 from lit_gen.losses import Terms
 from lit_gen.models.base import GenerativeModule
 from lit_gen.training.ema import MovingAverage
@@ -57,7 +58,7 @@ class AdversarialModule(GenerativeModule):
     learning_rate: float
     betas: tuple[float, float]
 
-    def __init__(self, spec: DataSpec, n_critic: int = 1, ema_decay: float = 0.0) -> None:
+    def __init__(self, spec: DataSpec, n_critic: PositiveInt = 1, ema_decay: BelowOne = 0.0) -> None:
         super().__init__(spec)
         self.automatic_optimization = False
         self.n_critic, self.ema_decay = n_critic, ema_decay
@@ -194,7 +195,7 @@ class AdversarialModule(GenerativeModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         super().on_load_checkpoint(checkpoint)
         waiting = checkpoint.get("waiting", [])
-        if self._trainer is None:
+        if trainer_of(self) is None:
             return
         if len(waiting) == self.trainer.world_size:
             self._waiting = waiting[self.global_rank]

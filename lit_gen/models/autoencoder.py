@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from lit_gen.data.batches import DataSpec
+from lit_gen.limits import NonNegativeFloat, PositiveInt
 from lit_gen.losses import Terms
 from lit_gen.models.autoencoding import AutoencodingModule
 
@@ -27,12 +28,12 @@ class AutoEncoder(AutoencodingModule):
     def __init__(
         self,
         spec: DataSpec,
-        latent_dim: int = 30,
+        latent_dim: PositiveInt = 30,
         network: Literal["mlp", "conv", "residual"] = "mlp",
-        hidden_sizes: list[int] = [1000, 500, 250],
+        hidden_sizes: list[PositiveInt] = [1000, 500, 250],
         activation: Literal["relu", "tanh"] = "relu",
-        channels: int = 64,
-        learning_rate: float = 1e-3,
+        channels: PositiveInt = 64,
+        learning_rate: NonNegativeFloat = 1e-3,
         learning_rate_decay: float = 1.0,
     ) -> None:
         super().__init__(

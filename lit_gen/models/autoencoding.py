@@ -9,6 +9,7 @@ from torch.optim import Adam, Optimizer
 from lit_gen.data.batches import DataSpec
 from lit_gen.errors import UserError
 from lit_gen.layers.coders import ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder, ResidualDecoder, ResidualEncoder
+from lit_gen.limits import NonNegativeFloat, PositiveInt
 from lit_gen.losses import Terms
 from lit_gen.models.base import GenerativeModule
 from lit_gen.schedules import log_spaced
@@ -41,12 +42,12 @@ class AutoencodingModule(GenerativeModule):
     def __init__(
         self,
         spec: DataSpec,
-        latent_dim: int,
+        latent_dim: PositiveInt,
         network: Literal["mlp", "conv", "residual"],
-        hidden_sizes: list[int],
+        hidden_sizes: list[PositiveInt],
         activation: Literal["relu", "tanh"],
-        channels: int,
-        learning_rate: float,
+        channels: PositiveInt,
+        learning_rate: NonNegativeFloat,
         learning_rate_decay: float,
         code_features: int | None = None,
     ) -> None:

@@ -23,6 +23,7 @@ from torch.nn import functional
 from lit_gen.data.batches import DataSpec, UnpairedImages
 from lit_gen.errors import UserError
 from lit_gen.layers.residual import ResidualBlock
+from lit_gen.limits import BelowOne, NonNegativeFloat, NonNegativeInt, PositiveInt
 from lit_gen.losses import Terms
 from lit_gen.losses.adversarial import least_squares
 from lit_gen.models.adversarial import AdversarialModule
@@ -187,19 +188,19 @@ class CycleGAN(AdversarialModule):
     def __init__(
         self,
         spec: DataSpec,
-        residual_blocks: int | None = None,
-        channels: int = 64,
-        discriminator_channels: int = 64,
+        residual_blocks: NonNegativeInt | None = None,
+        channels: PositiveInt = 64,
+        discriminator_channels: PositiveInt = 64,
         discriminator_layers: int = 3,
         blend: bool = False,
-        cycle_weight: float = 10.0,
-        identity_weight: float = 5.0,
-        pool_size: int = 50,
+        cycle_weight: NonNegativeFloat = 10.0,
+        identity_weight: NonNegativeFloat = 5.0,
+        pool_size: NonNegativeInt = 50,
         direction: Literal["a_to_b", "b_to_a"] = "a_to_b",
-        learning_rate: float = 2e-4,
-        betas: tuple[float, float] = (0.5, 0.999),
-        n_critic: int = 1,
-        ema_decay: float = 0.0,
+        learning_rate: NonNegativeFloat = 2e-4,
+        betas: tuple[BelowOne, BelowOne] = (0.5, 0.999),
+        n_critic: PositiveInt = 1,
+        ema_decay: BelowOne = 0.0,
     ) -> None:
         super().__init__(spec, n_critic, ema_decay)
         self.save_hyperparameters()

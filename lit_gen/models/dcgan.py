@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from lit_gen.data.batches import DataSpec
 from lit_gen.layers.coders import doublings
+from lit_gen.limits import BelowOne, NonNegativeFloat, PositiveInt
 from lit_gen.losses import Terms
 from lit_gen.losses.adversarial import minimax_discriminator, nonsaturating_generator
 from lit_gen.models.adversarial import AdversarialModule
@@ -93,12 +94,12 @@ class DCGAN(AdversarialModule):
     def __init__(
         self,
         spec: DataSpec,
-        latent_dim: int = 100,
-        max_channels: int = 1024,
-        learning_rate: float = 2e-4,
-        betas: tuple[float, float] = (0.5, 0.999),
-        n_critic: int = 1,
-        ema_decay: float = 0.0,
+        latent_dim: PositiveInt = 100,
+        max_channels: PositiveInt = 1024,
+        learning_rate: NonNegativeFloat = 2e-4,
+        betas: tuple[BelowOne, BelowOne] = (0.5, 0.999),
+        n_critic: PositiveInt = 1,
+        ema_decay: BelowOne = 0.0,
     ) -> None:
         super().__init__(spec, n_critic, ema_decay)
         self.save_hyperparameters()

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.optim import SGD, Adam, Optimizer
 
 from lit_gen.data.batches import DataSpec
+from lit_gen.limits import BelowOne, NonNegativeFloat, NonNegativeInt, PositiveInt
 from lit_gen.losses import Terms
 from lit_gen.losses.adversarial import minimax_discriminator, nonsaturating_generator, saturating_generator
 from lit_gen.models.adversarial import AdversarialModule
@@ -60,18 +61,18 @@ class GAN(AdversarialModule):
     def __init__(
         self,
         spec: DataSpec,
-        latent_dim: int = 100,
-        generator_sizes: list[int] = [1200, 1200],
-        discriminator_sizes: list[int] = [240, 240],
-        maxout_pieces: int = 5,
-        input_dropout: float = 0.2,
-        hidden_dropout: float = 0.5,
+        latent_dim: PositiveInt = 100,
+        generator_sizes: list[PositiveInt] = [1200, 1200],
+        discriminator_sizes: list[PositiveInt] = [240, 240],
+        maxout_pieces: NonNegativeInt = 5,
+        input_dropout: BelowOne = 0.2,
+        hidden_dropout: BelowOne = 0.5,
         loss: Literal["nonsaturating", "saturating"] = "nonsaturating",
         optimizer: Literal["adam", "sgd"] = "adam",
-        learning_rate: float = 2e-4,
-        momentum: float = 0.5,
-        n_critic: int = 1,
-        ema_decay: float = 0.0,
+        learning_rate: NonNegativeFloat = 2e-4,
+        momentum: BelowOne = 0.5,
+        n_critic: PositiveInt = 1,
+        ema_decay: BelowOne = 0.0,
     ) -> None:
         super().__init__(spec, n_critic, ema_decay)
         self.save_hyperparameters()

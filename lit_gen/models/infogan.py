@@ -22,6 +22,7 @@ from torch.optim import Adam, Optimizer
 from lit_gen.data.batches import DataSpec
 from lit_gen.distributions import CategoricalCode, Code, ContinuousCode
 from lit_gen.errors import UserError
+from lit_gen.limits import BelowOne, NonNegativeFloat, NonNegativeInt, PositiveInt
 from lit_gen.losses import Terms
 from lit_gen.losses.adversarial import minimax_discriminator, nonsaturating_generator
 from lit_gen.models.adversarial import AdversarialModule
@@ -156,21 +157,21 @@ class InfoGAN(AdversarialModule):
     def __init__(
         self,
         spec: DataSpec,
-        noise_dim: int = 62,
-        categorical_codes: list[int] = [10],
-        continuous_codes: int = 2,
-        information_weight: float = 1.0,
-        continuous_weight: float = 0.1,
+        noise_dim: PositiveInt = 62,
+        categorical_codes: list[NonNegativeInt] = [10],
+        continuous_codes: NonNegativeInt = 2,
+        information_weight: NonNegativeFloat = 1.0,
+        continuous_weight: NonNegativeFloat = 0.1,
         learnt_std: bool = False,
-        generator_channels: list[int] = [128, 64],
-        discriminator_channels: list[int] = [64, 128],
-        hidden_features: int = 1024,
-        recognition_features: int = 128,
-        discriminator_learning_rate: float = 2e-4,
-        generator_learning_rate: float = 1e-3,
-        betas: tuple[float, float] = (0.5, 0.999),
-        n_critic: int = 1,
-        ema_decay: float = 0.0,
+        generator_channels: list[PositiveInt] = [128, 64],
+        discriminator_channels: list[PositiveInt] = [64, 128],
+        hidden_features: NonNegativeInt = 1024,
+        recognition_features: PositiveInt = 128,
+        discriminator_learning_rate: NonNegativeFloat = 2e-4,
+        generator_learning_rate: NonNegativeFloat = 1e-3,
+        betas: tuple[BelowOne, BelowOne] = (0.5, 0.999),
+        n_critic: PositiveInt = 1,
+        ema_decay: BelowOne = 0.0,
     ) -> None:
         super().__init__(spec, n_critic, ema_decay)
         self.save_hyperparameters()

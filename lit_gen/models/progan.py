@@ -18,6 +18,7 @@ from torch.nn import functional
 from lit_gen.data.batches import DataSpec
 from lit_gen.errors import UserError
 from lit_gen.layers.equalized import EqualizedConv2d, EqualizedLinear, MinibatchStddev, PixelNorm
+from lit_gen.limits import BelowOne, NonNegativeFloat, PositiveInt
 from lit_gen.losses import Terms
 from lit_gen.losses.adversarial import gradient_penalty, wasserstein_discriminator, wasserstein_generator
 from lit_gen.models.adversarial import AdversarialModule
@@ -153,21 +154,21 @@ class ProGAN(AdversarialModule):
     def __init__(
         self,
         spec: DataSpec,
-        latent_dim: int = 512,
-        channel_base: int = 16384,
-        max_channels: int = 512,
-        fade_kimg: float = 600,
-        stable_kimg: float = 600,
-        total_kimg: float = 12_000,
-        minibatch_sizes: dict[int, int] = PAPER_MINIBATCHES,
-        learning_rate: float = 1e-3,
-        betas: tuple[float, float] = (0.0, 0.99),
-        penalty_weight: float = 10.0,
-        penalty_interval: int = 1,
-        drift_weight: float = 0.001,
-        stddev_group: int = 4,
-        n_critic: int = 1,
-        ema_decay: float = 0.999,
+        latent_dim: PositiveInt = 512,
+        channel_base: PositiveInt = 16384,
+        max_channels: PositiveInt = 512,
+        fade_kimg: NonNegativeFloat = 600,
+        stable_kimg: NonNegativeFloat = 600,
+        total_kimg: NonNegativeFloat = 12_000,
+        minibatch_sizes: dict[int, PositiveInt] = PAPER_MINIBATCHES,
+        learning_rate: NonNegativeFloat = 1e-3,
+        betas: tuple[BelowOne, BelowOne] = (0.0, 0.99),
+        penalty_weight: NonNegativeFloat = 10.0,
+        penalty_interval: PositiveInt = 1,
+        drift_weight: NonNegativeFloat = 0.001,
+        stddev_group: PositiveInt = 4,
+        n_critic: PositiveInt = 1,
+        ema_decay: BelowOne = 0.999,
     ) -> None:
         super().__init__(spec, n_critic, ema_decay)
         self.save_hyperparameters()

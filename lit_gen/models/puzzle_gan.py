@@ -32,6 +32,7 @@ from lit_gen.data.batches import DataSpec
 from lit_gen.errors import UserError
 from lit_gen.layers.coders import doublings
 from lit_gen.layers.key_patches import in_fixed_order, key_patches
+from lit_gen.limits import BelowOne, NonNegativeFloat, PositiveInt
 from lit_gen.losses import Terms
 from lit_gen.losses.adversarial import minimax_discriminator, nonsaturating_generator
 from lit_gen.models.adversarial import AdversarialModule
@@ -188,16 +189,16 @@ class PuzzleGAN(AdversarialModule):
     def __init__(
         self,
         spec: DataSpec,
-        channels: int = 64,
-        embedding_dim: int = 128,
-        latent_dim: int = 128,
-        mask_weight: tuple[float, float] = (2621.44, 26.2144),
-        appearance_weight: tuple[float, float] = (7864.32, 78.6432),
+        channels: PositiveInt = 64,
+        embedding_dim: PositiveInt = 128,
+        latent_dim: PositiveInt = 128,
+        mask_weight: tuple[NonNegativeFloat, NonNegativeFloat] = (2621.44, 26.2144),
+        appearance_weight: tuple[NonNegativeFloat, NonNegativeFloat] = (7864.32, 78.6432),
         generated_composites: bool = False,
-        learning_rate: float = 2e-4,
-        betas: tuple[float, float] = (0.5, 0.999),
-        n_critic: int = 2,
-        ema_decay: float = 0.0,
+        learning_rate: NonNegativeFloat = 2e-4,
+        betas: tuple[BelowOne, BelowOne] = (0.5, 0.999),
+        n_critic: PositiveInt = 2,
+        ema_decay: BelowOne = 0.0,
     ) -> None:
         super().__init__(spec, n_critic, ema_decay)
         self.save_hyperparameters()

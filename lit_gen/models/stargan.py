@@ -25,6 +25,7 @@ from torch.nn import functional
 from lit_gen.data.batches import AttributedImages, DataSpec
 from lit_gen.errors import UserError, nearest
 from lit_gen.layers.residual import ResidualBlock
+from lit_gen.limits import BelowOne, NonNegativeFloat, NonNegativeInt, PositiveInt
 from lit_gen.losses import Terms
 from lit_gen.losses.adversarial import gradient_penalty, wasserstein_discriminator, wasserstein_generator
 from lit_gen.losses.likelihood import attribute_cross_entropy
@@ -129,18 +130,18 @@ class StarGAN(AdversarialModule):
         self,
         spec: DataSpec,
         attributes: list[str] = PAPER_ATTRIBUTES,
-        channels: int = 64,
-        residual_blocks: int = 6,
-        discriminator_channels: int = 64,
-        classification_weight: float = 1.0,
-        reconstruction_weight: float = 10.0,
-        identity_weight: float = 0.0,
-        penalty_weight: float = 10.0,
-        noise_deviation: float = 0.0,
-        learning_rate: float = 1e-4,
-        betas: tuple[float, float] = (0.5, 0.999),
-        n_critic: int = 5,
-        ema_decay: float = 0.0,
+        channels: PositiveInt = 64,
+        residual_blocks: NonNegativeInt = 6,
+        discriminator_channels: PositiveInt = 64,
+        classification_weight: NonNegativeFloat = 1.0,
+        reconstruction_weight: NonNegativeFloat = 10.0,
+        identity_weight: NonNegativeFloat = 0.0,
+        penalty_weight: NonNegativeFloat = 10.0,
+        noise_deviation: NonNegativeFloat = 0.0,
+        learning_rate: NonNegativeFloat = 1e-4,
+        betas: tuple[BelowOne, BelowOne] = (0.5, 0.999),
+        n_critic: PositiveInt = 5,
+        ema_decay: BelowOne = 0.0,
     ) -> None:
         super().__init__(spec, n_critic, ema_decay)
         self.save_hyperparameters()

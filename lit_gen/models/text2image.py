@@ -45,6 +45,7 @@ from lit_gen.layers.text import (
     mean_where,
     spell,
 )
+from lit_gen.limits import BelowOne, NonNegativeFloat, NonNegativeInt, PositiveInt
 from lit_gen.losses import Terms
 from lit_gen.losses.adversarial import minimax_discriminator, nonsaturating_generator
 from lit_gen.models.adversarial import AdversarialModule
@@ -189,22 +190,22 @@ class Text2Image(AdversarialModule):
     def __init__(
         self,
         spec: DataSpec,
-        latent_dim: int = 100,
-        embedding_dim: int = 1024,
-        text_dim: int = 128,
-        generator_channels: int = 128,
-        discriminator_channels: int = 64,
-        text_channels: tuple[int, int, int] = (384, 512, 512),
-        image_encoder_channels: int = 64,
+        latent_dim: PositiveInt = 100,
+        embedding_dim: PositiveInt = 1024,
+        text_dim: PositiveInt = 128,
+        generator_channels: PositiveInt = 128,
+        discriminator_channels: PositiveInt = 64,
+        text_channels: tuple[PositiveInt, PositiveInt, PositiveInt] = (384, 512, 512),
+        image_encoder_channels: PositiveInt = 64,
         matching_aware: bool = True,
         projection: bool = False,
-        interpolation_weight: float = 0.5,
-        learning_rate: float = 2e-4,
-        text_learning_rate: float = 7e-4,
-        learning_rate_halvings: int = 5,
-        betas: tuple[float, float] = (0.5, 0.999),
-        n_critic: int = 1,
-        ema_decay: float = 0.0,
+        interpolation_weight: NonNegativeFloat = 0.5,
+        learning_rate: NonNegativeFloat = 2e-4,
+        text_learning_rate: NonNegativeFloat = 7e-4,
+        learning_rate_halvings: NonNegativeInt = 5,
+        betas: tuple[BelowOne, BelowOne] = (0.5, 0.999),
+        n_critic: PositiveInt = 1,
+        ema_decay: BelowOne = 0.0,
     ) -> None:
         super().__init__(spec, n_critic, ema_decay)
         self.save_hyperparameters()

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from lit_gen.data.batches import DataSpec
 from lit_gen.errors import UserError
+from lit_gen.limits import NonNegativeFloat, PositiveInt
 from lit_gen.losses import Terms
 from lit_gen.losses.likelihood import (
     bernoulli_log_likelihood,
@@ -50,18 +51,18 @@ class VAE(AutoencodingModule):
     def __init__(
         self,
         spec: DataSpec,
-        latent_dim: int = 50,
+        latent_dim: PositiveInt = 50,
         likelihood: Literal["bernoulli", "gaussian"] = "bernoulli",
         binarize: bool = True,
-        pixel_deviation: float = 0.2,
-        beta: float = 1.0,
+        pixel_deviation: NonNegativeFloat = 0.2,
+        beta: NonNegativeFloat = 1.0,
         num_importance_samples: int = 1,
         num_eval_samples: int = 5_000,
         network: Literal["mlp", "conv", "residual"] = "mlp",
-        hidden_sizes: list[int] = [200, 200],
+        hidden_sizes: list[PositiveInt] = [200, 200],
         activation: Literal["relu", "tanh"] = "tanh",
-        channels: int = 64,
-        learning_rate: float = 1e-3,
+        channels: PositiveInt = 64,
+        learning_rate: NonNegativeFloat = 1e-3,
         learning_rate_decay: float = 1.0,
     ) -> None:
         super().__init__(

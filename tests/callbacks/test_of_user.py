@@ -14,7 +14,7 @@ import yaml
 from lightning.pytorch import callbacks, loggers, profilers
 
 from lit_gen.cli import main
-from lit_gen.command_line.endings import explain_error
+from lit_gen.command_line.endings import mistake
 from tests.models.tiny import assert_same
 from tests.probes import check_probes
 
@@ -340,7 +340,7 @@ def test_an_error_of_the_users_own_keeps_its_traceback(data, tmp_path):
     with pytest.raises(ZeroDivisionError):
         run(data, tmp_path, "VAE", "--trainer.logger=false",
             *add("LambdaCallback", "on_train_start=tests.callbacks.test_of_user.divide"))  # fmt: skip
-    assert explain_error(ZeroDivisionError()) is None
+    assert mistake(ZeroDivisionError()) is None
 
 
 def divide(*_):
