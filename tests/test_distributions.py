@@ -1,4 +1,4 @@
-"""Priors against torch.distributions, integrals and their own geometry; codes by hand, and the bound between its limits."""
+"""Priors against torch.distributions, integrals and their own geometry; codes by hand, and the bound of Q."""
 
 import math
 
