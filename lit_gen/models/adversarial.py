@@ -87,25 +87,25 @@ class AdversarialModule(GenerativeModule):
 
     @property
     def sampler(self) -> nn.Module:
-        """The generator that pictures are made with: the average where there is one."""
+        """Return the network that images are generated with: the EMA if there is one, or G."""
         return self.generator if self.average is None else self.average.module
 
     # What a model defines
 
     def make_fakes(self, batch: Any) -> Any:
-        """The fake images of this step, with their graph; a named tuple where they come with more than themselves."""
+        """Return the fakes of this step, with their graph: images, or a named tuple with `image` and more."""
         raise NotImplementedError
 
     def discriminator_loss(self, batch: Any, fakes: Any) -> Terms:
-        """D's terms on the real images of `batch` and on `fakes`, which carry no graph."""
+        """Return D's terms on the real images of `batch` and on `fakes`, which carry no graph."""
         raise NotImplementedError
 
     def generator_loss(self, batch: Any, fakes: Any) -> Terms:
-        """G's terms; the gradient reaches G through `fakes`, and D takes none."""
+        """Return G's terms; the gradient reaches G through `fakes`, and D takes none."""
         raise NotImplementedError
 
     def minibatches(self, batch: Any) -> list[Any]:
-        """The pieces of a loaded batch on which one step each is made."""
+        """Return the pieces of a loaded batch, each for one step."""
         return [batch]
 
     def configure_optimizers(self) -> list[Optimizer]:
@@ -206,25 +206,30 @@ class AdversarialModule(GenerativeModule):
         return self._not_restored
 
     def forward(self, latent: Tensor) -> Tensor:
-        """Latent vectors (B, Z) to images (B, C, H, W) in [-1, 1], by the generator that pictures are made with."""
+        """Return the images (B, C, H, W) in [-1, 1] of latent vectors (B, Z), by the EMA if there is one."""
         return self.sampler(latent)
 
     def sample_latent(self, count: int, generator: torch.Generator | None = None) -> Tensor:
-        """(count, Z) draws from the prior; standard normal unless a model says otherwise."""
+        """Return draws (count, Z) from the prior; standard normal unless a model says otherwise."""
         return self.noise(count, self.latent_dim, generator=generator)
 
     @torch.no_grad()
     def generate(self, count: int, generator: torch.Generator | None = None) -> Tensor:
-        """`count` images (count, C, H, W) in [-1, 1], in evaluation mode, by the averaged generator if there is one."""
+        """Return images (count, C, H, W) in [-1, 1], in evaluation mode, by the EMA if there is one."""
         with evaluating(self.sampler):
             images = self(self.sample_latent(count, generator)).float().clamp(-1, 1)
         return images
 
     def discriminate(self, batch: Any, fakes: Any) -> tuple[Tensor, Tensor]:
-        """D's logits or scores, of any shape, for the real images of `batch` and for what `make_fakes` gave."""
+        """Return D's logits or scores, of any shape, for the real images of a batch and for fakes.
+
+        Args:
+            batch: with real images.
+            fakes: what `make_fakes` returned, or generated images alone.
+        """
         return self.discriminator(batch.image), self.discriminator(fake_images(fakes))
 
 
 def fake_images(fakes: Any) -> Tensor:
-    """The images (B, C, H, W) among what `make_fakes` gave."""
+    """Return the images (B, C, H, W) among what `make_fakes` returned."""
     return fakes if isinstance(fakes, Tensor) else fakes.image

@@ -26,7 +26,7 @@ PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 
 
 class GenerativeModule(LightningModule):
-    """A model that can be asked for pictures.
+    """A generative model: it counts images, logs named terms, and its task uses it.
 
     Args:
         spec: what the data look like; on the command line it comes from the data.
@@ -253,12 +253,12 @@ class GenerativeModule(LightningModule):
         self._ring.check(lambda good: self.trainer.strategy.reduce_boolean_decision(good))
 
     def noise(self, *shape: int, generator: torch.Generator | None = None) -> Tensor:
-        """Standard normal noise on the model's device; with a CPU generator, the same on every device."""
+        """Return standard normal noise on the model's device; with a CPU generator, the same on every device."""
         if generator is None:
             return torch.randn(*shape, device=self.device)
         return torch.randn(*shape, generator=generator).to(self.device)
 
     def uniform_noise(self, *shape: int, generator: torch.Generator | None = None) -> Tensor:
-        """Noise uniform on (-1, 1), as `noise` otherwise."""
+        """Return noise uniform on (-1, 1); the rest is as for `noise`."""
         device = self.device if generator is None else None
         return torch.rand(*shape, generator=generator, device=device).to(self.device) * 2 - 1

@@ -63,7 +63,7 @@ class Fakes(NamedTuple):
 
 
 def initialize(module: nn.Module) -> None:
-    """Convolutions from N(0, 0.02), batch norm from N(1, 0.02); linear layers keep PyTorch's, as the authors'."""
+    """Draw convolutions from N(0, 0.02), batch norm from N(1, 0.02); linear layers keep PyTorch's, as the authors'."""
     if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
         nn.init.normal_(module.weight, 0, 0.02)
     elif isinstance(module, nn.BatchNorm2d):
@@ -71,7 +71,7 @@ def initialize(module: nn.Module) -> None:
 
 
 def widths(narrowest: int, size: int) -> list[int]:
-    """Channels at 4x4, 8x8, ... for images of `size` pixels: `narrowest` at half the size, doubling with each stage."""
+    """Return channels at 4x4, 8x8, ...: `narrowest` at half of `size` pixels, and twice as many with each halving."""
     stages = doublings(size, "Text2Image", "MNISTCaptions")
     return [narrowest * 2**stage for stage in reversed(range(stages))]
 
@@ -137,11 +137,11 @@ class Discriminator(nn.Module):
         self.text = nn.Sequential(nn.Linear(embedding_dim, text_dim), nn.LeakyReLU(0.2))
         if projection:
             self.text = nn.Linear(embedding_dim, last, bias=False)
-            nn.init.normal_(self.text.weight, 0, 0.02)  # as small as the convolutions: the picture counts at first
+            nn.init.normal_(self.text.weight, 0, 0.02)  # as small as the convolutions: the image counts at first
         self.apply(initialize)
 
     def join(self, features: Tensor, embedding: Tensor) -> Tensor:
-        """Logits (B, 1) from the features (B, D, 4, 4) of images and from text vectors (B, E)."""
+        """Return logits (B, 1) of the features (B, D, 4, 4) of images and of text vectors (B, E)."""
         text = self.text(embedding)
         if self.projection:
             features = self.joint(features)
@@ -154,13 +154,13 @@ class Discriminator(nn.Module):
 
 
 def midpoints(texts: Tensor) -> Tensor:
-    """(B // 2, E): halfway between the text vectors (B, E) of the two halves of a batch (section 4.3, beta 0.5)."""
+    """Return the midpoints (B // 2, E) of the text vectors (B, E) of a batch's halves (section 4.3, beta 0.5)."""
     half = len(texts) // 2
     return (texts[:half] + texts[half : 2 * half]) / 2
 
 
 class Text2Image(AdversarialModule):
-    """Pictures from sentences (Reed et al. 2016): GAN-CLS with GAN-INT, and the text encoder trained beside them.
+    """Images from sentences (Reed et al. 2016): GAN-CLS with GAN-INT, and the text encoder trained beside them.
 
     Called with noise (B, Z) and the vectors of sentences (B, E), it gives images (B, C, S, S) in [-1, 1].
 

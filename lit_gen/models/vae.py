@@ -85,7 +85,7 @@ class VAE(AutoencodingModule):
         self.num_importance_samples, self.num_eval_samples = num_importance_samples, num_eval_samples
 
     def encode(self, target: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log-variance (B, Z) of q(z|x), in float32, for targets (B, C, H, W) as `target` makes them."""
+        """Return mean and log-variance (B, Z) of q(z|x), in float32, of images (B, C, H, W) as `target` makes them."""
         mean, log_variance = self.encoder(target).float().chunk(2, dim=1)
         return mean, log_variance
 
@@ -105,7 +105,7 @@ class VAE(AutoencodingModule):
         return (grey > thresholds).to(grey.dtype)
 
     def log_likelihood(self, target: Tensor, latent: Tensor) -> Tensor:
-        """log p(x|z) in nats: targets (B, C, H, W) and latents (K, B, Z) to (K, B)."""
+        """Return log p(x|z) in nats, (K, B), of targets (B, C, H, W) and latents (K, B, Z)."""
         output = self.decoder(latent.flatten(0, 1)).float().view(*latent.shape[:2], -1)  # (K, B, D)
         flat = target.float().flatten(1)  # (B, D)
         if self.likelihood == "bernoulli":
@@ -113,7 +113,7 @@ class VAE(AutoencodingModule):
         return gaussian_log_density(flat, output, torch.full_like(output[0, 0, 0], self.log_pixel_variance))
 
     def log_weights(self, target: Tensor, samples: int) -> Tensor:
-        """log p(x, z_k) / q(z_k | x) in nats, (samples, B), for fresh z_k from q(z|x)."""
+        """Return log p(x, z_k) / q(z_k|x) in nats, (samples, B), for new draws z_k from q(z|x)."""
         mean, log_variance = self.encode(target)
         latent = self.sample_posterior(mean, log_variance, samples)
         prior = gaussian_log_density(latent, torch.zeros_like(mean), torch.zeros_like(mean))
@@ -122,7 +122,7 @@ class VAE(AutoencodingModule):
 
     @staticmethod
     def sample_posterior(mean: Tensor, log_variance: Tensor, samples: int = 1) -> Tensor:
-        """(samples, B, Z) reparametrized draws."""
+        """Return reparametrized draws (samples, B, Z)."""
         noise = torch.randn(samples, *mean.shape, device=mean.device)
         return mean + (0.5 * log_variance).exp() * noise
 
@@ -152,5 +152,5 @@ class VAE(AutoencodingModule):
         return torch.sigmoid(output) * 2 - 1 if self.likelihood == "bernoulli" else output
 
     def reconstruct(self, image: Tensor) -> Tensor:
-        """The mean image for the mean code."""
+        """Return the mean image of the mean code."""
         return self.decode(self.encode(self.target(image))[0])
