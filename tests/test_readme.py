@@ -124,7 +124,11 @@ def test_the_suite_passes_with_your_own_model(tmp_path):
     package.write_text(exported.replace("\nfrom", "\nfrom lit_gen.models.lsgan import LSGAN\nfrom", 1))
     files = [f"tests/models/test_{name}.py" for name in ("accumulation", "calls_and_copies", "contract", "precision")]
     files += [f"tests/callbacks/test_{name}.py" for name in ("health", "shared_grids", "validation")]
-    files += ["tests/metrics/test_evaluators.py", "tests/test_help.py", "tests/models/test_pretended_gpu.py"]
+    files += [
+        "tests/metrics/test_evaluators.py",
+        "tests/command_line/test_help.py",
+        "tests/models/test_pretended_gpu.py",
+    ]
     chosen = "LSGAN or one_screen or names_are_those_of_the_code or models_with_a_config"
     words = ["-q", "-x", "-p", "no:cacheprovider", "-W", "ignore", "-k", chosen, *files]
     done = subprocess.run([sys.executable, "-m", "pytest", *words], cwd=tmp_path, capture_output=True, text=True)

@@ -77,15 +77,7 @@ def widths(narrowest: int, size: int) -> list[int]:
 
 
 class Generator(nn.Module):
-    """Noise (B, Z) and text vectors (B, E) to images (B, C, S, S) in [-1, 1].
-
-    Args:
-        latent_dim: Z.
-        embedding_dim: E.
-        text_dim: what the text vector is projected to.
-        channels: widths at 4x4, 8x8, ...
-        image_channels: C.
-    """
+    """Noise (B, Z) and text vectors (B, E) to images (B, C, S, S) in [-1, 1]; `channels` are widths at 4x4, 8x8, ..."""
 
     def __init__(
         self, latent_dim: int, embedding_dim: int, text_dim: int, channels: list[int], image_channels: int
@@ -107,15 +99,9 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Images (B, C, S, S) and text vectors (B, E) to logits (B, 1): text joins at 4x4.
+    """Images (B, C, S, S) and text vectors (B, E) to logits (B, 1): text joins at 4x4; `channels` as of `Generator`.
 
-    Args:
-        embedding_dim: E.
-        text_dim: what the text vector is projected to; G has a projection of its own.
-        channels: widths at 4x4, 8x8, ..., as for `Generator`.
-        image_channels: C.
-        projection: text joins by an inner product (arXiv:1802.05637, equation 3), not by concatenation; it is then
-            projected to the widest of `channels`.
+    With `projection`, it joins by an inner product (arXiv:1802.05637, equation 3), not by concatenation.
     """
 
     def __init__(
@@ -151,12 +137,6 @@ class Discriminator(nn.Module):
 
     def forward(self, image: Tensor, embedding: Tensor) -> Tensor:
         return self.join(self.features(image), embedding)
-
-
-def midpoints(texts: Tensor) -> Tensor:
-    """Return the midpoints (B // 2, E) of the text vectors (B, E) of a batch's halves (section 4.3, beta 0.5)."""
-    half = len(texts) // 2
-    return (texts[:half] + texts[half : 2 * half]) / 2
 
 
 class Text2Image(AdversarialModule):
@@ -207,20 +187,16 @@ class Text2Image(AdversarialModule):
         super().__init__(spec, n_critic, ema_decay)
         self.save_hyperparameters()
         image_channels, size, _ = self.image_shape
-        self.latent_dim, self.interpolation_weight = latent_dim, interpolation_weight
-        self.matching_aware = matching_aware
+        self.latent_dim, self.matching_aware = latent_dim, matching_aware
+        self.interpolation_weight = interpolation_weight
         self.learning_rate, self.text_learning_rate, self.betas = learning_rate, text_learning_rate, betas
         self.learning_rate_halvings = learning_rate_halvings
         narrowest = generator_channels, discriminator_channels, image_encoder_channels
         up, down, compare = (widths(channels, size) for channels in narrowest)
         self.generator = Generator(latent_dim, embedding_dim, text_dim, up, image_channels)
-        self.discriminator = nn.ModuleDict(
-            {
-                "critic": Discriminator(embedding_dim, text_dim, down, image_channels, projection),
-                "text_encoder": TextEncoder(text_channels, embedding_dim),
-                "image_encoder": ImageEncoder(compare, image_channels, embedding_dim),
-            }
-        )
+        critic = Discriminator(embedding_dim, text_dim, down, image_channels, projection)
+        text, image = TextEncoder(text_channels, embedding_dim), ImageEncoder(compare, image_channels, embedding_dim)
+        self.discriminator = nn.ModuleDict({"critic": critic, "text_encoder": text, "image_encoder": image})
         self.start_average()
 
     def embed(self, caption: Tensor) -> Tensor:
@@ -231,7 +207,8 @@ class Text2Image(AdversarialModule):
 
     def make_fakes(self, batch: CaptionedImages) -> Fakes:
         text = self.embed(batch.caption)
-        between = midpoints(text) if self.interpolation_weight > 0 else text[:0]
+        half = len(text) // 2 if self.interpolation_weight > 0 else 0
+        between = (text[:half] + text[half : 2 * half]) / 2  # of the two halves of the batch (section 4.3, beta 0.5)
         rows = torch.cat([text, between])
         images = self.generator(self.sample_latent(len(rows)), rows)
         return Fakes(images[: len(text)], text, images[len(text) :], between)
@@ -249,9 +226,9 @@ class Text2Image(AdversarialModule):
         terms = minimax_discriminator(critic.join(real_features, fakes.text), critic(fakes.image, fakes.text))
         if self.matching_aware:
             wrong, found = choose_wrong(contradicted)
-            wrong_logits = critic.join(real_features[wrong], fakes.text)
             terms["d_fake"] = terms["d_fake"] / 2
-            terms["d_wrong"] = mean_where(functional.softplus(wrong_logits).flatten(), found) / 2
+            wrong_logits = critic.join(real_features[wrong], fakes.text).flatten()
+            terms["d_wrong"] = mean_where(functional.softplus(wrong_logits), found) / 2
         terms["d_embedding"] = joint_embedding_loss(self.scores(batch), contradicted > 0)
         return terms
 
@@ -262,17 +239,17 @@ class Text2Image(AdversarialModule):
         g_interpolation = −w E[log D(G(z, t̄), t̄)]
         """
         images, texts = torch.cat([fakes.image, fakes.between_image]), torch.cat([fakes.text, fakes.between])
-        logits = self.discriminator["critic"](images, texts)
-        terms = nonsaturating_generator(logits[: len(fakes.text)])
-        if len(fakes.between):
-            between = nonsaturating_generator(logits[len(fakes.text) :])
+        of_text, of_between = self.discriminator["critic"](images, texts).split([len(fakes.text), len(fakes.between)])
+        terms = nonsaturating_generator(of_text)
+        if len(of_between):
+            between = nonsaturating_generator(of_between)
             terms["g_interpolation"] = self.interpolation_weight * between["g_adversarial"]
         return terms
 
     def scores(self, batch: CaptionedImages) -> Tensor:
         """Return how well each sentence (row) and each image (column) of the batch fit by their vectors, (B, B)."""
-        images = self.discriminator["image_encoder"](batch.image)
-        return embedding_scores(images, self.discriminator["text_encoder"](batch.caption))
+        d = self.discriminator
+        return embedding_scores(d["image_encoder"](batch.image), d["text_encoder"](batch.caption))
 
     def logits(self, batch: CaptionedImages, fakes: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return D's logits (B, 1) of right pairs, fakes (B, C, S, S) and wrong pairs, and which of these there are."""
@@ -305,15 +282,7 @@ class Text2Image(AdversarialModule):
             return self(latent, embedding).float().clamp(-1, 1)
 
     def draw(self, captions: str | Sequence[str] | Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Return an image (B, C, H, W) in [-1, 1] of each sentence, on the model's device.
-
-        Args:
-            captions: sentences of any length, or their character numbers (B, L).
-            generator: a CPU generator to draw the noise from, for images that can be had again.
-
-        Raises:
-            UserError: there is no sentence, or nothing can be read of one.
-        """
+        """Return an image (B, C, H, W) in [-1, 1] of each sentence; sentences may be character numbers (B, L)."""
         if not isinstance(captions, Tensor):
             captions = spell([captions] if isinstance(captions, str) else captions)
         text = self.embed(captions.to(self.device))
