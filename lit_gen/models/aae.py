@@ -114,7 +114,7 @@ class AAE(AutoencodingModule):
             self.hide_labels_of(self.trainer.datamodule)
 
     def hide_labels_of(self, data: Any) -> None:
-        """Has the data keep the labels of `labelled_fraction` of the training images."""
+        """Have the data keep the labels of `labelled_fraction` of the training images."""
         if not hasattr(data, "labelled") or not data.spec["num_classes"]:
             raise UserError(
                 f"labelled_fraction below 1 needs MNIST, whose labels can be hidden, not {type(data).__name__}. "
@@ -131,7 +131,7 @@ class AAE(AutoencodingModule):
         rank_zero_info(f"labelled_fraction {self.labelled_fraction} of {images} images means --data.labelled={count}")
 
     def encode(self, image: Tensor, draw: bool | None = None) -> Tensor:
-        """Codes (B, Z) of images (B, C, H, W); of a Gaussian posterior its mean, or a draw from it.
+        """Return codes (B, Z) of images (B, C, H, W); of a Gaussian posterior its mean, or a draw from it.
 
         Args:
             image: (B, C, H, W) in [-1, 1].
@@ -151,7 +151,7 @@ class AAE(AutoencodingModule):
         return self.decode(self.encode(image))
 
     def sample_prior(self, count: int, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
-        """(count, Z) draws from the prior and (count,) the component of each."""
+        """Return draws (count, Z) from the prior, and the component (count,) of each."""
         device = self.device if generator is None else None
         component = torch.randint(self.prior.components, (count,), generator=generator, device=device).to(self.device)
         return self.prior.sample(component, generator), component
@@ -187,7 +187,7 @@ class AAE(AutoencodingModule):
         }
 
     def discriminator_input(self, code: Tensor, labels: Tensor) -> Tensor:
-        """Codes (B, Z), with the one-hot label beside them (B, Z + classes + 1) when `conditional`.
+        """Return codes (B, Z), with the one-hot label beside them (B, Z + classes + 1) when `conditional`.
 
         The last of the classes is "unlabelled".
         """

@@ -88,7 +88,7 @@ class AdversarialModule(GenerativeModule):
 
     @property
     def sampler(self) -> nn.Module:
-        """The generator that pictures are made with: the average where there is one."""
+        """Return the network that images are generated with: the EMA if there is one, or G."""
         return self.generator if self.average is None else self.average.module
 
     # What a model defines
@@ -207,22 +207,27 @@ class AdversarialModule(GenerativeModule):
         return self._not_restored
 
     def forward(self, latent: Tensor) -> Tensor:
-        """Latent vectors (B, Z) to images (B, C, H, W) in [-1, 1], by the generator that pictures are made with."""
+        """Return the images (B, C, H, W) in [-1, 1] of latent vectors (B, Z), by the EMA if there is one."""
         return self.sampler(latent)
 
     def sample_latent(self, count: int, generator: torch.Generator | None = None) -> Tensor:
-        """(count, Z) draws from the prior; standard normal unless a model says otherwise."""
+        """Return draws (count, Z) from the prior; standard normal unless a model says otherwise."""
         return self.noise(count, self.latent_dim, generator=generator)
 
     @torch.no_grad()
     def generate(self, count: int, generator: torch.Generator | None = None) -> Tensor:
-        """`count` images (count, C, H, W) in [-1, 1], in evaluation mode, by the averaged generator if there is one."""
+        """Return images (count, C, H, W) in [-1, 1], in evaluation mode, by the EMA if there is one."""
         with evaluating(self.sampler):
             images = self(self.sample_latent(count, generator)).float().clamp(-1, 1)
         return images
 
     def discriminate(self, batch: Any, fakes: Any) -> tuple[Tensor, Tensor]:
-        """D's logits or scores, of any shape, for the real images of `batch` and for what `make_fakes` gave."""
+        """Return D's logits or scores, of any shape, for the real images of a batch and for fakes.
+
+        Args:
+            batch: with real images.
+            fakes: what `make_fakes` returned, or generated images alone.
+        """
         return self.discriminator(batch.image), self.discriminator(fake_images(fakes))
 
 

@@ -20,7 +20,7 @@ from lit_gen.models.autoencoding import AutoencodingModule
 class AutoEncoder(AutoencodingModule):
     """AutoEncoder (Hinton & Salakhutdinov 2006): the least squared error through a narrow code.
 
-    Nothing shapes the distribution of its codes, so pictures decoded from N(0, I) look bad: that is what the VAE mends.
+    Nothing shapes the distribution of its codes, so images decoded from N(0, I) look bad: that is what the VAE mends.
 
     Called with codes (B, Z), it gives images (B, C, H, W) in [-1, 1].
     """

@@ -75,15 +75,15 @@ class AutoencodingModule(GenerativeModule):
         raise NotImplementedError
 
     def reconstruct(self, image: Tensor) -> Tensor:
-        """(B, C, H, W) in [-1, 1] through the code and back."""
+        """Return images (B, C, H, W) in [-1, 1] after encoding and decoding."""
         raise NotImplementedError
 
     def decode(self, latent: Tensor) -> Tensor:
-        """Codes (B, Z) to mean images (B, C, H, W) in [-1, 1]."""
+        """Return the mean images (B, C, H, W) in [-1, 1] of codes (B, Z)."""
         raise NotImplementedError
 
     def forward(self, latent: Tensor) -> Tensor:
-        """Codes (B, Z) to images (B, C, H, W) in [-1, 1]."""
+        """Return the images (B, C, H, W) in [-1, 1] of codes (B, Z)."""
         return self.decode(latent)
 
     def learning_rate_factor(self) -> float:
@@ -148,12 +148,12 @@ class AutoencodingModule(GenerativeModule):
         self._begun = None
 
     def sample_latent(self, count: int, generator: torch.Generator | None = None) -> Tensor:
-        """(count, Z) draws from the prior of codes; N(0, I) unless a model says otherwise."""
+        """Return draws (count, Z) from the prior of codes; N(0, I) unless a model says otherwise."""
         return self.noise(count, self.latent_dim, generator=generator)
 
     @torch.no_grad()
     def generate(self, count: int, generator: torch.Generator | None = None) -> Tensor:
-        """`count` images (count, C, H, W) in [-1, 1] decoded from draws of the prior."""
+        """Return images (count, C, H, W) in [-1, 1] decoded from draws of the prior."""
         with evaluating(self):
             images = self.decode(self.sample_latent(count, generator)).float().clamp(-1, 1)
         return images

@@ -26,7 +26,7 @@ PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 
 
 class GenerativeModule(LightningModule):
-    """A model that can be asked for pictures.
+    """A generative model: it counts images, logs named terms, and its task uses it.
 
     Args:
         spec: what the data look like; on the command line it comes from the data.

@@ -8,7 +8,7 @@ Departures from the paper:
     - The identity terms (section 5.2) are on by default. The paper has them for paintings to photographs only, but they
       keep colours, and with them zebras made of horses have the better FID (62 against 77).
     - The learning rate falls with every step of the second half of the training, not with every epoch.
-    - The generators may lay what they make over the given picture through a mask (`blend`); by default they do not.
+    - The generators may lay their output over the given image through a mask (`blend`); by default they do not.
     - Convolutions before an instance norm have no bias (the norm takes it away again), and the norms have no learnt
       scale and shift.
 """
@@ -33,7 +33,7 @@ from lit_gen.training.modes import evaluating
 
 
 def initialize(module: nn.Module) -> None:
-    """All weights from N(0, 0.02), biases 0 (appendix, training details)."""
+    """Draw all weights from N(0, 0.02), and set biases to 0 (appendix, training details)."""
     if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
         nn.init.normal_(module.weight, 0, 0.02)
         if module.bias is not None:
@@ -71,7 +71,7 @@ class Generator(nn.Sequential):
         made = super().forward(images).float()
         if not self.blend:
             return made.tanh()
-        # A mask that may close everywhere does, while the pictures laid over are still bad, and then has no gradient to
+        # A mask that may close everywhere does, while the images laid over are still bad, and then has no gradient to
         # open again. The norm holds it open for the part of the image where its logit is highest.
         logit = functional.instance_norm(made[:, -1:])
         return torch.lerp(images.float(), made[:, :-1].tanh(), torch.sigmoid(4 * logit - 4))
@@ -126,14 +126,14 @@ class ImagePool(nn.Module):
         self.device, self.images = device, [image.to(device) for image in self.images]
 
     def get_extra_state(self) -> Tensor:
-        """(N, C, H, W), N the number of images stored."""
+        """Return the stored images (N, C, H, W)."""
         return torch.stack(self.images) if self.images else torch.empty(0)
 
     def set_extra_state(self, state: Tensor) -> None:
         self.images = list(state.to(self.device, copy=True))[: self.size]
 
     def forward(self, images: Tensor) -> Tensor:
-        """As many images as are given, (B, C, H, W), new or from the history; they carry no graph."""
+        """Return as many images as are given, (B, C, H, W), new or from the history, without a graph."""
         if self.size == 0:
             return images.detach()
         if images.device != self.device:
@@ -160,7 +160,7 @@ class Fakes(NamedTuple):
 
 
 class CycleGAN(AdversarialModule):
-    """CycleGAN (Zhu et al. 2017): two domains of pictures, unpaired, and a translation each way that the other undoes.
+    """CycleGAN (Zhu et al. 2017): two domains of images, unpaired, and a translation each way that the other undoes.
 
     Called with images (B, C, H, W) in [-1, 1], it gives their translations (B, C, H, W) in [-1, 1].
 
@@ -282,7 +282,7 @@ class CycleGAN(AdversarialModule):
         return constant_then_linear(self.progress)
 
     def forward(self, images: Tensor, direction: str | None = None) -> Tensor:
-        """Images (B, C, H, W) in [-1, 1] to their translations, by the EMA if any; by default in `self.direction`."""
+        """Return the translations of images (B, C, H, W) in [-1, 1], by the EMA if any; by default in `direction`."""
         return self.sampler[direction or self.direction](images)
 
     @torch.no_grad()

@@ -22,7 +22,7 @@ KERNEL = 5
 
 
 def initialize(module: nn.Module) -> None:
-    """All weights from N(0, 0.02) (section 4), those of batch norm from N(1, 0.02), biases 0."""
+    """Draw weights from N(0, 0.02) (section 4), those of batch norm from N(1, 0.02), and set biases to 0."""
     if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
         nn.init.normal_(module.weight, 0, 0.02)
         if module.bias is not None:
@@ -112,7 +112,7 @@ class DCGAN(AdversarialModule):
         self.start_average()
 
     def sample_latent(self, count: int, generator: torch.Generator | None = None) -> Tensor:
-        """(count, Z), uniform on (-1, 1) (section 4)."""
+        """Return noise (count, Z), uniform on (-1, 1) (section 4)."""
         return self.uniform_noise(count, self.latent_dim, generator=generator)
 
     def make_fakes(self, batch: tuple) -> Tensor:

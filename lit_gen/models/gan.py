@@ -97,7 +97,7 @@ class GAN(AdversarialModule):
         self.start_average()
 
     def sample_latent(self, count: int, generator: torch.Generator | None = None) -> Tensor:
-        """(count, Z), uniform with unit variance, as in the authors' code."""
+        """Return noise (count, Z), uniform with unit variance, as in the authors' code."""
         return self.uniform_noise(count, self.latent_dim, generator=generator) * math.sqrt(3)
 
     def make_fakes(self, batch: tuple) -> Tensor:

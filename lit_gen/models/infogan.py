@@ -38,7 +38,7 @@ class Fakes(NamedTuple):
 
 
 def initialize(module: nn.Module) -> None:
-    """Weights from N(0, 0.02), as in the authors' code; biases 0."""
+    """Draw weights from N(0, 0.02), as in the authors' code, and set biases to 0."""
     if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
         nn.init.normal_(module.weight, 0, 0.02)
         if module.bias is not None:
@@ -75,7 +75,7 @@ class Generator(nn.Sequential):
 
 
 class Discriminator(nn.Module):
-    """D and Q on one body of 4x4 convolutions of stride 2, with batch norm in all hidden layers but the first.
+    """D and Q on one body of 4x4 convolutions of stride 2, with batch norm in all hidden layers except the first.
 
     Args:
         image_shape: C, S, S.
@@ -115,11 +115,11 @@ class Discriminator(nn.Module):
         self.apply(initialize)
 
     def forward(self, images: Tensor) -> Tensor:
-        """D's logits (B, 1)."""
+        """Return D's logits (B, 1)."""
         return self.head(self.body(images))
 
     def recognize(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """D's logits (B, 1) and Q's outputs (B, outputs), in the order of the codes."""
+        """Return D's logits (B, 1) and Q's outputs (B, outputs), in the order of the codes."""
         features = self.body(images)
         return self.head(features), self.recognition(features)
 
@@ -205,7 +205,7 @@ class InfoGAN(AdversarialModule):
         self.start_average()
 
     def sample_latent(self, count: int, generator: torch.Generator | None = None) -> Tensor:
-        """(count, Z): noise, then the codes in their order."""
+        """Return (count, Z): noise, then the codes in their order."""
         noise = self.uniform_noise(count, self.noise_dim, generator=generator)
         return torch.cat([noise, *(code.sample(count, self.device, generator) for code in self.codes)], dim=1)
 
@@ -264,7 +264,7 @@ class InfoGAN(AdversarialModule):
         return nonsaturating_generator(logits) | self.code_terms("g", fakes, outputs)
 
     def recognize(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """D's logits (B, 1) of images, and what Q says of all codes (B, O)."""
+        """Return D's logits (B, 1) of images, and what Q says of all codes (B, O)."""
         return self.discriminator.recognize(images)
 
     @torch.no_grad()

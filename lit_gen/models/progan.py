@@ -29,17 +29,17 @@ PAPER_MINIBATCHES = {4: 128, 8: 128, 16: 128, 32: 64, 64: 32, 128: 16, 256: 8, 5
 
 
 def upsample(x: Tensor) -> Tensor:
-    """(B, C, H, W) to twice the size, by repeating pixels."""
+    """Return maps (B, C, H, W) at twice the size, by repeating pixels."""
     return functional.interpolate(x, scale_factor=2, mode="nearest")
 
 
 def downsample(x: Tensor) -> Tensor:
-    """(B, C, H, W) to half the size, by the mean of 2x2 pixels."""
+    """Return maps (B, C, H, W) at half the size, by the mean of 2x2 pixels."""
     return functional.avg_pool2d(x, 2)
 
 
 def fade(before: Tensor, now: Tensor, alpha: float) -> Tensor:
-    """From `before` (alpha 0) to `now` (alpha 1), in the type of `now`.
+    """Return the blend of `before` (alpha 0) and `now` (alpha 1), in the type of `now`.
 
     They need not come in one type: under autocast `upsample` gives float32 on a GPU, and convolutions give 16 bits.
     """
@@ -72,7 +72,7 @@ class Generator(nn.Module):
         self.normalize = PixelNorm()
 
     def forward(self, latent: Tensor, stage: int, alpha: float) -> Tensor:
-        """(B, Z) to (B, C, S, S) with S = 4 * 2^stage; the output is linear."""
+        """Return images (B, C, S, S) of latents (B, Z), S = 4 * 2^stage; the output is linear."""
         x = self.project(self.normalize(latent)).view(len(latent), -1, 4, 4) + self.project_bias  # (B, W, 4, 4)
         x = self.first(self.normalize(functional.leaky_relu(x, 0.2)))
         before = x
@@ -113,7 +113,7 @@ class Discriminator(nn.Module):
         )  # fmt: skip
 
     def forward(self, image: Tensor, stage: int, alpha: float) -> Tensor:
-        """(B, C, S, S) with S = 4 * 2^stage to (B, 1)."""
+        """Return scores (B, 1) of images (B, C, S, S), S = 4 * 2^stage."""
         x = self.from_rgb[stage](image)
         if stage > 0:
             x = self.blocks[stage - 1](x)
@@ -197,7 +197,7 @@ class ProGAN(AdversarialModule):
 
     @property
     def resolution(self) -> int:
-        """Side in pixels of the images of the present stage."""
+        """Return the side of the images of the present stage, in pixels."""
         return 4 * 2**self.stage
 
     def minibatches(self, batch: Any) -> list[Any]:
@@ -220,7 +220,7 @@ class ProGAN(AdversarialModule):
         self.grow()
 
     def reals(self, image: Tensor) -> Tensor:
-        """Images (B, C, H, W) as D sees them: averaged down to the present resolution and faded like the fakes."""
+        """Return images (B, C, H, W) as D sees them: averaged down to the present resolution, and faded like fakes."""
         image = functional.avg_pool2d(image, image.shape[-1] // self.resolution)
         return fade(upsample(downsample(image)), image, self.alpha) if self.alpha < 1 else image
 
@@ -251,14 +251,14 @@ class ProGAN(AdversarialModule):
         return wasserstein_generator(self.score(fakes))
 
     def score(self, image: Tensor) -> Tensor:
-        """D's scores (B, 1) for images at the present resolution; float32 also under autocast."""
+        """Return D's scores (B, 1) of images at the present resolution; float32 also under autocast."""
         return self.discriminator(image, self.stage, self.alpha).float()
 
     def discriminate(self, batch: Any, fakes: Tensor) -> tuple[Tensor, Tensor]:
         return self.score(self.reals(batch.image)), self.score(fakes)
 
     def forward(self, latent: Tensor) -> Tensor:
-        """Latent vectors (B, Z) to images (B, C, S, S), S being the data's size, by the averaged generator if any."""
+        """Return the images (B, C, S, S) of latents (B, Z), S being the data's size, by the EMA if there is one."""
         image = self.sampler(latent, self.stage, self.alpha)
         return functional.interpolate(image, size=self.image_shape[-1], mode="nearest")
 
@@ -278,7 +278,7 @@ class ProGAN(AdversarialModule):
         self.stop_when_done()
 
     def look_ahead(self) -> None:
-        """Goes to the middle of the last fade, or as far as the training would: `fast_dev_run` is to try that too."""
+        """Go to the middle of the last fade, or as far as the training would: `fast_dev_run` is to try that too."""
         middle = self.last_stage * (self.fade_kimg + self.stable_kimg) - self.fade_kimg / 2
         self.images_seen = max(self.images_seen, round(1000 * min(middle, self.total_kimg)) - 1)
 

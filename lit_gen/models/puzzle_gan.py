@@ -11,7 +11,7 @@ Departures from the paper:
     - The patches of a batch share the statistics of batch norm, where the released code normalizes three streams, the
       first, the second and the third patches, by themselves: here the order means nothing in training either.
     - The spatial and appearance losses are means over elements; the default weights make them equal to the released
-      code's sums at 64 pixels and batches of 64. Their decay is smooth, not once an epoch.
+      code's sums at 64 pixels and batches of 64. Their decay is smooth, not once per epoch.
     - The image that is spliced into a real one is the next of the same minibatch, where the released code loads further
       images. A minibatch of one has no spliced images.
     - Composites with generated pixels, which the paper's objective shows D too, are left out unless
@@ -57,7 +57,7 @@ class Assembly(NamedTuple):
 
 
 def strided_stages(image_channels: int, widths: list[int]) -> nn.ModuleList:
-    """Strided 5x5 convolutions, each of which halves the size; no batch norm at the input."""
+    """Return strided 5x5 convolutions, each of which halves the size, without batch norm at the input."""
     stages = nn.ModuleList()
     for before, width in zip([image_channels, *widths], widths, strict=False):
         norm = [nn.BatchNorm2d(width)] if stages else []
@@ -140,7 +140,7 @@ class Assembler(nn.Module):
         )
 
     def forward(self, patches: Tensor, latent: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, N, C, S, S) and (B, Z) to image (B, C, S, S) in [-1, 1] and mask (B, 1, S, S) in [0, 1].
+        """Return images (B, C, S, S) in [-1, 1] and masks (B, 1, S, S) in [0, 1] of patches (B, N, C, S, S) and noise.
 
         The order of the patches changes no bit of the result.
         """
@@ -216,7 +216,7 @@ class PuzzleGAN(AdversarialModule):
         self.start_average()
 
     def sample_latent(self, count: int, generator: torch.Generator | None = None) -> Tensor:
-        """(count, Z), uniform on (-1, 1)."""
+        """Return noise (count, Z), uniform on (-1, 1)."""
         return self.uniform_noise(count, self.latent_dim, generator=generator)
 
     def make_fakes(self, batch: tuple) -> Assembly:
@@ -240,7 +240,7 @@ class PuzzleGAN(AdversarialModule):
         return terms
 
     def composites(self, real: Tensor, fakes: Assembly) -> dict[str, Tensor]:
-        """Images that are seamed along the true mask, and so fake, by name of what is spliced in."""
+        """Return images that are seamed along the true mask, and so fake, by name of what is spliced in."""
         truth, other = fakes.truth, real.roll(1, 0)
         images = {}
         if len(real) > 1:
@@ -271,7 +271,7 @@ class PuzzleGAN(AdversarialModule):
 
     @torch.no_grad()
     def assemble(self, patches: Tensor, latent: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Whole images from patches, in evaluation mode, by the averaged generator if there is one.
+        """Return whole images and masks from patches, in evaluation mode, by the EMA if there is one.
 
         Args:
             patches: (B, N, C, S, S) in [-1, 1], in any order, each enlarged to the size of an image.
@@ -291,8 +291,5 @@ class PuzzleGAN(AdversarialModule):
         return image.float().clamp(-1, 1), mask.float().clamp(0, 1)
 
     def forward(self, patches: Tensor, latent: Tensor) -> tuple[Tensor, Tensor]:
-        """Patches (B, N, C, S, S) and noise (B, Z) to images (B, C, S, S) in [-1, 1] and masks (B, 1, S, S) in [0, 1].
-
-        By the generator that pictures are made with.
-        """
+        """Return images (B, C, S, S) and masks (B, 1, S, S), in [0, 1], of patches (B, N, C, S, S) and noise (B, Z)."""
         return self.sampler(patches, latent)

@@ -5,14 +5,14 @@ Image-to-Image Translation", CVPR 2018, arXiv:1711.09020.
 
 Departures from the paper:
     - Sizes other than 128 pixels have as many layers in D as lead to a last map of 2x2 (or 3x3) places.
-    - Both learning rates fall in every step of the second half of the training, not once an epoch.
+    - Both learning rates fall in every step of the second half of the training, not once per epoch.
     - D may be shown all images with noise on them (`noise_deviation`). It learns attributes from real images only, and
       G finds patterns that please it and that nobody sees; noise drowns these (Cohen et al., arXiv:1902.02918). The
       default is none, as in the paper.
     - G may also be asked to leave images as they are when they have the attributes already (`identity_weight`, after
       CycleGAN's identity term; none by default). There and back is the same for a G that turns light backgrounds
       into dark ones and back; in short trainings many do.
-    - Pictures may be made by an average of G's weights (`ema_decay`); the default is none, as in the paper.
+    - Images may be generated with an EMA of G's weights (`ema_decay`); the default is none, as in the paper.
     - One dataset at a time: the mask vector for joint training on several is left out.
 """
 
@@ -104,7 +104,7 @@ class Discriminator(nn.Module):
 
 
 class StarGAN(AdversarialModule):
-    """StarGAN (Choi et al. 2018): one generator that changes any of several attributes of a picture.
+    """StarGAN (Choi et al. 2018): one generator that changes any of several attributes of an image.
 
     Called with images (B, C, H, W) in [-1, 1] and attributes (B, A) in {0, 1}, it gives images (B, C, H, W) in [-1, 1].
 
@@ -179,7 +179,7 @@ class StarGAN(AdversarialModule):
         return torch.stack([batch.attributes[:, column] for column in columns], dim=1).float()
 
     def make_fakes(self, batch: AttributedImages) -> Translations:
-        """Targets are the batch's own labels in another order: only combinations that exist are asked for."""
+        """Return translations to the batch's own labels in another order, so only to combinations that exist."""
         labels = self.labels(batch)
         target = labels[torch.randperm(len(labels), device=labels.device)]
         return Translations(self.generator(batch.image, target), target)
@@ -225,13 +225,13 @@ class StarGAN(AdversarialModule):
         return terms
 
     def examine(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """D's scores and logits, as of `Discriminator`, for the images with `noise_deviation` on them."""
+        """Return D's scores and logits, as of `Discriminator`, for the images with `noise_deviation` on them."""
         if self.noise_deviation:
             image = image + self.noise_deviation * torch.randn_like(image)
         return self.discriminator(image)
 
     def patch_scores(self, image: Tensor) -> Tensor:
-        """D's scores of the patches, (B, 1, S', S')."""
+        """Return D's scores of the patches, (B, 1, S', S')."""
         return self.discriminator(image)[0]
 
     def discriminate(self, batch: AttributedImages, fakes: Translations) -> tuple[Tensor, Tensor]:
@@ -241,10 +241,8 @@ class StarGAN(AdversarialModule):
     def learning_rate_factor(self) -> float:
         return constant_then_linear(self.progress)
 
-    # What comes out
-
     def forward(self, image: Tensor, target: Tensor) -> Tensor:
-        """Images (B, C, H, W) and attributes (B, A) to images (B, C, H, W), by the averaged generator if any."""
+        """Return images (B, C, H, W) with the attributes (B, A), by the EMA if there is one."""
         return self.sampler(image, target)
 
     @torch.no_grad()
@@ -254,10 +252,6 @@ class StarGAN(AdversarialModule):
         Args:
             image: (B, C, H, W) in [-1, 1].
             target: (B, A) in {0, 1}: all attributes, in the order of `attributes`.
-
-        Returns:
-            (B, C, H, W) in [-1, 1].
         """
         with evaluating(self.sampler):
-            translated = self(image, target).float()
-        return translated
+            return self(image, target).float()

@@ -66,7 +66,7 @@ class Fakes(NamedTuple):
 
 
 def initialize(module: nn.Module) -> None:
-    """Convolutions from N(0, 0.02), batch norm from N(1, 0.02); linear layers keep PyTorch's, as the authors'."""
+    """Draw convolutions from N(0, 0.02), batch norm from N(1, 0.02); linear layers keep PyTorch's, as the authors'."""
     if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
         nn.init.normal_(module.weight, 0, 0.02)
     elif isinstance(module, nn.BatchNorm2d):
@@ -74,21 +74,13 @@ def initialize(module: nn.Module) -> None:
 
 
 def widths(narrowest: int, size: int) -> list[int]:
-    """Channels at 4x4, 8x8, ... for images of `size` pixels: `narrowest` at half the size, doubling with each stage."""
+    """Return channels at 4x4, 8x8, ...: `narrowest` at half of `size` pixels, and twice as many with each halving."""
     stages = doublings(size, "Text2Image", "MNISTCaptions")
     return [narrowest * 2**stage for stage in reversed(range(stages))]
 
 
 class Generator(nn.Module):
-    """Noise (B, Z) and text vectors (B, E) to images (B, C, S, S) in [-1, 1].
-
-    Args:
-        latent_dim: Z.
-        embedding_dim: E.
-        text_dim: what the text vector is projected to.
-        channels: widths at 4x4, 8x8, ...
-        image_channels: C.
-    """
+    """Noise (B, Z) and text vectors (B, E) to images (B, C, S, S) in [-1, 1]; `channels` are widths at 4x4, 8x8, ..."""
 
     def __init__(
         self, latent_dim: int, embedding_dim: int, text_dim: int, channels: list[int], image_channels: int
@@ -110,15 +102,9 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Images (B, C, S, S) and text vectors (B, E) to logits (B, 1): text joins at 4x4.
+    """Images (B, C, S, S) and text vectors (B, E) to logits (B, 1): text joins at 4x4; `channels` as of `Generator`.
 
-    Args:
-        embedding_dim: E.
-        text_dim: what the text vector is projected to; G has a projection of its own.
-        channels: widths at 4x4, 8x8, ..., as for `Generator`.
-        image_channels: C.
-        projection: text joins by an inner product (arXiv:1802.05637, equation 3), not by concatenation; it is then
-            projected to the widest of `channels`.
+    With `projection`, it joins by an inner product (arXiv:1802.05637, equation 3), not by concatenation.
     """
 
     def __init__(
@@ -140,11 +126,11 @@ class Discriminator(nn.Module):
         self.text = nn.Sequential(nn.Linear(embedding_dim, text_dim), nn.LeakyReLU(0.2))
         if projection:
             self.text = nn.Linear(embedding_dim, last, bias=False)
-            nn.init.normal_(self.text.weight, 0, 0.02)  # as small as the convolutions: the picture counts at first
+            nn.init.normal_(self.text.weight, 0, 0.02)  # as small as the convolutions: the image counts at first
         self.apply(initialize)
 
     def join(self, features: Tensor, embedding: Tensor) -> Tensor:
-        """Logits (B, 1) from the features (B, D, 4, 4) of images and from text vectors (B, E)."""
+        """Return logits (B, 1) of the features (B, D, 4, 4) of images and of text vectors (B, E)."""
         text = self.text(embedding)
         if self.projection:
             features = self.joint(features)
@@ -156,14 +142,8 @@ class Discriminator(nn.Module):
         return self.join(self.features(image), embedding)
 
 
-def midpoints(texts: Tensor) -> Tensor:
-    """(B // 2, E): halfway between the text vectors (B, E) of the two halves of a batch (section 4.3, beta 0.5)."""
-    half = len(texts) // 2
-    return (texts[:half] + texts[half : 2 * half]) / 2
-
-
 class Text2Image(AdversarialModule):
-    """Pictures from sentences (Reed et al. 2016): GAN-CLS with GAN-INT, and the text encoder trained beside them.
+    """Images from sentences (Reed et al. 2016): GAN-CLS with GAN-INT, and the text encoder trained beside them.
 
     Called with noise (B, Z) and the vectors of sentences (B, E), it gives images (B, C, S, S) in [-1, 1].
 
@@ -210,20 +190,16 @@ class Text2Image(AdversarialModule):
         super().__init__(spec, n_critic, ema_decay)
         self.save_hyperparameters()
         image_channels, size, _ = self.image_shape
-        self.latent_dim, self.interpolation_weight = latent_dim, interpolation_weight
-        self.matching_aware = matching_aware
+        self.latent_dim, self.matching_aware = latent_dim, matching_aware
+        self.interpolation_weight = interpolation_weight
         self.learning_rate, self.text_learning_rate, self.betas = learning_rate, text_learning_rate, betas
         self.learning_rate_halvings = learning_rate_halvings
         narrowest = generator_channels, discriminator_channels, image_encoder_channels
         up, down, compare = (widths(channels, size) for channels in narrowest)
         self.generator = Generator(latent_dim, embedding_dim, text_dim, up, image_channels)
-        self.discriminator = nn.ModuleDict(
-            {
-                "critic": Discriminator(embedding_dim, text_dim, down, image_channels, projection),
-                "text_encoder": TextEncoder(text_channels, embedding_dim),
-                "image_encoder": ImageEncoder(compare, image_channels, embedding_dim),
-            }
-        )
+        critic = Discriminator(embedding_dim, text_dim, down, image_channels, projection)
+        text, image = TextEncoder(text_channels, embedding_dim), ImageEncoder(compare, image_channels, embedding_dim)
+        self.discriminator = nn.ModuleDict({"critic": critic, "text_encoder": text, "image_encoder": image})
         self.start_average()
 
     def embed(self, caption: Tensor) -> Tensor:
@@ -234,7 +210,8 @@ class Text2Image(AdversarialModule):
 
     def make_fakes(self, batch: CaptionedImages) -> Fakes:
         text = self.embed(batch.caption)
-        between = midpoints(text) if self.interpolation_weight > 0 else text[:0]
+        half = len(text) // 2 if self.interpolation_weight > 0 else 0
+        between = (text[:half] + text[half : 2 * half]) / 2  # of the two halves of the batch (section 4.3, beta 0.5)
         rows = torch.cat([text, between])
         images = self.generator(self.sample_latent(len(rows)), rows)
         return Fakes(images[: len(text)], text, images[len(text) :], between)
@@ -252,9 +229,9 @@ class Text2Image(AdversarialModule):
         terms = minimax_discriminator(critic.join(real_features, fakes.text), critic(fakes.image, fakes.text))
         if self.matching_aware:
             wrong, found = choose_wrong(contradicted)
-            wrong_logits = critic.join(real_features[wrong], fakes.text)
             terms["d_fake"] = terms["d_fake"] / 2
-            terms["d_wrong"] = mean_where(functional.softplus(wrong_logits).flatten(), found) / 2
+            wrong_logits = critic.join(real_features[wrong], fakes.text).flatten()
+            terms["d_wrong"] = mean_where(functional.softplus(wrong_logits), found) / 2
         terms["d_embedding"] = joint_embedding_loss(self.scores(batch), contradicted > 0)
         return terms
 
@@ -265,17 +242,17 @@ class Text2Image(AdversarialModule):
         g_interpolation = −w E[log D(G(z, t̄), t̄)]
         """
         images, texts = torch.cat([fakes.image, fakes.between_image]), torch.cat([fakes.text, fakes.between])
-        logits = self.discriminator["critic"](images, texts)
-        terms = nonsaturating_generator(logits[: len(fakes.text)])
-        if len(fakes.between):
-            between = nonsaturating_generator(logits[len(fakes.text) :])
+        of_text, of_between = self.discriminator["critic"](images, texts).split([len(fakes.text), len(fakes.between)])
+        terms = nonsaturating_generator(of_text)
+        if len(of_between):
+            between = nonsaturating_generator(of_between)
             terms["g_interpolation"] = self.interpolation_weight * between["g_adversarial"]
         return terms
 
     def scores(self, batch: CaptionedImages) -> Tensor:
         """Return how well each sentence (row) and each image (column) of the batch fit by their vectors, (B, B)."""
-        images = self.discriminator["image_encoder"](batch.image)
-        return embedding_scores(images, self.discriminator["text_encoder"](batch.caption))
+        d = self.discriminator
+        return embedding_scores(d["image_encoder"](batch.image), d["text_encoder"](batch.caption))
 
     def logits(self, batch: CaptionedImages, fakes: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return D's logits (B, 1) of right pairs, fakes (B, C, S, S) and wrong pairs, and which of these there are."""
@@ -308,15 +285,7 @@ class Text2Image(AdversarialModule):
             return self(latent, embedding).float().clamp(-1, 1)
 
     def draw(self, captions: str | Sequence[str] | Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Return an image (B, C, H, W) in [-1, 1] of each sentence, on the model's device.
-
-        Args:
-            captions: sentences of any length, or their character numbers (B, L).
-            generator: a CPU generator to draw the noise from, for images that can be had again.
-
-        Raises:
-            UserError: there is no sentence, or nothing can be read of one.
-        """
+        """Return an image (B, C, H, W) in [-1, 1] of each sentence; sentences may be character numbers (B, L)."""
         if not isinstance(captions, Tensor):
             captions = spell([captions] if isinstance(captions, str) else captions)
         text = self.embed(captions.to(self.device))

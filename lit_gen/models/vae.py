@@ -88,7 +88,7 @@ class VAE(AutoencodingModule):
         self.num_importance_samples, self.num_eval_samples = num_importance_samples, num_eval_samples
 
     def encode(self, target: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log-variance (B, Z) of q(z|x), in float32, for targets (B, C, H, W) as `target` makes them."""
+        """Return mean and log-variance (B, Z) of q(z|x), in float32, of images (B, C, H, W) as `target` makes them."""
         mean, log_variance = self.encoder(target).float().chunk(2, dim=1)
         return mean, log_variance
 

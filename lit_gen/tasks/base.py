@@ -56,7 +56,7 @@ class Task:
         raise NotImplementedError
 
     def sample_grids(self, model: Any, batch: Any, count: int = 64) -> dict[str, Tensor]:
-        """Return pictures to look at while the model trains, by name; each is one image (C, H, W) in [-1, 1].
+        """Return grids to look at while the model trains, by name, each an image (C, H, W) in [-1, 1].
 
         Args:
             model: with the verbs of the task.

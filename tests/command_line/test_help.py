@@ -154,6 +154,15 @@ def test_the_names_are_those_of_the_code():
     assert issubclass(getattr(lit_gen.models, sources.known("model")[0]), GenerativeModule)
 
 
+@pytest.mark.parametrize("name", [*lit_gen.models.__all__, *lit_gen.data.__all__])
+def test_every_setting_is_explained(name):
+    """By the class itself, or by one that it is derived from."""
+    parser = OneLineParser()
+    parser.add_class_arguments(getattr(lit_gen.models, name, None) or getattr(lit_gen.data, name), "given")
+    explained = {action.dest: action.help for action in parser._actions if action.dest.startswith("given.")}
+    assert explained and all(text and len(text.split()) > 1 for text in explained.values()), explained
+
+
 @pytest.mark.parametrize("command", help.EXAMPLES)
 def test_the_examples_are_commands(command, capsys):
     for example in help.EXAMPLES[command]:

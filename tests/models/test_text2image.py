@@ -11,7 +11,7 @@ from lit_gen.data.alphabet import encode
 from lit_gen.data.batches import CaptionedImages
 from lit_gen.errors import UserError
 from lit_gen.models import Text2Image
-from lit_gen.models.text2image import Discriminator, midpoints
+from lit_gen.models.text2image import Discriminator
 from tests.models import tiny
 
 
@@ -248,10 +248,12 @@ def test_batch_of_one():
 # GAN-INT
 
 
-@pytest.mark.parametrize("rows, expected", [(4, [[2, 3], [4, 5]]), (5, [[2, 3], [4, 5]]), (1, [])])
+@pytest.mark.parametrize("rows, expected", [(4, [2, 4]), (5, [2, 4]), (1, [])])
 def test_midpoints_by_hand(rows, expected):
-    texts = torch.tensor([[0.0, 1.0], [2.0, 3.0], [4.0, 5.0], [6.0, 7.0], [100.0, 100.0]])[:rows]
-    assert midpoints(texts).tolist() == expected
+    model = tiny.build(Text2Image).eval()
+    model.embed = lambda caption: torch.tensor([0.0, 2.0, 4.0, 6.0, 100.0])[:rows, None] + torch.arange(8)
+    between = model.make_fakes(batch(rows)).between
+    assert between.tolist() == [[value + column for column in range(8)] for value in expected]
 
 
 def test_midpoints_are_for_g_only():
@@ -302,7 +304,8 @@ def test_each_midpoint_counts_as_much_as_a_sentence():
         model.discriminator["critic"] = Lookup(logits)
         numbered = torch.arange(1.0, 7.0)[:, None, None, None].expand(6, 1, 16, 16)
         text = torch.tensor([10.0, 20, 30, 40])[:, None].expand(4, 8)
-        fakes = fakes._replace(image=numbered[:4], between_image=numbered[4:], text=text, between=midpoints(text))
+        between = torch.tensor([20.0, 30])[:, None].expand(2, 8)  # of 10 and 30, and of 20 and 40
+        fakes = fakes._replace(image=numbered[:4], between_image=numbered[4:], text=text, between=between)
         terms = model.generator_loss(batch(4), fakes)
         each = [math.log(1 + math.exp(-logit)) for logit in logits.values()]
         assert terms["g_adversarial"].item() == pytest.approx(sum(each[:4]) / 4)
