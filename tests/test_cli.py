@@ -19,7 +19,7 @@ from lit_gen.command_line.trainer import several_processes
 from tests.models.tiny import assert_same
 from tests.probes import check_probes
 
-TINY_VAE = ["--model=VAE", "--model.latent_dim=2", "--model.hidden_sizes=[8]"]
+TINY_VAE = ["--model=VAE", "--model.latent_dim=2", "--model.encoder.hidden_sizes=[8]"]
 TINY_DCGAN = ["--model=DCGAN", "--model.latent_dim=4", "--model.max_channels=8", "--data.image_size=16"]
 TINY_PROGAN = [
     "--model=ProGAN", "--model.latent_dim=4", "--model.max_channels=4", "--data.image_size=16",
@@ -341,7 +341,7 @@ def test_the_summary_says_what_runs(data, runs, caplog):
 def test_a_checkpoint_of_other_networks_is_refused(data, runs, capsys):
     run = fit(TINY_VAE, data, runs)
     line = mistake(
-        ["test", *data, "--model=VAE", "--model.latent_dim=3", "--model.hidden_sizes=[8]",
+        ["test", *data, "--model=VAE", "--model.latent_dim=3", "--model.encoder.hidden_sizes=[8]",
          f"--ckpt_path={run}/checkpoints/last.ckpt", f"--trainer.default_root_dir={runs}"], capsys,
     )  # fmt: skip
     assert "size mismatch for encoder" in line and "config.yaml" in line

@@ -16,9 +16,9 @@ from lit_gen.models import VAE
 from tests.models import tiny
 
 MODELS = {
-    "MNIST": ["VAE", "latent_dim=2", "hidden_sizes=[4]"],
-    "CelebA": ["VAE", "latent_dim=2", "hidden_sizes=[4]"],
-    "ImageFolder": ["VAE", "latent_dim=2", "hidden_sizes=[4]"],
+    "MNIST": ["VAE", "latent_dim=2", "encoder.hidden_sizes=[4]"],
+    "CelebA": ["VAE", "latent_dim=2", "encoder.hidden_sizes=[4]"],
+    "ImageFolder": ["VAE", "latent_dim=2", "encoder.hidden_sizes=[4]"],
     "Horse2Zebra": ["CycleGAN", "residual_blocks=1", "channels=4", "discriminator_layers=1"],
     "MNISTCaptions": ["Text2Image", "generator_channels=4", "discriminator_channels=4", "image_encoder_channels=4"],
     "CelebACaptions": ["Text2Image", "generator_channels=4", "discriminator_channels=4", "image_encoder_channels=4"],

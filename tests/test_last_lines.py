@@ -21,7 +21,7 @@ from lit_gen.runs.checkpoint_files import WholeCheckpointIO
 from lit_gen.runs.commands import command, resume_command
 from lit_gen.runs.folders import newest_checkpoint
 
-TINY = ["--model=VAE", "--model.latent_dim=2", "--model.hidden_sizes=[8]"]
+TINY = ["--model=VAE", "--model.latent_dim=2", "--model.encoder.hidden_sizes=[8]"]
 SHORT = ["--trainer.limit_train_batches=3", "--trainer.limit_val_batches=1", "--trainer.enable_progress_bar=false"]
 QUICK = ["--trainer.limit_test_batches=1", "--evaluation.features=none", "--evaluation.samples=8"]
 FINISHED = "finished: checkpoints, samples and metrics are in"

@@ -85,7 +85,7 @@ def parser():
     ("words", "expected"),
     [
         ("model=VAE latent_dim=0", "int of at least 1, not 0"),
-        ("model=VAE hidden_sizes=[8,0]", "int of at least 1, not 0"),
+        ("model=VAE encoder.hidden_sizes=[8,0]", "int of at least 1, not 0"),
         ("model=Text2Image text_channels=[8,8,-1]", "int of at least 1, not -1"),
         ("model=ProGAN minibatch_sizes={4: 8, 8: 0}", "int of at least 1, not 0"),
         ("model=DCGAN n_critic=0", "int of at least 1, not 0"),
@@ -109,14 +109,17 @@ def test_a_setting_of_a_model_or_of_data_has_a_limit(words, expected, parser):
 
 @pytest.mark.parametrize(
     "words",
-    ["model=VAE latent_dim=1", "model=VAE hidden_sizes=[]", "model=VAE beta=0", "model=CycleGAN residual_blocks=null",
-     "model=DCGAN betas=[0,0.999]", "model=CycleGAN pool_size=0", "model=ProGAN fade_kimg=600"],
+    ["model=VAE latent_dim=1", "model=VAE encoder.hidden_sizes=[]", "model=VAE beta=0",
+     "model=CycleGAN residual_blocks=null", "model=DCGAN betas=[0,0.999]", "model=CycleGAN pool_size=0",
+     "model=ProGAN fade_kimg=600"],
 )  # fmt: skip
 def test_a_setting_at_its_limit_is_taken(words, parser):
     named, setting = words.split(" ", 1)
     part, (name, value) = named.partition("=")[0], setting.split("=")
     settings = parser.parse_args([f"--{named}", f"--{part}.{setting}"])
-    found = settings[part].init_args[name]
+    found = settings[part].init_args.as_dict()
+    for key in name.split("."):  # a network has settings of its own
+        found = found.get("init_args", found)[key]
     assert (list(found) if isinstance(found, tuple) else found) == yaml.safe_load(value)
     assert {type(one) for one in numbers(found)} <= {int, float}
 

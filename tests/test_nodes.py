@@ -41,7 +41,7 @@ def on_two_nodes(*words):
 
 def test_two_nodes_share_a_training_and_its_folder(tmp_path):
     words = ["--config=configs/vae.yaml", f"--data.root={tmp_path}", "--data.synthetic=true"]
-    words += ["--data.synthetic_count=120", "--data.batch_size=10", "--model.hidden_sizes=[8]"]
+    words += ["--data.synthetic_count=120", "--data.batch_size=10", "--model.encoder.hidden_sizes=[8]"]
     words += [f"--trainer.default_root_dir={tmp_path / 'runs'}"]
     on_two_nodes("fit", *words, "--data.val_size=20", "--trainer.max_epochs=1")
     (run,) = (tmp_path / "runs" / "vae").iterdir()

@@ -26,7 +26,7 @@ COMMANDS = [
 ]
 SMALL = {
     "gan": ["--model.generator_sizes=[8]", "--model.discriminator_sizes=[8]"],
-    "vae": ["--model.hidden_sizes=[8]", "--model.num_eval_samples=2"],
+    "vae": ["--model.encoder.hidden_sizes=[8]", "--model.num_eval_samples=2"],
     "dcgan": ["--model.max_channels=8"],
     "progan": ["--model.channel_base=64", "--model.max_channels=8"],
     "stargan": ["--model.channels=4", "--model.discriminator_channels=4", "--model.n_critic=1"],

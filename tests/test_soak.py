@@ -18,12 +18,12 @@ from tests.models.tiny import assert_same
 from tests.test_configs import NARROW, data_words, words
 
 SMALL = NARROW | {
-    "aae": ["--model.hidden_sizes=[16]", "--model.discriminator_sizes=[16]"],
-    "autoencoder": ["--model.hidden_sizes=[16]"],
+    "aae": ["--model.encoder.hidden_sizes=[16]", "--model.discriminator_sizes=[16]"],
+    "autoencoder": ["--model.encoder.hidden_sizes=[16]"],
     "gan": ["--model.generator_sizes=[16]", "--model.discriminator_sizes=[16]"],
     "progan": ["--model.channel_base=64", "--model.max_channels=8", "--model.minibatch_sizes={4: 8, 8: 4}",
                "--model.stable_kimg=0.04", "--model.fade_kimg=0.04"],
-    "vae": ["--model.hidden_sizes=[16]"],
+    "vae": ["--model.encoder.hidden_sizes=[16]"],
 }  # fmt: skip
 TWO_RANKS = ["--trainer.devices=2", "--trainer.accelerator=cpu"]
 CASES = [

@@ -1,5 +1,6 @@
 """The parser of the command line, whose errors are one line and exit code 2."""
 
+from copy import deepcopy
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -27,7 +28,7 @@ class OneLineParser(LightningArgumentParser):
     def parse_string(self, content: str, path: Any = "", *arguments: Any, **options: Any) -> Namespace:
         settings = get_loader("yaml")(content)
         if isinstance(settings, dict):
-            before = dict(settings)
+            before = deepcopy(settings)
             for line in translate(settings, content):
                 rank_zero_info(f"{Path(path).absolute()} {line}")
             if settings != before:  # not only where something is said of it

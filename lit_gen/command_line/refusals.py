@@ -12,9 +12,11 @@ from lit_gen.command_line.help import COMMANDS
 from lit_gen.command_line.sources import PARTS, known, no_such, settings_of
 from lit_gen.command_line.words import Option, options_of
 from lit_gen.errors import nearest
+from lit_gen.layers.coders import Decoder, Encoder
 from lit_gen.limits import IN_WORDS
 
 SHIPPED = {"trainer.callbacks": callbacks, "trainer.logger": loggers, "trainer.profiler": profilers}
+NETWORKS = {"model.encoder": Encoder, "model.decoder": Decoder}
 EXPECTED = re.compile(
     r"Expected an? (?!path)(?:<class '(?:\w+\.)*)?(?:typing\.)?(.+?)(?:'>)?$|Not of type (\w+):? ?(.*)", re.DOTALL
 )
@@ -54,11 +56,18 @@ def _innermost(message: str, words: Sequence[str]) -> tuple[str, str]:
     if asked := re.match(r"--([\w.]+)\.help: ", message):
         return asked[1], message
     keys: list[str] = []
+    nested = re.findall(r"NestedArg\(key='([\w.]+)'", message)
     while match := re.search(r'^( *(?:- )?)Parser key "([\w.]+)":', message, re.MULTILINE):
         keys.append(match[2].removeprefix(f"{words[0]}.") if words else match[2])
         message = message[match.end() :]
         ends = re.search(rf"^ {{0,{len(match[1]) - 2}}}\S", message, re.MULTILINE) if match[1] else None
         message = message[: ends.start()] if ends else message
+    if keys and nested:  # of a network's setting, the parser names the network only there
+        path = nested[-1].split(".")
+        if f"Option '{path[-1]}' is not accepted" in message:
+            path.pop()
+        same = max(count for count in range(len(path) + 1) if path[len(path) - count :] == keys[1 : 1 + count])
+        keys[1:] = path + keys[1 + same :]
     return ".".join(keys), message
 
 
@@ -77,7 +86,7 @@ def _wrong_value(key: str, message: str) -> str:
     """Say what is wrong with the value of a setting: its class, the settings of that, or its type."""
     kind = key.rpartition(".")[2].removesuffix("s")
     if setting := re.search(r"Option '([^']+)' is not accepted(?! before)", message):
-        return f"--{key} has no setting {setting[1]!r}. `fit --{key}.help=<class>` lists those of a {kind}."
+        return f"--{key} has no setting {setting[1]!r}. `fit --{key}.help=<class>` lists those of each {kind}."
     if broken := re.search(r"Problem with given class_path '(\S+?)':\s+(.+?)\s*$", message, re.MULTILINE):
         if not broken[1].startswith("lit_gen."):
             return f"there is no {kind} {broken[1]!r}: {broken[2]}."
@@ -93,6 +102,9 @@ def _no_class(key: str, kind: str, given: str) -> str:
     """Say that there is no class of a name, or none that the setting can take."""
     if key in PARTS:
         return str(no_such(key, given.rpartition(".")[2] if given.startswith("lit_gen.") else given))
+    if key in NETWORKS:
+        known = sorted(network.__name__ for network in NETWORKS[key].__subclasses__())
+        return f"there is no {kind} {given!r}.{nearest(given, known)} Known: {', '.join(known)}."
     if key not in SHIPPED:
         return f"there is no {kind} {given!r}."
     # LitLogger is no Logger by its type, and Lightning's Trainer takes none but these.

@@ -14,6 +14,7 @@ from lit_gen.command_line.config_files import inline, read_config
 from lit_gen.command_line.help import COMMANDS
 from lit_gen.command_line.sources import PARTS, known, settings_of
 from lit_gen.errors import UserError, nearest
+from lit_gen.old_versions.configs import OLD_NETWORK_SETTINGS
 
 
 class Option(NamedTuple):
@@ -151,6 +152,9 @@ def _no_setting(item: Given, kind: str, wrong: list[str], allowed: set[str], bef
         base = _base_of(item.source) if item.kind is None else None
         if base is not None and not any(os.path.abspath(base) == os.path.abspath(other.source) for other in before):
             return f"{message}: it is an overlay for {base}."
+    if wrong[0] in OLD_NETWORK_SETTINGS and "encoder" in allowed:
+        instead = "encoder=<class>" if wrong[0] == "network" else f"encoder.{wrong[0]}"
+        return f"{message}: it is --{item.part}.{instead} now."
     owners = [name for name in known(item.part) if wrong[0] in (settings_of(item.part, name) or ())]
     hint = f" It is one of {', '.join(owners)}." if owners else nearest(wrong[0], allowed)
     return f"{message}.{hint} `fit --{item.part}.help {short}` lists its settings."

@@ -1,49 +1,128 @@
-"""Encoders and decoders of images: fully connected, convolutional (from 6 pixels on) and residual networks."""
+"""Encoders and decoders of images, as arguments of models: fully connected, convolutional and residual networks."""
 
 import math
+from collections.abc import Callable
+from functools import partial
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Literal
 
 from torch import Tensor, nn
 
 from lit_gen.errors import UserError
+from lit_gen.limits import PositiveInt
+
+ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh, "silu": nn.SiLU}
+Activation = Literal["relu", "tanh", "silu"]
 
 
-class MLPEncoder(nn.Sequential):
+class Decoder(nn.Module):
+    """A network from latents (B, latent_dim) to images (B, C, H, W), whose output is linear.
+
+    Its first arguments are `latent_dim` and `image_shape`; the others are settings.
+    """
+
+
+class Encoder(nn.Module):
+    """A network from images (B, C, H, W) to (B, out_features).
+
+    Its first arguments are `image_shape` and `out_features`; the others are settings.
+    """
+
+    def mirror(self, latent_dim: int) -> Decoder:
+        """Return the decoder of latents (B, latent_dim) that has these layers in reverse.
+
+        Raises:
+            UserError: the class does not say what its mirror is.
+        """
+        raise UserError(f"{type(self).__name__} has no mirror. Set --model.decoder=<class>.")
+
+
+if TYPE_CHECKING:
+    EncoderArgument = Callable[[tuple[int, int, int], int], Encoder] | dict[str, Any]
+    DecoderArgument = Callable[[int, tuple[int, int, int]], Decoder] | dict[str, Any]
+else:  # the command line takes a class and its settings, and makes them a callable
+    EncoderArgument = Callable[[tuple[int, int, int], int], Encoder]
+    DecoderArgument = Callable[[int, tuple[int, int, int]], Decoder]
+
+
+def network(kind: type[nn.Module], **settings: Any) -> dict[str, Any]:
+    """Return a network as an argument of a model, in the form that config files and checkpoints have it.
+
+    Args:
+        kind: class of the network.
+        settings: what it is built with beside the sizes, which the model knows.
+    """
+    return {"class_path": f"{kind.__module__}.{kind.__qualname__}", "init_args": settings}
+
+
+def plain_network(value: Any) -> Any:
+    """Return a class of a network, or a `functools.partial` of one, as `network` does; anything else as it is."""
+    kind, settings = (value.func, value.keywords) if isinstance(value, partial) else (value, {})
+    return network(kind, **settings) if isinstance(kind, type) and issubclass(kind, nn.Module) else value
+
+
+def build(argument: Any, *sizes: Any) -> Any:
+    """Return the network that an argument of a model stands for.
+
+    Args:
+        argument: what `network` returns, in which a class of this file may lack its module; or a callable.
+        sizes: the network's first arguments.
+    """
+    if not isinstance(argument, dict):
+        return argument(*sizes)
+    module, _, name = argument["class_path"].rpartition(".")
+    return getattr(import_module(module or __name__), name)(*sizes, **argument.get("init_args", {}))
+
+
+class MLPEncoder(Encoder, nn.Sequential):
     """A fully connected encoder of images (B, C, H, W) to (B, out_features).
 
     Args:
         image_shape: C, H, W.
-        hidden_sizes: widths of the hidden layers, from the image on.
         out_features: length of the output.
-        activation: class of the nonlinearity.
+        hidden_sizes: widths of the hidden layers, from the image on.
+        activation: nonlinearity after each hidden layer.
     """
 
     def __init__(
-        self, image_shape: tuple[int, int, int], hidden_sizes: list[int], out_features: int, activation: type[nn.Module]
+        self,
+        image_shape: tuple[int, int, int],
+        out_features: int,
+        hidden_sizes: list[PositiveInt] = [1000, 1000],
+        activation: Activation = "relu",
     ) -> None:
         layers: list[nn.Module] = [nn.Flatten()]
         sizes = [math.prod(image_shape), *hidden_sizes]
         for before, size in zip(sizes, hidden_sizes, strict=False):
-            layers += [nn.Linear(before, size), activation()]
+            layers += [nn.Linear(before, size), ACTIVATIONS[activation]()]
         super().__init__(*layers, nn.Linear(sizes[-1], out_features))
+        self.image_shape, self.hidden_sizes, self.activation = image_shape, hidden_sizes, activation
+
+    def mirror(self, latent_dim: int) -> Decoder:
+        return MLPDecoder(latent_dim, self.image_shape, self.hidden_sizes[::-1], self.activation)
 
 
-class MLPDecoder(nn.Sequential):
+class MLPDecoder(Decoder, nn.Sequential):
     """A fully connected decoder of latents (B, latent_dim) to images (B, C, H, W); the output is linear.
 
     Args:
         latent_dim: length of a latent.
-        hidden_sizes: widths of the hidden layers, from the latent on.
         image_shape: C, H, W.
-        activation: class of the nonlinearity.
+        hidden_sizes: widths of the hidden layers, from the latent on.
+        activation: nonlinearity after each hidden layer.
     """
 
     def __init__(
-        self, latent_dim: int, hidden_sizes: list[int], image_shape: tuple[int, int, int], activation: type[nn.Module]
+        self,
+        latent_dim: int,
+        image_shape: tuple[int, int, int],
+        hidden_sizes: list[PositiveInt] = [1000, 1000],
+        activation: Activation = "relu",
     ) -> None:
         layers: list[nn.Module] = []
         sizes = [latent_dim, *hidden_sizes]
         for before, size in zip(sizes, hidden_sizes, strict=False):
-            layers += [nn.Linear(before, size), activation()]
+            layers += [nn.Linear(before, size), ACTIVATIONS[activation]()]
         super().__init__(*layers, nn.Linear(sizes[-1], math.prod(image_shape)), nn.Unflatten(1, image_shape))
 
 
@@ -72,18 +151,18 @@ def halvings(size: int) -> int:
     return max(1, int(math.log2(size / 3)))
 
 
-class ConvEncoder(nn.Sequential):
+class ConvEncoder(Encoder, nn.Sequential):
     """A convolutional encoder of images (B, C, S, S) to (B, out_features).
 
     4x4 convolutions of stride 2, with batch norm, halve the side down to 3, 4 or 5 pixels.
 
     Args:
         image_shape: C, S, S.
-        channels: width of the first convolution. Each further one is twice as wide, up to eight times `channels`.
         out_features: length of the output.
+        channels: width of the first convolution. Each further one is twice as wide, up to eight times `channels`.
     """
 
-    def __init__(self, image_shape: tuple[int, int, int], channels: int, out_features: int) -> None:
+    def __init__(self, image_shape: tuple[int, int, int], out_features: int, channels: PositiveInt = 64) -> None:
         layers: list[nn.Module] = []
         before, size = image_shape[0], image_shape[-1]
         for index in range(halvings(image_shape[-1])):
@@ -91,20 +170,24 @@ class ConvEncoder(nn.Sequential):
             layers += [nn.Conv2d(before, width, 4, 2, 1, bias=False), nn.BatchNorm2d(width), nn.LeakyReLU(0.2)]
             before, size = width, size // 2
         super().__init__(*layers, nn.Flatten(), nn.Linear(before * size * size, out_features))
+        self.image_shape, self.channels = image_shape, channels
+
+    def mirror(self, latent_dim: int) -> Decoder:
+        return ConvDecoder(latent_dim, self.image_shape, self.channels)
 
 
-class ConvDecoder(nn.Module):
+class ConvDecoder(Decoder):
     """A convolutional decoder of latents (B, latent_dim) to images (B, C, S, S), the mirror of `ConvEncoder`.
 
     The output is linear.
 
     Args:
         latent_dim: length of a latent.
-        channels: width of the last hidden layer. Each earlier one is twice as wide, up to eight times `channels`.
         image_shape: C, S, S.
+        channels: width of the last hidden layer. Each earlier one is twice as wide, up to eight times `channels`.
     """
 
-    def __init__(self, latent_dim: int, channels: int, image_shape: tuple[int, int, int]) -> None:
+    def __init__(self, latent_dim: int, image_shape: tuple[int, int, int], channels: PositiveInt = 64) -> None:
         super().__init__()
         count, size = halvings(image_shape[-1]), image_shape[-1]
         sizes = [size // 2**index for index in range(count + 1)]  # 28, 14, 7, 3
@@ -142,7 +225,7 @@ class Branch(nn.Module):
         return features + self.layers(features)
 
 
-class ResidualEncoder(nn.Sequential):
+class ResidualEncoder(Encoder, nn.Sequential):
     """A residual encoder of images (B, C, S, S) to (B, out_features).
 
     Convolutions reduce the image to a quarter of its side; a residual block and hidden layers follow. There is no norm,
@@ -150,16 +233,20 @@ class ResidualEncoder(nn.Sequential):
 
     Args:
         image_shape: C, S, S; S a multiple of 4.
+        out_features: length of the output.
         channels: width at half of the side; a quarter of the side has four times this width.
         hidden_sizes: widths of the fully connected hidden layers.
-        out_features: length of the output.
 
     Raises:
         UserError: S is no multiple of 4.
     """
 
     def __init__(
-        self, image_shape: tuple[int, int, int], channels: int, hidden_sizes: list[int], out_features: int
+        self,
+        image_shape: tuple[int, int, int],
+        out_features: int,
+        channels: PositiveInt = 64,
+        hidden_sizes: list[PositiveInt] = [1000, 1000],
     ) -> None:
         side = _quarter(image_shape[-1])
         layers: list[nn.Module] = [
@@ -169,30 +256,38 @@ class ResidualEncoder(nn.Sequential):
             Branch(4 * channels),
             nn.SiLU(),
         ]
-        super().__init__(*layers, MLPEncoder((4 * channels, side, side), hidden_sizes, out_features, nn.SiLU))
+        super().__init__(*layers, MLPEncoder((4 * channels, side, side), out_features, hidden_sizes, "silu"))
+        self.image_shape, self.channels, self.hidden_sizes = image_shape, channels, hidden_sizes
+
+    def mirror(self, latent_dim: int) -> Decoder:
+        return ResidualDecoder(latent_dim, self.image_shape, self.channels, self.hidden_sizes[::-1])
 
 
-class ResidualDecoder(nn.Sequential):
+class ResidualDecoder(Decoder, nn.Sequential):
     """A residual decoder of latents (B, latent_dim) to images (B, C, S, S), the mirror of `ResidualEncoder`.
 
     It is twice as wide as the encoder at half of the side. The output is linear.
 
     Args:
         latent_dim: length of a latent.
-        hidden_sizes: widths of the fully connected hidden layers.
-        channels: half of the width at half of the side.
         image_shape: C, S, S; S a multiple of 4.
+        channels: half of the width at half of the side.
+        hidden_sizes: widths of the fully connected hidden layers.
 
     Raises:
         UserError: S is no multiple of 4.
     """
 
     def __init__(
-        self, latent_dim: int, hidden_sizes: list[int], channels: int, image_shape: tuple[int, int, int]
+        self,
+        latent_dim: int,
+        image_shape: tuple[int, int, int],
+        channels: PositiveInt = 64,
+        hidden_sizes: list[PositiveInt] = [1000, 1000],
     ) -> None:
         side = _quarter(image_shape[-1])
         super().__init__(
-            MLPDecoder(latent_dim, hidden_sizes, (4 * channels, side, side), nn.SiLU),
+            MLPDecoder(latent_dim, (4 * channels, side, side), hidden_sizes, "silu"),
             Branch(4 * channels),
             nn.SiLU(),
             _doubled(4 * channels, 2 * channels),

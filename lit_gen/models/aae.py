@@ -20,6 +20,7 @@ from torch.optim import Adam, Optimizer
 from lit_gen.data.batches import UNLABELLED, DataSpec
 from lit_gen.distributions import Gaussian, GaussianMixture, Prior, SwissRoll, Uniform
 from lit_gen.errors import UserError
+from lit_gen.layers.coders import DecoderArgument, EncoderArgument, MLPEncoder, network
 from lit_gen.limits import BelowOne, NonNegativeFloat, PositiveInt
 from lit_gen.losses import Terms
 from lit_gen.losses.adversarial import minimax_discriminator, nonsaturating_generator
@@ -69,25 +70,13 @@ class AAE(AutoencodingModule):
         discriminator_sizes: list[PositiveInt] = [1000, 1000],
         discriminator_learning_rate: NonNegativeFloat = 2e-4,
         betas: tuple[BelowOne, BelowOne] = (0.5, 0.999),
-        network: Literal["mlp", "conv", "residual"] = "mlp",
-        hidden_sizes: list[PositiveInt] = [1000, 1000],
-        activation: Literal["relu", "tanh"] = "relu",
-        channels: PositiveInt = 64,
+        encoder: EncoderArgument = network(MLPEncoder, hidden_sizes=[1000, 1000]),
+        decoder: DecoderArgument | None = None,
         learning_rate: NonNegativeFloat = 2e-4,
         learning_rate_decay: float = 1.0,
     ) -> None:
         code_features = 2 * latent_dim if posterior == "gaussian" else latent_dim
-        super().__init__(
-            spec,
-            latent_dim,
-            network,
-            hidden_sizes,
-            activation,
-            channels,
-            learning_rate,
-            learning_rate_decay,
-            code_features=code_features,
-        )
+        super().__init__(spec, latent_dim, encoder, decoder, learning_rate, learning_rate_decay, code_features)
         self.save_hyperparameters()
         self.prior = make_prior(prior, latent_dim, prior_scale)
         self.num_classes = spec["num_classes"] if conditional else 0

@@ -6,12 +6,13 @@ Departures from the paper:
     - No layer-wise pretraining with Boltzmann machines; Adam on all layers at once, ReLU in place of logistic units.
 """
 
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from lit_gen.data.batches import DataSpec
+from lit_gen.layers.coders import DecoderArgument, EncoderArgument, MLPEncoder, network
 from lit_gen.limits import NonNegativeFloat, PositiveInt
 from lit_gen.losses import Terms
 from lit_gen.models.autoencoding import AutoencodingModule
@@ -29,16 +30,12 @@ class AutoEncoder(AutoencodingModule):
         self,
         spec: DataSpec,
         latent_dim: PositiveInt = 30,
-        network: Literal["mlp", "conv", "residual"] = "mlp",
-        hidden_sizes: list[PositiveInt] = [1000, 500, 250],
-        activation: Literal["relu", "tanh"] = "relu",
-        channels: PositiveInt = 64,
+        encoder: EncoderArgument = network(MLPEncoder, hidden_sizes=[1000, 500, 250]),
+        decoder: DecoderArgument | None = None,
         learning_rate: NonNegativeFloat = 1e-3,
         learning_rate_decay: float = 1.0,
     ) -> None:
-        super().__init__(
-            spec, latent_dim, network, hidden_sizes, activation, channels, learning_rate, learning_rate_decay
-        )
+        super().__init__(spec, latent_dim, encoder, decoder, learning_rate, learning_rate_decay)
         self.save_hyperparameters()
 
     def decode(self, latent: Tensor) -> Tensor:

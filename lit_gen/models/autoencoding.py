@@ -1,14 +1,14 @@
 """The base of the models that encode: AutoEncoder, VAE and AAE, trained by automatic optimization."""
 
-from typing import Any, Literal
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Adam, Optimizer
 
 from lit_gen.data.batches import DataSpec
 from lit_gen.errors import UserError
-from lit_gen.layers.coders import ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder, ResidualDecoder, ResidualEncoder
+from lit_gen.layers.coders import DecoderArgument, EncoderArgument, build
 from lit_gen.limits import NonNegativeFloat, PositiveInt
 from lit_gen.losses import Terms
 from lit_gen.models.base import GenerativeModule
@@ -16,8 +16,6 @@ from lit_gen.schedules import log_spaced
 from lit_gen.tasks.reconstruction import Reconstruction
 from lit_gen.training.modes import evaluating
 from lit_gen.training.processes import gather
-
-ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh}
 
 
 class AutoencodingModule(GenerativeModule):
@@ -28,10 +26,8 @@ class AutoencodingModule(GenerativeModule):
     Args:
         spec: what the data look like; on the command line it comes from the data.
         latent_dim: length of the code.
-        network: fully connected (`mlp`), convolutional (`conv`), or both with a residual block (`residual`).
-        hidden_sizes: units of the encoder's hidden layers for `mlp` and `residual`; the decoder mirrors them.
-        activation: nonlinearity for `mlp`.
-        channels: width of the first convolution for `conv` and `residual`.
+        encoder: class of the encoder, such as MLPEncoder, ConvEncoder or ResidualEncoder, with its settings.
+        decoder: class of the decoder with its settings; the encoder's mirror by default.
         learning_rate: learning rate of Adam.
         learning_rate_decay: final over initial learning rate; exponential decay until the training ends, 1 for none.
         code_features: outputs of the encoder; `latent_dim` by default.
@@ -43,10 +39,8 @@ class AutoencodingModule(GenerativeModule):
         self,
         spec: DataSpec,
         latent_dim: PositiveInt,
-        network: Literal["mlp", "conv", "residual"],
-        hidden_sizes: list[PositiveInt],
-        activation: Literal["relu", "tanh"],
-        channels: PositiveInt,
+        encoder: EncoderArgument,
+        decoder: DecoderArgument | None,
         learning_rate: NonNegativeFloat,
         learning_rate_decay: float,
         code_features: int | None = None,
@@ -58,17 +52,10 @@ class AutoencodingModule(GenerativeModule):
         self.learning_rate, self.learning_rate_decay = learning_rate, learning_rate_decay
         self._images_waiting = 0  # of this process, whose gradients wait for those of more batches
         self._begun: dict[str, Any] | None = None
-        code_features = code_features or latent_dim
-        if network == "mlp":
-            nonlinearity = ACTIVATIONS[activation]
-            self.encoder = MLPEncoder(self.image_shape, hidden_sizes, code_features, nonlinearity)
-            self.decoder = MLPDecoder(latent_dim, hidden_sizes[::-1], self.image_shape, nonlinearity)
-        elif network == "residual":
-            self.encoder = ResidualEncoder(self.image_shape, channels, hidden_sizes, code_features)
-            self.decoder = ResidualDecoder(latent_dim, hidden_sizes[::-1], channels, self.image_shape)
-        else:
-            self.encoder = ConvEncoder(self.image_shape, channels, code_features)
-            self.decoder = ConvDecoder(latent_dim, channels, self.image_shape)
+        self.encoder = build(encoder, self.image_shape, code_features or latent_dim)
+        self.decoder = (
+            self.encoder.mirror(latent_dim) if decoder is None else build(decoder, latent_dim, self.image_shape)
+        )
 
     def losses(self, batch: Any) -> Terms:
         """Return the named terms whose sum is minimized."""

@@ -1,9 +1,10 @@
 """What every model shares: the check against the data, the count of images, the log of named terms, and its task."""
 
+import inspect
 import math
 from collections.abc import Mapping
 from copy import copy
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
 from lightning import LightningModule
@@ -14,8 +15,9 @@ from torch.optim import Optimizer
 from lit_gen.data.batches import DataSpec
 from lit_gen.data.contract import check_pair
 from lit_gen.errors import UserError
+from lit_gen.layers.coders import plain_network
 from lit_gen.lightning_compat import batches_so_far, trainer_of
-from lit_gen.old_versions.checkpoints import bring_up_to_date
+from lit_gen.old_versions.checkpoints import bring_up_to_date, settings_of_now
 from lit_gen.runs.changes import changes_of_model
 from lit_gen.tasks.base import Stage, Task
 from lit_gen.tasks.sampling import Sampling
@@ -106,6 +108,29 @@ class GenerativeModule(LightningModule):
                     f"the model was built for images of shape {self.image_shape}, but the data give "
                     f"{given}. Use the same data settings for both."
                 )
+
+    def save_hyperparameters(self, *arguments: Any, **options: Any) -> None:
+        """Keep the arguments of the constructor as plain values: a checkpoint names a network by class and settings."""
+        frame = options.pop("frame", None) or inspect.currentframe().f_back
+        super().save_hyperparameters(*arguments, frame=frame, **options)
+        super().save_hyperparameters({name: plain_network(value) for name, value in self.hparams.items()})
+
+    @classmethod
+    def load_from_checkpoint(cls, checkpoint_path: Any, *arguments: Any, **options: Any) -> Self:
+        """Build the model of a checkpoint from the settings in it, as Lightning's `load_from_checkpoint`.
+
+        Args:
+            checkpoint_path: file of this version or an older one.
+            arguments: Lightning's: `map_location`, `hparams_file`, `strict`, `weights_only`.
+            options: the same by name, and settings that replace the checkpoint's.
+
+        Raises:
+            UserError: the checkpoint names a network that is not of this project, and no other is given.
+        """
+        checkpoint = torch.load(checkpoint_path, map_location="cpu", weights_only=True, mmap=True)
+        settings = settings_of_now(checkpoint.get("hyper_parameters", {}), options)
+        # Lightning's way to build a model would import whatever the checkpoint names.
+        return super().load_from_checkpoint(checkpoint_path, *arguments, **settings | options, _instantiator=None)
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
         """As torch's, but a `UserError` when the weights are those of other networks."""

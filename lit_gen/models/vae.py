@@ -16,6 +16,7 @@ from torch import Tensor
 
 from lit_gen.data.batches import DataSpec
 from lit_gen.errors import UserError
+from lit_gen.layers.coders import DecoderArgument, EncoderArgument, MLPEncoder, network
 from lit_gen.limits import NonNegativeFloat, PositiveInt
 from lit_gen.losses import Terms
 from lit_gen.losses.likelihood import (
@@ -58,23 +59,13 @@ class VAE(AutoencodingModule):
         beta: NonNegativeFloat = 1.0,
         num_importance_samples: int = 1,
         num_eval_samples: int = 5_000,
-        network: Literal["mlp", "conv", "residual"] = "mlp",
-        hidden_sizes: list[PositiveInt] = [200, 200],
-        activation: Literal["relu", "tanh"] = "tanh",
-        channels: PositiveInt = 64,
+        encoder: EncoderArgument = network(MLPEncoder, hidden_sizes=[200, 200], activation="tanh"),
+        decoder: DecoderArgument | None = None,
         learning_rate: NonNegativeFloat = 1e-3,
         learning_rate_decay: float = 1.0,
     ) -> None:
         super().__init__(
-            spec,
-            latent_dim,
-            network,
-            hidden_sizes,
-            activation,
-            channels,
-            learning_rate,
-            learning_rate_decay,
-            code_features=2 * latent_dim,
+            spec, latent_dim, encoder, decoder, learning_rate, learning_rate_decay, code_features=2 * latent_dim
         )
         self.save_hyperparameters()
         if num_importance_samples < 1 or num_eval_samples < 1:

@@ -7,6 +7,15 @@ from typing import Any
 
 from lit_gen.runs.settings import has_header
 
+AUTOENCODERS = ("AAE", "AutoEncoder", "VAE")
+OLD_NETWORK_SETTINGS = ("network", "hidden_sizes", "activation", "channels")
+NETWORKS = {
+    "mlp": ("MLPEncoder", ("hidden_sizes", "activation")),
+    "conv": ("ConvEncoder", ("channels",)),
+    "residual": ("ResidualEncoder", ("channels", "hidden_sizes")),
+}
+"""What `network` was: the encoder of now, and which of the settings it had."""
+
 
 def translate(settings: dict[str, Any], text: str) -> list[str]:
     """Change the settings of one file, in place, into those that the present version knows.
@@ -18,7 +27,7 @@ def translate(settings: dict[str, Any], text: str) -> list[str]:
     Returns:
         What was changed, in lines for the user that go on from the file's name.
     """
-    said = []
+    said = translate_networks(settings.get("model", settings))
     of_training = has_header(text) and not {"verbose", "return_predictions"} & settings.keys()
     # A training's config.yaml once held what that run went on from: another training with it is to begin a new run.
     if of_training and (checkpoint := settings.pop("ckpt_path", None)):
@@ -27,3 +36,28 @@ def translate(settings: dict[str, Any], text: str) -> list[str]:
             "run, or uses it."
         )
     return said
+
+
+def translate_networks(model: Any) -> list[str]:
+    """Change `network`, `hidden_sizes`, `activation` and `channels` of an autoencoder into its `encoder`, in place.
+
+    Args:
+        model: settings of a model, or class and `init_args`, as a config or a checkpoint has them.
+
+    Returns:
+        What was changed, in lines for the user.
+    """
+    if not isinstance(model, dict):
+        return []
+    settings = model["init_args"] if isinstance(model.get("init_args"), dict) else model
+    kind = str(model.get("class_path") or model.get("_class_path") or "").rpartition(".")[2]
+    is_one = kind in AUTOENCODERS or (not kind and {"network", "hidden_sizes", "activation"} & settings.keys())
+    old = {name: settings.pop(name) for name in OLD_NETWORK_SETTINGS if name in settings} if is_one else {}
+    if not old:
+        return []
+    network = old.pop("network", None)
+    kept = NETWORKS[network][1] if network else tuple(old)
+    settings["encoder"] = {"init_args": {name: old[name] for name in kept if name in old}}
+    if network:
+        settings["encoder"]["class_path"] = f"lit_gen.layers.coders.{NETWORKS[network][0]}"
+    return [f"names a network as older versions did: --model.encoder takes the place of {', '.join(old) or 'network'}."]

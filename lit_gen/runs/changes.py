@@ -10,11 +10,21 @@ BATCHES = r"limit_\w+_batches|overfit_batches|val_check_interval"  # a number of
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
     """Return `name old -> new` for each name that both have with different values."""
-    return [
-        f"{prefix}{name} {_short(old[name])} -> {_short(value)}"
-        for name, value in new.items()
-        if name in old and _plain(old[name], name) != _plain(value, name)
-    ]
+    found = []
+    for name, value in new.items():
+        if name not in old or _plain(old[name], name) == _plain(value, name):
+            continue
+        before, kinds = old[name], [_class_of(old[name]), _class_of(value)]
+        if kinds[0] and kinds[0] == kinds[1]:
+            found += differences(before.get("init_args") or {}, value.get("init_args") or {}, f"{prefix}{name}.")
+        else:
+            found.append(f"{prefix}{name} {kinds[0] or _short(before)} -> {kinds[1] or _short(value)}")
+    return found
+
+
+def _class_of(value: Any) -> str | None:
+    """Return the name of the class that a setting names, if it does."""
+    return str(value["class_path"]).rpartition(".")[2] if isinstance(value, Mapping) and "class_path" in value else None
 
 
 def changes_of_run(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str] | None:

@@ -15,8 +15,11 @@ from lit_gen.metrics.classifiers import domain_question
 
 # What makes each system small, and figures that must be there.
 RUNS = {
-    "vae": (["--model.hidden_sizes=[8]", "--data.val_size=20"], {"nll", "active_units", "elbo"}),
-    "aae": (["--model.hidden_sizes=[8]", "--model.discriminator_sizes=[8]", "--data.val_size=20"], {"mmd_ratio"}),
+    "vae": (["--model.encoder.hidden_sizes=[8]", "--data.val_size=20"], {"nll", "active_units", "elbo"}),
+    "aae": (
+        ["--model.encoder.hidden_sizes=[8]", "--model.discriminator_sizes=[8]", "--data.val_size=20"],
+        {"mmd_ratio"},
+    ),
     "infogan": (
         ["--model.generator_channels=[8,4]", "--model.discriminator_channels=[4,8]", "--data.val_size=20"],
         {"information_categorical", "information_continuous", "category_accuracy"},

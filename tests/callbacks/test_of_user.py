@@ -19,7 +19,7 @@ from tests.models.tiny import assert_same
 from tests.probes import check_probes
 
 MODELS = {
-    "VAE": ["--model=VAE", "--model.latent_dim=2", "--model.hidden_sizes=[8]", "--model.num_eval_samples=2"],
+    "VAE": ["--model=VAE", "--model.latent_dim=2", "--model.encoder.hidden_sizes=[8]", "--model.num_eval_samples=2"],
     "DCGAN": ["--model=DCGAN", "--model.latent_dim=4", "--model.max_channels=8", "--data.image_size=16"],
 }
 SHORT = ["--trainer.max_epochs=1", "--trainer.limit_train_batches=3", "--trainer.limit_val_batches=0.5"]
@@ -381,8 +381,9 @@ def test_two_processes_of_a_model_with_one_loss(model, data, tmp_path):
         "VAE": add("LearningRateMonitor"),
     }
     command = [
-        sys.executable, "main.py", "fit", *data, f"--model={model}", "--model.latent_dim=2", "--model.hidden_sizes=[8]",
-        *others[model], *SHORT, *QUIET, f"--trainer.default_root_dir={tmp_path}/runs", "--trainer.devices=2",
+        sys.executable, "main.py", "fit", *data, f"--model={model}", "--model.latent_dim=2",
+        "--model.encoder.hidden_sizes=[8]", *others[model], *SHORT, *QUIET,
+        f"--trainer.default_root_dir={tmp_path}/runs", "--trainer.devices=2",
         "--trainer.accelerator=cpu", *add("tests.probes.WeightDigest"),
     ]  # fmt: skip
     environment = os.environ | {"PROBE_FOLDER": str(tmp_path), "OMP_NUM_THREADS": "1"}

@@ -196,8 +196,9 @@ def own_pictures(tmp_path):
 
 def offline_pictures(data, tmp_path, *words):
     """The sample grids in the run's folder, and those in W&B's offline log, which `wandb sync` would upload."""
-    main(["fit", *data, "--data.batch_size=4", "--data.image_size=16", "--model=VAE", "--model.hidden_sizes=[8]",
-          "--trainer.max_epochs=1", "--trainer.limit_train_batches=1", "--trainer.limit_val_batches=1",
+    main(["fit", *data, "--data.batch_size=4", "--data.image_size=16", "--model=VAE",
+          "--model.encoder.hidden_sizes=[8]", "--trainer.max_epochs=1",
+          "--trainer.limit_train_batches=1", "--trainer.limit_val_batches=1",
           f"--trainer.default_root_dir={tmp_path}/runs", *words])  # fmt: skip
     (run,) = (tmp_path / "runs").glob("vae/*")
     logged = tmp_path.rglob("offline-run-*/files/media/images/samples/*.png")

@@ -106,7 +106,7 @@ def test_settings_that_do_not_belong(words, expected):
 
 
 def test_settings_that_belong():
-    check_words(["fit", *PAIR, "--model.latent_dim", "3", "--data.root=x", "--model.hidden_sizes+=8"])
+    check_words(["fit", *PAIR, "--model.latent_dim", "3", "--data.root=x", "--model.encoder.hidden_sizes+=8"])
     check_words(["fit", "--model=elsewhere.Model", "--model.anything=3"])
     check_words(["fit", "--data=CelebACaptions", "--data.prompts=a man", "--data.crop_size=3", "--data.held_out=[[a]]"])
     check_words(["fit", "--model", "VAE", "--model.beta", "-1", "--trainer.max_epochs", "-1"])

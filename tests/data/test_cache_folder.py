@@ -24,7 +24,7 @@ from lit_gen.metrics.classifiers import attribute_question, classifier_for
 from tests.models import tiny
 
 SETTING = "--data.cache_folder"
-TINY_VAE = ["--model=VAE", "--model.latent_dim=2", "--model.hidden_sizes=[4]"]
+TINY_VAE = ["--model=VAE", "--model.latent_dim=2", "--model.encoder.hidden_sizes=[4]"]
 
 
 @pytest.fixture
@@ -153,7 +153,13 @@ def test_predict_needs_no_place(tmp_path, protect):
     trainer.save_checkpoint(tmp_path / "trained.ckpt")
     protect(folder)
     before = tree(folder)
-    words = ["predict", "--model=VAE", "--model.latent_dim=4", "--model.hidden_sizes=[16]", "--data=ImageFolder"]
+    words = [
+        "predict",
+        "--model=VAE",
+        "--model.latent_dim=4",
+        "--model.encoder.hidden_sizes=[16]",
+        "--data=ImageFolder",
+    ]
     words += [f"--data.root={folder}", "--data.image_size=28", "--data.batch_size=16"]
     words += [f"--ckpt_path={tmp_path}/trained.ckpt", f"--trainer.default_root_dir={tmp_path}/runs"]
     main(words)

@@ -211,7 +211,7 @@ def test_a_training_starts_on_a_folder_full_of_clutter(tmp_path, caplog):
     folder = pictures(tmp_path / "in", *range(8))
     clutter(folder)
     Image.fromarray(np.linspace(-1, 1, 64, dtype=np.float32).reshape(8, 8)).save(folder / "signed.tiff")
-    words = ["fit", "--model=VAE", "--model.latent_dim=2", "--model.hidden_sizes=[4]", "--data=ImageFolder"]
+    words = ["fit", "--model=VAE", "--model.latent_dim=2", "--model.encoder.hidden_sizes=[4]", "--data=ImageFolder"]
     words += [f"--data.root={folder}", "--data.image_size=8", "--data.batch_size=4", "--trainer.max_epochs=1"]
     with caplog.at_level("INFO"):
         main([*words, f"--trainer.default_root_dir={tmp_path}/runs", "--trainer.logger=false"])

@@ -125,7 +125,7 @@ def test_broken_images_are_skipped_on_request(tmp_path):
 def test_a_folder_of_one_image_trains(tmp_path):
     make_tree(tmp_path / "in", 1)
     main(
-        ["fit", "--model=VAE", "--model.latent_dim=2", "--model.hidden_sizes=[4]", "--data=ImageFolder",
+        ["fit", "--model=VAE", "--model.latent_dim=2", "--model.encoder.hidden_sizes=[4]", "--data=ImageFolder",
          f"--data.root={tmp_path}/in", "--data.image_size=8", "--data.batch_size=1", "--trainer.max_epochs=1",
          f"--trainer.default_root_dir={tmp_path}/runs", "--trainer.logger=false"]
     )  # fmt: skip

@@ -14,7 +14,7 @@ NARROWEST = {16: 4, 28: 3, 32: 4, 64: 4}
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("size", NARROWEST)
 def test_conv_shapes(size, channels):
-    encoder, decoder = ConvEncoder((channels, size, size), 4, 10), ConvDecoder(10, 4, (channels, size, size))
+    encoder, decoder = ConvEncoder((channels, size, size), 10, 4), ConvDecoder(10, (channels, size, size), 4)
     code = encoder(torch.zeros(2, channels, size, size))
     assert code.shape == (2, 10)
     assert decoder(code).shape == (2, channels, size, size)
@@ -27,12 +27,12 @@ def test_conv_shapes(size, channels):
 
 
 def test_conv_widths_stop_at_eight_times():
-    encoder = ConvEncoder((1, 128, 128), 2, 1)
+    encoder = ConvEncoder((1, 128, 128), 1, 2)
     assert [layer.out_channels for layer in encoder if isinstance(layer, nn.Conv2d)] == [2, 4, 8, 16, 16]
 
 
 def test_conv_decoder_ends_linear_and_has_no_norm_at_its_output():
-    decoder = ConvDecoder(4, 4, (1, 16, 16))
+    decoder = ConvDecoder(4, (1, 16, 16), 4)
     assert isinstance(decoder.upsample[-1], nn.ConvTranspose2d)
     images = decoder(100 * torch.randn(64, 4))
     assert images.min() < 0 < images.max()
@@ -40,8 +40,8 @@ def test_conv_decoder_ends_linear_and_has_no_norm_at_its_output():
 
 def test_mlp_of_the_iwae_paper():
     """784 - 200 tanh - 200 tanh - 100 (two for each of 50); 50 - 200 - 200 - 784 back (Burda et al., section 5)."""
-    encoder = MLPEncoder((1, 28, 28), [200, 200], 100, nn.Tanh)
-    decoder = MLPDecoder(50, [200, 200], (1, 28, 28), nn.Tanh)
+    encoder = MLPEncoder((1, 28, 28), 100, [200, 200], "tanh")
+    decoder = MLPDecoder(50, (1, 28, 28), [200, 200], "tanh")
     shapes = [tuple(layer.weight.shape) for layer in encoder if isinstance(layer, nn.Linear)]
     assert shapes == [(200, 784), (200, 200), (100, 200)]
     shapes = [tuple(layer.weight.shape) for layer in decoder if isinstance(layer, nn.Linear)]
@@ -52,7 +52,7 @@ def test_mlp_of_the_iwae_paper():
 
 def test_mlp_by_hand():
     """|x| as relu(x) + relu(-x), through two units."""
-    encoder = MLPEncoder((1, 1, 1), [2], 1, nn.ReLU)
+    encoder = MLPEncoder((1, 1, 1), 1, [2])
     with torch.no_grad():
         encoder[1].weight.copy_(torch.tensor([[1.0], [-1.0]]))
         encoder[3].weight.copy_(torch.tensor([[1.0, 1.0]]))
@@ -62,7 +62,7 @@ def test_mlp_by_hand():
 
 
 def test_mlp_without_hidden_layers_is_linear():
-    encoder, decoder = MLPEncoder((1, 2, 2), [], 3, nn.ReLU), MLPDecoder(3, [], (1, 2, 2), nn.ReLU)
+    encoder, decoder = MLPEncoder((1, 2, 2), 3, []), MLPDecoder(3, (1, 2, 2), [])
     assert decoder(encoder(torch.zeros(2, 1, 2, 2))).shape == (2, 1, 2, 2)
     assert not [layer for layer in [*encoder, *decoder] if isinstance(layer, nn.ReLU)]
 
@@ -70,8 +70,8 @@ def test_mlp_without_hidden_layers_is_linear():
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("size", [16, 28, 32])
 def test_residual_shapes(size, channels):
-    encoder = ResidualEncoder((channels, size, size), 4, [20, 15], 10)
-    decoder = ResidualDecoder(10, [15, 20], 4, (channels, size, size))
+    encoder = ResidualEncoder((channels, size, size), 10, 4, [20, 15])
+    decoder = ResidualDecoder(10, (channels, size, size), 4, [15, 20])
     code = encoder(torch.zeros(2, channels, size, size))
     assert code.shape == (2, 10)
     assert decoder(code).shape == (2, channels, size, size)
@@ -79,7 +79,7 @@ def test_residual_shapes(size, channels):
 
 
 def test_residual_block_without_weights_is_the_identity_and_images_do_not_mix():
-    encoder = ResidualEncoder((1, 16, 16), 2, [8], 3)
+    encoder = ResidualEncoder((1, 16, 16), 3, 2, [8])
     block = encoder[3]
     features = torch.randn(2, 8, 4, 4)
     assert not torch.equal(block(features), features)
@@ -92,4 +92,4 @@ def test_residual_block_without_weights_is_the_identity_and_images_do_not_mix():
 
 def test_residual_sizes_that_do_not_fit():
     with pytest.raises(UserError, match="multiple of 4, not 30"):
-        ResidualEncoder((1, 30, 30), 2, [8], 3)
+        ResidualEncoder((1, 30, 30), 3, 2, [8])

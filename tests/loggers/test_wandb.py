@@ -8,7 +8,7 @@ import yaml
 
 from lit_gen.cli import main
 
-TINY = ["--model=VAE", "--model.latent_dim=2", "--model.hidden_sizes=[8]"]
+TINY = ["--model=VAE", "--model.latent_dim=2", "--model.encoder.hidden_sizes=[8]"]
 SHORT = ["--trainer.max_epochs=1", "--trainer.limit_train_batches=1", "--trainer.limit_val_batches=1",
          "--trainer.enable_progress_bar=false"]  # fmt: skip
 PAGE = ("project", "entity", "name", "group", "tags", "notes", "mode")

@@ -19,7 +19,7 @@ OWNER = {
 
 def build(**settings):
     torch.manual_seed(0)
-    small = {"latent_dim": 2, "hidden_sizes": [16], "discriminator_sizes": [16]}
+    small = {"latent_dim": 2, "encoder": tiny.TINY_ENCODER, "discriminator_sizes": [16]}
     return AAE(tiny.spec(), **small | settings)
 
 

@@ -153,7 +153,7 @@ def test_the_command_line_rehearses(what, mnist_root, tmp_path, monkeypatch, cap
     def fail(*_):
         raise UserError(f"{what} does not work")
 
-    words = ["fit", "--model=VAE", "--model.hidden_sizes=[8]", "--data=MNIST", f"--data.root={mnist_root}"]
+    words = ["fit", "--model=VAE", "--model.encoder.hidden_sizes=[8]", "--data=MNIST", f"--data.root={mnist_root}"]
     words += ["--data.val_size=20", "--data.batch_size=4", "--trainer.fast_dev_run=true"]
     words += ["--trainer.enable_progress_bar=false", f"--trainer.default_root_dir={tmp_path}/runs"]
     main(words)

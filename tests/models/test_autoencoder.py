@@ -7,6 +7,7 @@ from torch import nn
 
 from lit_gen.data.batches import LabelledImages
 from lit_gen.errors import UserError
+from lit_gen.layers.coders import ConvEncoder, MLPEncoder, network
 from lit_gen.models import AAE, VAE, AutoEncoder
 from tests.models import tiny
 
@@ -47,8 +48,8 @@ def test_network_of_the_paper():
     """784-1000-500-250-30 and back (Hinton & Salakhutdinov 2006)."""
     model = AutoEncoder(tiny.spec(size=28))
     sizes = [784, 1000, 500, 250, 30]
-    for network, expected in ((model.encoder, sizes), (model.decoder, sizes[::-1])):
-        linear = [layer for layer in network if isinstance(layer, nn.Linear)]
+    for coder, expected in ((model.encoder, sizes), (model.decoder, sizes[::-1])):
+        linear = [layer for layer in coder if isinstance(layer, nn.Linear)]
         assert [layer.in_features for layer in linear] + [linear[-1].out_features] == expected
 
 
@@ -62,14 +63,14 @@ def test_output_can_reach_both_ends_of_the_range():
 def test_lists_in_the_signature_stay_as_they_are():
     sizes = [12, 8]
     for _ in range(2):
-        tiny.build(AutoEncoder, hidden_sizes=sizes)
+        tiny.build(AutoEncoder, encoder=network(MLPEncoder, hidden_sizes=sizes))
         assert sizes == [12, 8]
 
 
-@pytest.mark.parametrize("settings", [{"hidden_sizes": [64]}, {"network": "conv", "channels": 8}])
-def test_learns_eight_images_by_heart(settings):
+@pytest.mark.parametrize("encoder", [network(MLPEncoder, hidden_sizes=[64]), network(ConvEncoder, channels=8)])
+def test_learns_eight_images_by_heart(encoder):
     torch.manual_seed(0)
-    model = AutoEncoder(tiny.spec(), latent_dim=8, learning_rate=3e-3, **settings)
+    model = AutoEncoder(tiny.spec(), latent_dim=8, learning_rate=3e-3, encoder=encoder)
     batch, optimizer = tiny.batch(8), model.configure_optimizers()
     losses = []
     for _ in range(200):

@@ -20,6 +20,7 @@ from lit_gen.callbacks import sample_grids
 from lit_gen.callbacks.evaluation import Evaluation
 from lit_gen.callbacks.health import Health
 from lit_gen.callbacks.sample_grids import SampleGrids
+from lit_gen.layers.coders import ConvEncoder, ResidualEncoder, network
 from lit_gen.metrics import attributes, captions, features, sliced_wasserstein, translation
 from lit_gen.metrics.classifiers import Classifier
 from lit_gen.metrics.digits import DigitClassifier
@@ -39,7 +40,7 @@ PRECISIONS = [None, torch.bfloat16, torch.float16]
 PLAIN_CODES = {"latent_dim": 2, "conditional": True}
 VARIANTS = {  # what takes other ways than the configs and their overlays
     "aae": [
-        {"prior": "uniform", "posterior": "gaussian", "network": "conv"},
+        {"prior": "uniform", "posterior": "gaussian", "encoder": network(ConvEncoder)},
         {"prior": "swiss_roll", **PLAIN_CODES},
         {"prior": "gaussian_mixture", **PLAIN_CODES, "labelled_fraction": 0.5},
     ],
@@ -50,7 +51,11 @@ VARIANTS = {  # what takes other ways than the configs and their overlays
     "puzzle_gan": [{"generated_composites": True}],
     "stargan": [{"noise_deviation": 0.1, "identity_weight": 10.0}],
     "text2image": [{"projection": True, "matching_aware": False}],
-    "vae": [{"likelihood": "gaussian"}, {"num_importance_samples": 3, "network": "residual"}, {"network": "conv"}],
+    "vae": [
+        {"likelihood": "gaussian"},
+        {"num_importance_samples": 3, "encoder": network(ResidualEncoder)},
+        {"encoder": network(ConvEncoder)},
+    ],
 }
 BATCH = 4
 

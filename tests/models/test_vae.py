@@ -11,6 +11,7 @@ from torch.distributions import Bernoulli, Normal, kl_divergence
 from lit_gen.callbacks.evaluation import Evaluation
 from lit_gen.data.batches import LabelledImages
 from lit_gen.errors import UserError
+from lit_gen.layers.coders import MLPEncoder, network
 from lit_gen.models import VAE
 from tests.models import tiny
 
@@ -31,7 +32,13 @@ def grey(value, count=1, size=4):
 def small(request):
     """A VAE with one latent number, whose encoder is a bad one; with its images of 4 pixels."""
     torch.manual_seed(0)
-    model = VAE(tiny.spec(1, 2), latent_dim=1, likelihood=request.param, pixel_deviation=0.5, hidden_sizes=[5])
+    model = VAE(
+        tiny.spec(1, 2),
+        latent_dim=1,
+        likelihood=request.param,
+        pixel_deviation=0.5,
+        encoder=network(MLPEncoder, hidden_sizes=[5], activation="tanh"),
+    )
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.copy_(torch.randn_like(parameter))
@@ -103,7 +110,12 @@ def test_log_weights_average_to_the_evidence(small):
 def test_log_likelihood_of_the_test_split(tmp_path):
     """With one code, the evidence is an integral over the line."""
     torch.manual_seed(0)
-    model = VAE(tiny.spec(), latent_dim=1, hidden_sizes=[4], num_eval_samples=1000)
+    model = VAE(
+        tiny.spec(),
+        latent_dim=1,
+        encoder=network(MLPEncoder, hidden_sizes=[4], activation="tanh"),
+        num_eval_samples=1000,
+    )
     trainer = tiny.trainer(tmp_path, callbacks=[Evaluation(features="none")])
     (metrics,) = trainer.test(model, datamodule=tiny.NoiseData(1), verbose=False)
     exact = log_evidence(model.eval(), model.target(tiny.batch().image)).mean().item()
@@ -115,7 +127,13 @@ def test_log_likelihood_of_the_test_split(tmp_path):
 @pytest.mark.parametrize("likelihood", LIKELIHOODS)
 def test_terms_by_hand(likelihood):
     """A decoder that ignores its code, and an encoder of constant mean 1 and log-variance log 4."""
-    model = VAE(tiny.spec(1, 4), latent_dim=3, likelihood=likelihood, pixel_deviation=0.5, hidden_sizes=[2])
+    model = VAE(
+        tiny.spec(1, 4),
+        latent_dim=3,
+        likelihood=likelihood,
+        pixel_deviation=0.5,
+        encoder=network(MLPEncoder, hidden_sizes=[2], activation="tanh"),
+    )
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.zero_()
@@ -271,12 +289,12 @@ def test_draws_are_reparametrized():
 
 def test_network_of_the_iwae_paper():
     model = VAE(tiny.spec(size=28))
-    for network, expected in (
+    for coder, expected in (
         (model.encoder, [(200, 784), (200, 200), (100, 200)]),
         (model.decoder, [(200, 50), (200, 200), (784, 200)]),
     ):
-        assert [tuple(layer.weight.shape) for layer in network if isinstance(layer, nn.Linear)] == expected
-        assert sum(isinstance(layer, nn.Tanh) for layer in network) == 2
+        assert [tuple(layer.weight.shape) for layer in coder if isinstance(layer, nn.Linear)] == expected
+        assert sum(isinstance(layer, nn.Tanh) for layer in coder) == 2
     mean, log_variance = model.encode(torch.zeros(2, 1, 28, 28))
     assert mean.shape == log_variance.shape == (2, 50)
 
@@ -285,7 +303,7 @@ def test_lists_in_the_signature_stay_as_they_are():
     """Public code reverses its caller's list in place."""
     sizes = [12, 8]
     for _ in range(2):
-        model = tiny.build(VAE, hidden_sizes=sizes)
+        model = tiny.build(VAE, encoder=network(MLPEncoder, hidden_sizes=sizes))
         assert sizes == [12, 8]
         assert [layer.out_features for layer in model.decoder if isinstance(layer, nn.Linear)] == [8, 12, 256]
 

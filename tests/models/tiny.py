@@ -14,14 +14,16 @@ import lit_gen.models
 from lit_gen.data.batches import AttributedImages, CaptionedImages, DataSpec, LabelledImages, UnpairedImages
 from lit_gen.data.contract import fields_read
 from lit_gen.data.order import ResumableData, loader_options
+from lit_gen.layers.coders import MLPEncoder, network
 from lit_gen.models.adversarial import AdversarialModule
 from lit_gen.models.base import GenerativeModule
 
+TINY_ENCODER = network(MLPEncoder, hidden_sizes=[16])
 # What makes each model small. A model that is missing here is built with its defaults.
 SMALL: dict[str, dict[str, Any]] = {
-    "AutoEncoder": {"latent_dim": 4, "hidden_sizes": [16]},
-    "VAE": {"latent_dim": 4, "hidden_sizes": [16], "num_eval_samples": 3},
-    "AAE": {"latent_dim": 4, "hidden_sizes": [16], "discriminator_sizes": [16]},
+    "AutoEncoder": {"latent_dim": 4, "encoder": TINY_ENCODER},
+    "VAE": {"latent_dim": 4, "encoder": TINY_ENCODER, "num_eval_samples": 3},
+    "AAE": {"latent_dim": 4, "encoder": TINY_ENCODER, "discriminator_sizes": [16]},
     "GAN": {"latent_dim": 8, "generator_sizes": [16], "discriminator_sizes": [16]},
     "DCGAN": {"latent_dim": 8, "max_channels": 16},
     "CycleGAN": {"residual_blocks": 1, "channels": 4, "discriminator_channels": 4, "discriminator_layers": 1},

@@ -7,6 +7,7 @@ import torch
 import yaml
 
 from lit_gen.cli import main
+from lit_gen.layers.coders import MLPEncoder, network
 from lit_gen.runs.changes import changes_of_model, changes_of_run, differences
 from lit_gen.runs.settings import read_settings
 from tests.test_cli import TINY_DCGAN, TINY_VAE, data, fit, mistake, runs  # noqa: F401  the two are fixtures
@@ -67,9 +68,14 @@ def test_a_config_that_cannot_be_read_is_no_config(tmp_path, content):
 
 
 def test_hyperparameters_and_what_the_data_gave():
-    old = {"spec": SPEC, "latent_dim": 2, "hidden_sizes": [8], "_class_path": "lit_gen.models.VAE"}
-    new = old | {"spec": SPEC | {"image_shape": (1, 32, 32)}, "hidden_sizes": (8, 8)}
-    expected = ["data.spec.image_shape [1, 28, 28] -> (1, 32, 32)", "model.hidden_sizes [8] -> (8, 8)"]
+    old = {
+        "spec": SPEC,
+        "latent_dim": 2,
+        "encoder": network(MLPEncoder, hidden_sizes=[8]),
+        "_class_path": "lit_gen.models.VAE",
+    }
+    new = old | {"spec": SPEC | {"image_shape": (1, 32, 32)}, "encoder": network(MLPEncoder, hidden_sizes=(8, 8))}
+    expected = ["data.spec.image_shape [1, 28, 28] -> (1, 32, 32)", "model.encoder.hidden_sizes [8] -> (8, 8)"]
     assert changes_of_model(old, new) == expected
     assert changes_of_model({}, new) == changes_of_model(new, new) == []
     other = {"spec": SPEC, "latent_dim": 3, "_class_path": "lit_gen.models.GAN"}
@@ -104,8 +110,8 @@ def test_networks_of_other_sizes_are_refused_by_their_settings(data, runs, capsy
     run = fit(TINY_VAE, data, runs)
     before = (run / "config.yaml").read_text()
     words = ["fit", *data, f"--trainer.default_root_dir={runs}", "--trainer.logger=false", "--ckpt_path=last"]
-    line = mistake([*words, "--model=VAE", "--model.latent_dim=3", "--model.hidden_sizes=[9]"], capsys)
-    assert "What differs: model.latent_dim 2 -> 3, model.hidden_sizes [8] -> [9]. Use the settings" in line
+    line = mistake([*words, "--model=VAE", "--model.latent_dim=3", "--model.encoder.hidden_sizes=[9]"], capsys)
+    assert "What differs: model.latent_dim 2 -> 3, model.encoder.hidden_sizes [8] -> [9]. Use the settings" in line
     line = mistake([*words, *TINY_VAE, "--data.image_size=32"], capsys)
     assert "data.spec.image_shape [1, 28, 28] -> [1, 32, 32]" in line
     words[-1] = f"--ckpt_path={run}/checkpoints/last.ckpt"

@@ -366,7 +366,7 @@ def step_of(run):
 def test_several_trainings_in_a_job(data, runs, job, monkeypatch):  # noqa: F811
     """Each goes on with its own; a job that was not started again begins anew each time."""
     words = ["fit", *data, *TINY_VAE, *STOPPABLE, "--trainer.logger=false", f"--trainer.default_root_dir={runs}"]
-    wider = [*words, "--model.hidden_sizes=[9]"]
+    wider = [*words, "--model.encoder.hidden_sizes=[9]"]
     parent = runs / "vae"
     monkeypatch.setenv("PROBE_BATCH", "0")
     main([*words, SIGNAL])

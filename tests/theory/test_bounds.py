@@ -17,6 +17,7 @@ from torch.distributions import MultivariateNormal, kl_divergence
 
 from lit_gen.data.batches import DataSpec, LabelledImages
 from lit_gen.distributions import CategoricalCode
+from lit_gen.layers.coders import MLPEncoder, network
 from lit_gen.losses.likelihood import gaussian_kl, importance_weighted_bound
 from lit_gen.models import VAE
 
@@ -27,7 +28,14 @@ def linear_vae(latent_dim, **settings):
     """z ~ N(0, I), x ~ N(Wz + b, 0.36 I) for images of 4 pixels, and a q(z|x) that is linear in x: no hidden layers."""
     torch.manual_seed(0)
     spec = DataSpec(image_shape=[1, 2, 2], num_classes=0, attributes=[])
-    return VAE(spec, latent_dim, likelihood="gaussian", pixel_deviation=DEVIATION, hidden_sizes=[], **settings)
+    return VAE(
+        spec,
+        latent_dim,
+        likelihood="gaussian",
+        pixel_deviation=DEVIATION,
+        encoder=network(MLPEncoder, hidden_sizes=[]),
+        **settings,
+    )
 
 
 def weights(model):

@@ -10,6 +10,7 @@ import torch
 from torch.distributions import MultivariateNormal
 
 from lit_gen.data.batches import DataSpec, LabelledImages
+from lit_gen.layers.coders import MLPEncoder, network
 from lit_gen.metrics.distances import mmd
 from lit_gen.models import AAE
 from lit_gen.schedules import constant_then_linear
@@ -28,7 +29,8 @@ def test_codes_come_to_follow_a_swiss_roll():
     torch.manual_seed(0)
     model = AAE(
         DataSpec(image_shape=[1, 2, 2], num_classes=0, attributes=[]),
-        latent_dim=2, prior="swiss_roll", prior_scale=1.0, hidden_sizes=[64, 64], discriminator_sizes=[128, 128],
+        latent_dim=2, prior="swiss_roll", prior_scale=1.0, encoder=network(MLPEncoder, hidden_sizes=[64, 64]),
+        discriminator_sizes=[128, 128],
         learning_rate=LEARNING_RATE, discriminator_learning_rate=LEARNING_RATE,
         adversarial_weight=0.3, input_dropout=0.0,
     )  # fmt: skip
