@@ -158,7 +158,9 @@ def test_the_names_are_those_of_the_code():
 def test_every_setting_is_explained(name):
     """By the class itself, or by one that it is derived from."""
     parser = OneLineParser()
-    parser.add_class_arguments(getattr(lit_gen.models, name, None) or getattr(lit_gen.data, name), "given", skip={"spec"})
+    parser.add_class_arguments(
+        getattr(lit_gen.models, name, None) or getattr(lit_gen.data, name), "given", skip={"spec"}
+    )
     explained = {action.dest: action.help for action in parser._actions if action.dest.startswith("given.")}
     assert explained and all(text and len(text.split()) > 1 for text in explained.values()), explained
 
