@@ -84,7 +84,7 @@ class AutoencodingModule(GenerativeModule):
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         self.seed("step", self._images_waiting)
         terms = self.losses(batch)
-        self.log_terms("train", terms, prog_bar=True)
+        self.log_terms(terms)
         self._images_waiting += len(batch[0])
         return sum(terms.values())
 

@@ -125,6 +125,7 @@ class StarGAN(AdversarialModule):
     """
 
     task = AttributeEditing()
+    output_name = "d_score"
 
     def __init__(
         self,

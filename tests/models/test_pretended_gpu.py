@@ -245,7 +245,7 @@ def test_steps_neither_wait_nor_mix(case, precision, make_data, monkeypatch):
         idle = [gradient for gradient in gradients if gradient is None]
         assert gradients and (isinstance(model, ProGAN) or not idle)  # whose later stages are still to come
         with pytest.raises(NonFiniteTermError):  # that is how values that are asked for are made up
-            model.check_terms()
+            model.read_terms()
 
         model.eval()
         run.trainer.training = False
