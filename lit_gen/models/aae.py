@@ -15,7 +15,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional
-from torch.optim import Adam, Optimizer
+from torch.optim import Optimizer
 
 from lit_gen.data.batches import UNLABELLED, DataSpec
 from lit_gen.distributions import Gaussian, GaussianMixture, Prior, SwissRoll, Uniform
@@ -191,7 +191,7 @@ class AAE(AutoencodingModule):
             {"params": coders, "lr": self.learning_rate},
             {"params": self.discriminator.parameters(), "lr": self.discriminator_learning_rate},
         ]
-        return Adam(groups, lr=self.learning_rate, betas=self.betas)
+        return self.adam(groups, self.learning_rate, self.betas)
 
 
 def make_prior(name: str, latent_dim: int, scale: float) -> Prior:

@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import torch
 from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor, nn
-from torch.optim import Adam, Optimizer
+from torch.optim import Optimizer
 
 from lit_gen.data.batches import DataSpec
 from lit_gen.lightning_compat import count_step, trainer_of, uncounted_steps
@@ -26,7 +26,7 @@ from lit_gen.models.base import GenerativeModule
 from lit_gen.training.ema import MovingAverage
 from lit_gen.training.modes import evaluating
 from lit_gen.training.processes import gather
-from lit_gen.training.step import descend, statistics_kept
+from lit_gen.training.step import clip_gradients, descend, statistics_kept
 
 
 class AdversarialModule(GenerativeModule):
@@ -113,7 +113,7 @@ class AdversarialModule(GenerativeModule):
 
     def configure_optimizers(self) -> list[Optimizer]:
         networks = self.discriminator, self.generator
-        return [Adam(network.parameters(), self.learning_rate, self.betas) for network in networks]
+        return [self.adam(network.parameters(), self.learning_rate, self.betas) for network in networks]
 
     def training_step(self, batch: Any, batch_idx: int) -> None:
         with uncounted_steps(*self.optimizers()):  # max_steps counts loaded batches, not the steps of both networks
@@ -186,7 +186,7 @@ class AdversarialModule(GenerativeModule):
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         # By now, gradients in 16 bits are no longer scaled.
         if self.gradient_clip_val:
-            self.clip_gradients(optimizer, self.gradient_clip_val)
+            clip_gradients(optimizer, self.gradient_clip_val, self.trainer.gradient_clip_algorithm)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         super().on_save_checkpoint(checkpoint)

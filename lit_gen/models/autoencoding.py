@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.optim import Adam, Optimizer
+from torch.optim import Optimizer
 
 from lit_gen.data.batches import DataSpec
 from lit_gen.errors import UserError
@@ -16,6 +16,7 @@ from lit_gen.schedules import log_spaced
 from lit_gen.tasks.reconstruction import Reconstruction
 from lit_gen.training.modes import evaluating
 from lit_gen.training.processes import gather
+from lit_gen.training.step import clip_gradients
 
 
 class AutoencodingModule(GenerativeModule):
@@ -93,6 +94,11 @@ class AutoencodingModule(GenerativeModule):
         self.count_images(self._images_waiting)
         self._images_waiting = 0
 
+    def configure_gradient_clipping(
+        self, optimizer: Optimizer, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
+    ) -> None:
+        clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
+
     # A step of several batches (`accumulate_grad_batches`) that a checkpoint comes into
 
     def setup(self, stage: str) -> None:
@@ -146,4 +152,4 @@ class AutoencodingModule(GenerativeModule):
         return images
 
     def configure_optimizers(self) -> Optimizer:
-        return Adam(self.parameters(), lr=self.learning_rate)
+        return self.adam(self.parameters(), self.learning_rate)

@@ -10,7 +10,7 @@ import torch
 from lightning import LightningModule
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
-from torch.optim import Optimizer
+from torch.optim import Adam, Optimizer
 
 from lit_gen.data.batches import DataSpec
 from lit_gen.data.contract import check_pair
@@ -192,6 +192,22 @@ class GenerativeModule(LightningModule):
             for group, settings in zip(optimizer.param_groups, fresh.param_groups, strict=True):
                 group.update({name: value for name, value in settings.items() if name != "params"})
                 group["initial_lr"] = group["lr"]
+                for parameter in group["params"] if group.get("fused") else ():
+                    # Adam's number of steps lies on the CPU in a checkpoint of an optimizer that was not fused.
+                    state = optimizer.state.get(parameter, {})
+                    if "step" in state:
+                        state["step"] = state["step"].to(parameter.device, torch.float32)
+
+    def adam(self, parameters: Any, learning_rate: float, betas: tuple[float, float] = (0.9, 0.999)) -> Adam:
+        """Return Adam, whose steps are one kernel but in 16-mixed: its scaler would hand a fused one scaled gradients.
+
+        Args:
+            parameters: or groups of them.
+            learning_rate: of groups that have none of their own.
+            betas: coefficients of the running means.
+        """
+        trainer = trainer_of(self)
+        return Adam(parameters, learning_rate, betas, fused=trainer is None or trainer.precision != "16-mixed")
 
     def learning_rate_factor(self) -> float:
         """Return the factor on the optimizers' learning rates in this step; models with a schedule override it."""

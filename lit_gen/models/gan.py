@@ -12,7 +12,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.optim import SGD, Adam, Optimizer
+from torch.optim import SGD, Optimizer
 
 from lit_gen.data.batches import DataSpec
 from lit_gen.limits import BelowOne, NonNegativeFloat, NonNegativeInt, PositiveInt
@@ -123,4 +123,4 @@ class GAN(AdversarialModule):
         if self.optimizer == "sgd":
             return [SGD(network.parameters(), self.learning_rate, self.momentum) for network in networks]
         betas = (self.momentum, 0.999)
-        return [Adam(network.parameters(), self.learning_rate, betas) for network in networks]
+        return [self.adam(network.parameters(), self.learning_rate, betas) for network in networks]

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Adam, Optimizer
+from torch.optim import Optimizer
 
 from lit_gen.data.batches import DataSpec
 from lit_gen.distributions import CategoricalCode, Code, ContinuousCode
@@ -283,6 +283,6 @@ class InfoGAN(AdversarialModule):
     def configure_optimizers(self) -> list[Optimizer]:
         networks = (self.discriminator, self.generator)
         return [
-            Adam(network.parameters(), rate, self.betas)
+            self.adam(network.parameters(), rate, self.betas)
             for network, rate in zip(networks, self.learning_rates, strict=True)
         ]

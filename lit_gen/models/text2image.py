@@ -30,7 +30,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.optim import Adam, Optimizer
+from torch.optim import Optimizer
 
 from lit_gen.data.batches import CaptionedImages, DataSpec
 from lit_gen.layers.coders import doublings
@@ -272,7 +272,7 @@ class Text2Image(AdversarialModule):
         d = self.discriminator
         encoders = [*d["text_encoder"].parameters(), *d["image_encoder"].parameters()]
         groups = [{"params": list(d["critic"].parameters())}, {"params": encoders, "lr": self.text_learning_rate}]
-        return [Adam(part, self.learning_rate, self.betas) for part in (groups, self.generator.parameters())]
+        return [self.adam(part, self.learning_rate, self.betas) for part in (groups, self.generator.parameters())]
 
     def forward(self, latent: Tensor, embedding: Tensor) -> Tensor:
         """Noise (B, Z) and text vectors (B, E) to images (B, C, S, S) in [-1, 1]."""

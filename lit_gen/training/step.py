@@ -7,6 +7,8 @@ from typing import Any
 from lightning import LightningModule
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import nn
+from torch.nn.utils import clip_grad_norm_, clip_grad_value_
+from torch.optim import Optimizer
 
 from lit_gen.losses import Terms
 
@@ -45,6 +47,20 @@ def descend(
     optimizer.step()
     model.untoggle_optimizer(optimizer)
     return means
+
+
+def clip_gradients(optimizer: Optimizer, value: float | None, algorithm: str | None) -> None:
+    """Clip the gradients of an optimizer's parameters, as Lightning does for optimizers that are not fused.
+
+    Args:
+        optimizer: whose parameters have gradients that are not scaled.
+        value: the largest norm of all together, or size of each element; none or 0 clips nothing.
+        algorithm: `norm`, which None means too, or `value`.
+    """
+    if value:
+        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        clip = clip_grad_value_ if algorithm == "value" else clip_grad_norm_
+        clip(parameters, value)
 
 
 @contextmanager
