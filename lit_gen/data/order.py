@@ -15,6 +15,7 @@ import torch
 from lightning import LightningDataModule, Trainer
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
+from lit_gen.data.batches import BatchReader
 from lit_gen.errors import UserError
 from lit_gen.lightning_compat import begin_epoch_anew
 
@@ -100,10 +101,10 @@ class SeededFetches(Dataset):
     """A dataset that seeds torch's generator by each request, and puts the generator's state back after the fetch.
 
     Args:
-        dataset: a dataset whose `__getitems__` returns a whole batch.
+        dataset: what the rows are fetched from.
     """
 
-    def __init__(self, dataset: Dataset) -> None:
+    def __init__(self, dataset: BatchReader) -> None:
         self.dataset = dataset
 
     def __len__(self) -> int:
@@ -127,6 +128,7 @@ class ResumableData(LightningDataModule):
     that are done. So the rest follows also in batches of another size, or on another number of processes.
     """
 
+    trainer: Trainer  # None before there is one
     order_seed: int | None = None
     """The seed of the training order, kept in the checkpoint; None before the run begins."""
     _order: TrainingOrder | None = None
@@ -153,11 +155,11 @@ class ResumableData(LightningDataModule):
             self.order_seed = self.trainer.strategy.broadcast(torch.initial_seed() if of_model is None else of_model)
         return self.order_seed
 
-    def training_loader(self, dataset: Dataset, batch_size: int, **options: Any) -> DataLoader:
+    def training_loader(self, dataset: BatchReader, batch_size: int, **options: Any) -> DataLoader:
         """Return a training loader for the Trainer that this data module is attached to.
 
         Args:
-            dataset: a dataset whose `__getitems__` returns a whole batch.
+            dataset: what the rows are fetched from.
             batch_size: rows per batch and process.
             options: further arguments of the `DataLoader`.
 
@@ -190,7 +192,7 @@ class ResumableData(LightningDataModule):
             order: the order of this run's batches.
             batches: number of batches per epoch.
         """
-        loop = self.trainer.fit_loop
+        loop: Any = self.trainer.fit_loop
         epochs, done = loop.epoch_progress.current, loop.epoch_loop.batch_progress.current
         order.epoch = epochs.processed
         if epochs.ready == epochs.processed:

@@ -4,9 +4,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from lightning import LightningDataModule
 from torch import Tensor
 
+from lit_gen.data.contract import DataModule
 from lit_gen.metrics.classifiers import attribute_question, classifier_for, quoted
 from lit_gen.metrics.evaluator import Evaluator, Figure
 from lit_gen.metrics.processes import first_rows, share
@@ -29,6 +29,12 @@ class AttributeChanges(Evaluator):
         samples: largest number of test images to translate.
     """
 
+    pictures: Tensor
+    right: Tensor
+    asked: Tensor
+    changed: Tensor
+    kept: Tensor
+
     def __init__(self, names: Sequence[str], changes: Callable[[Tensor, Sequence[str]], Tensor], samples: int) -> None:
         super().__init__()
         self.names, self.changes, self.samples = list(names), changes, samples
@@ -39,7 +45,7 @@ class AttributeChanges(Evaluator):
         for state in ("right", "asked", "changed", "kept"):
             self.add_state(state, torch.zeros(len(names), dtype=torch.int64), "sum")
 
-    def prepare(self, model: Any, data: LightningDataModule) -> None:
+    def prepare(self, model: Any, data: DataModule) -> None:
         self.classifier = classifier_for(attribute_question(data, self.names), data, model.device)
         self.remaining = share(self.samples)
 

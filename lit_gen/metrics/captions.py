@@ -3,10 +3,10 @@
 from typing import Any
 
 import torch
-from lightning import LightningDataModule
 from torch import Tensor
 
 from lit_gen.data.batches import CaptionedImages
+from lit_gen.data.contract import DataModule
 from lit_gen.metrics.classifiers import attribute_question, classifier_for, quoted
 from lit_gen.metrics.evaluator import Evaluator, Figure
 from lit_gen.metrics.processes import first_rows, place, share, turn
@@ -30,6 +30,11 @@ class StatedAttributes(Evaluator):
         samples: largest number of captions per split.
     """
 
+    answers: Tensor
+    right_answers: Tensor
+    test: Tensor
+    held_out: Tensor
+
     def __init__(self, samples: int) -> None:
         super().__init__()
         self.samples = samples
@@ -40,12 +45,12 @@ class StatedAttributes(Evaluator):
             # generated images, and of those shown in real images.
             self.add_state(split, torch.zeros(5, dtype=torch.int64), "sum")
 
-    def prepare(self, model: Any, data: LightningDataModule) -> None:
+    def prepare(self, model: Any, data: DataModule) -> None:
         self.classifier = classifier_for(attribute_question(data, data.spec["attributes"]), data, model.device)
         self.remaining = share(self.samples)
-        held_out = data.datasets.get("held_out", ())
+        held_out = data.datasets.get("held_out")
         number, processes = place()
-        rows = range(number, min(self.samples, len(held_out)), processes)
+        rows = range(number, min(self.samples, len(held_out)) if held_out else 0, processes)
         for start in range(0, len(rows), PIECE):
             batch = held_out.__getitems__(list(rows[start : start + PIECE]))
             batch = type(batch)(*(field.to(model.device) for field in batch))
@@ -95,13 +100,18 @@ class CaptionMatching(Evaluator):
         samples: largest number of captions.
     """
 
+    pictures: Tensor
+    pairs: Tensor
+    made: Tensor
+    real: Tensor
+
     def __init__(self, samples: int) -> None:
         super().__init__()
         self.samples = samples
         for state in ("pictures", "pairs", "made", "real"):
             self.add_state(state, torch.tensor(0), "sum")
 
-    def prepare(self, model: Any, data: LightningDataModule) -> None:
+    def prepare(self, model: Any, data: DataModule) -> None:
         self.remaining = share(self.samples)
 
     def update(self, model: Any, batch: CaptionedImages) -> None:

@@ -2,8 +2,9 @@
 
 from typing import Any, NamedTuple
 
-from lightning import LightningDataModule
 from torchmetrics import Metric
+
+from lit_gen.data.contract import DataModule
 
 
 class Figure(NamedTuple):
@@ -34,7 +35,7 @@ class Evaluator(Metric):
 
     full_state_update = False
 
-    def prepare(self, model: Any, data: LightningDataModule) -> None:
+    def prepare(self, model: Any, data: DataModule) -> None:
         """Prepare the first batch, on all processes: for example, train a classifier."""
 
     def update(self, model: Any, batch: Any) -> None:

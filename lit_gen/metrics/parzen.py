@@ -4,9 +4,9 @@ import math
 from typing import Any
 
 import torch
-from lightning import LightningDataModule
 from torch import Tensor
 
+from lit_gen.data.contract import DataModule
 from lit_gen.metrics.evaluator import Evaluator, Figure
 from lit_gen.metrics.processes import from_first
 from lit_gen.metrics.samples import own_noise
@@ -33,6 +33,9 @@ class ParzenWindow(Evaluator):
     """
 
     image_shape = (1, 28, 28)
+    images: Tensor
+    total: Tensor
+    total_of_squares: Tensor
 
     def __init__(self, samples: int) -> None:
         super().__init__()
@@ -41,7 +44,7 @@ class ParzenWindow(Evaluator):
         for state in ("total", "total_of_squares"):
             self.add_state(state, torch.tensor(0.0, dtype=torch.float64), "sum")
 
-    def prepare(self, model: Any, data: LightningDataModule) -> None:
+    def prepare(self, model: Any, data: DataModule) -> None:
         """Generate the images and choose sigma, on rank 0 for all processes."""
 
         def draw_and_choose() -> tuple[Tensor, float]:

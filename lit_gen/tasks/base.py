@@ -11,10 +11,10 @@ from operator import itemgetter
 from typing import Any, ClassVar, Generic, Literal, Protocol
 
 import torch
-from lightning import LightningDataModule
 from torch import Tensor
 from torchvision.utils import make_grid
 
+from lit_gen.data.contract import DataModule
 from lit_gen.losses import Terms
 from lit_gen.metrics.evaluator import Evaluator, Options
 from lit_gen.metrics.held_out import HeldOutDistance
@@ -89,7 +89,7 @@ class Task:
             return terms | {"loss": sum(terms.values())}
         return mean_outputs(model, batch, model.make_fakes(batch))
 
-    def evaluators(self, model: Any, data: LightningDataModule, options: Options) -> list[Evaluator]:
+    def evaluators(self, model: Any, data: DataModule, options: Options) -> list[Evaluator]:
         """Return what `test` measures beyond the held-out terms.
 
         Args:
@@ -99,7 +99,7 @@ class Task:
         """
         return []
 
-    def validation_evaluators(self, model: Any, data: LightningDataModule) -> list[Evaluator]:
+    def validation_evaluators(self, model: Any, data: DataModule) -> list[Evaluator]:
         """Return what each validation measures beyond the held-out terms, in seconds."""
         measurable = min(model.image_shape[1:]) >= PATCH and hasattr(data, "preview_batch")
         return [HeldOutDistance(partial(self.held_out_pairs, model))] if measurable and self.monitor == DISTANCE else []

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from typing import Any, ClassVar, Protocol
 
 import torch
-from lightning import LightningDataModule
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 from torch.nn import functional
@@ -13,6 +12,7 @@ from torchvision.transforms.functional import pil_to_tensor
 
 from lit_gen.data.alphabet import decode
 from lit_gen.data.batches import CaptionedImages
+from lit_gen.data.contract import DataModule
 from lit_gen.layers.text import contradictions, joint_embedding_loss, mean_where
 from lit_gen.losses import Terms
 from lit_gen.metrics.captions import CaptionMatching, StatedAttributes
@@ -105,7 +105,7 @@ class TextToImage(Task):
             "retrieval": mean_where(scores < scores.diagonal()[:, None], mismatch),
         }
 
-    def evaluators(self, model: Any, data: LightningDataModule, options: Options) -> list[Evaluator]:
+    def evaluators(self, model: Any, data: DataModule, options: Options) -> list[Evaluator]:
         """Return the quality of images of test sentences, and how well the model's encoders match both.
 
         Where a classifier can learn the attributes, it also says whether the images show what the sentences state.
