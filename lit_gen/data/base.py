@@ -242,7 +242,7 @@ class ImageData(ResumableData):
             )
         if trainer is None:
             return self._loader("train", shuffle=True, drop_last=True, generator=None)
-        if trainer.overfit_batches:
+        if trainer.overfit_batches:  # type: ignore[attr-defined]
             return self._loader("train", drop_last=True)
         return self.training_loader(self.training_dataset(), self.batch_size, **self._loader_options())
 
@@ -263,7 +263,7 @@ class ImageData(ResumableData):
         """Return a loader of a split's rows in their order; several processes share them, and no row comes twice."""
         dataset, trainer = self.datasets[split], self.trainer
         processes = 1 if trainer is None else trainer.world_size
-        if processes == 1 or trainer.overfit_batches:
+        if processes == 1 or trainer.overfit_batches:  # type: ignore[attr-defined]
             return self._loader(split)
         if 0 < len(dataset) < processes:
             raise UserError(
@@ -317,8 +317,9 @@ class ImageData(ResumableData):
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         flip = self.horizontal_flip and self.trainer is not None and self.trainer.training
-        if flip and hasattr(self.trainer.lightning_module, "seed"):
-            self.trainer.lightning_module.seed("mirror", batches_so_far(self.trainer))
+        model: Any = self.trainer.lightning_module if flip else None
+        if hasattr(model, "seed"):
+            model.seed("mirror", batches_so_far(self.trainer))
         return self.to_floats(batch, flip)
 
     def to_floats(self, batch: Any, flip: bool) -> Any:

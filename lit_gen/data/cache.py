@@ -152,7 +152,7 @@ class ImagesOnDemand:
             return
         self.checked = True
         by_own_range = map_indices(partial(_check, self.paths, *self.settings[1:]), len(self), f"checking {name}")
-        _say_own_range([self.paths[row] for row in np.flatnonzero(by_own_range)], len(self), name, own_range)
+        _say_own_range([self.paths[row] for row in np.flatnonzero(by_own_range).tolist()], len(self), name, own_range)
 
 
 ImageArray = np.ndarray | ImagesOnDemand

@@ -49,7 +49,7 @@ class TrainingOrder(DistributedSampler):
         process: int = 0,
         first_row: int | None = None,
     ) -> None:
-        super().__init__(range(count), processes, process, seed=seed)
+        super().__init__(range(count), processes, process, seed=seed)  # type: ignore[arg-type]  # it asks for a length only
         self.count, self.rows_a_batch = count, batch_size * processes
         self.epoch, self.first_batch = epoch, first_batch
         self.first_row = first_batch * self.rows_a_batch if first_row is None else first_row
@@ -85,7 +85,7 @@ class EvaluationOrder(DistributedSampler):
     """
 
     def __init__(self, count: int, batch_size: int, processes: int, process: int) -> None:
-        super().__init__(range(count), processes, process, shuffle=False)
+        super().__init__(range(count), processes, process, shuffle=False)  # type: ignore[arg-type]  # as above
         batches = min(math.ceil(count / (batch_size * processes)), count // processes)
         pieces = np.array_split(np.arange(count), max(1, batches) * processes)
         self.batches = [rows.tolist() for rows in pieces[process::processes] if len(rows)]
@@ -207,8 +207,9 @@ class ResumableData(LightningDataModule):
         rows_a_batch = order.rows_a_batch // order.num_replicas * self._loaded.get("processes", order.num_replicas)
         rows_a_batch = self._loaded.get("rows_a_batch", rows_a_batch)
         rows = self._loaded.get("rows_done", done.ready * rows_a_batch)
-        if hasattr(self.trainer.lightning_module, "begin_step_anew"):
-            rows = max(0, rows - self.trainer.lightning_module.begin_step_anew(rows_a_batch == order.rows_a_batch))
+        model: Any = self.trainer.lightning_module
+        if hasattr(model, "begin_step_anew"):
+            rows = max(0, rows - model.begin_step_anew(rows_a_batch == order.rows_a_batch))
         there = order.count if batches == len(order) else batches * order.rows_a_batch
         left = max(0, there - rows) // order.rows_a_batch
         order.first_row, order.first_batch = rows if left else order.count, batches - left

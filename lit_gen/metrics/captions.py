@@ -48,9 +48,9 @@ class StatedAttributes(Evaluator):
     def prepare(self, model: Any, data: DataModule) -> None:
         self.classifier = classifier_for(attribute_question(data, data.spec["attributes"]), data, model.device)
         self.remaining = share(self.samples)
-        held_out = data.datasets.get("held_out")
+        held_out: Any = data.datasets.get("held_out", ())
         number, processes = place()
-        rows = range(number, min(self.samples, len(held_out)) if held_out else 0, processes)
+        rows = range(number, min(self.samples, len(held_out)), processes)
         for start in range(0, len(rows), PIECE):
             batch = held_out.__getitems__(list(rows[start : start + PIECE]))
             batch = type(batch)(*(field.to(model.device) for field in batch))

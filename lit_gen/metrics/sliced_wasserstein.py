@@ -1,5 +1,7 @@
 """The sliced Wasserstein distance between small patches of images: Karras et al. 2018, arXiv:1710.10196, section 5."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -33,8 +35,8 @@ def sliced_wasserstein(made: Tensor, real: Tensor, seed: int = 0, per_image: int
     generator = torch.Generator().manual_seed(seed)
     distances = {}
     for level, side in enumerate(levels(min(made.shape[-2:]))):
-        sets = [normed(patches(images, level, per_image, generator)) for images in (made, real)]
-        distances[side] = 1e3 * distance(*sets, generator)
+        first, second = (normed(patches(images, level, per_image, generator)) for images in (made, real))
+        distances[side] = 1e3 * distance(first, second, generator)
     return distances
 
 
@@ -84,7 +86,7 @@ def halve(images: Tensor) -> Tensor:
     return blur(images)[..., ::2, ::2]
 
 
-def double(images: Tensor, size: tuple[int, int]) -> Tensor:
+def double(images: Tensor, size: Sequence[int]) -> Tensor:
     """Enlarge images (B, C, H', W'), which are every other pixel, to `size` (H, W)."""
     spread = images.new_zeros(*images.shape[:2], *size)
     spread[..., ::2, ::2] = images

@@ -15,7 +15,7 @@ from torch import Tensor
 from torchvision.utils import make_grid
 
 from lit_gen.data.contract import DataModule
-from lit_gen.losses import Terms
+from lit_gen.losses import Terms, total
 from lit_gen.metrics.evaluator import Evaluator, Options
 from lit_gen.metrics.held_out import HeldOutDistance
 from lit_gen.metrics.samples import SampleQuality
@@ -74,7 +74,7 @@ class Task:
         """
         maker = next(kind for kind in cls.__mro__ if "sample_grids" in vars(kind))
         speaker = next(kind for kind in cls.__mro__ if "generated_grids" in vars(kind))
-        names = speaker.generated_grids if issubclass(speaker, maker) else ()
+        names = vars(speaker)["generated_grids"] if issubclass(speaker, maker) else ()
         return not any(fnmatchcase(name, pattern) for pattern in names)
 
     def held_out_terms(self, model: Any, batch: Any, stage: Stage) -> Terms:
@@ -86,7 +86,7 @@ class Task:
         """
         if hasattr(model, "losses"):
             terms = model.losses(batch)
-            return terms | {"loss": sum(terms.values())}
+            return terms | {"loss": total(terms)}
         return mean_outputs(model, batch, model.make_fakes(batch))
 
     def evaluators(self, model: Any, data: DataModule, options: Options) -> list[Evaluator]:

@@ -80,8 +80,8 @@ class TextToImage(Task):
         last, steps = len(texts) // 2, torch.linspace(0, 1, 8, device=texts.device)
         path = torch.lerp(texts[0], texts[last], steps[:, None])  # (8, E)
         rows = grid(torch.cat([model.paint(noise.expand(8, -1), path) for noise in latent[:4]]), 8)
-        titles = [f"from: {sentences[0]}", f"to: {sentences[last]}"]
-        titles = [lettering(title, rows.shape[-1], channels) for title in titles]
+        ends = f"from: {sentences[0]}", f"to: {sentences[last]}"
+        titles = [lettering(title, rows.shape[-1], channels) for title in ends]
         return {"captions": stack(parts), "interpolation": stack([*titles, rows])}
 
     def held_out_pairs(

@@ -8,7 +8,7 @@ from lightning import LightningModule
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import nn
 
-from lit_gen.losses import Terms
+from lit_gen.losses import Terms, total
 
 
 def descend(
@@ -40,7 +40,7 @@ def descend(
         terms, weight = loss(batch, made), len(batch[0]) / images
         if weight < 1:
             terms = {name: weight * term for name, term in terms.items()}
-        model.manual_backward(sum(terms.values()))
+        model.manual_backward(total(terms))
         means = {name: means.get(name, 0) + term.detach() for name, term in terms.items()}
     optimizer.step()
     model.untoggle_optimizer(optimizer)
@@ -50,7 +50,7 @@ def descend(
 @contextmanager
 def statistics_kept(network: nn.Module) -> Iterator[None]:
     """Freeze the running means and variances of batch norm within the block, also in training mode."""
-    norms = [part for part in network.modules() if getattr(part, "track_running_stats", False)]
+    norms: list[Any] = [part for part in network.modules() if getattr(part, "track_running_stats", False)]
     for norm in norms:
         norm.track_running_stats = False
     try:
