@@ -35,17 +35,6 @@ def rank() -> int:
     return rank_zero_only.rank  # type: ignore[attr-defined]
 
 
-def rehearses(trainer: Trainer) -> bool:
-    """Return whether this is a `fast_dev_run`; Lightning sets it from outside of the Trainer, and declares nothing."""
-    return bool(trainer.fast_dev_run)  # type: ignore[attr-defined]
-
-
-def optimizers_of(model: LightningModule) -> list[LightningOptimizer]:
-    """Return a model's optimizers in a list, also where there is one; `model.optimizers()` may return either."""
-    found = model.optimizers()
-    return found if isinstance(found, list) else [found]
-
-
 @contextmanager
 def uncounted_steps(*optimizers: LightningOptimizer) -> Iterator[None]:
     """Keep `Trainer.global_step`, and with it `max_steps`, where it is, however often the optimizers step in the block.

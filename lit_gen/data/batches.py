@@ -1,6 +1,6 @@
 """The types of batches, one named tuple per kind of dataset, and the description of a dataset."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from typing import Any, NamedTuple, Protocol, TypedDict
 
 from torch import Tensor
@@ -59,10 +59,8 @@ class CaptionedImages(NamedTuple):
     stated: Tensor
 
 
-class BatchReader(Protocol):
+class BatchReader(Sized, Protocol):
     """A dataset that reads a whole batch at once."""
-
-    def __len__(self) -> int: ...
 
     def __getitem__(self, index: int) -> Any: ...
 

@@ -29,12 +29,6 @@ class AttributeChanges(Evaluator):
         samples: largest number of test images to translate.
     """
 
-    pictures: Tensor
-    right: Tensor
-    asked: Tensor
-    changed: Tensor
-    kept: Tensor
-
     def __init__(self, names: Sequence[str], changes: Callable[[Tensor, Sequence[str]], Tensor], samples: int) -> None:
         super().__init__()
         self.names, self.changes, self.samples = list(names), changes, samples

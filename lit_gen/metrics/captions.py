@@ -30,11 +30,6 @@ class StatedAttributes(Evaluator):
         samples: largest number of captions per split.
     """
 
-    answers: Tensor
-    right_answers: Tensor
-    test: Tensor
-    held_out: Tensor
-
     def __init__(self, samples: int) -> None:
         super().__init__()
         self.samples = samples
@@ -99,11 +94,6 @@ class CaptionMatching(Evaluator):
     Args:
         samples: largest number of captions.
     """
-
-    pictures: Tensor
-    pairs: Tensor
-    made: Tensor
-    real: Tensor
 
     def __init__(self, samples: int) -> None:
         super().__init__()

@@ -18,8 +18,6 @@ class CategoryAccuracy(Evaluator):
         classes: number of classes of the labels.
     """
 
-    counts: Tensor
-
     def __init__(self, categories: int, classes: int) -> None:
         super().__init__()
         self.add_state("counts", torch.zeros(categories, classes, dtype=torch.int64), "sum")

@@ -27,10 +27,6 @@ class ActiveUnits(Evaluator):
         units: number of units of a latent.
     """
 
-    images: Tensor
-    total: Tensor
-    squares: Tensor
-
     def __init__(self, units: int) -> None:
         super().__init__()
         self.add_state("images", torch.tensor(0), "sum")

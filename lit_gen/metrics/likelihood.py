@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 from lightning.pytorch.utilities import rank_zero_info
-from torch import Tensor
 
 from lit_gen.lightning_compat import trainer_of
 from lit_gen.losses.likelihood import importance_weighted_bound
@@ -28,9 +27,6 @@ class NegativeLogLikelihood(Evaluator):
     Args:
         samples: number of importance samples per image; the papers have 5,000.
     """
-
-    images: Tensor
-    total: Tensor
 
     def __init__(self, samples: int) -> None:
         super().__init__()

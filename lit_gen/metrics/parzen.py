@@ -33,9 +33,6 @@ class ParzenWindow(Evaluator):
     """
 
     image_shape = (1, 28, 28)
-    images: Tensor
-    total: Tensor
-    total_of_squares: Tensor
 
     def __init__(self, samples: int) -> None:
         super().__init__()

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
 from lit_gen.data.batches import DataSpec
-from lit_gen.lightning_compat import count_step, optimizers_of, rehearses, trainer_of, uncounted_steps
+from lit_gen.lightning_compat import count_step, trainer_of, uncounted_steps
 from lit_gen.limits import BelowOne, PositiveInt
 from lit_gen.losses import Terms
 from lit_gen.models.base import GenerativeModule
@@ -115,13 +115,12 @@ class AdversarialModule(GenerativeModule):
         return [Adam(network.parameters(), self.learning_rate, self.betas) for network in networks]
 
     def training_step(self, batch: Any, batch_idx: int) -> None:
-        optimizers = optimizers_of(self)
-        with uncounted_steps(*optimizers):  # max_steps counts loaded batches, not the steps of both networks
+        with uncounted_steps(*self.optimizers()):  # max_steps counts loaded batches, not the steps of both networks
             *others, last = self.minibatches(batch)
             for minibatch in others:
                 self.take(minibatch)
             self.take(last, ends=self.is_last_batch)
-        count_step(optimizers[0])
+        count_step(self.optimizers()[0])  # type: ignore[index]  # they are two
 
     @property
     def is_last_batch(self) -> bool:
@@ -142,11 +141,11 @@ class AdversarialModule(GenerativeModule):
         """Step D and, on every `n_critic`-th call, G on these micro-batches, as the pseudo-code at the top says."""
         self.seed("step")
         self.before_step()
-        d_optimizer, g_optimizer = optimizers_of(self)
+        d_optimizer, g_optimizer = self.optimizers()  # type: ignore[attr-defined]  # they are two
         self.set_learning_rates(d_optimizer, g_optimizer)
         generator_turn = (self.discriminator_steps + 1) % self.n_critic == 0
         # `fast_dev_run` is to try both, and may have fewer batches than that.
-        generator_turn |= rehearses(self.trainer) and self.is_last_batch
+        generator_turn |= bool(self.trainer.fast_dev_run) and self.is_last_batch  # type: ignore[attr-defined]
 
         # The graphs of all fakes would take the memory that several micro-batches are to save.
         shared = list(self.fakes_of(batches, graph=generator_turn)) if len(batches) == 1 else None

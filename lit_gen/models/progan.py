@@ -18,7 +18,6 @@ from torch.nn import functional
 from lit_gen.data.batches import DataSpec
 from lit_gen.errors import UserError
 from lit_gen.layers.equalized import EqualizedConv2d, EqualizedLinear, MinibatchStddev, PixelNorm
-from lit_gen.lightning_compat import rehearses
 from lit_gen.limits import BelowOne, NonNegativeFloat, PositiveInt
 from lit_gen.losses import Terms
 from lit_gen.losses.adversarial import gradient_penalty, wasserstein_discriminator, wasserstein_generator
@@ -268,7 +267,7 @@ class ProGAN(AdversarialModule):
         self.stop_when_done()  # a finished run that is resumed
 
     def training_step(self, batch: Any, batch_idx: int) -> None:
-        if rehearses(self.trainer) and self.is_last_batch:
+        if self.trainer.fast_dev_run and self.is_last_batch:  # type: ignore[attr-defined]
             self.look_ahead()
             batch = self.minibatches(batch)[0]
         super().training_step(batch, batch_idx)

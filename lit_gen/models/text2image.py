@@ -143,14 +143,6 @@ class Discriminator(nn.Module):
         return self.join(self.features(image), embedding)
 
 
-class CriticAndEncoders(nn.Module):
-    """D, and beside it the encoders of sentences and of images, which its optimizer moves too."""
-
-    def __init__(self, critic: Discriminator, text_encoder: TextEncoder, image_encoder: ImageEncoder) -> None:
-        super().__init__()
-        self.critic, self.text_encoder, self.image_encoder = critic, text_encoder, image_encoder
-
-
 class Text2Image(AdversarialModule):
     """Images from sentences (Reed et al. 2016): GAN-CLS with GAN-INT, and the text encoder trained beside them.
 
@@ -175,7 +167,7 @@ class Text2Image(AdversarialModule):
     """
 
     task = TextToImage()
-    discriminator: CriticAndEncoders
+    discriminator: nn.ModuleDict
 
     def __init__(
         self,
@@ -209,13 +201,13 @@ class Text2Image(AdversarialModule):
         self.generator = Generator(latent_dim, embedding_dim, text_dim, up, image_channels)
         critic = Discriminator(embedding_dim, text_dim, down, image_channels, projection)
         text, image = TextEncoder(text_channels, embedding_dim), ImageEncoder(compare, image_channels, embedding_dim)
-        self.discriminator = CriticAndEncoders(critic, text, image)
+        self.discriminator = nn.ModuleDict({"critic": critic, "text_encoder": text, "image_encoder": image})
         self.start_average()
 
     def embed(self, caption: Tensor) -> Tensor:
         """Return the vectors (B, E) of sentences (B, L) as D and G see them: of mean square 1, without a graph."""
         with torch.no_grad():
-            text = self.discriminator.text_encoder(caption).float()
+            text = self.discriminator["text_encoder"](caption).float()
             return text * (text.square().mean(1, keepdim=True) + 1e-8).rsqrt()
 
     def make_fakes(self, batch: CaptionedImages) -> Fakes:
@@ -234,7 +226,8 @@ class Text2Image(AdversarialModule):
         d_wrong     = −½ E[log(1 − D(x', t))], x' a real image that t contradicts
         d_embedding = structured joint embedding of images and sentences; see `joint_embedding_loss`
         """
-        critic, contradicted = self.discriminator.critic, contradictions(batch)
+        critic: Any = self.discriminator["critic"]
+        contradicted = contradictions(batch)
         real_features = critic.features(batch.image)
         terms = minimax_discriminator(critic.join(real_features, fakes.text), critic(fakes.image, fakes.text))
         if self.matching_aware:
@@ -252,7 +245,7 @@ class Text2Image(AdversarialModule):
         g_interpolation = −w E[log D(G(z, t̄), t̄)]
         """
         images, texts = torch.cat([fakes.image, fakes.between_image]), torch.cat([fakes.text, fakes.between])
-        of_text, of_between = self.discriminator.critic(images, texts).split([len(fakes.text), len(fakes.between)])
+        of_text, of_between = self.discriminator["critic"](images, texts).split([len(fakes.text), len(fakes.between)])
         terms = nonsaturating_generator(of_text)
         if len(of_between):
             between = nonsaturating_generator(of_between)
@@ -262,12 +255,12 @@ class Text2Image(AdversarialModule):
     def scores(self, batch: CaptionedImages) -> Tensor:
         """Return how well each sentence (row) and each image (column) of the batch fit by their vectors, (B, B)."""
         d = self.discriminator
-        return embedding_scores(d.image_encoder(batch.image), d.text_encoder(batch.caption))
+        return embedding_scores(d["image_encoder"](batch.image), d["text_encoder"](batch.caption))
 
     def logits(self, batch: CaptionedImages, fakes: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return D's logits (B, 1) of right pairs, fakes (B, C, S, S) and wrong pairs, and which of these there are."""
-        critic, text = self.discriminator.critic, self.embed(batch.caption)
-        features = critic.features(batch.image)
+        critic: Any = self.discriminator["critic"]
+        text, features = self.embed(batch.caption), critic.features(batch.image)
         wrong, found = choose_wrong(contradictions(batch))
         return critic.join(features, text), critic(fakes, text), critic.join(features[wrong], text), found
 
@@ -280,9 +273,8 @@ class Text2Image(AdversarialModule):
 
     def configure_optimizers(self) -> list[Optimizer]:
         d = self.discriminator
-        encoders = [*d.text_encoder.parameters(), *d.image_encoder.parameters()]
-        groups: list[dict[str, Any]] = [{"params": list(d.critic.parameters())}, {"params": encoders}]
-        groups[1]["lr"] = self.text_learning_rate
+        encoders = [*d["text_encoder"].parameters(), *d["image_encoder"].parameters()]
+        groups: Any = [{"params": list(d["critic"].parameters())}, {"params": encoders, "lr": self.text_learning_rate}]
         return [Adam(part, self.learning_rate, self.betas) for part in (groups, self.generator.parameters())]
 
     def forward(self, latent: Tensor, embedding: Tensor) -> Tensor:

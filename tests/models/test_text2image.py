@@ -55,7 +55,7 @@ def test_parameter_counts_of_the_authors(paper):
     assert count(paper.generator) == text + up
     down = 16 * (3 * 64 + 64 * 128 + 128 * 256 + 256 * 512) + 2 * (128 + 256 + 512) + bottleneck(512)
     down += 640 * 512 + 2 * 512 + 512 * 16
-    assert count(paper.discriminator.critic) == text + down
+    assert count(paper.discriminator["critic"]) == text + down
 
 
 @pytest.mark.parametrize("size, up, down", [(32, [512, 256, 128], [256, 128, 64]), (16, [256, 128], [128, 64])])
@@ -64,7 +64,7 @@ def test_widths_of_other_sizes(size, up, down):
         model = Text2Image(tiny.spec(3, size))
     transposed = layers(model.generator, nn.ConvTranspose2d)
     assert [layer.out_channels for layer in transposed] == [*up, 3]
-    features = [m for m in model.discriminator.critic.features if isinstance(m, nn.Conv2d)]
+    features = [m for m in model.discriminator["critic"].features if isinstance(m, nn.Conv2d)]
     assert [layer.out_channels for layer in features] == down[::-1]
 
 
@@ -74,14 +74,14 @@ def test_shapes(size, channels):
     model = tiny.build(Text2Image, channels, size)
     image = model.generator(torch.randn(2, 8), torch.randn(2, 8))
     assert image.shape == (2, channels, size, size) and image.abs().max() <= 1
-    critic = model.discriminator.critic
+    critic = model.discriminator["critic"]
     assert critic.features(image).shape[2:] == (4, 4)
     assert critic(image, torch.randn(2, 8)).shape == (2, 1)
 
 
 def test_activations_and_initial_weights():
     model = tiny.build(Text2Image, generator_channels=64, discriminator_channels=64)
-    critic = model.discriminator.critic
+    critic = model.discriminator["critic"]
     assert {layer.negative_slope for layer in layers(model, nn.LeakyReLU)} == {0.2}
     assert not layers(critic, nn.ReLU | nn.Sigmoid | nn.Dropout), "D gives logits"
     assert isinstance(critic.features[1], nn.LeakyReLU), "no batch norm at D's input"
@@ -96,7 +96,7 @@ def test_d_and_g_project_the_text_by_themselves():
     model = tiny.build(Text2Image)
     shared = {id(p) for p in model.generator.parameters()} & {id(p) for p in model.discriminator.parameters()}
     assert not shared
-    (up,), (down,) = (layers(net.text, nn.Linear) for net in (model.generator, model.discriminator.critic))
+    (up,), (down,) = (layers(net.text, nn.Linear) for net in (model.generator, model.discriminator["critic"]))
     assert up.in_features == down.in_features == 8 and up.out_features == down.out_features == 4
 
 
@@ -118,12 +118,12 @@ def test_projection_adds_the_inner_product_of_mean_features_and_text():
 
 def test_projection_trains_the_text_in_d_and_has_no_concatenation():
     plain, projecting = tiny.build(Text2Image), tiny.build(Text2Image, projection=True)
-    inputs = [model.discriminator.critic.joint[0].in_channels for model in (plain, projecting)]
+    inputs = [model.discriminator["critic"].joint[0].in_channels for model in (plain, projecting)]
     assert inputs[0] == inputs[1] + 4
     data = batch()
     terms = projecting.discriminator_loss(data, projecting.make_fakes(data))
     (terms["d_real"] + terms["d_wrong"]).backward()
-    critic = projecting.discriminator.critic
+    critic = projecting.discriminator["critic"]
     assert gradients(critic) == {name for name, _ in critic.named_parameters()}
 
 
@@ -141,7 +141,7 @@ def test_two_optimizers_of_the_paper():
     assert owned[1] == {id(p) for p in model.generator.parameters()}
     assert {group["betas"] for o in (d_optimizer, g_optimizer) for group in o.param_groups} == {(0.5, 0.999)}
     assert [group["lr"] for group in d_optimizer.param_groups] == [2e-4, model.text_learning_rate]
-    critic = {id(p) for p in model.discriminator.critic.parameters()}
+    critic = {id(p) for p in model.discriminator["critic"].parameters()}
     assert {id(p) for p in d_optimizer.param_groups[0]["params"]} == critic
 
 
@@ -178,7 +178,7 @@ def lookup_model(**settings):
     """Images 1 and 2 with texts 10 and 20 that contradict each other; fakes 3 and 4."""
     logits = {(1, 10): 0.3, (2, 20): -0.7, (1, 20): 1.1, (2, 10): 0.2, (3, 10): -0.4, (4, 20): 0.9}
     model = tiny.build(Text2Image, **settings)
-    model.discriminator.critic = Lookup(logits)
+    model.discriminator["critic"] = Lookup(logits)
     data = said([[1], [0]], [[1], [1]])
     data = data._replace(image=torch.tensor([1.0, 2.0])[:, None, None, None].expand(2, 1, 16, 16))
     fakes = model.make_fakes(data)
@@ -193,7 +193,7 @@ def test_three_pairs_by_hand():
     """L_D = -log s_r - (log(1 - s_w) + log(1 - s_f)) / 2, algorithm 1, s being the sigmoid of the logit."""
     model, data, fakes = lookup_model()
     terms = model.discriminator_loss(data, fakes)
-    s = {pair: 1 / (1 + math.exp(-logit)) for pair, logit in model.discriminator.critic.logits.items()}
+    s = {pair: 1 / (1 + math.exp(-logit)) for pair, logit in model.discriminator["critic"].logits.items()}
     right = -(math.log(s[1, 10]) + math.log(s[2, 20])) / 2
     wrong = -(math.log(1 - s[2, 10]) + math.log(1 - s[1, 20])) / 2
     fake = -(math.log(1 - s[3, 10]) + math.log(1 - s[4, 20])) / 2
@@ -206,10 +206,10 @@ def test_three_pairs_by_hand():
 def test_without_matching_awareness_it_is_a_conditional_gan():
     model, data, fakes = lookup_model(matching_aware=False)
     terms = model.discriminator_loss(data, fakes)
-    s = {pair: 1 / (1 + math.exp(-logit)) for pair, logit in model.discriminator.critic.logits.items()}
+    s = {pair: 1 / (1 + math.exp(-logit)) for pair, logit in model.discriminator["critic"].logits.items()}
     assert set(terms) == {"d_real", "d_fake", "d_embedding"}
     assert terms["d_fake"].item() == pytest.approx(-(math.log(1 - s[3, 10]) + math.log(1 - s[4, 20])) / 2)
-    assert sorted(sum(model.discriminator.critic.pairs, [])) == [(1, 10), (2, 20), (3, 10), (4, 20)]
+    assert sorted(sum(model.discriminator["critic"].pairs, [])) == [(1, 10), (2, 20), (3, 10), (4, 20)]
 
 
 def test_generator_loss_by_hand():
@@ -218,14 +218,14 @@ def test_generator_loss_by_hand():
     terms = model.generator_loss(data, fakes)
     expected = (math.log(1 + math.exp(0.4)) + math.log(1 + math.exp(-0.9))) / 2
     assert terms["g_adversarial"].item() == pytest.approx(expected) and len(terms) == 1
-    assert model.discriminator.critic.pairs == [[(3, 10), (4, 20)]]
+    assert model.discriminator["critic"].pairs == [[(3, 10), (4, 20)]]
 
 
 def test_a_sentence_without_a_wrong_image_is_left_out():
     """Only sentence 0 states something; without its wrong image, the term is 0 and finite."""
     model = tiny.build(Text2Image)
     logits = []
-    model.discriminator.critic.score.register_forward_hook(lambda module, args, output: logits.append(output))
+    model.discriminator["critic"].score.register_forward_hook(lambda module, args, output: logits.append(output))
     data = said([[1, 0], [0, 0], [1, 1]], [[1, 0], [0, 0], [0, 0]])
     terms = model.discriminator_loss(data, model.make_fakes(data))
     wrong = torch.nn.functional.softplus(logits[2])
@@ -258,7 +258,7 @@ def test_midpoints_by_hand(rows, expected):
 
 def test_midpoints_are_for_g_only():
     model = tiny.build(Text2Image)
-    critic, seen = model.discriminator.critic, []
+    critic, seen = model.discriminator["critic"], []
     critic.text.register_forward_hook(lambda module, args, output: seen.append(args[0]))
     data = batch(6)
     fakes = model.make_fakes(data)
@@ -281,7 +281,7 @@ def test_generator_loss_is_the_authors_one_mean_over_sentences_and_midpoints(cou
     model = tiny.build(Text2Image, projection=projection).double()
     texts, noise = torch.randn(count, 8).double(), torch.randn(3 * count // 2, 8).double()
     model.embed, model.sample_latent = lambda caption: texts, lambda rows: noise[:rows]
-    copied = copy.deepcopy([model.generator, model.discriminator.critic])
+    copied = copy.deepcopy([model.generator, model.discriminator["critic"]])
     data = batch(count)
     sum(model.generator_loss(data, model.make_fakes(data)).values()).backward()
 
@@ -291,7 +291,7 @@ def test_generator_loss_is_the_authors_one_mean_over_sentences_and_midpoints(cou
     (1.5 * nn.functional.binary_cross_entropy(shares, torch.ones_like(shares))).backward()
     for mine, theirs in zip(model.generator.parameters(), generator.parameters(), strict=True):
         torch.testing.assert_close(mine.grad, theirs.grad)
-    for network, theirs in ((model.generator, generator), (model.discriminator.critic, critic)):
+    for network, theirs in ((model.generator, generator), (model.discriminator["critic"], critic)):
         torch.testing.assert_close(dict(network.named_buffers()), dict(theirs.named_buffers()))  # of batch norm
 
 
@@ -301,7 +301,7 @@ def test_each_midpoint_counts_as_much_as_a_sentence():
     for weight in (None, 0.5, 1.0, 3.0):
         model = tiny.build(Text2Image, **({} if weight is None else {"interpolation_weight": weight}))
         fakes = model.make_fakes(batch(4))
-        model.discriminator.critic = Lookup(logits)
+        model.discriminator["critic"] = Lookup(logits)
         numbered = torch.arange(1.0, 7.0)[:, None, None, None].expand(6, 1, 16, 16)
         text = torch.tensor([10.0, 20, 30, 40])[:, None].expand(4, 8)
         between = torch.tensor([20.0, 30])[:, None].expand(2, 8)  # of 10 and 30, and of 20 and 40
@@ -339,7 +339,7 @@ def gradients(network):
 
 def test_no_gan_gradient_reaches_the_text_encoder():
     model = tiny.build(Text2Image)
-    encoders = nn.ModuleList([model.discriminator.text_encoder, model.discriminator.image_encoder])
+    encoders = nn.ModuleList([model.discriminator["text_encoder"], model.discriminator["image_encoder"]])
     data = batch()
     fakes = model.make_fakes(data)
     assert fakes.image.requires_grad and not fakes.text.requires_grad
@@ -347,11 +347,11 @@ def test_no_gan_gradient_reaches_the_text_encoder():
     embedding = d_terms.pop("d_embedding")
     (sum(d_terms.values()) + sum(model.generator_loss(data, fakes).values())).backward()
     assert not gradients(encoders)
-    assert gradients(model.generator) and gradients(model.discriminator.critic)
+    assert gradients(model.generator) and gradients(model.discriminator["critic"])
     model.zero_grad()
     embedding.backward()
     assert gradients(encoders) == {name for name, _ in encoders.named_parameters()}
-    assert not gradients(model.generator) and not gradients(model.discriminator.critic)
+    assert not gradients(model.generator) and not gradients(model.discriminator["critic"])
 
 
 def test_a_step_trains_all_three_networks_of_d(tmp_path):
@@ -416,7 +416,7 @@ def test_nothing_to_draw(captions):
 def test_text_vectors_weigh_as_much_as_the_noise():
     model = tiny.build(Text2Image)
     caption = batch(3).caption
-    raw, seen = model.discriminator.text_encoder(caption), model.embed(caption)
+    raw, seen = model.discriminator["text_encoder"](caption), model.embed(caption)
     torch.testing.assert_close(seen.norm(dim=1), torch.full((3,), 8**0.5))
     torch.testing.assert_close(torch.cosine_similarity(raw, seen), torch.ones(3))
 
@@ -430,8 +430,8 @@ def test_pictures_come_from_the_average_and_the_current_encoder():
     noise = torch.randn(1, 8, generator=torch.Generator().manual_seed(0))
     caption = encode("a smiling woman", 20)[None]
     with torch.no_grad():
-        nn.init.normal_(model.discriminator.text_encoder.project.weight)
-        text = model.discriminator.text_encoder(caption)
+        nn.init.normal_(model.discriminator["text_encoder"].project.weight)
+        text = model.discriminator["text_encoder"](caption)
         text *= (8 / text.square().sum()).sqrt()
         torch.testing.assert_close(
             model.draw("a smiling woman", torch.Generator().manual_seed(0)), expected(noise, text)
