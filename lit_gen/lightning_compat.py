@@ -117,11 +117,6 @@ def step_in_log(trainer: Trainer) -> int:
     return trainer.fit_loop.epoch_loop._batches_that_stepped
 
 
-def values_to_log(trainer: Trainer) -> dict[str, float]:
-    """Return what Lightning would log now, by name; the public `logged_metrics` has values of earlier epochs too."""
-    return {name: float(value) for name, value in trainer._logger_connector.metrics["log"].items()}
-
-
 def uploads_checkpoints(logger: WandbLogger) -> bool:
     """Return whether a W&B logger was given `log_model`, which it keeps under a private name only."""
     return bool(logger._log_model)

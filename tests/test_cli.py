@@ -93,7 +93,7 @@ def test_a_run_has_its_own_folder(data, runs):
     config = yaml.safe_load((first / "config.yaml").read_text())
     assert config["model"]["init_args"]["latent_dim"] == 2
     logged = rows(first)
-    assert [float(row["train/kl"]) > 0 for row in logged if row["train/kl"]] == [True] * 3
+    assert [float(row["train/loss_kl"]) > 0 for row in logged if row["train/loss_kl"]] == [True] * 3
     assert any(row["val/elbo"] for row in logged)
 
 
@@ -133,7 +133,7 @@ def test_resume_goes_on_in_the_same_run(data, runs):
     assert fit(TINY_DCGAN, data, runs, "--trainer.logger=true", "--ckpt_path=last", "--trainer.max_epochs=2") is None
     after = rows(run)
     assert after[: len(before)] == [row | dict.fromkeys(after[0].keys() - row.keys(), "") for row in before]
-    assert [row["epoch"] for row in after if row["train/d_real"]] == ["0"] * 3 + ["1"] * 3
+    assert [row["epoch"] for row in after if row["train/loss_d_real"]] == ["0"] * 3 + ["1"] * 3
     assert (run / "wandb-id").read_text() == identity
     checkpoint = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
     assert checkpoint["epoch"] == 1 and checkpoint["state_dict"]["_extra_state"]["images_seen"] == 2 * 3 * 16
@@ -146,7 +146,7 @@ def test_the_best_checkpoint_of_a_gan_is_the_nearest_to_the_held_out_images(data
     assert len(distances) == 4 == len(set(distances))
     best = torch.load(run / "checkpoints" / "best.ckpt", weights_only=True)
     assert best["epoch"] == distances.index(min(distances))
-    health = [row for row in logged if row["health/d_real"]]
+    health = [row for row in logged if row["health/d_logit_real"]]
     assert len(health) == 6 and all(float(row["health/g_gradient_norm"]) > 0 for row in health)
 
 
@@ -229,7 +229,7 @@ def test_a_run_that_is_killed_in_mid_epoch_goes_on_to_the_bit(data, tmp_path):
     (whole,) = (tmp_path / "whole" / "vae").iterdir()
     assert_same_end(whole, run)
     assert rows(run) == rows(whole)
-    assert [row["step"] for row in rows(run) if row["train/kl"]] == [str(step) for step in range(10)]
+    assert [row["step"] for row in rows(run) if row["train/loss_kl"]] == [str(step) for step in range(10)]
 
 
 @pytest.mark.parametrize(("number", "name"), [(signal.SIGTERM, "SIGTERM"), (signal.SIGINT, "Ctrl-C")])

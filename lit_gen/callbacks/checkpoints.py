@@ -17,14 +17,10 @@ from lit_gen.lightning_compat import (
     batches_so_far,
     cluster_environment,
     forget_sigterm,
-    next_row,
     stops_early,
     validation_follows,
-    values_to_log,
 )
 from lit_gen.limits import NonNegativeInt, PositiveInt
-from lit_gen.loggers.metrics_file import AppendingCSVLogger
-from lit_gen.loggers.wandb import ContinuingWandbLogger
 from lit_gen.runs import slurm
 from lit_gen.runs.checkpoint_files import take_place
 from lit_gen.runs.commands import resume_command
@@ -52,9 +48,6 @@ class RunCheckpoints(Checkpoint):
     says that the time of a job is running out, stops it too, and the job is then queued again. When the only process of
     a run meets an exception, its state is saved to `folder/exception.ckpt`.
 
-    A checkpoint holds the logged values too. Lightning logs a batch after its checkpoint, and a run may be killed in
-    between. A term that not every batch has stays in the log until it has a new value, or the epoch ends.
-
     Args:
         folder: the folder for checkpoints.
         every_n_batches: batches from one checkpoint to the next; 0 saves at the ends of epochs only.
@@ -68,29 +61,10 @@ class RunCheckpoints(Checkpoint):
         self._requeue = False
         self._began_at = 0  # batches that were done when this process began
         self._stopping = self._cut_short = self._after_validation = False
-        self._logged: dict[str, float] = {}  # the last value of each term of this epoch
-        self._row: dict[str, int] = {}  # epoch and step of the row that they are still to be written to, if any
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"logged": self._logged, "row": self._row}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self._logged, self._row = state_dict["logged"], state_dict["row"]
 
     @property
     def last(self) -> Path:
         return self.folder / "last.ckpt"
-
-    def on_fit_start(self, trainer: Trainer, model: LightningModule) -> None:
-        goes_on = trainer.ckpt_path is not None and Path(trainer.ckpt_path).resolve().parent == self.folder.resolve()
-        if goes_on and self._row:
-            row, step = {"epoch": self._row["epoch"], **self._logged}, self._row["step"]
-            for logger in trainer.loggers:
-                if isinstance(logger, AppendingCSVLogger):
-                    logger.catch_up(row, step)
-                elif isinstance(logger, ContinuingWandbLogger):
-                    logger.log_metrics(row, step)
-        self._row = {}
 
     def on_train_start(self, trainer: Trainer, model: LightningModule) -> None:
         self._began_at = _batches_done(trainer)
@@ -120,11 +94,8 @@ class RunCheckpoints(Checkpoint):
 
     def on_train_batch_start(self, trainer: Trainer, model: LightningModule, *_: Any) -> None:
         self._stop(trainer)
-        if self._logged:  # those of the run that goes on
-            model.log_dict(self._logged, batch_size=1)
-            self._logged = {}
 
-    def on_train_batch_end(self, trainer: Trainer, model: LightningModule, *_: Any) -> None:
+    def on_train_batch_end(self, trainer: Trainer, model: Any, *_: Any) -> None:
         if trainer.is_last_batch:
             return  # its checkpoint follows, after the validation
         # An epoch that is cut short can go on, if it is saved before Lightning counts it as done.
@@ -134,19 +105,15 @@ class RunCheckpoints(Checkpoint):
         self._stopping = self._told_to_stop(trainer)
         if due or self._cut_short or self._stopping:
             # A resumed run would leave out a validation that is still to come.
-            self._after_validation, self._logged = validation_follows(trainer), values_to_log(trainer)
+            self._after_validation = validation_follows(trainer)
             if not self._after_validation:
-                self._row = next_row(trainer)
-                self._save_within_epoch(trainer)
+                model.log_row()  # which Lightning would do after the checkpoint, and a run may be killed in between
+                self.save(trainer)
 
     def on_validation_end(self, trainer: Trainer, model: LightningModule) -> None:
         if self._after_validation:
             self._after_validation = False
-            self._save_within_epoch(trainer)
-
-    def _save_within_epoch(self, trainer: Trainer) -> None:
-        self.save(trainer)
-        self._logged, self._row = {}, {}
+            self.save(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, model: LightningModule) -> None:
         if not self._cut_short:
@@ -169,7 +136,7 @@ class RunCheckpoints(Checkpoint):
     def save(self, trainer: Trainer) -> None:
         """Write last.ckpt; the previous one becomes previous-1.ckpt."""
         model: Any = trainer.lightning_module
-        model.check_terms()  # a checkpoint that cannot go on must not replace one that can
+        model.read_terms()  # a checkpoint that cannot go on must not replace one that can
         new = self.folder / ".next.ckpt"
         trainer.save_checkpoint(new, weights_only=False)
         if trainer.is_global_zero:

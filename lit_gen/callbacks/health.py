@@ -38,10 +38,11 @@ PATIENCE = 5
 class Health(Callback):
     """Log how D and G are doing, and warn in one line when G has collapsed, D is saturated or D has no gradient.
 
-    `health/d_real` and `health/d_fake` are D's mean outputs for a batch's real images and fakes before D steps on them.
-    `health/d_gradient_norm` and `health/g_gradient_norm` are the norms of the last gradients. `health/diversity` is the
-    mean distance between two images that G generates from fixed noise, over that between two held-out images; it is 1
-    when they are equally diverse. `health/collapsed` and `health/dead_discriminator` are 1 while a warning holds.
+    `health/d_logit_real` and `health/d_logit_fake` (or `d_score_…`) are D's mean outputs for a batch's real images and
+    fakes before D steps on them. `health/d_gradient_norm` and `health/g_gradient_norm` are the norms of the last
+    gradients. `health/diversity` is the mean distance between two images that G generates from fixed noise, over that
+    between two held-out images; it is 1 when they are equally diverse.
+    `health/collapsed` and `health/dead_discriminator` are 1 while a warning holds.
 
     Nothing of this changes the training, nor makes it wait for a GPU between two checks.
 
@@ -104,7 +105,8 @@ class Health(Callback):
         seen = dict(zip(self._seen, values, strict=True))
         self._seen = {}
         seen |= self._alarms(batches_so_far(trainer), seen)
-        figures = {f"health/{name}": value for name, value in seen.items() if name != "separated"}
+        outputs = {"d_real": f"{model.output_name}_real", "d_fake": f"{model.output_name}_fake"}
+        figures = {f"health/{outputs.get(name, name)}": value for name, value in seen.items() if name != "separated"}
         trainer.callback_metrics.update({name: torch.tensor(value) for name, value in figures.items()})
         # Not by model.log: it would repeat them in the rows that follow.
         for logger in trainer.loggers:

@@ -34,6 +34,7 @@ from yaml import SafeDumper
 
 from lit_gen.errors import UserError
 from lit_gen.lightning_compat import saves_by_the_clock
+from lit_gen.old_versions.log_names import current_name
 from lit_gen.runs.folders import OWN_CHECKPOINTS
 
 # Timer's default interval is such an enumeration, and jsonargparse writes config.yaml with this class.
@@ -135,7 +136,7 @@ def _among_a_runs_own(callback: Checkpoint) -> bool:
     return any(place.name == "checkpoints" and (place.parent / "config.yaml").is_file() for place in places)
 
 
-def prepare_callbacks(given: Sequence[Callback], folder: Path | None) -> list[Callback]:
+def prepare_callbacks(given: Sequence[Callback], folder: Path | None, model: LightningModule) -> list[Callback]:
     """Return the callbacks, ready for a run, with another one before them where they need it.
 
     A ModelCheckpoint without a folder gets one within the run's, away from the run's own checkpoints.
@@ -143,8 +144,13 @@ def prepare_callbacks(given: Sequence[Callback], folder: Path | None) -> list[Ca
     Args:
         given: the callbacks that the user added.
         folder: the run's folder; None where nothing is written.
+        model: what is trained or used.
     """
     for callback in given:
+        monitor = getattr(callback, "monitor", None)
+        if monitor and (name := current_name(monitor, model)) != monitor:
+            callback.monitor = name  # type: ignore[attr-defined]  # it has one
+            rank_zero_info(f"{type(callback).__name__} watches {name}, which was {monitor}")
         if isinstance(callback, ModelCheckpoint) and callback.dirpath is None and folder is not None:
             callback.dirpath = os.path.realpath(folder / OWN_CHECKPOINTS)
             rank_zero_info(f"{type(callback).__name__} writes to {callback.dirpath}")

@@ -53,14 +53,6 @@ class AppendingCSVLogger(Logger):
         row = {name: value.item() if isinstance(value, Tensor) else value for name, value in metrics.items()}
         self._append(row | {"step": step})
 
-    @rank_zero_only
-    def catch_up(self, metrics: dict[str, float], step: int) -> None:
-        """Log the last row of a step, unless a killed run has done so."""
-        self._drop_from(step + 1)
-        rows = [row for row in whole_rows(self.path) if int(row["step"]) == step]
-        if not any(all(row.get(name) for name in metrics) for row in rows):
-            self._append(metrics | {"step": step})
-
     def _drop_from(self, step: int) -> None:
         """Drop the rows from this step on, when the first row is about to be logged."""
         if not self._columns:

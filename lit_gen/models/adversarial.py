@@ -11,7 +11,7 @@ for each, where a step on one batch has D and G share them; they move no statist
 
 from collections.abc import Iterator
 from contextlib import nullcontext
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from lightning_utilities.core.apply_func import apply_to_collection
@@ -53,6 +53,8 @@ class AdversarialModule(GenerativeModule):
         betas: betas of both Adam optimizers.
     """
 
+    output_name: ClassVar[str] = "d_logit"
+    """What D gives, in the log: `d_logit`, or `d_score` where no sigmoid is meant to follow."""
     generator: nn.Module
     discriminator: nn.Module
     learning_rate: float
@@ -175,9 +177,8 @@ class AdversarialModule(GenerativeModule):
 
     def log_step(self, terms: Terms) -> None:
         """Log the terms of one network's step, and what its loss has put beside them."""
-        self.log_terms("train", terms, prog_bar=True)
-        if self.beside:
-            self.log_terms("train", self.beside)
+        self.log_terms(terms)
+        self.log_terms(self.beside, "train/")
         self.beside = {}  # nothing is kept that would not follow the model to another device
 
     def before_step(self) -> None:

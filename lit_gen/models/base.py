@@ -1,13 +1,14 @@
 """What every model shares: the check against the data, the count of images, the log of named terms, and its task."""
 
-import inspect
 import math
+import sys
 from collections.abc import Mapping
 from copy import copy
 from typing import Any, ClassVar, Self
 
 import torch
 from lightning import LightningModule
+from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 from torch.optim import Optimizer
@@ -16,7 +17,7 @@ from lit_gen.data.batches import DataSpec
 from lit_gen.data.contract import check_pair
 from lit_gen.errors import UserError
 from lit_gen.layers.coders import plain_network
-from lit_gen.lightning_compat import batches_so_far, trainer_of
+from lit_gen.lightning_compat import batches_so_far, data_of, next_row, trainer_of
 from lit_gen.old_versions.checkpoints import bring_up_to_date, settings_of_now
 from lit_gen.runs.changes import changes_of_model
 from lit_gen.tasks.base import Stage, Task
@@ -47,6 +48,7 @@ class GenerativeModule(LightningModule):
         self.image_shape = tuple(spec["image_shape"])
         self._trained_with: Mapping[str, Any] = {}  # the hyperparameters in the checkpoint, once there is one
         self._ring = TermRing()
+        self._logged_step: int | None = None
         self.run_seed: int | None = None  # what all that is drawn depends on, once there is a run
         self.new_run_seed: int | None = None  # what the user asks for in place of a checkpoint's
         # Schedules count images: a batch may be of another size after a resume. These are plain numbers in the state
@@ -56,13 +58,14 @@ class GenerativeModule(LightningModule):
         self._images_a_batch = 0
 
     def get_extra_state(self) -> dict[str, Any]:
-        counts = {"images_seen": self.images_seen, "images_in_epoch": self.images_in_epoch}
+        counts = {"images_seen": self.images_seen, "images_in_epoch": self.images_in_epoch, "log": self._ring.last}
         return counts | ({} if self.run_seed is None else {"run_seed": self.run_seed})
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
         # That of another model may lack something; what else does not fit it says better.
         self.images_seen, self.images_in_epoch = state.get("images_seen", 0), state.get("images_in_epoch", 0)
         self.run_seed = state.get("run_seed", self.run_seed)
+        self._ring.last = dict(state.get("log", {}))  # a term that not every step has stays until its next value
 
     def seed(self, purpose: str, place: int = 0) -> None:
         """Seed what this process draws next by the run's seed, the purpose, the rank, the images seen and `place`.
@@ -99,7 +102,7 @@ class GenerativeModule(LightningModule):
                 f"{type(self).__name__} names the task {type(self.task).__name__}, but has no {', '.join(missing)}. "
                 f"Define what {verbs.__module__}.{verbs.__name__} lists."
             )
-        data = self.trainer.datamodule
+        data = data_of(self.trainer)
         if data is not None:
             check_pair(type(self), data, predicting=stage == "predict")
             given = tuple(getattr(data, "spec", self.spec)["image_shape"])
@@ -111,7 +114,7 @@ class GenerativeModule(LightningModule):
 
     def save_hyperparameters(self, *arguments: Any, **options: Any) -> None:
         """Keep the arguments of the constructor as plain values: a checkpoint names a network by class and settings."""
-        frame = options.pop("frame", None) or inspect.currentframe().f_back
+        frame = options.pop("frame", None) or sys._getframe(1)
         super().save_hyperparameters(*arguments, frame=frame, **options)
         super().save_hyperparameters({name: plain_network(value) for name, value in self.hparams.items()})
 
@@ -135,8 +138,9 @@ class GenerativeModule(LightningModule):
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
         """As torch's, but a `UserError` when the weights are those of other networks."""
         if "_extra_state" not in state_dict:  # of before every model counted images
-            state_dict = copy(state_dict)  # with its metadata
-            state_dict["_extra_state"] = self.get_extra_state()
+            whole: Any = copy(state_dict)  # with its metadata
+            whole["_extra_state"] = self.get_extra_state()
+            state_dict = whole
         try:
             return super().load_state_dict(state_dict, strict, assign)
         except RuntimeError as error:
@@ -175,14 +179,16 @@ class GenerativeModule(LightningModule):
 
     def on_train_epoch_start(self) -> None:
         self.images_in_epoch = 0
+        self._ring.last = {}
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         self._images_a_batch = len(batch[0]) * self.trainer.world_size
 
     def on_train_start(self) -> None:
         self._ring.clear()
+        self._logged_step = None
         # A resumed optimizer carries the checkpoint's settings; what this run was told is what counts.
-        configured = self.configure_optimizers()
+        configured: Any = self.configure_optimizers()
         configured = configured if isinstance(configured, list) else [configured]
         for optimizer, fresh in zip(self.trainer.optimizers, configured, strict=True):
             for group, settings in zip(optimizer.param_groups, fresh.param_groups, strict=True):
@@ -193,7 +199,7 @@ class GenerativeModule(LightningModule):
         """Return the factor on the optimizers' learning rates in this step; models with a schedule override it."""
         return 1.0
 
-    def set_learning_rates(self, *optimizers: Optimizer) -> None:
+    def set_learning_rates(self, *optimizers: Optimizer | LightningOptimizer) -> None:
         """Multiplies what they were told by `learning_rate_factor`."""
         factor = self.learning_rate_factor()
         for optimizer in optimizers:
@@ -216,7 +222,8 @@ class GenerativeModule(LightningModule):
             return 0.0
         parts = []
         if trainer.max_epochs is not None and trainer.max_epochs > 0:
-            epochs, images = trainer.fit_loop.epoch_progress.current.processed, self.images_in_epoch
+            loop: Any = trainer.fit_loop
+            epochs, images = loop.epoch_progress.current.processed, self.images_in_epoch
             an_epoch = trainer.num_training_batches * self._images_a_batch
             if not 0 < an_epoch < math.inf:  # before the first batch; or data without a length
                 images, an_epoch = 0, 1
@@ -239,8 +246,11 @@ class GenerativeModule(LightningModule):
     def on_predict_batch_start(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
         self.seed("predict", batch_idx)
 
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        self.log_row()
+
     def on_train_epoch_end(self) -> None:
-        self.check_terms()
+        self.read_terms()
 
     # What the task does
 
@@ -255,27 +265,53 @@ class GenerativeModule(LightningModule):
 
     def log_held_out(self, batch: Any, stage: Stage) -> None:
         """Log the held-out terms of the task, averaged over all images and processes."""
-        terms = self.task.held_out_terms(self, batch, stage)
-        # The bar has the terms of a loss. A game has no such thing.
-        self.log_terms(stage, terms, batch_size=len(batch[0]), prog_bar="loss" in terms, sync_dist=True)
+        terms = {f"{stage}/{name}": value for name, value in self.task.held_out_terms(self, batch, stage).items()}
+        # The bar has the terms of a loss. A game has no such thing. And the size is no whole number: Lightning would
+        # round the mean of the processes' counts of images down to one.
+        in_bar, images = f"{stage}/loss" in terms, float(len(batch[0]))
+        self.log_dict(terms, batch_size=images, prog_bar=in_bar, sync_dist=True)  # type: ignore[arg-type]
 
-    def log_terms(self, prefix: str, terms: Mapping[str, Tensor], **options: Any) -> None:
-        """Log each term as `prefix/name`."""
-        values = {f"{prefix}/{name}": value.detach() for name, value in terms.items()}
-        # No whole number: Lightning would round the mean of the processes' counts of images down to one.
-        self.log_dict(values, **options | {"batch_size": float(options.get("batch_size", 1))})
-        if prefix == "train" and trainer_of(self) is not None:
+    def log_terms(self, terms: Mapping[str, Tensor], prefix: str = "train/loss_") -> None:
+        """Log what a training step computed: at once for callbacks, for loggers and the bar once it is read.
+
+        `self.log` would wait for the device in every step.
+
+        Args:
+            terms: scalars on the device.
+            prefix: what their names in the log begin with.
+        """
+        if terms and trainer_of(self) is not None:
+            values = {f"{prefix}{name}": value.detach() for name, value in terms.items()}
+            self.trainer.callback_metrics.update(values)
             self._ring.write(batches_so_far(self.trainer), values)
-            if self._ring.is_full:
-                self.check_terms()
 
-    def check_terms(self) -> None:
-        """Look at the training terms logged since the last time.
+    def log_numbers(self, numbers: Mapping[str, float]) -> None:
+        """Log what the host knows of a training step."""
+        self._ring.last |= {name: float(number) for name, number in numbers.items()}
+        self.trainer.callback_metrics.update({name: torch.tensor(float(value)) for name, value in numbers.items()})
+
+    def log_row(self) -> None:
+        """Log the last value of each term, after a batch by which Lightning logs; before its checkpoint, if any."""
+        row = next_row(self.trainer)
+        if not row or row["step"] == self._logged_step:
+            if self._ring.is_full:
+                self.read_terms()
+            return
+        self.read_terms()
+        self._logged_step = row.pop("step")
+        for logger in self.trainer.loggers:
+            logger.log_metrics(self._ring.last | row, self._logged_step)
+            logger.save()
+
+    def read_terms(self) -> None:
+        """Read the terms of the last steps, for the bar and for `log_row`.
 
         Raises:
             NonFiniteTermError: on all processes, when a term is not finite on any.
         """
-        self._ring.check(lambda good: self.trainer.strategy.reduce_boolean_decision(good))
+        self._ring.read(lambda good: self.trainer.strategy.reduce_boolean_decision(good))
+        in_bar = {name.removeprefix("train/"): value for name, value in self._ring.last.items()}
+        self.trainer.progress_bar_metrics.update(in_bar)
 
     def noise(self, *shape: int, generator: torch.Generator | None = None) -> Tensor:
         """Return standard normal noise on the model's device; with a CPU generator, the same on every device."""

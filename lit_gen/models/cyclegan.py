@@ -183,6 +183,7 @@ class CycleGAN(AdversarialModule):
     """
 
     task = Translation()
+    output_name = "d_score"
     checkpoints_hold_images = True  # in the pools
     generator: nn.ModuleDict
     discriminator: nn.ModuleDict

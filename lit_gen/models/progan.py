@@ -150,6 +150,7 @@ class ProGAN(AdversarialModule):
     """
 
     task = GrowingSampling()
+    output_name = "d_score"
 
     def __init__(
         self,
@@ -271,10 +272,7 @@ class ProGAN(AdversarialModule):
             self.look_ahead()
             batch = self.minibatches(batch)[0]
         super().training_step(batch, batch_idx)
-        progress = {"kimg": self.images_seen / 1000, "resolution": float(self.resolution), "alpha": self.alpha}
-        # As tensors on the CPU: Lightning would bring numbers to the GPU in every step.
-        values = {name: torch.tensor(value, device="cpu") for name, value in progress.items()}
-        self.log_dict(values, prog_bar=True, batch_size=1)
+        self.log_numbers({"kimg": self.images_seen / 1000, "resolution": self.resolution, "alpha": self.alpha})
         self.stop_when_done()
 
     def look_ahead(self) -> None:

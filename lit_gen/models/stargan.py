@@ -126,6 +126,7 @@ class StarGAN(AdversarialModule):
     """
 
     task = AttributeEditing()
+    output_name = "d_score"
 
     def __init__(
         self,

@@ -126,10 +126,10 @@ def quality(
     return SampleQuality(options, model.image_shape, make, real, **settings)
 
 
-def mean_outputs(model: Any, batch: Any, fakes: Any, name: str = "d_logit", real: str = "real") -> Terms:
-    """Return D's mean outputs for the real images of a batch and for fakes, as `<name>_real` and `<name>_fake`."""
-    outputs = model.discriminate(batch, fakes)
-    return {f"{name}_{kind}": output.mean() for kind, output in zip((real, "fake"), outputs, strict=True)}
+def mean_outputs(model: Any, batch: Any, fakes: Any) -> Terms:
+    """Return D's mean outputs for the real images of a batch and for fakes, such as `d_logit_real`, `d_logit_fake`."""
+    real, fake = model.discriminate(batch, fakes)
+    return {f"{model.output_name}_real": real.mean(), f"{model.output_name}_fake": fake.mean()}
 
 
 def grid(images: Tensor, columns: int | None = None, gap: int = 2) -> Tensor:

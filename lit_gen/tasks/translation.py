@@ -76,7 +76,7 @@ class Translation(Task):
             "cycle_b": functional.l1_loss(model.translate(fake_a, "a_to_b").float(), batch.image_b),
         }
         for domain, real, fake in zip("ab", *model.discriminate(batch, (fake_a, fake_b)), strict=True):
-            terms |= {f"score_{domain}_real": real.mean(), f"score_{domain}_fake": fake.mean()}
+            terms |= {f"d_score_{domain}_real": real.mean(), f"d_score_{domain}_fake": fake.mean()}
         return terms
 
     def evaluators(self, model: Any, data: DataModule, options: Options) -> list[Evaluator]:

@@ -1,5 +1,6 @@
-"""The loss terms of the last training steps, kept on the device until they are read together."""
+"""The terms of the last training steps, kept on the device until they are read together."""
 
+import math
 from collections.abc import Callable, Mapping
 
 import torch
@@ -7,8 +8,8 @@ from torch import Tensor
 
 from lit_gen.errors import UserError
 
-CHECK_EVERY_N_BATCHES = 50
-"""Largest number of batches before a term is checked; all terms are also checked before a checkpoint is written."""
+READ_EVERY_N_BATCHES = 50
+"""Largest number of batches before terms are read; all are also read for a row of the log and before a checkpoint."""
 
 
 class NonFiniteTermError(UserError):
@@ -16,31 +17,32 @@ class NonFiniteTermError(UserError):
 
 
 class TermRing:
-    """A store of the terms that have not been read yet."""
+    """A store of the terms that have not been read yet, and the last value of each that has been."""
 
     def __init__(self) -> None:
         self._unread: list[tuple[int, list[str], Tensor]] = []
+        self.last: dict[str, float] = {}
 
     def clear(self) -> None:
-        """Forget all terms."""
+        """Forget all terms that have not been read."""
         self._unread = []
 
     def write(self, batch: int, terms: Mapping[str, Tensor]) -> None:
-        """Store the terms of a step.
+        """Store the terms of a step, without waiting for the device.
 
         Args:
             batch: number of the step's batch in the training, from 1 on.
             terms: scalars by their names in the log.
         """
-        self._unread.append((batch, list(terms), torch.stack([value.detach().float() for value in terms.values()])))
+        self._unread.append((batch, list(terms), torch.stack([value.float() for value in terms.values()])))
 
     @property
     def is_full(self) -> bool:
-        """Whether the oldest stored terms are `CHECK_EVERY_N_BATCHES` batches old."""
-        return bool(self._unread) and self._unread[-1][0] - self._unread[0][0] >= CHECK_EVERY_N_BATCHES
+        """Whether the oldest stored terms are `READ_EVERY_N_BATCHES` batches old."""
+        return bool(self._unread) and self._unread[-1][0] - self._unread[0][0] >= READ_EVERY_N_BATCHES - 1
 
-    def check(self, agree: Callable[[bool], bool]) -> None:
-        """Read all terms and forget them. Only here does the training wait for the device.
+    def read(self, agree: Callable[[bool], bool]) -> None:
+        """Read all terms into `last`. Only here does the training wait for the device.
 
         Args:
             agree: function that returns whether its argument is true on all processes; all must call it together.
@@ -51,12 +53,15 @@ class TermRing:
         unread, self._unread = self._unread, []
         if not unread:
             return
-        finite = torch.cat([values for _, _, values in unread]).isfinite().tolist()
-        if agree(all(finite)):
-            return
+        values = torch.cat([values for _, _, values in unread]).tolist()
         terms = [(batch, name) for batch, names, _ in unread for name in names]
-        first = next((term for term, good in zip(terms, finite, strict=True) if not good), None)
-        what = f"{first[1]} is not finite in batch {first[0]}" if first else "a term is not finite on another process"
+        self.last |= {name: value for (_, name), value in zip(terms, values, strict=True)}
+        wrong = [term for term, value in zip(terms, values, strict=True) if not math.isfinite(value)]
+        if agree(not wrong):
+            return
+        what = "a term is not finite on another process"
+        if wrong:
+            what = f"{wrong[0][1]} is not finite in batch {wrong[0][0]}"
         raise NonFiniteTermError(
             f"{what} (found in batch {unread[-1][0]}). Lower the learning rate, or train in a wider precision."
         )

@@ -80,7 +80,7 @@ def spoil(model, name: str, from_batch: int, value: float = float("nan")):
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_a_term_that_is_not_finite_ends_the_run_before_it_is_saved(model_class, term, value, tmp_path):
     model = spoil(tiny.build(model_class), term, 4, value)
-    with pytest.raises(NonFiniteTermError, match=rf"^train/{term} is not finite in batch 4 \(found in batch 4\)"):
+    with pytest.raises(NonFiniteTermError, match=rf"^train/loss_{term} is not finite in batch 4 \(found in batch 4\)"):
         train(tmp_path, model, every_n_batches=1)
     assert kept(tmp_path) == {"last": 3, "previous-1": 2, "non-finite": 4}
 
@@ -141,9 +141,9 @@ def test_an_exception_is_seen_even_if_the_disk_is_full(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("model_class", [VAE, GAN])
 def test_it_is_found_after_so_many_batches_or_at_the_end_of_an_epoch(model_class, tmp_path, monkeypatch):
-    monkeypatch.setattr(ring, "CHECK_EVERY_N_BATCHES", 6)
+    monkeypatch.setattr(ring, "READ_EVERY_N_BATCHES", 6)
     term = "kl" if model_class is VAE else "g_adversarial"
-    with pytest.raises(NonFiniteTermError, match=r"in batch 2 \(found in batch 7\)"):
+    with pytest.raises(NonFiniteTermError, match=r"in batch 2 \(found in batch 6\)"):
         train(tmp_path / "long", spoil(tiny.build(model_class), term, 2), batches=20, every_n_batches=0)
     with pytest.raises(NonFiniteTermError, match=r"in batch 2 \(found in batch 4\)"):
         train(tmp_path / "short", spoil(tiny.build(model_class), term, 2), batches=4, every_n_batches=0)
@@ -151,8 +151,8 @@ def test_it_is_found_after_so_many_batches_or_at_the_end_of_an_epoch(model_class
 
 def test_the_gpu_is_not_waited_for_in_each_batch(tmp_path, monkeypatch):
     looks = []
-    original = GAN.check_terms
-    monkeypatch.setattr(GAN, "check_terms", lambda self: (looks.append(self.trainer.global_step), original(self)))
+    original = GAN.read_terms
+    monkeypatch.setattr(GAN, "read_terms", lambda self: (looks.append(self.trainer.global_step), original(self)))
     trainer = tiny.trainer(tmp_path)
     trainer.fit(tiny.build(GAN), datamodule=tiny.NoiseData(120, batch_size=1))
     assert len(looks) == 3 and looks[-1] == 120
@@ -168,9 +168,9 @@ def test_it_ends_the_other_processes_too():
 
     model = tiny.build(GAN)
     model._trainer = Process()
-    model._ring.write(7, {"train/d_real": torch.ones(())})
+    model._ring.write(7, {"train/loss_d_real": torch.ones(())})
     with pytest.raises(NonFiniteTermError, match="another process"):
-        model.check_terms()
+        model.read_terms()
 
 
 # ---------------------------------------------------------------------------------------------------------- the files

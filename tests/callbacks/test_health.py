@@ -49,8 +49,8 @@ class ByHand(Callback):
                 parameter -= self.rate * gradient
         g_gradients = torch.autograd.grad(softplus(-d(fake)).mean(), list(g.parameters()))
         self.expected[trainer.fit_loop.total_batch_idx + 1] = {
-            "health/d_real": real_logits.mean().item(),
-            "health/d_fake": fake_logits.mean().item(),
+            "health/d_logit_real": real_logits.mean().item(),
+            "health/d_logit_fake": fake_logits.mean().item(),
             "health/d_gradient_norm": norm(d_gradients),
             "health/g_gradient_norm": norm(g_gradients),
         }
@@ -95,7 +95,8 @@ def test_it_changes_nothing(model_class, tmp_path):
     watched, alone = end("watched", Health(every_n_batches=1), Reader()), end("alone")
     for part in ("state_dict", "optimizer_states", "NoiseData", "loops"):
         tiny.assert_same(watched[part], alone[part], part)
-    names = {"d_real", "d_fake", "d_gradient_norm", "g_gradient_norm", "collapsed", "dead_discriminator"}
+    names = {f"{model_class.output_name}_{kind}" for kind in ("real", "fake")}
+    names |= {"d_gradient_norm", "g_gradient_norm", "collapsed", "dead_discriminator"}
     names |= {"diversity"} if model_class.task.makes_samples else set()
     assert seen[-1] == {f"health/{name}" for name in names}
 

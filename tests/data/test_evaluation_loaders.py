@@ -69,8 +69,7 @@ class Mean(GenerativeModule):
         self.layer(batch.number[:, None].float())  # its buffers come from the first process in each batch
         with (self.folder / f"{prefix}-{self.global_rank}").open("a") as file:
             print(*batch.number.tolist(), file=file)
-        terms = {"mean": batch.number.float().mean()}
-        self.log_terms(prefix, terms, batch_size=len(batch.number), sync_dist=True)
+        self.log(f"{prefix}/mean", batch.number.float().mean(), batch_size=float(len(batch.number)), sync_dist=True)
 
     def test_step(self, batch, index):
         self.validation_step(batch, index, "test")

@@ -98,18 +98,6 @@ def test_a_log_whose_first_line_is_not_whole_begins_anew(begun, tmp_path):
     assert path.read_text().split() == ["loss,step", "0.5,0"]
 
 
-@pytest.mark.parametrize(
-    "logged", ["", "0.9,,1\n", "0.9,,1\n,7.0,1\n", "0.9,,1\n,7.0,1\n,8.0,2\n", "0.9,,1\n,7.", ",7.0,1"]
-)
-def test_the_row_that_a_killed_run_may_have_logged(logged, tmp_path):
-    """Rows of the same step by others stay, later ones do not."""
-    path = tmp_path / "metrics.csv"
-    path.write_text("health,loss,step\n0.8,,0\n,5.0,0\n" + logged)
-    AppendingCSVLogger(tmp_path).catch_up({"loss": 7.0}, 1)
-    others = ["0.9,,1"] if "0.9" in logged else []
-    assert path.read_text().split() == ["health,loss,step", "0.8,,0", ",5.0,0", *others, ",7.0,1"]
-
-
 def test_wandb_gets_no_row_twice(tmp_path, monkeypatch):
     """A killed run had logged up to step 3, half of a row more; its checkpoint is of step 1."""
     sent = []

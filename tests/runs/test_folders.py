@@ -248,12 +248,12 @@ def test_a_run_folder_is_the_same_whatever_logs(loggers, data, runs, project):  
     own = {"lightning_logs", "wandb", "wandb-id"}
     common = {path for path in files(run) if path.split("/")[0] not in own}
     assert common >= {"config.yaml", "metrics.csv", LAST, "checkpoints/best.ckpt", "samples/samples-0000003.png"}
-    assert len([row for row in rows(run) if row["train/kl"]]) == 3
+    assert len([row for row in rows(run) if row["train/loss_kl"]]) == 3
     assert ("lightning_logs/version_0/metrics.csv" in files(run)) is any("CSV" in name for name in loggers)
     assert bool(list(run.glob("wandb/offline-run-*"))) is ("WandbLogger" in loggers)
     assert files(project) == {"config.yaml"} and (project / "config.yaml").read_text() == "mine: true\n"
     main(["fit", "--config", str(run / "config.yaml"), f"--ckpt_path={run / LAST}", "--trainer.max_epochs=2"])
-    assert [row["epoch"] for row in rows(run) if row["train/kl"]] == ["0"] * 3 + ["1"] * 3
+    assert [row["epoch"] for row in rows(run) if row["train/loss_kl"]] == ["0"] * 3 + ["1"] * 3
     if "WandbLogger" in loggers:
         logged = {path.name.rsplit("-", 1)[1] for path in run.glob("wandb/offline-run-*")}
         assert logged == {(run / "wandb-id").read_text()}
@@ -428,7 +428,7 @@ def test_a_job_that_ended_before_its_first_checkpoint(data, runs, job, monkeypat
     monkeypatch.setenv("PROBE_BATCH", "0")
     main([*words, SIGNAL])
     assert names(runs / "vae") == {"77"}
-    assert [row["step"] for row in rows(run) if row["train/kl"]] == [str(step) for step in range(10)]
+    assert [row["step"] for row in rows(run) if row["train/loss_kl"]] == [str(step) for step in range(10)]
     shutil.rmtree(run / "checkpoints")
     (run / "config.yaml").unlink()  # as if it had ended before its training began
     monkeypatch.setenv("SLURM_RESTART_COUNT", "2")

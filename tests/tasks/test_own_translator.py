@@ -62,9 +62,9 @@ def test_training_leaves_grids_and_the_best_checkpoint(tmp_path):
     expected = {f"{way}-{batches:07d}.png" for way in ("a_to_b", "b_to_a") for batches in (4, 8)}
     assert {path.name for path in (tmp_path / "samples").iterdir()} == expected
     assert (tmp_path / "best.ckpt").is_file()
-    terms = {"cycle_a", "cycle_b", "score_a_real", "score_a_fake", "score_b_real", "score_b_fake"}
+    terms = {"cycle_a", "cycle_b", "d_score_a_real", "d_score_a_fake", "d_score_b_real", "d_score_b_fake"}
     assert {f"val/{name}" for name in terms | {"sliced_wasserstein"}} <= set(trainer.callback_metrics)
-    assert {"health/d_real", "health/g_gradient_norm"} <= set(trainer.callback_metrics)
+    assert {"health/d_logit_real", "health/g_gradient_norm"} <= set(trainer.callback_metrics)
 
 
 def test_test_and_predict(tmp_path):

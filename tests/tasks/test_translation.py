@@ -34,12 +34,12 @@ def test_held_out_errors(tmp_path):
     """Both cycles in units of the image, without the weight of their terms."""
     model, batch = by_hand()
     logged = {}
-    model.log_terms = lambda prefix, terms, **_: logged.update({f"{prefix}/{n}": t.item() for n, t in terms.items()})
+    model.log_dict = lambda terms, **_: logged.update({name: term.item() for name, term in terms.items()})
     model.validation_step(batch, 0)
     assert logged == pytest.approx(
         {
-            "val/cycle_a": 0.1, "val/cycle_b": 0.2, "val/score_a_real": 0.2, "val/score_a_fake": 0.4,
-            "val/score_b_real": 1.1, "val/score_b_fake": 0.9,
+            "val/cycle_a": 0.1, "val/cycle_b": 0.2, "val/d_score_a_real": 0.2, "val/d_score_a_fake": 0.4,
+            "val/d_score_b_real": 1.1, "val/d_score_b_fake": 0.9,
         },
         abs=1e-5,
     )  # fmt: skip
