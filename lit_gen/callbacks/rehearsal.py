@@ -22,8 +22,7 @@ class Rehearsal(Callback):
             return
         with open(os.devnull, "wb") as nowhere:
             torch.save(checkpoint, nowhere)
-        data = data_of(trainer)
-        if not hasattr(data, "preview_batch"):
+        if not hasattr(data_of(trainer), "preview_batch"):
             return
-        batch = model.transfer_batch_to_device(data.preview_batch(COUNT), model.device, 0)
+        batch = model.transfer_batch_to_device(data_of(trainer).preview_batch(COUNT), model.device, 0)
         model.task.sample_grids(model, batch, COUNT)

@@ -2,7 +2,6 @@
 
 import csv
 from argparse import Namespace
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +46,7 @@ class AppendingCSVLogger(Logger):
         save_hparams_to_yaml(self.folder / "hparams.yaml", params)
 
     @rank_zero_only
-    def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+    def log_metrics(self, metrics: dict[str, Any], step: int | None = None) -> None:
         step = step or 0
         self._drop_from(step)
         row = {name: value.item() if isinstance(value, Tensor) else value for name, value in metrics.items()}

@@ -62,9 +62,6 @@ class InceptionFeatures(nn.Module):
         return features
 
 
-FeatureNetwork = DigitFeatures | InceptionFeatures
-
-
 class Features:
     """The feature network of `--evaluation.features`, loaded once for all evaluators of a test.
 
@@ -87,9 +84,9 @@ class Features:
         if choice == "auto":
             choice = "digits" if digits else "inception"
         self.choice, self._tried = choice, False
-        self._network: FeatureNetwork | None = None
+        self._network: DigitFeatures | InceptionFeatures | None = None
 
-    def load(self, device: torch.device | str) -> FeatureNetwork | None:
+    def load(self, device: torch.device | str) -> DigitFeatures | InceptionFeatures | None:
         """Return the network, or None if `none` is chosen or a download fails.
 
         All processes must call it together; all return a network, or all return None.

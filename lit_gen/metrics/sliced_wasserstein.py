@@ -1,7 +1,5 @@
 """The sliced Wasserstein distance between small patches of images: Karras et al. 2018, arXiv:1710.10196, section 5."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -86,7 +84,7 @@ def halve(images: Tensor) -> Tensor:
     return blur(images)[..., ::2, ::2]
 
 
-def double(images: Tensor, size: Sequence[int]) -> Tensor:
+def double(images: Tensor, size: torch.Size) -> Tensor:
     """Enlarge images (B, C, H', W'), which are every other pixel, to `size` (H, W)."""
     spread = images.new_zeros(*images.shape[:2], *size)
     spread[..., ::2, ::2] = images

@@ -238,8 +238,7 @@ class StarGAN(AdversarialModule):
 
     def discriminate(self, batch: AttributedImages, fakes: Translations) -> tuple[Tensor, Tensor]:
         """Return the mean scores (B,) over the patches."""
-        real, fake = (self.patch_scores(image).mean((1, 2, 3)) for image in (batch.image, fakes.image))
-        return real, fake
+        return self.patch_scores(batch.image).mean((1, 2, 3)), self.patch_scores(fakes.image).mean((1, 2, 3))
 
     def learning_rate_factor(self) -> float:
         return constant_then_linear(self.progress)

@@ -84,12 +84,10 @@ class AttributeEditing(Task):
 
         Where one can learn the attributes, it says whether each change is there, and all else as it was.
         """
-        found: list[Evaluator] = [
-            quality(model, options, lambda batch: model.translate(batch.image, model.labels(batch).roll(1, 0)))
-        ]
+        found = quality(model, options, lambda batch: model.translate(batch.image, model.labels(batch).roll(1, 0)))
         if getattr(data, "has_attributes", False):
-            found.append(AttributeChanges(model.attributes, single_changes, options.samples))
-        return found
+            return [found, AttributeChanges(model.attributes, single_changes, options.samples)]
+        return [found]
 
 
 @torch.no_grad()
