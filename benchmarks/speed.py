@@ -122,11 +122,11 @@ def loaded(trainer: Trainer, model: LightningModule) -> Iterator[None]:
             yield
 
 
-def measure(system: str, precision: str, quick: bool, seconds: float, root: str) -> None:
+def measure(system: str, precision: str, quick: bool, seconds: float, root: str, override: list[str]) -> None:
     """Measure one system, and print what was found as JSON."""
-    from lit_gen.cli import main
-
     import speed  # the same file; the command line imports the callback from it
+
+    from lit_gen.cli import main
 
     speed.Clock.seconds = seconds
     files = [f"configs/{system}.yaml"]
@@ -140,13 +140,14 @@ def measure(system: str, precision: str, quick: bool, seconds: float, root: str)
             "--checkpoints.every_n_batches=0",
             f"--trainer.default_root_dir={folder}",
         ]
-        main([*words, "--trainer.callbacks+=speed.Clock"])
+        main([*words, "--trainer.callbacks+=speed.Clock", *override])
     print("found", json.dumps(speed.Clock.found), flush=True)
 
 
 def measured(checkout: Path, system: str, options: argparse.Namespace) -> dict[str, float]:
     """Measure one system with the package of a checkout, in a process of its own; {} when it fails."""
-    code = f"import speed; speed.measure({system!r}, {options.precision!r}, {options.quick}, {options.seconds}, {options.root!r})"
+    arguments = (system, options.precision, options.quick, options.seconds, options.root, options.override)
+    code = f"import speed; speed.measure{arguments!r}"
     paths = os.pathsep.join([str(checkout), str(Path(__file__).parent)])
     done = subprocess.run(
         [sys.executable, "-c", code],
@@ -170,6 +171,7 @@ def report() -> None:
     parser.add_argument("--seconds", type=float, default=3.0, help="of each measurement")
     parser.add_argument("--quick", action=argparse.BooleanOptionalAction, default=not torch.cuda.is_available())
     parser.add_argument("--root", default=str(REPOSITORY / "data" / "speed"), help="folder for the rendered data")
+    parser.add_argument("--override", action="append", default=[], help="a further setting, --override=--data.x=1")
     parser.add_argument("--beside", type=Path, help="another checkout to compare with")
     parser.add_argument("--rounds", type=int, default=1, help="measurements of each; the best counts")
     parser.add_argument("--output", type=Path, help="JSON file to write")
@@ -198,7 +200,8 @@ def report() -> None:
         this = best["this"]
         if not this:
             continue
-        line = f"{system:15}{this['fit']:9,.0f}  {this['bare']:9,.0f}  {this['data']:9,.0f}  {this['fit'] / this['bare']:8.2f}"
+        line = f"{system:15}" + "".join(f"{this[name]:9,.0f}  " for name in ("fit", "bare", "data"))
+        line += f"{this['fit'] / this['bare']:8.2f}"
         if other := best.get("beside"):
             line += f"  {this['fit'] / other['fit']:.2f}  {this['bare'] / other['bare']:.2f}"
         print(line, flush=True)

@@ -12,7 +12,7 @@ from jsonargparse import Namespace
 from lightning import LightningDataModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import Logger
-from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
+from lightning.pytorch.utilities import rank_zero_info
 
 import lit_gen.data  # noqa: F401  so that the short names of data modules resolve
 import lit_gen.models  # noqa: F401  likewise those of models
@@ -33,7 +33,7 @@ from lit_gen.command_line.words import check_words
 from lit_gen.data.base import ImageData
 from lit_gen.data.contract import check_pair
 from lit_gen.errors import UserError
-from lit_gen.lightning_compat import option_names
+from lit_gen.lightning_compat import option_names, rank
 from lit_gen.loggers.of_run import loggers_of_run
 from lit_gen.loggers.of_user import defer
 from lit_gen.loggers.wandb import WandbOptions, check_wandb, finish_wandb
@@ -46,6 +46,7 @@ from lit_gen.runs.settings import SaveSettings, read_settings
 class LitGenCLI(LightningCLI):
     """LightningCLI with one link (data.spec to model.spec), a check of the pair, and a folder for each run."""
 
+    subcommand: str
     run_folder: Path | None = None
     last_words: Sequence[str] = ()  # printed after all others
 
@@ -63,7 +64,7 @@ class LitGenCLI(LightningCLI):
         parser.add_class_arguments(Health, "health", instantiate=False)
         parser.add_class_arguments(WandbOptions, "wandb", instantiate=False)
 
-    def parse_arguments(self, parser: LightningArgumentParser, args: Sequence[str]) -> None:
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         check_words(args)
         self.seed_typed = any(str(word).partition("=")[0] == "--seed_everything" for word in args)
         try:
@@ -161,13 +162,13 @@ class LitGenCLI(LightningCLI):
     def prepare_data(self) -> None:
         """Prepare the data before other processes start: an error ends the command here, and keeps nobody waiting."""
         self.datamodule.predicting = self.subcommand == "predict"
-        if rank_zero_only.rank == 0:
+        if rank() == 0:
             self.datamodule.prepare_data()
             if isinstance(self.datamodule, ImageData):
                 self.datamodule.setup(self.subcommand)
                 self.datamodule.check_split(self.subcommand)
 
-    def make_run_folder(self) -> Path:
+    def make_run_folder(self) -> Path | None:
         if (told := processes.told()) is not None:
             self.run_folder = told[0]
         elif self.run_folder is None:
@@ -177,7 +178,7 @@ class LitGenCLI(LightningCLI):
     # Around the run
 
     def before_fit(self) -> None:
-        if rank_zero_only.rank != 0:
+        if rank() != 0:
             return  # the data may still be in the making on another machine
         if not isinstance(self.datamodule, ImageData):  # which is set up already
             self.datamodule.setup(self.subcommand)
@@ -195,7 +196,7 @@ class LitGenCLI(LightningCLI):
 
     def after_fit(self) -> None:
         locks.finish()
-        if self.run_folder and rank_zero_only.rank == 0:
+        if self.run_folder and rank() == 0:
             self.last_words = last_words(self.trainer, self.run_folder)
 
     def after_test(self) -> None:

@@ -15,6 +15,7 @@ from lightning.pytorch.cli import LightningCLI
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.loops.loop import _Loop
+from lightning.pytorch.utilities import rank_zero_only
 
 # ------------------------------------------------------------------------------------------------- models, optimizers
 
@@ -22,6 +23,16 @@ from lightning.pytorch.loops.loop import _Loop
 def trainer_of(model: LightningModule) -> Trainer | None:
     """Return the Trainer that a model is attached to, or None; the public `model.trainer` raises without one."""
     return model._trainer
+
+
+def data_of(trainer: Trainer) -> Any:
+    """Return the data module that a Trainer works on, or None; Lightning declares no such attribute."""
+    return trainer.datamodule  # type: ignore[attr-defined]
+
+
+def rank() -> int:
+    """Return this process's rank, known before there is a Trainer; Lightning hangs it on a function."""
+    return rank_zero_only.rank  # type: ignore[attr-defined]
 
 
 @contextmanager
@@ -73,12 +84,12 @@ def begin_epoch_anew(trainer: Trainer) -> None:
     The public `fit_loop.restarting = False` does not do it: with `max_steps`, Lightning's setter takes an epoch's end
     for its middle. The loop would count the epoch twice, and train on one batch more where there is no validation.
     """
-    _Loop.restarting.fset(trainer.fit_loop, False)
+    vars(_Loop)["restarting"].fset(trainer.fit_loop, False)
 
 
 def validation_follows(trainer: Trainer) -> bool:
     """Return whether Lightning validates after the batch that has just ended; it says so in no hook."""
-    loop = trainer.fit_loop
+    loop: Any = trainer.fit_loop
     return loop.epoch_loop._should_check_val_fx(loop._data_fetcher)
 
 
@@ -130,7 +141,8 @@ def set_requeue_handler(trainer: Trainer, handler: Callable[[int, Any], None]) -
     Its own handler saves a checkpoint in the middle of a step. The public way, a SLURMEnvironment that does not
     requeue, would have to be among the user's plugins.
     """
-    trainer._signal_connector._slurm_sigusr_handler_fn = handler
+    connector: Any = trainer._signal_connector
+    connector._slurm_sigusr_handler_fn = handler
 
 
 def cluster_environment(trainer: Trainer) -> ClusterEnvironment:

@@ -95,7 +95,7 @@ class RunCheckpoints(Checkpoint):
     def on_train_batch_start(self, trainer: Trainer, model: LightningModule, *_: Any) -> None:
         self._stop(trainer)
 
-    def on_train_batch_end(self, trainer: Trainer, model: LightningModule, *_: Any) -> None:
+    def on_train_batch_end(self, trainer: Trainer, model: Any, *_: Any) -> None:
         if trainer.is_last_batch:
             return  # its checkpoint follows, after the validation
         # An epoch that is cut short can go on, if it is saved before Lightning counts it as done.
@@ -135,7 +135,8 @@ class RunCheckpoints(Checkpoint):
 
     def save(self, trainer: Trainer) -> None:
         """Write last.ckpt; the previous one becomes previous-1.ckpt."""
-        trainer.lightning_module.read_terms()  # a checkpoint that cannot go on must not replace one that can
+        model: Any = trainer.lightning_module
+        model.read_terms()  # a checkpoint that cannot go on must not replace one that can
         new = self.folder / ".next.ckpt"
         trainer.save_checkpoint(new, weights_only=False)
         if trainer.is_global_zero:
@@ -166,6 +167,8 @@ class RunCheckpoints(Checkpoint):
 
 class BestCheckpoint(ModelCheckpoint):
     """Write `folder/best.ckpt` when the metric `monitor` is the lowest so far; nothing where it is never measured."""
+
+    dirpath: str
 
     def __init__(self, folder: Path, monitor: str) -> None:
         super().__init__(folder, "best", monitor=monitor, enable_version_counter=False)
@@ -207,7 +210,7 @@ class BestCheckpoint(ModelCheckpoint):
 
 def best_of(trainer: Trainer) -> list[str]:
     """Return a line about the run's `best.ckpt`, where there is one."""
-    best = [callback.summary() for callback in trainer.callbacks if isinstance(callback, BestCheckpoint)]
+    best = [callback.summary() for callback in trainer.checkpoint_callbacks if isinstance(callback, BestCheckpoint)]
     return [line for line in best if line]
 
 

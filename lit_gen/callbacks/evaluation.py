@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from lightning import Callback, LightningModule, Trainer
+from lightning import Callback, Trainer
 from lightning.pytorch.utilities import rank_zero_info
 from torchmetrics import SumMetric
 
 from lit_gen.errors import UserError
 from lit_gen.files.atomic import complete_file
+from lit_gen.lightning_compat import data_of
 from lit_gen.metrics.evaluator import Evaluator, Figure, Options
 
 
@@ -40,47 +41,47 @@ class Evaluation(Callback):
         self.figures: dict[str, Figure] = {}
         self._evaluators: list[Evaluator] = []
 
-    def on_test_start(self, trainer: Trainer, model: LightningModule) -> None:
+    def on_test_start(self, trainer: Trainer, model: Any) -> None:
         self._begun = time.monotonic()
         self._images = SumMetric().to(model.device)
-        self._prepare(trainer, model, model.task.evaluators(model, trainer.datamodule, self.options))
+        self._prepare(trainer, model, model.task.evaluators(model, data_of(trainer), self.options))
 
     @torch.no_grad()
     def on_test_batch_end(
-        self, trainer: Trainer, model: LightningModule, outputs: Any, batch: Any, batch_idx: int, *_: Any
+        self, trainer: Trainer, model: Any, outputs: Any, batch: Any, batch_idx: int, *_: Any
     ) -> None:
         self._images.update(len(batch[0]))
         self._update(model, batch, batch_idx)
 
     @torch.no_grad()
-    def on_test_epoch_end(self, trainer: Trainer, model: LightningModule) -> None:
+    def on_test_epoch_end(self, trainer: Trainer, model: Any) -> None:
         self._compute(model, "test")
 
-    def on_validation_epoch_start(self, trainer: Trainer, model: LightningModule) -> None:
-        chosen = [] if trainer.sanity_checking else model.task.validation_evaluators(model, trainer.datamodule)
+    def on_validation_epoch_start(self, trainer: Trainer, model: Any) -> None:
+        chosen = [] if trainer.sanity_checking else model.task.validation_evaluators(model, data_of(trainer))
         self._prepare(trainer, model, chosen)
 
     @torch.no_grad()
     def on_validation_batch_end(
-        self, trainer: Trainer, model: LightningModule, outputs: Any, batch: Any, batch_idx: int, *_: Any
+        self, trainer: Trainer, model: Any, outputs: Any, batch: Any, batch_idx: int, *_: Any
     ) -> None:
         self._update(model, batch, batch_idx)
 
     @torch.no_grad()
-    def on_validation_epoch_end(self, trainer: Trainer, model: LightningModule) -> None:
+    def on_validation_epoch_end(self, trainer: Trainer, model: Any) -> None:
         self._compute(model, "val")
 
-    def _prepare(self, trainer: Trainer, model: LightningModule, evaluators: list[Evaluator]) -> None:
+    def _prepare(self, trainer: Trainer, model: Any, evaluators: list[Evaluator]) -> None:
         self._evaluators = [evaluator.to(model.device) for evaluator in evaluators]
         for evaluator in self._evaluators:
-            evaluator.prepare(model, trainer.datamodule)
+            evaluator.prepare(model, data_of(trainer))
 
-    def _update(self, model: LightningModule, batch: Any, batch_idx: int) -> None:
+    def _update(self, model: Any, batch: Any, batch_idx: int) -> None:
         model.seed("evaluate", batch_idx)
         for evaluator in self._evaluators:
             evaluator.update(model, batch)
 
-    def _compute(self, model: LightningModule, prefix: str) -> None:
+    def _compute(self, model: Any, prefix: str) -> None:
         """Log the metrics, and let go of the evaluators: they may hold thousands of images."""
         self.figures = {}
         for evaluator in self._evaluators:
@@ -90,7 +91,7 @@ class Evaluation(Callback):
             model.log_dict(values, batch_size=1, sync_dist=True)
         self._evaluators = []
 
-    def on_test_end(self, trainer: Trainer, model: LightningModule) -> None:
+    def on_test_end(self, trainer: Trainer, model: Any) -> None:
         images = int(self._images.compute())
         own = {
             name: Figure(float(value), images)

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.optim import Optimizer
 
-from lit_gen.lightning_compat import batches_so_far, step_in_log
+from lit_gen.lightning_compat import batches_so_far, data_of, step_in_log
 from lit_gen.limits import NonNegativeInt
 from lit_gen.models.adversarial import AdversarialModule, fake_images
 from lit_gen.training.modes import evaluating
@@ -63,18 +63,18 @@ class Health(Callback):
         self.looks, self.grace = dict(state_dict["looks"]), state_dict["grace"]
         self.outputs_before = list(state_dict["outputs_before"])
 
-    def on_train_start(self, trainer: Trainer, model: AdversarialModule) -> None:
+    def on_train_start(self, trainer: Trainer, model: Any) -> None:
         self._seen = {}
         self._held_out = None
-        if self.every_n_batches and model.task.makes_samples and hasattr(trainer.datamodule, "preview_batch"):
-            held_out = trainer.datamodule.preview_batch(SAMPLES)
+        if self.every_n_batches and model.task.makes_samples and hasattr(data_of(trainer), "preview_batch"):
+            held_out = data_of(trainer).preview_batch(SAMPLES)
             self._held_out = held_out if len(held_out[0]) > 1 else None
 
     def _batches_to_look(self, trainer: Trainer) -> int:
         return -batches_so_far(trainer) % self.every_n_batches
 
     @torch.no_grad()
-    def on_train_batch_start(self, trainer: Trainer, model: AdversarialModule, batch: Any, *_: Any) -> None:
+    def on_train_batch_start(self, trainer: Trainer, model: Any, batch: Any, *_: Any) -> None:
         if not self.every_n_batches or self._batches_to_look(trainer) > 0:
             return
         # D's outputs in training mode, for what the step is about to make: it begins with the same seed.
@@ -84,7 +84,7 @@ class Health(Callback):
             real, fake = (output.float() for output in model.discriminate(minibatch, model.make_fakes(minibatch)))
         self._seen |= {"d_real": real.mean(), "d_fake": fake.mean(), "separated": (real.min() > fake.max()).float()}
 
-    def on_before_optimizer_step(self, trainer: Trainer, model: AdversarialModule, optimizer: Optimizer) -> None:
+    def on_before_optimizer_step(self, trainer: Trainer, model: Any, optimizer: Optimizer) -> None:
         if not self.every_n_batches:
             return
         name, steps = ("d", 1) if optimizer is trainer.optimizers[0] else ("g", model.n_critic)
@@ -92,14 +92,14 @@ class Health(Callback):
         if self._batches_to_look(trainer) < steps * model.accumulate_grad_batches:
             self._seen[f"{name}_gradient_norm"] = gradient_norm(optimizer)
 
-    def on_train_batch_end(self, trainer: Trainer, model: AdversarialModule, *_: Any) -> None:
+    def on_train_batch_end(self, trainer: Trainer, model: Any, *_: Any) -> None:
         if not self.every_n_batches or self._batches_to_look(trainer) > 0:
             return
         if "d_gradient_norm" not in self._seen:
             self._seen = {}
             return  # no step since the start
         if self._held_out is not None:
-            self._seen["diversity"] = self._diversity(model)
+            self._seen["diversity"] = self._diversity(model, self._held_out)
         # The one place where the training waits for the GPU, and for other processes.
         values = trainer.strategy.reduce(torch.stack(list(self._seen.values())), reduce_op="mean").tolist()
         seen = dict(zip(self._seen, values, strict=True))
@@ -113,18 +113,18 @@ class Health(Callback):
             logger.log_metrics(figures | {"epoch": trainer.current_epoch}, step_in_log(trainer))
 
     @torch.no_grad()
-    def _diversity(self, model: AdversarialModule) -> Tensor:
+    def _diversity(self, model: AdversarialModule, held_out: Any) -> Tensor:
         """Return the diversity of what G, not its EMA, generates from fixed noise, over that of the held-out images."""
         made = []
         seed_generators(model.device, "diversity")
         with evaluating(model.generator):
             size = max(1, AT_ONCE // (model.image_shape[-1] * model.image_shape[-2]))
-            for piece in zip(*(field.split(size) for field in self._held_out), strict=True):
-                batch = type(self._held_out)(*(field.to(model.device) for field in piece))
+            for piece in zip(*(field.split(size) for field in held_out), strict=True):
+                batch = type(held_out)(*(field.to(model.device) for field in piece))
                 made.append(model.make_fakes(batch))
         images = [fake_images(fakes).float() for fakes in made]
         side = min(SIDE, images[0].shape[-1])  # ProGAN's grow
-        fake, real = (functional.adaptive_avg_pool2d(some, side) for some in (torch.cat(images), self._held_out.image))
+        fake, real = (functional.adaptive_avg_pool2d(some, side) for some in (torch.cat(images), held_out.image))
         return mean_distance(fake) / mean_distance(real).to(fake.device).clamp_min(1e-12)
 
     def _alarms(self, batch: int, seen: dict[str, float]) -> dict[str, float]:

@@ -149,13 +149,13 @@ def prepare_callbacks(given: Sequence[Callback], folder: Path | None, model: Lig
     for callback in given:
         monitor = getattr(callback, "monitor", None)
         if monitor and (name := current_name(monitor, model)) != monitor:
-            callback.monitor = name
+            callback.monitor = name  # type: ignore[attr-defined]  # it has one
             rank_zero_info(f"{type(callback).__name__} watches {name}, which was {monitor}")
         if isinstance(callback, ModelCheckpoint) and callback.dirpath is None and folder is not None:
             callback.dirpath = os.path.realpath(folder / OWN_CHECKPOINTS)
             rank_zero_info(f"{type(callback).__name__} writes to {callback.dirpath}")
         if isinstance(callback, SpikeDetection) and not hasattr(callback, "running"):
-            callback.running = callback.running_mean  # the name that Lightning 2.6 restores its state by
+            callback.running = callback.running_mean  # type: ignore[attr-defined]  # Lightning 2.6 restores it by this
     watched = any(isinstance(callback, LearningRateMonitor) for callback in given)
     return [RatesOfThisStep(), *given] if watched else list(given)
 
@@ -163,9 +163,9 @@ def prepare_callbacks(given: Sequence[Callback], folder: Path | None, model: Lig
 class RatesOfThisStep(Callback):
     """Set the learning rates before LearningRateMonitor reads them: a model's own hooks come after all callbacks."""
 
-    def on_train_epoch_start(self, trainer: Trainer, model: LightningModule) -> None:
+    def on_train_epoch_start(self, trainer: Trainer, model: Any) -> None:
         if trainer.fit_loop.total_batch_idx >= 0:  # a resumed run's optimizers begin at the full rates
             model.set_learning_rates(*trainer.optimizers)
 
-    def on_train_batch_start(self, trainer: Trainer, model: LightningModule, *_: Any) -> None:
+    def on_train_batch_start(self, trainer: Trainer, model: Any, *_: Any) -> None:
         model.set_learning_rates(*trainer.optimizers)

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 import wandb
-from lightning import Callback, LightningModule, Trainer
+from lightning import Callback, Trainer
 from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
@@ -13,7 +13,7 @@ from torchvision.transforms.functional import to_pil_image
 
 from lit_gen.errors import UserError
 from lit_gen.files.atomic import complete_file
-from lit_gen.lightning_compat import batches_so_far
+from lit_gen.lightning_compat import batches_so_far, data_of
 
 
 def save_picture(image: Tensor, path: Path) -> None:
@@ -43,9 +43,9 @@ class SampleGrids(Callback):
         self._batches_at_last = -1
         self._said = False
 
-    def setup(self, trainer: Trainer, model: LightningModule, stage: str) -> None:
-        if not hasattr(trainer.datamodule, "preview_batch"):
-            rank_zero_info(f"no sample grids: {type(trainer.datamodule).__name__} has no preview_batch")
+    def setup(self, trainer: Trainer, model: Any, stage: str) -> None:
+        if not hasattr(data_of(trainer), "preview_batch"):
+            rank_zero_info(f"no sample grids: {type(data_of(trainer)).__name__} has no preview_batch")
         for logger in trainer.loggers:
             # Lightning has no public name for it.
             uploads = isinstance(logger, WandbLogger) and getattr(logger, "_log_model", False)
@@ -55,22 +55,22 @@ class SampleGrids(Callback):
                     "log_model, which would upload them. Leave log_model out, or set --wandb.images=all."
                 )
 
-    def on_train_batch_end(self, trainer: Trainer, model: LightningModule, *_: Any) -> None:
+    def on_train_batch_end(self, trainer: Trainer, model: Any, *_: Any) -> None:
         if self.every_n_batches and batches_so_far(trainer) % self.every_n_batches == 0:
             self.write(trainer, model)
 
-    def on_train_epoch_end(self, trainer: Trainer, model: LightningModule) -> None:
+    def on_train_epoch_end(self, trainer: Trainer, model: Any) -> None:
         self.write(trainer, model)
 
     @torch.no_grad()
-    def write(self, trainer: Trainer, model: LightningModule) -> None:
+    def write(self, trainer: Trainer, model: Any) -> None:
         """Write the grids now, once per number of batches, on the main process."""
         batches = batches_so_far(trainer)
-        shown = hasattr(trainer.datamodule, "preview_batch")
+        shown = hasattr(data_of(trainer), "preview_batch")
         if not shown or not trainer.is_global_zero or batches == self._batches_at_last:
             return
         self._batches_at_last = batches
-        batch = model.transfer_batch_to_device(trainer.datamodule.preview_batch(self.count), model.device, 0)
+        batch = model.transfer_batch_to_device(data_of(trainer).preview_batch(self.count), model.device, 0)
         model.seed("grids")
         grids = model.task.sample_grids(model, batch, self.count)
         back = []
@@ -93,7 +93,7 @@ class SampleGrids(Callback):
             )
 
     def _all_may_leave(self, trainer: Trainer) -> bool:
-        return self.all_to_wandb or getattr(trainer.datamodule, "may_be_shared", False)
+        return self.all_to_wandb or getattr(data_of(trainer), "may_be_shared", False)
 
 
 def _goes_to_wandb(logger: Logger) -> bool:

@@ -45,4 +45,5 @@ def training_seconds(path: Path, batches: int) -> float:
 
 
 def _batches(trainer: Trainer) -> int:
-    return trainer.fit_loop.epoch_loop.batch_progress.total.processed
+    total: Any = trainer.fit_loop.epoch_loop.batch_progress.total
+    return total.processed

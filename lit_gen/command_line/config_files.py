@@ -57,7 +57,7 @@ def inline(text: str) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def _check_node(file: str, node: yaml.Node) -> None:
+def _check_node(file: str, node: yaml.Node | None) -> None:
     """Refuse what YAML takes without a word: a name that stands twice, and a time that it reads as a number."""
     if isinstance(node, yaml.MappingNode):
         lines: dict[str, int] = {}
@@ -71,6 +71,7 @@ def _check_node(file: str, node: yaml.Node) -> None:
     elif isinstance(node, yaml.SequenceNode):
         for value in node.value:
             _check_node(file, value)
-    elif node.style is None and node.tag.endswith((":int", ":float")) and ":" in node.value:
-        line = node.start_mark.line + 1
-        raise UserError(f"{file}, line {line}: YAML takes {node.value} for a number. Put it in quotes: '{node.value}'.")
+    elif isinstance(node, yaml.ScalarNode):
+        line, text = node.start_mark.line + 1, node.value
+        if node.style is None and node.tag.endswith((":int", ":float")) and ":" in text:
+            raise UserError(f"{file}, line {line}: YAML takes {text} for a number. Put it in quotes: '{text}'.")

@@ -61,7 +61,8 @@ def one_line_endings() -> Iterator[None]:
 
 def mistake(error: BaseException) -> str | None:
     """Return the line for an error, or for what it was raised from; None where the traceback is of more use."""
-    line, cause = _unknown_monitor(str(error)), error
+    cause: BaseException | None = error
+    line = _unknown_monitor(str(error))
     while line is None and cause is not None:
         if isinstance(cause, UserError | MisconfigurationException):
             line = str(cause)

@@ -91,8 +91,8 @@ def _wrong_value(key: str, message: str) -> str:
         if not broken[1].startswith("lit_gen."):
             return f"there is no {kind} {broken[1]!r}: {broken[2]}."
     names = r"import path string: ?(\S*)|Import path ([\w.]+) does not|, but ([\w.]+) is abstract"
-    if broken or (found := re.search(f"{names}|not correspond to a subclass|but is abstract", message)):
-        given = broken[1] if broken else next(filter(None, found.groups()), None)
+    if found := broken or re.search(f"{names}|not correspond to a subclass|but is abstract", message):
+        given = next(filter(None, found.groups()), None)
         given = given or (re.findall(r"Given value: '?(\S+?)'?$", message, re.MULTILINE) or [""])[-1]
         return _no_class(key, kind, given)
     return f"--{key}{_what_is_wrong(message)}"
@@ -123,8 +123,8 @@ def _what_is_wrong(message: str) -> str:
     if said or not expected:
         return f": {(said or lines)[0]}."
     types = dict.fromkeys(NAMES_OF_TYPES.get(found[1] or found[2], found[1]) for found in expected)
-    value = re.search(r"(?:Got|Given) value: (.*)$", message, re.MULTILINE)
-    value = value[1] if value else next((found[3] for found in expected if found[3]), None)
+    got = re.search(r"(?:Got|Given) value: (.*)$", message, re.MULTILINE)
+    value = got[1] if got else next((found[3] for found in expected if found[3]), None)
     return f" must be of type {' or '.join(types)}{f', not {value}' if value else ''}."
 
 

@@ -26,7 +26,7 @@ def _tree(path: Path) -> ast.Module:
 @cache
 def _imported(path: Path) -> dict[str, Path]:
     """Return the file of each name that a file of this package imports from this package."""
-    found = {}
+    found: dict[str, Path] = {}
     for node in _tree(path).body:
         if isinstance(node, ast.ImportFrom):
             folder = path.parents[node.level - 1] if node.level else PACKAGE.parent
@@ -51,7 +51,7 @@ def known(part: str) -> list[str]:
     return sorted(names, key=str.lower)
 
 
-def _summary(node: ast.AST | None) -> str:
+def _summary(node: ast.ClassDef | ast.Module | None) -> str:
     """Return the first paragraph of a docstring."""
     text = ast.get_docstring(node) if node else None
     return " ".join((text or "").partition("\n\n")[0].split())
@@ -72,9 +72,9 @@ def _taken(kind: ast.ClassDef) -> tuple[dict[str, ast.expr | None], bool]:
             defaults = [*[None] * (len(plain) - len(node.args.defaults)), *node.args.defaults, *node.args.kw_defaults]
             names = [name.arg for name in (*plain, *only)]
             return dict(zip(names, defaults, strict=True)), node.args.kwarg is not None
-    fields = (node for node in kind.body if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name))
+    fields = (node for node in kind.body if isinstance(node, ast.AnnAssign))
     if any("dataclass" in ast.unparse(decorator) for decorator in kind.decorator_list):
-        return {node.target.id: node.value for node in fields}, True
+        return {node.target.id: node.value for node in fields if isinstance(node.target, ast.Name)}, True
     return {}, True
 
 

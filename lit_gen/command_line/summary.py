@@ -1,15 +1,14 @@
 """What is about to run, in a few lines."""
 
 from collections.abc import Sequence
+from typing import Any
 
-from lightning import LightningDataModule, LightningModule, Trainer
+from lightning import Trainer
 
 INDENT = "\n" + " " * 10
 
 
-def summary(
-    trainer: Trainer, model: LightningModule, data: LightningDataModule, run: str, changes: Sequence[str] | None
-) -> str:
+def summary(trainer: Trainer, model: Any, data: Any, run: str, changes: Sequence[str] | None) -> str:
     """Return the lines that a command prints before it runs.
 
     Args:

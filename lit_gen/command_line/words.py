@@ -59,20 +59,21 @@ def check_words(words: Sequence[str]) -> None:
         if item.settings and kind is None:
             raise UserError(_needs_a_class(item, given[number + 1 :]))
         allowed = settings_of(item.part, kind) if kind else None
-        wrong = [name for name in item.settings if allowed is not None and name not in allowed]
-        if wrong:
+        if not kind or allowed is None:
+            continue
+        if wrong := [name for name in item.settings if name not in allowed]:
             raise UserError(_no_setting(item, kind, wrong, allowed, given[:number]))
 
 
 def options_of(words: Sequence[str]) -> Iterator[Option]:
     """Yield the options among the words."""
     for number, word in enumerate(words):
-        name, equals, value = word.partition("=")
+        name, equals, behind = word.partition("=")
         if not name.startswith("-") or name.strip("-").isdigit():
             continue
         follows = words[number + 1] if number + 1 < len(words) else None
-        if not equals:
-            value = None if follows is None or re.match("-[-a-zA-Z]", follows) else follows
+        alone = follows is None or re.match("-[-a-zA-Z]", follows)
+        value = behind if equals else None if alone else follows
         # `-c`, and whatever argparse takes for an abbreviation.
         is_config = name == "-c" or (len(name) > 3 and "--config".startswith(name))
         yield Option(word, "config" if is_config else name.removeprefix("--").rstrip("+"), value)

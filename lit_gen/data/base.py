@@ -16,7 +16,7 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
 from lit_gen.data.batches import AttributedImages, DataSpec
-from lit_gen.data.cache import HINT, ImagesOnDemand, cached_images, readable_rows
+from lit_gen.data.cache import HINT, ImageArray, ImagesOnDemand, cached_images, readable_rows
 from lit_gen.data.image_files import find_images, in_words
 from lit_gen.data.image_files import image_files as image_files  # for others to import from here
 from lit_gen.data.order import EvaluationOrder, ResumableData, SeededFetches, loader_options
@@ -38,11 +38,11 @@ class ArrayDataset(Dataset):
 
     Args:
         batch_type: class of the named tuples, with one field per array.
-        arrays: one array of N rows per field; images are (N, H, W, C) uint8 and may be memory maps.
+        arrays: one array of N rows per field; images are (N, H, W, C) uint8, and may be an `ImageArray`.
         rows: numbers of the rows to use; all by default.
     """
 
-    def __init__(self, batch_type: type, arrays: Sequence[np.ndarray], rows: np.ndarray | None = None) -> None:
+    def __init__(self, batch_type: type[Any], arrays: Sequence[Any], rows: np.ndarray | None = None) -> None:
         self.batch_type, self.arrays = batch_type, arrays
         self.rows = np.arange(len(arrays[0])) if rows is None else rows
 
@@ -82,11 +82,9 @@ class ImageData(ResumableData):
             classifiers); beside the dataset by default. Several datasets may share one.
     """
 
-    batch_type: ClassVar[type]
+    batch_type: ClassVar[type[Any]]
     predicting = False
     """Whether each image is read only once, so that decoded images need not be kept."""
-    public: bool = False
-    """Whether anyone may pass on the real dataset's images. A derived class does not inherit it."""
 
     def __init__(
         self,
@@ -113,7 +111,7 @@ class ImageData(ResumableData):
         self.num_workers, self.horizontal_flip, self.download = num_workers, horizontal_flip, download
         self.synthetic, self.synthetic_count = synthetic, synthetic_count
         self.own_folder = None if cache_folder is None else Path(cache_folder)
-        self.datasets: dict[str, Dataset] = {}
+        self.datasets: dict[str, ArrayDataset] = {}
         self.left_out = 0  # number of files that were found, but not read
         self.own_range: list[Path] = []  # images that were scaled by their own lowest and highest value
 
@@ -121,6 +119,11 @@ class ImageData(ResumableData):
     def spec(self) -> DataSpec:
         """The facts that a model is built from, computed from the settings alone, before any file exists."""
         raise NotImplementedError
+
+    @property
+    def public(self) -> bool:
+        """Whether anyone may pass on the real dataset's images. A derived class does not inherit it."""
+        return False
 
     @property
     def may_be_shared(self) -> bool:
@@ -172,7 +175,7 @@ class ImageData(ResumableData):
         """Find the real dataset below `root` or download it there, or raise a `UserError`."""
         raise NotImplementedError
 
-    def training_dataset(self) -> Dataset:
+    def training_dataset(self) -> ArrayDataset:
         """Return the dataset of the training loader: the training split, of which a subclass may hide labels."""
         return self.datasets["train"]
 
@@ -193,7 +196,7 @@ class ImageData(ResumableData):
                 raise
             return readable_rows(paths, None, name, **settings)
 
-    def decoded(self, paths: Sequence[Path], name: str, size: int, **settings: Any) -> np.ndarray | ImagesOnDemand:
+    def decoded(self, paths: Sequence[Path], name: str, size: int, **settings: Any) -> ImageArray:
         """Return the images at `paths`, (N, size, size, C) uint8; for `predict`, the cache need not be writable."""
         try:
             return cached_images(paths, self.cache_folder, name, size, own_range=self.own_range, **settings)
@@ -239,7 +242,7 @@ class ImageData(ResumableData):
             )
         if trainer is None:
             return self._loader("train", shuffle=True, drop_last=True, generator=None)
-        if trainer.overfit_batches:
+        if trainer.overfit_batches:  # type: ignore[attr-defined]
             return self._loader("train", drop_last=True)
         return self.training_loader(self.training_dataset(), self.batch_size, **self._loader_options())
 
@@ -260,7 +263,7 @@ class ImageData(ResumableData):
         """Return a loader of a split's rows in their order; several processes share them, and no row comes twice."""
         dataset, trainer = self.datasets[split], self.trainer
         processes = 1 if trainer is None else trainer.world_size
-        if processes == 1 or trainer.overfit_batches:
+        if processes == 1 or trainer.overfit_batches:  # type: ignore[attr-defined]
             return self._loader(split)
         if 0 < len(dataset) < processes:
             raise UserError(
@@ -314,8 +317,9 @@ class ImageData(ResumableData):
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         flip = self.horizontal_flip and self.trainer is not None and self.trainer.training
-        if flip and hasattr(self.trainer.lightning_module, "seed"):
-            self.trainer.lightning_module.seed("mirror", batches_so_far(self.trainer))
+        model: Any = self.trainer.lightning_module if flip else None
+        if hasattr(model, "seed"):
+            model.seed("mirror", batches_so_far(self.trainer))
         return self.to_floats(batch, flip)
 
     def to_floats(self, batch: Any, flip: bool) -> Any:

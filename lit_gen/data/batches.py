@@ -1,6 +1,7 @@
 """The types of batches, one named tuple per kind of dataset, and the description of a dataset."""
 
-from typing import NamedTuple, TypedDict
+from collections.abc import Sequence, Sized
+from typing import Any, NamedTuple, Protocol, TypedDict
 
 from torch import Tensor
 
@@ -12,6 +13,13 @@ class Images(NamedTuple):
     """A batch of images (B, C, H, W): uint8 from the loader, float in [-1, 1] once on the device."""
 
     image: Tensor
+
+
+class WithImages(Protocol):
+    """A batch of any kind with images (B, C, H, W) in [-1, 1]."""
+
+    @property
+    def image(self) -> Tensor: ...
 
 
 class LabelledImages(NamedTuple):
@@ -49,6 +57,14 @@ class CaptionedImages(NamedTuple):
     caption: Tensor
     attributes: Tensor
     stated: Tensor
+
+
+class BatchReader(Sized, Protocol):
+    """A dataset that reads a whole batch at once."""
+
+    def __getitem__(self, index: int) -> Any: ...
+
+    def __getitems__(self, indices: Sequence[int]) -> Any: ...
 
 
 class DataSpec(TypedDict):

@@ -143,7 +143,7 @@ class ImagesOnDemand:
         return len(self.paths)
 
     def __getitem__(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
-        images = [decode_image(self.paths[row], *self.settings) for row in np.asarray(rows)]
+        images = [decode_image(self.paths[row], *self.settings) for row in np.asarray(rows).tolist()]
         return np.array(images, np.uint8).reshape(-1, *self.shape[1:])
 
     def check(self, name: str, own_range: list[Path]) -> None:
@@ -152,7 +152,11 @@ class ImagesOnDemand:
             return
         self.checked = True
         by_own_range = map_indices(partial(_check, self.paths, *self.settings[1:]), len(self), f"checking {name}")
-        _say_own_range([self.paths[row] for row in np.flatnonzero(by_own_range)], len(self), name, own_range)
+        _say_own_range([self.paths[row] for row in np.flatnonzero(by_own_range).tolist()], len(self), name, own_range)
+
+
+ImageArray = np.ndarray | ImagesOnDemand
+"""Images (N, S, S, C), uint8, of which some are read at a time."""
 
 
 def readable_rows(

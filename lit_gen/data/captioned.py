@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 from lit_gen.data.alphabet import CAPTION_LENGTH, SHORTEST, encode
 from lit_gen.data.base import ArrayDataset, ImageData
 from lit_gen.data.batches import CaptionedImages, DataSpec
+from lit_gen.data.cache import ImageArray
 from lit_gen.errors import UserError
 
 MOST_KEPT = 10**9  # bytes
@@ -80,7 +81,7 @@ class CaptionedDataset(ArrayDataset):
     """
 
     def __init__(
-        self, images: np.ndarray, attributes: np.ndarray, captions: Captions, rows: np.ndarray, vary: bool
+        self, images: ImageArray, attributes: np.ndarray, captions: Captions, rows: np.ndarray, vary: bool
     ) -> None:
         super().__init__(CaptionedImages, (images, attributes), rows)
         self.captions, self.vary = captions, vary
@@ -131,7 +132,7 @@ class CaptionedData(ImageData):
         images_per_prompt: number of images that `predict` generates per prompt.
     """
 
-    batch_type = CaptionedImages
+    batch_type: ClassVar[type[Any]] = CaptionedImages
     pictures: ClassVar[str]
     """Name of the data module whose images these are, in small letters; it names the folder of rendered data."""
 

@@ -4,6 +4,7 @@ import os
 import tempfile
 from functools import cached_property
 from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 from torchvision.datasets import CelebA as TorchvisionCelebA
@@ -11,7 +12,7 @@ from torchvision.datasets.utils import download_file_from_google_drive
 
 from lit_gen.data.base import ArrayDataset, ImageData
 from lit_gen.data.batches import AttributedImages, DataSpec
-from lit_gen.data.cache import HINT
+from lit_gen.data.cache import HINT, ImageArray
 from lit_gen.data.download import ROOT_HINT, unpack
 from lit_gen.errors import UserError, nearest
 from lit_gen.files.atomic import make_folder, remove_if_empty
@@ -45,7 +46,7 @@ class CelebA(ImageData):
             written; `predict` needs none.
     """
 
-    batch_type = AttributedImages
+    batch_type: ClassVar[type[Any]] = AttributedImages
 
     def __init__(
         self,
@@ -159,7 +160,7 @@ class CelebA(ImageData):
         }
 
     @cached_property
-    def arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def arrays(self) -> tuple[ImageArray, np.ndarray, np.ndarray]:
         """Images (N, S, S, 3) uint8, attributes (N, 40) float32 in {0, 1}, split codes (N,).
 
         The images are a memory map, or for `predict` possibly decoded when they are read. N is the number of listed
@@ -169,7 +170,7 @@ class CelebA(ImageData):
         partition = read_partition(self.folder / "list_eval_partition.txt", names)
         folder = self.images_folder
         paths = [folder / name for name in names]
-        settings = {"name": "celeba", "box": self.box, "stored": (WIDTH, HEIGHT)}
+        settings: dict[str, Any] = {"name": "celeba", "box": self.box, "stored": (WIDTH, HEIGHT)}
         if self.skip_broken:
             rows = self.readable_rows(paths, **settings)
             paths, attributes, partition = [paths[row] for row in rows], attributes[rows], partition[rows]

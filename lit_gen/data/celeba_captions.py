@@ -1,6 +1,6 @@
 """CelebA with sentences generated from its attributes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from random import Random
 from typing import Any
 
@@ -29,7 +29,7 @@ class FaceCaptions(Captions):
         names: Sequence[str],
         per_image: int,
         length: int,
-        always: dict[int, Sequence[str]] | None = None,
+        always: Mapping[int, Sequence[str]] | None = None,
     ) -> None:
         super().__init__(len(attributes), per_image, length, len(names))
         self.attributes, self.names, self.always = attributes, names, always or {}

@@ -1,13 +1,13 @@
 """What the project asks a data module for, and the check that its batches have what a model reads."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
 import torch
-from torch.utils.data import Dataset
 
-from lit_gen.data.batches import DataSpec
+from lit_gen.data.batches import BatchReader, DataSpec
+from lit_gen.data.cache import ImageArray
 from lit_gen.errors import UserError
 
 
@@ -18,7 +18,7 @@ class DataModule(Protocol):
     `lit_gen.data.base.ImageData` has all but the last two, which are `Horse2Zebra`'s.
     """
 
-    batch_type: type
+    batch_type: type[Any]
     """The named tuple that its batches are, with the image first, or the first of several."""
     spec: DataSpec
     """What a model needs to know before it is built."""
@@ -26,6 +26,10 @@ class DataModule(Protocol):
     """Whether W&B may get sample grids that show images of the data; by default not."""
     has_attributes: bool
     """Whether a classifier can learn the attributes: `test` then tells by it what generated images show."""
+    cache_folder: Path
+    """Where classifiers are kept."""
+    datasets: Mapping[str, BatchReader]
+    """The rows of each split: if one is called `held_out`, `test` measures images of its captions too."""
 
     def preview_batch(self, count: int) -> Any:
         """Return the first `count` held-out rows: for sample grids, `val/sliced_wasserstein` and Parzen windows."""
@@ -33,13 +37,16 @@ class DataModule(Protocol):
     def training_batches(self, count: int, size: int, generator: torch.Generator) -> Iterator[Any]:
         """Yield `count` training rows drawn at random, `size` at a time: for the distance of their codes to a prior."""
 
-    def attribute_examples(self, names: Sequence[str]) -> Dataset:
+    def attribute_examples(self, names: Sequence[str]) -> BatchReader:
         """Return images and the attributes of these names, for a classifier to learn from."""
 
-    def domain_examples(self) -> Dataset:
+    def to_floats(self, batch: Any, flip: bool) -> Any:
+        """Return a batch of those examples with images in [-1, 1], mirrored at random if `flip`."""
+
+    def domain_examples(self) -> BatchReader:
         """Return pairs of images of two domains, for a classifier to learn from: how many translations fool it?"""
 
-    def test_images(self, domain: str) -> Mapping[str, np.ndarray]:
+    def test_images(self, domain: str) -> Mapping[str, ImageArray]:
         """Return the test images of domain A or B, each once; of rendered ones also their `truth` and `mask`."""
 
 

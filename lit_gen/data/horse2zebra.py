@@ -1,5 +1,6 @@
 """horse2zebra and the other datasets of CycleGAN (Zhu et al. 2017, arXiv:1703.10593): images of two domains."""
 
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from lit_gen.data.base import ArrayDataset, ImageData
 from lit_gen.data.batches import DataSpec, UnpairedImages
-from lit_gen.data.cache import HINT, cached_images
+from lit_gen.data.cache import HINT, ImageArray, cached_images
 from lit_gen.data.download import ROOT_HINT, fetch, unpack
 from lit_gen.data.image_files import image_files
 from lit_gen.errors import UserError, nearest
@@ -35,7 +36,7 @@ class UnpairedDataset(ArrayDataset):
             row, drawn anew at each fetch.
     """
 
-    def __init__(self, images_a: np.ndarray, images_b: np.ndarray, fixed: bool) -> None:
+    def __init__(self, images_a: ImageArray, images_b: ImageArray, fixed: bool) -> None:
         self.domains, self.fixed = (images_a, images_b), fixed
         self.batch_type = UnpairedImages
 
@@ -43,7 +44,7 @@ class UnpairedDataset(ArrayDataset):
         counts = [len(images) for images in self.domains]
         return max(counts) if min(counts) else 0  # an image needs a partner
 
-    def __getitems__(self, indices: list[int]) -> UnpairedImages:
+    def __getitems__(self, indices: Sequence[int]) -> UnpairedImages:
         images_a, images_b = self.domains
         other = 0 if len(images_a) < len(images_b) else 1  # the smaller domain; B when both are equally large
         fields = []
@@ -166,9 +167,9 @@ class Horse2Zebra(ImageData):
             self.datasets[split] = UnpairedDataset(images["testA"], images["testB"], fixed=True)
 
     @cached_property
-    def arrays(self) -> dict[str, np.ndarray]:
+    def arrays(self) -> dict[str, ImageArray]:
         """The images of each part, (N, S, S, 3) uint8: memory maps, or for `predict` possibly decoded when read."""
-        images = {}
+        images: dict[str, ImageArray] = {}
         for part in ("trainA", "trainB", "testA", "testB"):
             folder = self.folder / part
             if not folder.is_dir():
@@ -192,7 +193,7 @@ class Horse2Zebra(ImageData):
         """Return a dataset of fixed pairs of training images of both domains, for a classifier to learn from."""
         return UnpairedDataset(self.arrays["trainA"], self.arrays["trainB"], fixed=True)
 
-    def test_images(self, domain: str) -> dict[str, np.ndarray]:
+    def test_images(self, domain: str) -> dict[str, ImageArray]:
         """Return the test images of domain A or B, each once, (N, S, S, 3) uint8.
 
         Returns:

@@ -68,7 +68,7 @@ def find_images(folder: Path, ignored: Collection[Path] = ()) -> Found:
     paths: list[Path] = []
     left_out: Counter[str] = Counter()
     passed_over, done = {os.path.realpath(path) for path in ignored}, set()
-    folders, links = [os.fspath(folder)], []
+    folders, links = [os.fspath(folder)], list[str]()
     while folders or links:
         # Links come last: a folder that is reached both ways is listed under its path without links.
         place = folders.pop() if folders else links.pop()

@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader
 
 from lit_gen.data.base import ArrayDataset, ImageData
 from lit_gen.data.batches import DataSpec, Images
-from lit_gen.data.cache import ImagesOnDemand
+from lit_gen.data.cache import ImageArray, ImagesOnDemand
 from lit_gen.data.image_files import endings
 from lit_gen.errors import UserError
 from lit_gen.limits import NonNegativeInt, PositiveInt
@@ -95,7 +95,7 @@ class ImageFolder(ImageData):
         return self._loader("predict")
 
     @cached_property
-    def arrays(self) -> np.ndarray | ImagesOnDemand:
+    def arrays(self) -> ImageArray:
         """All images, (N, S, S, C) uint8: a memory map, or for `predict` possibly images decoded when they are read."""
         paths = self.find_images(self.root)
         if not paths:

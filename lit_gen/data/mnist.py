@@ -3,12 +3,12 @@
 import os
 import tempfile
 from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 from torch.nn import functional
-from torch.utils.data import Dataset
 from torchvision.datasets import MNIST as TorchvisionMNIST  # noqa: N811
 
 from lit_gen.data.base import ArrayDataset, ImageData, resize_batch
@@ -47,7 +47,7 @@ class MNIST(ImageData):
             if `root` cannot be written.
     """
 
-    batch_type = LabelledImages
+    batch_type: ClassVar[type[Any]] = LabelledImages
     public = True
 
     def __init__(
@@ -149,7 +149,7 @@ class MNIST(ImageData):
                 f"{self.labelled}. Set --data.labelled."
             )
 
-    def training_dataset(self) -> Dataset:
+    def training_dataset(self) -> ArrayDataset:
         """Return the training split, with the labels of all except `labelled` images hidden."""
         dataset = self.datasets["train"]
         if self.labelled is None:

@@ -15,6 +15,7 @@ import torch
 from lightning import LightningDataModule, Trainer
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
+from lit_gen.data.batches import BatchReader
 from lit_gen.errors import UserError
 from lit_gen.lightning_compat import begin_epoch_anew
 
@@ -48,7 +49,7 @@ class TrainingOrder(DistributedSampler):
         process: int = 0,
         first_row: int | None = None,
     ) -> None:
-        super().__init__(range(count), processes, process, seed=seed)
+        super().__init__(range(count), processes, process, seed=seed)  # type: ignore[arg-type]  # it asks for a length only
         self.count, self.rows_a_batch = count, batch_size * processes
         self.epoch, self.first_batch = epoch, first_batch
         self.first_row = first_batch * self.rows_a_batch if first_row is None else first_row
@@ -84,7 +85,7 @@ class EvaluationOrder(DistributedSampler):
     """
 
     def __init__(self, count: int, batch_size: int, processes: int, process: int) -> None:
-        super().__init__(range(count), processes, process, shuffle=False)
+        super().__init__(range(count), processes, process, shuffle=False)  # type: ignore[arg-type]  # as above
         batches = min(math.ceil(count / (batch_size * processes)), count // processes)
         pieces = np.array_split(np.arange(count), max(1, batches) * processes)
         self.batches = [rows.tolist() for rows in pieces[process::processes] if len(rows)]
@@ -100,10 +101,10 @@ class SeededFetches(Dataset):
     """A dataset that seeds torch's generator by each request, and puts the generator's state back after the fetch.
 
     Args:
-        dataset: a dataset whose `__getitems__` returns a whole batch.
+        dataset: what the rows are fetched from.
     """
 
-    def __init__(self, dataset: Dataset) -> None:
+    def __init__(self, dataset: BatchReader) -> None:
         self.dataset = dataset
 
     def __len__(self) -> int:
@@ -127,6 +128,7 @@ class ResumableData(LightningDataModule):
     that are done. So the rest follows also in batches of another size, or on another number of processes.
     """
 
+    trainer: Trainer  # None before there is one
     order_seed: int | None = None
     """The seed of the training order, kept in the checkpoint; None before the run begins."""
     _order: TrainingOrder | None = None
@@ -153,11 +155,11 @@ class ResumableData(LightningDataModule):
             self.order_seed = self.trainer.strategy.broadcast(torch.initial_seed() if of_model is None else of_model)
         return self.order_seed
 
-    def training_loader(self, dataset: Dataset, batch_size: int, **options: Any) -> DataLoader:
+    def training_loader(self, dataset: BatchReader, batch_size: int, **options: Any) -> DataLoader:
         """Return a training loader for the Trainer that this data module is attached to.
 
         Args:
-            dataset: a dataset whose `__getitems__` returns a whole batch.
+            dataset: what the rows are fetched from.
             batch_size: rows per batch and process.
             options: further arguments of the `DataLoader`.
 
@@ -190,7 +192,7 @@ class ResumableData(LightningDataModule):
             order: the order of this run's batches.
             batches: number of batches per epoch.
         """
-        loop = self.trainer.fit_loop
+        loop: Any = self.trainer.fit_loop
         epochs, done = loop.epoch_progress.current, loop.epoch_loop.batch_progress.current
         order.epoch = epochs.processed
         if epochs.ready == epochs.processed:
@@ -205,8 +207,9 @@ class ResumableData(LightningDataModule):
         rows_a_batch = order.rows_a_batch // order.num_replicas * self._loaded.get("processes", order.num_replicas)
         rows_a_batch = self._loaded.get("rows_a_batch", rows_a_batch)
         rows = self._loaded.get("rows_done", done.ready * rows_a_batch)
-        if hasattr(self.trainer.lightning_module, "begin_step_anew"):
-            rows = max(0, rows - self.trainer.lightning_module.begin_step_anew(rows_a_batch == order.rows_a_batch))
+        model: Any = self.trainer.lightning_module
+        if hasattr(model, "begin_step_anew"):
+            rows = max(0, rows - model.begin_step_anew(rows_a_batch == order.rows_a_batch))
         there = order.count if batches == len(order) else batches * order.rows_a_batch
         left = max(0, there - rows) // order.rows_a_batch
         order.first_row, order.first_batch = rows if left else order.count, batches - left

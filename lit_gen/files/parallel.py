@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from functools import partial
 from typing import Any, TypeVar
 
 from tqdm import tqdm
@@ -37,9 +38,9 @@ def map_indices(
     """
     if workers is None:
         workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    bar = {"total": count, "desc": description, "unit": "image", "mininterval": 0.5, "disable": count < 256}
+    bar = partial(tqdm, total=count, desc=description, unit="image", mininterval=0.5, disable=count < 256)
     if workers <= 1 or count < 256:
-        return [function(index) for index in tqdm(range(count), **bar)]
+        return [function(index) for index in bar(range(count))]
     # The function may carry a long list of paths: each process gets it once, not with every chunk.
     context = multiprocessing.get_context(START_METHOD)
     if START_METHOD == "forkserver":
@@ -47,7 +48,7 @@ def map_indices(
     # multiprocessing.Pool would replace workers that cannot start for ever; this one says so.
     pool = ProcessPoolExecutor(workers, context, _remember, (function,))
     try:
-        return list(tqdm(pool.map(_call, range(count), chunksize=32), **bar))
+        return list(bar(pool.map(_call, range(count), chunksize=32)))
     except BrokenProcessPool as error:
         raise UserError(
             f"a process ended while {description}. In a script of your own, start below `if __name__ == '__main__':`; "

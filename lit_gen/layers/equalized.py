@@ -20,6 +20,8 @@ class EqualizedConv2d(nn.Conv2d):
         padding: width of the border of zeros in pixels; by default the output keeps the size of the input.
     """
 
+    bias: Tensor
+
     def __init__(
         self,
         in_channels: int,

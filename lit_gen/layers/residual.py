@@ -32,7 +32,7 @@ class ResidualBlock(nn.Module):
         return features + self.layers(features)
 
 
-def normed(convolution: nn.Module, *activation: nn.Module) -> list[nn.Module]:
+def normed(convolution: nn.Conv2d | nn.ConvTranspose2d, *activation: nn.Module) -> list[nn.Module]:
     """Return a convolution with batch norm and activation."""
     return [convolution, nn.BatchNorm2d(convolution.out_channels), *activation]
 

@@ -34,7 +34,7 @@ class AppendingCSVLogger(Logger):
     def __init__(self, folder: Path) -> None:
         super().__init__()
         self.folder, self.path = folder, folder / "metrics.csv"
-        self._columns: list[str] | None = None  # not known before the first row
+        self._columns: list[str] = []  # not known before the first row
 
     @property
     def save_dir(self) -> str:
@@ -46,7 +46,7 @@ class AppendingCSVLogger(Logger):
         save_hparams_to_yaml(self.folder / "hparams.yaml", params)
 
     @rank_zero_only
-    def log_metrics(self, metrics: dict[str, float | Tensor], step: int | None = None) -> None:
+    def log_metrics(self, metrics: dict[str, Any], step: int | None = None) -> None:
         step = step or 0
         self._drop_from(step)
         row = {name: value.item() if isinstance(value, Tensor) else value for name, value in metrics.items()}
@@ -54,7 +54,7 @@ class AppendingCSVLogger(Logger):
 
     def _drop_from(self, step: int) -> None:
         """Drop the rows from this step on, when the first row is about to be logged."""
-        if self._columns is None:
+        if not self._columns:
             rows = whole_rows(self.path)
             self._columns = list(rows[0]) if rows else []
             if rows:

@@ -27,7 +27,8 @@ def loggers_of_run(
     if folder is None:
         return given and True  # for fast_dev_run Lightning has a logger that does nothing
     first = is_first_process()  # the others log nothing, and may not yet see the folder
-    own = [AppendingCSVLogger(folder)] if first and command != "predict" else []  # a prediction has nothing to log
+    logs = first and command != "predict"  # a prediction has nothing to log
+    own: list[Logger] = [AppendingCSVLogger(folder)] if logs else []
     if given not in (None, True):
         return own + of_user.build(given, folder)
     if not own:

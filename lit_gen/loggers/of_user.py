@@ -52,15 +52,16 @@ def build(loggers: Any, folder: Path) -> list[Logger]:
     built = []
     for logger in loggers if isinstance(loggers, Iterable) else [loggers]:
         if isinstance(logger, Deferred):
+            kind: Any = logger.func
             settings = dict(logger.keywords)
-            for name, default in _folders(logger.func).items():
+            for name, default in _folders(kind).items():
                 value = settings.get(name, default)
                 if value is None or os.fspath(value) in (".", default):
                     settings[name] = os.path.normpath(folder / (value or ""))
             named = settings.get("id") or settings.get("version")
-            if issubclass(logger.func, WandbLogger) and not named and is_first_process():
+            if issubclass(kind, WandbLogger) and not named and is_first_process():
                 settings["id"] = wandb_id(folder)
-            logger = logger.func(*logger.args, **settings)
+            logger = kind(*logger.args, **settings)
         built.append(logger)
     return built
 

@@ -186,7 +186,7 @@ def has_wandb_key() -> bool:
     """Return whether W&B can log in without asking: by a key in the environment or in the netrc file."""
     if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
         return True
-    host = urlparse(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname
+    host = urlparse(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname or ""
     try:
         return netrc.netrc(os.environ.get("NETRC")).authenticators(host) is not None
     except (OSError, netrc.NetrcParseError):
@@ -206,8 +206,9 @@ def check_wandb(options: WandbOptions, logger: Any) -> None:
     if logger in (None, True):
         page = page_of_environment() | options.given()
         if wandb_mode(options.mode) != "disabled":
+            tags = words(page.get("tags"))
             try:
-                wandb.Settings(project=page.get("project", PROJECT), run_tags=words(page.get("tags")))
+                wandb.Settings(project=page.get("project", PROJECT), run_tags=None if tags is None else tuple(tags))
             except (ValueError, wandb.Error) as error:
                 raise UserError(f"W&B refuses --wandb.project or --wandb.tags: {error}") from error
     elif logger:

@@ -4,9 +4,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from lightning import LightningDataModule
 from torch import Tensor
 
+from lit_gen.data.contract import DataModule
 from lit_gen.metrics.classifiers import attribute_question, classifier_for, quoted
 from lit_gen.metrics.evaluator import Evaluator, Figure
 from lit_gen.metrics.processes import first_rows, share
@@ -39,7 +39,7 @@ class AttributeChanges(Evaluator):
         for state in ("right", "asked", "changed", "kept"):
             self.add_state(state, torch.zeros(len(names), dtype=torch.int64), "sum")
 
-    def prepare(self, model: Any, data: LightningDataModule) -> None:
+    def prepare(self, model: Any, data: DataModule) -> None:
         self.classifier = classifier_for(attribute_question(data, self.names), data, model.device)
         self.remaining = share(self.samples)
 

@@ -3,10 +3,10 @@
 from typing import Any
 
 import torch
-from lightning import LightningDataModule
 from torch import Tensor
 
 from lit_gen.data.batches import CaptionedImages
+from lit_gen.data.contract import DataModule
 from lit_gen.metrics.classifiers import attribute_question, classifier_for, quoted
 from lit_gen.metrics.evaluator import Evaluator, Figure
 from lit_gen.metrics.processes import first_rows, place, share, turn
@@ -40,10 +40,10 @@ class StatedAttributes(Evaluator):
             # generated images, and of those shown in real images.
             self.add_state(split, torch.zeros(5, dtype=torch.int64), "sum")
 
-    def prepare(self, model: Any, data: LightningDataModule) -> None:
+    def prepare(self, model: Any, data: DataModule) -> None:
         self.classifier = classifier_for(attribute_question(data, data.spec["attributes"]), data, model.device)
         self.remaining = share(self.samples)
-        held_out = data.datasets.get("held_out", ())
+        held_out: Any = data.datasets.get("held_out", ())
         number, processes = place()
         rows = range(number, min(self.samples, len(held_out)), processes)
         for start in range(0, len(rows), PIECE):
@@ -101,7 +101,7 @@ class CaptionMatching(Evaluator):
         for state in ("pictures", "pairs", "made", "real"):
             self.add_state(state, torch.tensor(0), "sum")
 
-    def prepare(self, model: Any, data: LightningDataModule) -> None:
+    def prepare(self, model: Any, data: DataModule) -> None:
         self.remaining = share(self.samples)
 
     def update(self, model: Any, batch: CaptionedImages) -> None:

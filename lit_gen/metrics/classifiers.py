@@ -13,10 +13,9 @@ import torch
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.utils.data import Dataset
 from tqdm import tqdm
 
-from lit_gen.data.batches import UnpairedImages
+from lit_gen.data.batches import BatchReader, UnpairedImages
 from lit_gen.data.cache import HINT
 from lit_gen.data.contract import DataModule
 from lit_gen.errors import UserError
@@ -102,7 +101,7 @@ class Question:
 
     names: Sequence[str]
     exclusive: bool
-    dataset: Dataset
+    dataset: BatchReader
     read: Callable[[Any], tuple[Tensor, Tensor]]
     epochs: int
     batch_size: int = 64

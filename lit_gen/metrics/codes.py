@@ -3,10 +3,10 @@
 from typing import Any
 
 import torch
-from lightning import LightningDataModule
 from torch import Tensor
 from torchmetrics.utilities.data import dim_zero_cat
 
+from lit_gen.data.contract import DataModule
 from lit_gen.metrics.distances import median_distance, mmd
 from lit_gen.metrics.evaluator import Evaluator, Figure
 from lit_gen.metrics.processes import turn
@@ -59,18 +59,20 @@ class PriorDistance(Evaluator):
     writers).
     """
 
+    codes: list[Tensor]
+
     def __init__(self) -> None:
         super().__init__()
         self.add_state("codes", [], "cat")
 
     @torch.no_grad()
-    def prepare(self, model: Any, data: LightningDataModule) -> None:
+    def prepare(self, model: Any, data: DataModule) -> None:
         random = torch.Generator().manual_seed(0)  # the same draws on all processes, and in every test
         self.draws = [model.sample_latent(COMPARED_CODES, random) for _ in range(2 * PAIRS_OF_DRAWS)]
         self.training_codes: Tensor | None = None
         if not hasattr(data, "training_batches"):
             return
-        pieces = []
+        pieces: list[Tensor] = []
         for batch in data.training_batches(COMPARED_CODES, PIECE, random):
             with own_noise(len(pieces), model.device):
                 pieces.append(model.encode(batch.image.to(model.device), draw=True).float())
@@ -102,12 +104,15 @@ class CodeInformation(Evaluator):
     It is no mean over batches: with the best-fitting standard deviation of Q, it is the logarithm of a mean.
     """
 
+    codes: list[Tensor]
+    outputs: list[Tensor]
+
     def __init__(self) -> None:
         super().__init__()
         for state in ("codes", "outputs"):
             self.add_state(state, [], "cat")
 
-    def prepare(self, model: Any, data: LightningDataModule) -> None:
+    def prepare(self, model: Any, data: DataModule) -> None:
         self.information = model.information
 
     def update(self, model: Any, batch: Any) -> None:

@@ -10,6 +10,7 @@ import hashlib
 import math
 import sys
 from pathlib import Path
+from typing import Any
 
 import safetensors.torch
 import torch
@@ -70,9 +71,9 @@ class DigitClassifier(LightningModule):
         """Return the cross-entropy in nats, on images that are slightly shifted, rotated and scaled."""
         return functional.cross_entropy(self(jitter(batch.image)), batch.label)
 
-    def configure_optimizers(self) -> dict:
+    def configure_optimizers(self) -> Any:
         optimizer = torch.optim.AdamW(self.parameters(), self.learning_rate, weight_decay=1e-2)
-        steps = self.trainer.estimated_stepping_batches
+        steps = int(self.trainer.estimated_stepping_batches)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.learning_rate, total_steps=steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 

@@ -1,9 +1,11 @@
 """The interface of the metrics that `test` computes, besides those of a model's own `test_step`."""
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from lightning import LightningDataModule
+from torch import Tensor
 from torchmetrics import Metric
+
+from lit_gen.data.contract import DataModule
 
 
 class Figure(NamedTuple):
@@ -33,8 +35,11 @@ class Evaluator(Metric):
     """
 
     full_state_update = False
+    if TYPE_CHECKING:  # a state that is declared nowhere is a tensor
 
-    def prepare(self, model: Any, data: LightningDataModule) -> None:
+        def __getattr__(self, name: str) -> Tensor: ...
+
+    def prepare(self, model: Any, data: DataModule) -> None:
         """Prepare the first batch, on all processes: for example, train a classifier."""
 
     def update(self, model: Any, batch: Any) -> None:

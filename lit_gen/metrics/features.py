@@ -83,10 +83,11 @@ class Features:
             )
         if choice == "auto":
             choice = "digits" if digits else "inception"
-        self.choice, self._network, self._tried = choice, None, False
+        self.choice, self._tried = choice, False
+        self._network: DigitFeatures | InceptionFeatures | None = None
 
-    def load(self, device: torch.device | str) -> nn.Module | None:
-        """Return the network, with its `title` and `num_features`, or None if `none` is chosen or a download fails.
+    def load(self, device: torch.device | str) -> DigitFeatures | InceptionFeatures | None:
+        """Return the network, or None if `none` is chosen or a download fails.
 
         All processes must call it together; all return a network, or all return None.
         """

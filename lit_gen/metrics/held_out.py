@@ -6,9 +6,9 @@ from statistics import fmean
 from typing import Any
 
 import torch
-from lightning import LightningDataModule
 from torch import Tensor
 
+from lit_gen.data.contract import DataModule
 from lit_gen.metrics.evaluator import Evaluator, Figure
 from lit_gen.metrics.sliced_wasserstein import sliced_wasserstein
 
@@ -36,7 +36,7 @@ class HeldOutDistance(Evaluator):
         self.make_pairs, self.samples = pairs, samples
 
     @torch.no_grad()
-    def prepare(self, model: Any, data: LightningDataModule) -> None:
+    def prepare(self, model: Any, data: DataModule) -> None:
         pixels, noise = math.prod(model.image_shape[1:]), torch.Generator().manual_seed(0)
         held_out = data.preview_batch(min(self.samples, max(1, PIXELS // pixels)))
         made = []

@@ -4,9 +4,9 @@ import math
 from typing import Any
 
 import torch
-from lightning import LightningDataModule
 from torch import Tensor
 
+from lit_gen.data.contract import DataModule
 from lit_gen.metrics.evaluator import Evaluator, Figure
 from lit_gen.metrics.processes import from_first
 from lit_gen.metrics.samples import own_noise
@@ -41,7 +41,7 @@ class ParzenWindow(Evaluator):
         for state in ("total", "total_of_squares"):
             self.add_state(state, torch.tensor(0.0, dtype=torch.float64), "sum")
 
-    def prepare(self, model: Any, data: LightningDataModule) -> None:
+    def prepare(self, model: Any, data: DataModule) -> None:
         """Generate the images and choose sigma, on rank 0 for all processes."""
 
         def draw_and_choose() -> tuple[Tensor, float]:

@@ -35,7 +35,7 @@ def first_rows(batch: Any, count: int) -> Any:
 def from_first(make: Callable[[], T]) -> T:
     """Call `make` on rank 0 and return its result on all processes; the others wait for it."""
     number, processes = place()
-    made = [make() if number == 0 else None]
+    made: list[Any] = [make() if number == 0 else None]
     if processes > 1:
         distributed.broadcast_object_list(made)
     return made[0]

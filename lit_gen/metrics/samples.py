@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from lightning import LightningDataModule
 from torch import Tensor, nn
 from torchmetrics.image import (
     FrechetInceptionDistance,
@@ -15,6 +14,7 @@ from torchmetrics.image import (
 )
 from torchmetrics.utilities import dim_zero_cat
 
+from lit_gen.data.contract import DataModule
 from lit_gen.metrics.evaluator import Evaluator, Figure, Options
 from lit_gen.metrics.features import DigitFeatures, Features
 from lit_gen.metrics.precision_recall import precision_recall
@@ -65,6 +65,12 @@ class SampleQuality(Evaluator):
         distinct: numbers of distinct generated and real images, if the data repeat some at the end.
     """
 
+    places: list[Tensor]
+    made: list[Tensor]
+    real: list[Tensor]
+    made_features: list[Tensor]
+    real_features: list[Tensor]
+
     def __init__(
         self,
         options: Options,
@@ -83,7 +89,7 @@ class SampleQuality(Evaluator):
         for state in STATES:
             self.add_state(state, [], "cat")
 
-    def prepare(self, model: Any, data: LightningDataModule) -> None:
+    def prepare(self, model: Any, data: DataModule) -> None:
         self.network = self.features.load(model.device)
 
     def update(self, model: Any, batch: Any) -> None:
@@ -111,7 +117,7 @@ class SampleQuality(Evaluator):
         order = dim_zero_cat(self.places).argsort(stable=True)
         orders = [order[: min(self.samples, distinct)] for distinct in self.distinct]
         made, real = (dim_zero_cat(state)[rows] for state, rows in zip((self.made, self.real), orders, strict=True))
-        figures = {}
+        figures: dict[str, Figure] = {}
         if self.network is not None and min(len(made), len(real)) > 1:
             states = self.made_features, self.real_features
             features = [dim_zero_cat(state)[rows] for state, rows in zip(states, orders, strict=True)]
@@ -158,7 +164,7 @@ def some(images: Tensor, count: int) -> Tensor:
 
 def feature_distances(made: Tensor, real: Tensor) -> dict[str, float]:
     """Return `fid`, `kid`, `precision` and `recall` of features (N, F) and (M, F), at least two of each."""
-    identity = nn.Identity()
+    identity: Any = nn.Identity()
     identity.num_features = made.shape[1]
     size = min(KID_SUBSET_SIZE, len(made), len(real))
     subsets = 1 if size == max(len(made), len(real)) else KID_SUBSETS  # a subset of all is always the same

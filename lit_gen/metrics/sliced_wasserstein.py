@@ -33,8 +33,8 @@ def sliced_wasserstein(made: Tensor, real: Tensor, seed: int = 0, per_image: int
     generator = torch.Generator().manual_seed(seed)
     distances = {}
     for level, side in enumerate(levels(min(made.shape[-2:]))):
-        sets = [normed(patches(images, level, per_image, generator)) for images in (made, real)]
-        distances[side] = 1e3 * distance(*sets, generator)
+        first, second = (normed(patches(images, level, per_image, generator)) for images in (made, real))
+        distances[side] = 1e3 * distance(first, second, generator)
     return distances
 
 
@@ -84,7 +84,7 @@ def halve(images: Tensor) -> Tensor:
     return blur(images)[..., ::2, ::2]
 
 
-def double(images: Tensor, size: tuple[int, int]) -> Tensor:
+def double(images: Tensor, size: torch.Size) -> Tensor:
     """Enlarge images (B, C, H', W'), which are every other pixel, to `size` (H, W)."""
     spread = images.new_zeros(*images.shape[:2], *size)
     spread[..., ::2, ::2] = images

@@ -77,7 +77,7 @@ class DomainTranslations(Evaluator):
         add("pictures", len(test))
         add("judged_right", (self.classifier.decide(test) == 1 - target).sum())
         add("taken", (self.classifier.decide(made) == target).sum())
-        if truth is None:
+        if truth is None or mask is None:
             return
         for state, images in (("error", made), ("identity_error", test)):
             add(state, functional.avg_pool2d(images - truth, 4).abs().mean((1, 2, 3)).sum())

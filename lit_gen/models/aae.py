@@ -21,6 +21,7 @@ from lit_gen.data.batches import UNLABELLED, DataSpec
 from lit_gen.distributions import Gaussian, GaussianMixture, Prior, SwissRoll, Uniform
 from lit_gen.errors import UserError
 from lit_gen.layers.coders import DecoderArgument, EncoderArgument, MLPEncoder, network
+from lit_gen.lightning_compat import data_of
 from lit_gen.limits import BelowOne, NonNegativeFloat, PositiveInt
 from lit_gen.losses import Terms
 from lit_gen.losses.adversarial import minimax_discriminator, nonsaturating_generator
@@ -100,7 +101,7 @@ class AAE(AutoencodingModule):
     def setup(self, stage: str) -> None:
         super().setup(stage)
         if stage == "fit" and self.labelled_fraction < 1:
-            self.hide_labels_of(self.trainer.datamodule)
+            self.hide_labels_of(data_of(self.trainer))
 
     def hide_labels_of(self, data: Any) -> None:
         """Have the data keep the labels of `labelled_fraction` of the training images."""

@@ -59,6 +59,7 @@ class AdversarialModule(GenerativeModule):
     discriminator: nn.Module
     learning_rate: float
     betas: tuple[float, float]
+    latent_dim: int
 
     def __init__(self, spec: DataSpec, n_critic: PositiveInt = 1, ema_decay: BelowOne = 0.0) -> None:
         super().__init__(spec)
@@ -121,7 +122,7 @@ class AdversarialModule(GenerativeModule):
             for minibatch in others:
                 self.take(minibatch)
             self.take(last, ends=self.is_last_batch)
-        count_step(self.optimizers()[0])
+        count_step(self.optimizers()[0])  # type: ignore[index]  # they are two
 
     @property
     def is_last_batch(self) -> bool:
@@ -142,11 +143,11 @@ class AdversarialModule(GenerativeModule):
         """Step D and, on every `n_critic`-th call, G on these micro-batches, as the pseudo-code at the top says."""
         self.seed("step")
         self.before_step()
-        d_optimizer, g_optimizer = self.optimizers()
+        d_optimizer, g_optimizer = self.optimizers()  # type: ignore[attr-defined]  # they are two
         self.set_learning_rates(d_optimizer, g_optimizer)
         generator_turn = (self.discriminator_steps + 1) % self.n_critic == 0
         # `fast_dev_run` is to try both, and may have fewer batches than that.
-        generator_turn |= bool(self.trainer.fast_dev_run) and self.is_last_batch
+        generator_turn |= bool(self.trainer.fast_dev_run) and self.is_last_batch  # type: ignore[attr-defined]
 
         # The graphs of all fakes would take the memory that several micro-batches are to save.
         shared = list(self.fakes_of(batches, graph=generator_turn)) if len(batches) == 1 else None
@@ -207,9 +208,9 @@ class AdversarialModule(GenerativeModule):
         # Batches that wait may be of any size, as long as each has its process.
         return self._not_restored
 
-    def forward(self, latent: Tensor) -> Tensor:
+    def forward(self, *inputs: Any, **named_inputs: Any) -> Any:
         """Return the images (B, C, H, W) in [-1, 1] of latent vectors (B, Z), by the EMA if there is one."""
-        return self.sampler(latent)
+        return self.sampler(*inputs, **named_inputs)
 
     def sample_latent(self, count: int, generator: torch.Generator | None = None) -> Tensor:
         """Return draws (count, Z) from the prior; standard normal unless a model says otherwise."""

@@ -10,7 +10,7 @@ from lit_gen.data.batches import DataSpec
 from lit_gen.errors import UserError
 from lit_gen.layers.coders import DecoderArgument, EncoderArgument, build
 from lit_gen.limits import NonNegativeFloat, PositiveInt
-from lit_gen.losses import Terms
+from lit_gen.losses import Terms, total
 from lit_gen.models.base import GenerativeModule
 from lit_gen.schedules import log_spaced
 from lit_gen.tasks.reconstruction import Reconstruction
@@ -87,7 +87,7 @@ class AutoencodingModule(GenerativeModule):
         terms = self.losses(batch)
         self.log_terms(terms)
         self._images_waiting += len(batch[0])
-        return sum(terms.values())
+        return total(terms)
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         # Not before: the schedule stands still between the batches of one step.

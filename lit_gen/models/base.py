@@ -1,13 +1,14 @@
 """What every model shares: the check against the data, the count of images, the log of named terms, and its task."""
 
-import inspect
 import math
+import sys
 from collections.abc import Mapping
 from copy import copy
 from typing import Any, ClassVar, Self
 
 import torch
 from lightning import LightningModule
+from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 from torch.optim import Adam, Optimizer
@@ -16,7 +17,7 @@ from lit_gen.data.batches import DataSpec
 from lit_gen.data.contract import check_pair
 from lit_gen.errors import UserError
 from lit_gen.layers.coders import plain_network
-from lit_gen.lightning_compat import batches_so_far, next_row, trainer_of
+from lit_gen.lightning_compat import batches_so_far, data_of, next_row, trainer_of
 from lit_gen.old_versions.checkpoints import bring_up_to_date, settings_of_now
 from lit_gen.runs.changes import changes_of_model
 from lit_gen.tasks.base import Stage, Task
@@ -101,7 +102,7 @@ class GenerativeModule(LightningModule):
                 f"{type(self).__name__} names the task {type(self.task).__name__}, but has no {', '.join(missing)}. "
                 f"Define what {verbs.__module__}.{verbs.__name__} lists."
             )
-        data = self.trainer.datamodule
+        data = data_of(self.trainer)
         if data is not None:
             check_pair(type(self), data, predicting=stage == "predict")
             given = tuple(getattr(data, "spec", self.spec)["image_shape"])
@@ -113,7 +114,7 @@ class GenerativeModule(LightningModule):
 
     def save_hyperparameters(self, *arguments: Any, **options: Any) -> None:
         """Keep the arguments of the constructor as plain values: a checkpoint names a network by class and settings."""
-        frame = options.pop("frame", None) or inspect.currentframe().f_back
+        frame = options.pop("frame", None) or sys._getframe(1)
         super().save_hyperparameters(*arguments, frame=frame, **options)
         super().save_hyperparameters({name: plain_network(value) for name, value in self.hparams.items()})
 
@@ -137,8 +138,9 @@ class GenerativeModule(LightningModule):
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
         """As torch's, but a `UserError` when the weights are those of other networks."""
         if "_extra_state" not in state_dict:  # of before every model counted images
-            state_dict = copy(state_dict)  # with its metadata
-            state_dict["_extra_state"] = self.get_extra_state()
+            whole: Any = copy(state_dict)  # with its metadata
+            whole["_extra_state"] = self.get_extra_state()
+            state_dict = whole
         try:
             return super().load_state_dict(state_dict, strict, assign)
         except RuntimeError as error:
@@ -186,7 +188,7 @@ class GenerativeModule(LightningModule):
         self._ring.clear()
         self._logged_step = None
         # A resumed optimizer carries the checkpoint's settings; what this run was told is what counts.
-        configured = self.configure_optimizers()
+        configured: Any = self.configure_optimizers()
         configured = configured if isinstance(configured, list) else [configured]
         for optimizer, fresh in zip(self.trainer.optimizers, configured, strict=True):
             for group, settings in zip(optimizer.param_groups, fresh.param_groups, strict=True):
@@ -213,7 +215,7 @@ class GenerativeModule(LightningModule):
         """Return the factor on the optimizers' learning rates in this step; models with a schedule override it."""
         return 1.0
 
-    def set_learning_rates(self, *optimizers: Optimizer) -> None:
+    def set_learning_rates(self, *optimizers: Optimizer | LightningOptimizer) -> None:
         """Multiplies what they were told by `learning_rate_factor`."""
         factor = self.learning_rate_factor()
         for optimizer in optimizers:
@@ -236,7 +238,8 @@ class GenerativeModule(LightningModule):
             return 0.0
         parts = []
         if trainer.max_epochs is not None and trainer.max_epochs > 0:
-            epochs, images = trainer.fit_loop.epoch_progress.current.processed, self.images_in_epoch
+            loop: Any = trainer.fit_loop
+            epochs, images = loop.epoch_progress.current.processed, self.images_in_epoch
             an_epoch = trainer.num_training_batches * self._images_a_batch
             if not 0 < an_epoch < math.inf:  # before the first batch; or data without a length
                 images, an_epoch = 0, 1
@@ -281,8 +284,8 @@ class GenerativeModule(LightningModule):
         terms = {f"{stage}/{name}": value for name, value in self.task.held_out_terms(self, batch, stage).items()}
         # The bar has the terms of a loss. A game has no such thing. And the size is no whole number: Lightning would
         # round the mean of the processes' counts of images down to one.
-        in_bar = f"{stage}/loss" in terms
-        self.log_dict(terms, batch_size=float(len(batch[0])), prog_bar=in_bar, sync_dist=True)
+        in_bar, images = f"{stage}/loss" in terms, float(len(batch[0]))
+        self.log_dict(terms, batch_size=images, prog_bar=in_bar, sync_dist=True)  # type: ignore[arg-type]
 
     def log_terms(self, terms: Mapping[str, Tensor], prefix: str = "train/loss_") -> None:
         """Log what a training step computed: at once for callbacks, for loggers and the bar once it is read.

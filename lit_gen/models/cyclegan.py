@@ -51,7 +51,7 @@ class Generator(nn.Sequential):
     """
 
     def __init__(self, image_channels: int, channels: int, residual_blocks: int, blend: bool = False) -> None:
-        def layers(convolution: nn.Module) -> tuple[nn.Module, ...]:
+        def layers(convolution: nn.Conv2d | nn.ConvTranspose2d) -> tuple[nn.Module, ...]:
             return convolution, nn.InstanceNorm2d(convolution.out_channels), nn.ReLU()
 
         half, quarter = channels * 2, channels * 4
@@ -185,6 +185,8 @@ class CycleGAN(AdversarialModule):
     task = Translation()
     output_name = "d_score"
     checkpoints_hold_images = True  # in the pools
+    generator: nn.ModuleDict
+    discriminator: nn.ModuleDict
 
     def __init__(
         self,
@@ -284,7 +286,7 @@ class CycleGAN(AdversarialModule):
 
     def forward(self, images: Tensor, direction: str | None = None) -> Tensor:
         """Return the translations of images (B, C, H, W) in [-1, 1], by the EMA if any; by default in `direction`."""
-        return self.sampler[direction or self.direction](images)
+        return self.sampler.get_submodule(direction or self.direction)(images)
 
     @torch.no_grad()
     def translate(self, images: Tensor, direction: str) -> Tensor:

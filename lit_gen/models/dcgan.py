@@ -11,7 +11,7 @@ Departures from the paper:
 import torch
 from torch import Tensor, nn
 
-from lit_gen.data.batches import DataSpec
+from lit_gen.data.batches import DataSpec, WithImages
 from lit_gen.layers.coders import doublings
 from lit_gen.limits import BelowOne, NonNegativeFloat, PositiveInt
 from lit_gen.losses import Terms
@@ -115,10 +115,10 @@ class DCGAN(AdversarialModule):
         """Return noise (count, Z), uniform on (-1, 1) (section 4)."""
         return self.uniform_noise(count, self.latent_dim, generator=generator)
 
-    def make_fakes(self, batch: tuple) -> Tensor:
+    def make_fakes(self, batch: WithImages) -> Tensor:
         return self.generator(self.sample_latent(len(batch.image)))
 
-    def discriminator_loss(self, batch: tuple, fakes: Tensor) -> Terms:
+    def discriminator_loss(self, batch: WithImages, fakes: Tensor) -> Terms:
         """Return D's terms; real images and fakes go through D in batches of their own, for batch norm.
 
         d_real = −E[log D(x)]
@@ -126,7 +126,7 @@ class DCGAN(AdversarialModule):
         """
         return minimax_discriminator(self.discriminator(batch.image), self.discriminator(fakes))
 
-    def generator_loss(self, batch: tuple, fakes: Tensor) -> Terms:
+    def generator_loss(self, batch: WithImages, fakes: Tensor) -> Terms:
         """Return G's term.
 
         g_adversarial = −E[log D(G(z))]

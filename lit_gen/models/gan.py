@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import SGD, Optimizer
 
-from lit_gen.data.batches import DataSpec
+from lit_gen.data.batches import DataSpec, WithImages
 from lit_gen.limits import BelowOne, NonNegativeFloat, NonNegativeInt, PositiveInt
 from lit_gen.losses import Terms
 from lit_gen.losses.adversarial import minimax_discriminator, nonsaturating_generator, saturating_generator
@@ -100,10 +100,10 @@ class GAN(AdversarialModule):
         """Return noise (count, Z), uniform with unit variance, as in the authors' code."""
         return self.uniform_noise(count, self.latent_dim, generator=generator) * math.sqrt(3)
 
-    def make_fakes(self, batch: tuple) -> Tensor:
+    def make_fakes(self, batch: WithImages) -> Tensor:
         return self.generator(self.sample_latent(len(batch.image)))
 
-    def discriminator_loss(self, batch: tuple, fakes: Tensor) -> Terms:
+    def discriminator_loss(self, batch: WithImages, fakes: Tensor) -> Terms:
         """Return D's terms (equation 1).
 
         d_real = −E[log D(x)]
@@ -111,7 +111,7 @@ class GAN(AdversarialModule):
         """
         return minimax_discriminator(self.discriminator(batch.image), self.discriminator(fakes))
 
-    def generator_loss(self, batch: tuple, fakes: Tensor) -> Terms:
+    def generator_loss(self, batch: WithImages, fakes: Tensor) -> Terms:
         """Return G's term (section 3), or the one of equation 1 for the `saturating` loss.
 
         g_adversarial = −E[log D(G(z))], or E[log(1 − D(G(z)))]

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from lit_gen.data.batches import DataSpec
+from lit_gen.data.batches import DataSpec, WithImages
 from lit_gen.distributions import CategoricalCode, Code, ContinuousCode
 from lit_gen.errors import UserError
 from lit_gen.limits import BelowOne, NonNegativeFloat, NonNegativeInt, PositiveInt
@@ -59,7 +59,7 @@ class Generator(nn.Sequential):
     """
 
     def __init__(
-        self, latent_dim: int, hidden_features: int, channels: list[int], image_shape: tuple[int, int, int]
+        self, latent_dim: int, hidden_features: int, channels: list[int], image_shape: tuple[int, ...]
     ) -> None:
         side = image_shape[-1] // 2 ** len(channels)
         sizes = [latent_dim, *([hidden_features] if hidden_features else []), channels[0] * side * side]
@@ -87,7 +87,7 @@ class Discriminator(nn.Module):
 
     def __init__(
         self,
-        image_shape: tuple[int, int, int],
+        image_shape: tuple[int, ...],
         channels: list[int],
         hidden_features: int,
         recognition_features: int,
@@ -153,6 +153,7 @@ class InfoGAN(AdversarialModule):
     """
 
     task = CodeSweeps()
+    discriminator: Discriminator
 
     def __init__(
         self,
@@ -209,7 +210,7 @@ class InfoGAN(AdversarialModule):
         noise = self.uniform_noise(count, self.noise_dim, generator=generator)
         return torch.cat([noise, *(code.sample(count, self.device, generator) for code in self.codes)], dim=1)
 
-    def make_fakes(self, batch: tuple) -> Fakes:
+    def make_fakes(self, batch: WithImages) -> Fakes:
         if self.training and len(batch.image) < 2:
             raise UserError("InfoGAN's batch norm needs two images a batch at least: set --data.batch_size higher.")
         latent = self.sample_latent(len(batch.image))
@@ -237,7 +238,7 @@ class InfoGAN(AdversarialModule):
             bounds[name] = bounds.get(name, 0) + code.information(value, output)
         return bounds
 
-    def discriminator_loss(self, batch: tuple, fakes: Fakes) -> Terms:
+    def discriminator_loss(self, batch: WithImages, fakes: Fakes) -> Terms:
         """Return D's terms (equations 1 and 6); real images and fakes go through D in batches of their own.
 
         Both optimizers minimize −λ E[log Q(c|x)]: D's moves Q and, as in the authors' code, the body that it shares
@@ -253,7 +254,7 @@ class InfoGAN(AdversarialModule):
         self.beside |= self.information(fakes.codes, outputs)
         return minimax_discriminator(real_logits, logits) | self.code_terms("d", fakes, outputs)
 
-    def generator_loss(self, batch: tuple, fakes: Fakes) -> Terms:
+    def generator_loss(self, batch: WithImages, fakes: Fakes) -> Terms:
         """Return G's terms (equation 6).
 
         g_adversarial = −E[log D(G(z, c))]

@@ -268,7 +268,7 @@ class ProGAN(AdversarialModule):
         self.stop_when_done()  # a finished run that is resumed
 
     def training_step(self, batch: Any, batch_idx: int) -> None:
-        if self.trainer.fast_dev_run and self.is_last_batch:
+        if self.trainer.fast_dev_run and self.is_last_batch:  # type: ignore[attr-defined]
             self.look_ahead()
             batch = self.minibatches(batch)[0]
         super().training_step(batch, batch_idx)

@@ -28,7 +28,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lit_gen.data.batches import DataSpec
+from lit_gen.data.batches import DataSpec, WithImages
 from lit_gen.errors import UserError
 from lit_gen.layers.coders import doublings
 from lit_gen.layers.key_patches import in_fixed_order, key_patches
@@ -112,7 +112,7 @@ class Decoder(nn.Module):
 
     def forward(self, code: Tensor, maps: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
         """Return the image, and the decoder's maps joined with the given ones; maps go from the finest on."""
-        joined = []
+        joined: list[Tensor] = []
         for stage, features in zip(self.stages, reversed(maps), strict=True):
             code = torch.cat([stage(code), features], 1)
             joined.insert(0, code)
@@ -219,12 +219,12 @@ class PuzzleGAN(AdversarialModule):
         """Return noise (count, Z), uniform on (-1, 1)."""
         return self.uniform_noise(count, self.latent_dim, generator=generator)
 
-    def make_fakes(self, batch: tuple) -> Assembly:
+    def make_fakes(self, batch: WithImages) -> Assembly:
         key = key_patches(batch.image)
         image, mask = self.generator(key.patches, self.sample_latent(len(batch.image)))
         return Assembly(image, mask, key.mask)
 
-    def discriminator_loss(self, batch: tuple, fakes: Assembly) -> Terms:
+    def discriminator_loss(self, batch: WithImages, fakes: Assembly) -> Terms:
         """Return D's terms (equation 5, as in the released code); each kind of image goes through D by itself.
 
         M is the true mask, x' another real image. With `generated_composites`, two more terms have G's images for x'.
@@ -242,7 +242,7 @@ class PuzzleGAN(AdversarialModule):
     def composites(self, real: Tensor, fakes: Assembly) -> dict[str, Tensor]:
         """Return images that are seamed along the true mask, and so fake, by name of what is spliced in."""
         truth, other = fakes.truth, real.roll(1, 0)
-        images = {}
+        images: dict[str, Tensor] = {}
         if len(real) > 1:
             images |= {"real_inside": torch.where(truth > 0, other, real)}
             images |= {"real_outside": torch.where(truth > 0, real, other)}
@@ -251,7 +251,7 @@ class PuzzleGAN(AdversarialModule):
             images |= {"generated_outside": torch.where(truth > 0, real, fakes.image)}
         return images
 
-    def generator_loss(self, batch: tuple, fakes: Assembly) -> Terms:
+    def generator_loss(self, batch: WithImages, fakes: Assembly) -> Terms:
         """Return G's terms: adversarial, spatial and appearance loss. m is the predicted mask, M the true one.
 
         g_adversarial = −E[log D(G(p, z))]

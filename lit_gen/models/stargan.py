@@ -25,6 +25,7 @@ from torch.nn import functional
 from lit_gen.data.batches import AttributedImages, DataSpec
 from lit_gen.errors import UserError, nearest
 from lit_gen.layers.residual import ResidualBlock
+from lit_gen.lightning_compat import data_of
 from lit_gen.limits import BelowOne, NonNegativeFloat, NonNegativeInt, PositiveInt
 from lit_gen.losses import Terms
 from lit_gen.losses.adversarial import gradient_penalty, wasserstein_discriminator, wasserstein_generator
@@ -166,7 +167,7 @@ class StarGAN(AdversarialModule):
 
     def setup(self, stage: str) -> None:
         super().setup(stage)
-        self.data_attributes = list(getattr(self.trainer.datamodule, "spec", self.spec)["attributes"])
+        self.data_attributes = list(getattr(data_of(self.trainer), "spec", self.spec)["attributes"])
         for name in self.attributes:
             if stage != "predict" and name not in self.data_attributes:
                 raise UserError(
@@ -237,7 +238,7 @@ class StarGAN(AdversarialModule):
 
     def discriminate(self, batch: AttributedImages, fakes: Translations) -> tuple[Tensor, Tensor]:
         """Return the mean scores (B,) over the patches."""
-        return tuple(self.patch_scores(image).mean((1, 2, 3)) for image in (batch.image, fakes.image))
+        return self.patch_scores(batch.image).mean((1, 2, 3)), self.patch_scores(fakes.image).mean((1, 2, 3))
 
     def learning_rate_factor(self) -> float:
         return constant_then_linear(self.progress)

@@ -25,7 +25,7 @@ Departures from the paper (those of the text encoder, and of what a wrong image 
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -113,7 +113,8 @@ class Discriminator(nn.Module):
         super().__init__()
         self.projection = projection
         last, *rest = channels
-        before, layers = image_channels, []
+        before = image_channels
+        layers: list[nn.Module] = []
         for width in reversed(rest):
             convolution = nn.Conv2d(before, width, 4, 2, 1, bias=False)
             layers += normed(convolution, nn.LeakyReLU(0.2)) if layers else [convolution, nn.LeakyReLU(0.2)]
@@ -123,7 +124,7 @@ class Discriminator(nn.Module):
         concatenated = 0 if projection else text_dim
         self.joint = nn.Sequential(*normed(nn.Conv2d(last + concatenated, last, 1, bias=False), nn.LeakyReLU(0.2)))
         self.score = nn.Sequential(nn.Conv2d(last, 1, 4, bias=False), nn.Flatten())
-        self.text = nn.Sequential(nn.Linear(embedding_dim, text_dim), nn.LeakyReLU(0.2))
+        self.text: nn.Module = nn.Sequential(nn.Linear(embedding_dim, text_dim), nn.LeakyReLU(0.2))
         if projection:
             self.text = nn.Linear(embedding_dim, last, bias=False)
             nn.init.normal_(self.text.weight, 0, 0.02)  # as small as the convolutions: the image counts at first
@@ -166,6 +167,7 @@ class Text2Image(AdversarialModule):
     """
 
     task = TextToImage()
+    discriminator: nn.ModuleDict
 
     def __init__(
         self,
@@ -224,7 +226,8 @@ class Text2Image(AdversarialModule):
         d_wrong     = −½ E[log(1 − D(x', t))], x' a real image that t contradicts
         d_embedding = structured joint embedding of images and sentences; see `joint_embedding_loss`
         """
-        critic, contradicted = self.discriminator["critic"], contradictions(batch)
+        critic: Any = self.discriminator["critic"]
+        contradicted = contradictions(batch)
         real_features = critic.features(batch.image)
         terms = minimax_discriminator(critic.join(real_features, fakes.text), critic(fakes.image, fakes.text))
         if self.matching_aware:
@@ -256,8 +259,8 @@ class Text2Image(AdversarialModule):
 
     def logits(self, batch: CaptionedImages, fakes: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return D's logits (B, 1) of right pairs, fakes (B, C, S, S) and wrong pairs, and which of these there are."""
-        critic, text = self.discriminator["critic"], self.embed(batch.caption)
-        features = critic.features(batch.image)
+        critic: Any = self.discriminator["critic"]
+        text, features = self.embed(batch.caption), critic.features(batch.image)
         wrong, found = choose_wrong(contradictions(batch))
         return critic.join(features, text), critic(fakes, text), critic.join(features[wrong], text), found
 

@@ -10,7 +10,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_info
 
 from lit_gen.errors import UserError
-from lit_gen.lightning_compat import trainer_of
+from lit_gen.lightning_compat import data_of, trainer_of
 from lit_gen.old_versions.configs import translate_networks
 
 
@@ -23,7 +23,7 @@ def bring_up_to_date(checkpoint: dict[str, Any], model: LightningModule) -> None
     """
     counts = checkpoint["state_dict"].setdefault("_extra_state", {})
     trainer = trainer_of(model)
-    data = None if trainer is None else trainer.datamodule
+    data = None if trainer is None else data_of(trainer)
     if "run_seed" not in counts and trainer is not None:
         add_seed(checkpoint, counts, data, says=trainer.state.fn == TrainerFn.FITTING)
     if "images_in_epoch" not in counts:
@@ -89,7 +89,7 @@ def add_counts(checkpoint: dict[str, Any], counts: dict[str, Any], path: Any, da
     loops, processes = checkpoint.get("loops", {}).get("fit_loop"), len(checkpoint.get("random_states", ())) or 1
     batches = loops["epoch_loop.batch_progress"] if loops else {"total": {"processed": 0}, "current": {"processed": 0}}
     of_run = batch_size_of_run(path) if path else None
-    images_per_batch = (of_run or getattr(data, "batch_size", 0)) * processes
+    images_per_batch = (of_run or int(getattr(data, "batch_size", 0))) * processes
     waiting = sum(len(batch[0]) for process in checkpoint.get("waiting", ()) for batch in process)
     counts.setdefault("images_seen", batches["total"]["processed"] * images_per_batch)
     counts["images_in_epoch"] = max(0, batches["current"]["processed"] * images_per_batch - waiting)

@@ -111,7 +111,7 @@ class RunLock:
             gone = record.get("state") != "running" or not (elsewhere or _is_alive(record["process"]))
             if (former and waited < PATIENCE) or (gone and waited < BEGINNING):
                 return False
-            if former or (elsewhere and silence > DEAD_AFTER):
+            if former or (silence is not None and silence > DEAD_AFTER):
                 self.path.unlink(missing_ok=True)  # the file server keeps the lock of a machine that is no more
                 return False
         elif former or record.get("state") != "running" or (silence is not None and silence > DEAD_AFTER):

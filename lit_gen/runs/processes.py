@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from lightning.pytorch.utilities import rank_zero_only
+from lit_gen.lightning_compat import rank
 
 # The processes that DDP starts run the same command as the first one, which tells them the folder and the checkpoint.
 FOLDER_VARIABLE = "LIT_GEN_RUN_FOLDER"
@@ -14,7 +14,7 @@ def is_first_process() -> bool:
     """Return whether this process owns the run folder: the first one of a command, over all machines."""
     # Lightning's rank counts from 0 on each machine where it is told no more than LOCAL_RANK and NODE_RANK.
     node = os.environ.get("NODE_RANK", os.environ.get("GROUP_RANK", "0"))
-    return rank_zero_only.rank == 0 and node == "0"
+    return rank() == 0 and node == "0"
 
 
 def tell(folder: Path | None, checkpoint: str | None) -> None:
@@ -25,7 +25,7 @@ def tell(folder: Path | None, checkpoint: str | None) -> None:
 def told() -> tuple[Path | None, str | None] | None:
     """Return the run folder and the checkpoint that this process was told; None where it has to find them itself."""
     # A first process has a command of its own, even if a training has started it.
-    if rank_zero_only.rank == 0 or FOLDER_VARIABLE not in os.environ:
+    if rank() == 0 or FOLDER_VARIABLE not in os.environ:
         return None
     folder, checkpoint = os.environ[FOLDER_VARIABLE], os.environ.get(CHECKPOINT_VARIABLE)
     return Path(folder) if folder else None, checkpoint or None

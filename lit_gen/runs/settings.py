@@ -21,7 +21,7 @@ class SaveSettings(SaveConfigCallback):
     """
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
-        super().__init__(*arguments, **settings, save_to_log_dir=False)
+        super().__init__(*arguments, **settings | {"save_to_log_dir": False})
 
     def setup(self, trainer: Trainer, model: LightningModule, stage: str) -> None:
         if stage != "fit":

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from typing import Any, ClassVar, Protocol
 
 import torch
-from lightning import LightningDataModule
 from torch import Tensor
 from torch.nn import functional
 
+from lit_gen.data.contract import DataModule
 from lit_gen.losses import Terms
 from lit_gen.losses.likelihood import attribute_cross_entropy
 from lit_gen.metrics.attributes import AttributeChanges
@@ -79,15 +79,15 @@ class AttributeEditing(Task):
             "d_score_fake": scores.mean(),
         }
 
-    def evaluators(self, model: Any, data: LightningDataModule, options: Options) -> list[Evaluator]:
+    def evaluators(self, model: Any, data: DataModule, options: Options) -> list[Evaluator]:
         """Return the quality of translations to the neighbours' attributes, and what a classifier sees in them.
 
         Where one can learn the attributes, it says whether each change is there, and all else as it was.
         """
-        found = [quality(model, options, lambda batch: model.translate(batch.image, model.labels(batch).roll(1, 0)))]
+        found = quality(model, options, lambda batch: model.translate(batch.image, model.labels(batch).roll(1, 0)))
         if getattr(data, "has_attributes", False):
-            found.append(AttributeChanges(model.attributes, single_changes, options.samples))
-        return found
+            return [found, AttributeChanges(model.attributes, single_changes, options.samples)]
+        return [found]
 
 
 @torch.no_grad()

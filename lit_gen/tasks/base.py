@@ -11,11 +11,11 @@ from operator import itemgetter
 from typing import Any, ClassVar, Generic, Literal, Protocol
 
 import torch
-from lightning import LightningDataModule
 from torch import Tensor
 from torchvision.utils import make_grid
 
-from lit_gen.losses import Terms
+from lit_gen.data.contract import DataModule
+from lit_gen.losses import Terms, total
 from lit_gen.metrics.evaluator import Evaluator, Options
 from lit_gen.metrics.held_out import HeldOutDistance
 from lit_gen.metrics.samples import SampleQuality
@@ -74,7 +74,7 @@ class Task:
         """
         maker = next(kind for kind in cls.__mro__ if "sample_grids" in vars(kind))
         speaker = next(kind for kind in cls.__mro__ if "generated_grids" in vars(kind))
-        names = speaker.generated_grids if issubclass(speaker, maker) else ()
+        names = vars(speaker)["generated_grids"] if issubclass(speaker, maker) else ()
         return not any(fnmatchcase(name, pattern) for pattern in names)
 
     def held_out_terms(self, model: Any, batch: Any, stage: Stage) -> Terms:
@@ -86,10 +86,10 @@ class Task:
         """
         if hasattr(model, "losses"):
             terms = model.losses(batch)
-            return terms | {"loss": sum(terms.values())}
+            return terms | {"loss": total(terms)}
         return mean_outputs(model, batch, model.make_fakes(batch))
 
-    def evaluators(self, model: Any, data: LightningDataModule, options: Options) -> list[Evaluator]:
+    def evaluators(self, model: Any, data: DataModule, options: Options) -> list[Evaluator]:
         """Return what `test` measures beyond the held-out terms.
 
         Args:
@@ -99,7 +99,7 @@ class Task:
         """
         return []
 
-    def validation_evaluators(self, model: Any, data: LightningDataModule) -> list[Evaluator]:
+    def validation_evaluators(self, model: Any, data: DataModule) -> list[Evaluator]:
         """Return what each validation measures beyond the held-out terms, in seconds."""
         measurable = min(model.image_shape[1:]) >= PATCH and hasattr(data, "preview_batch")
         return [HeldOutDistance(partial(self.held_out_pairs, model))] if measurable and self.monitor == DISTANCE else []

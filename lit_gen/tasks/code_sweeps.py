@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from typing import Any, ClassVar, Protocol
 
 import torch
-from lightning import LightningDataModule
 from torch import Tensor, nn
 
+from lit_gen.data.contract import DataModule
 from lit_gen.distributions import Code
 from lit_gen.losses import Terms
 from lit_gen.metrics.categories import CategoryAccuracy
@@ -90,11 +90,11 @@ class CodeSweeps(Sampling):
         terms = {"d_logit_real": real_logits.mean(), "d_logit_fake": fake_logits.mean()}
         return terms if stage == "test" else terms | model.information(latent[:, model.noise_dim :], outputs)
 
-    def evaluators(self, model: Any, data: LightningDataModule, options: Options) -> list[Evaluator]:
+    def evaluators(self, model: Any, data: DataModule, options: Options) -> list[Evaluator]:
         """Return the quality of samples, the information about codes, and how well categories stand for classes."""
         return [*super().evaluators(model, data, options), CodeInformation(), *category_evaluators(model)]
 
-    def validation_evaluators(self, model: Any, data: LightningDataModule) -> list[Evaluator]:
+    def validation_evaluators(self, model: Any, data: DataModule) -> list[Evaluator]:
         """Return the distance to held-out images, and how well categories stand for classes."""
         return [*super().validation_evaluators(model, data), *category_evaluators(model)]
 

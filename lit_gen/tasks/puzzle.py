@@ -3,9 +3,9 @@
 from typing import Any, ClassVar, Protocol
 
 import torch
-from lightning import LightningDataModule
 from torch import Tensor
 
+from lit_gen.data.contract import DataModule
 from lit_gen.layers.key_patches import KeyPatches, key_patches
 from lit_gen.losses import Terms
 from lit_gen.metrics.evaluator import Evaluator, Options
@@ -50,7 +50,7 @@ class Puzzle(Task):
         image, mask = model.assemble(key.patches)
         return assembly_measures(image, mask, batch.image, key) | mean_outputs(model, batch, image)
 
-    def evaluators(self, model: PatchAssembler, data: LightningDataModule, options: Options) -> list[Evaluator]:
+    def evaluators(self, model: PatchAssembler, data: DataModule, options: Options) -> list[Evaluator]:
         """Return the distances of generated images to those that the patches are from."""
         return [quality(model, options, lambda batch: model.assemble(key_patches(batch.image).patches)[0])]
 

@@ -4,9 +4,9 @@ import colorsys
 from typing import Any, ClassVar, Protocol
 
 import torch
-from lightning import LightningDataModule
 from torch import Tensor
 
+from lit_gen.data.contract import DataModule
 from lit_gen.losses import Terms
 from lit_gen.metrics.codes import ActiveUnits, PriorDistance
 from lit_gen.metrics.evaluator import Evaluator, Options
@@ -48,7 +48,7 @@ class Reconstruction(Task):
         samples = model.generate(count, torch.Generator().manual_seed(0))
         return {"samples": grid(samples), "reconstructions": grid(pairs, 8)}
 
-    def evaluators(self, model: Any, data: LightningDataModule, options: Options) -> list[Evaluator]:
+    def evaluators(self, model: Any, data: DataModule, options: Options) -> list[Evaluator]:
         """Return what tells how good the images decoded from the prior are."""
         return sample_evaluators(model, data, options)
 
@@ -86,7 +86,7 @@ class LikelihoodReconstruction(Reconstruction):
         reconstruction, kl = terms["reconstruction"], terms["kl"]
         return terms | {"elbo": -(reconstruction + kl), "loss": reconstruction + model.beta * kl}
 
-    def evaluators(self, model: Any, data: LightningDataModule, options: Options) -> list[Evaluator]:
+    def evaluators(self, model: Any, data: DataModule, options: Options) -> list[Evaluator]:
         """Return the quality of samples, the test log-likelihood and the number of active units."""
         own = [NegativeLogLikelihood(model.num_eval_samples), ActiveUnits(model.latent_dim)]
         return [*super().evaluators(model, data, options), *own]
@@ -114,7 +114,7 @@ class PriorMatching(Reconstruction):
     monitor: ClassVar[str | None] = "val/reconstruction"
     generated_grids: ClassVar[tuple[str, ...]] = ("samples", "plane", "codes")
 
-    def evaluators(self, model: Any, data: LightningDataModule, options: Options) -> list[Evaluator]:
+    def evaluators(self, model: Any, data: DataModule, options: Options) -> list[Evaluator]:
         """Return the quality of samples, and the distance of the codes to the prior."""
         return [*super().evaluators(model, data, options), PriorDistance()]
 

@@ -3,10 +3,10 @@
 from typing import Any, ClassVar, Protocol
 
 import torch
-from lightning import LightningDataModule
 from torch import Tensor
 from torch.nn import functional
 
+from lit_gen.data.contract import DataModule
 from lit_gen.metrics.evaluator import Evaluator, Options
 from lit_gen.metrics.parzen import ParzenWindow
 from lit_gen.tasks.base import DISTANCE, Task, grid, quality
@@ -42,7 +42,7 @@ class Sampling(Task):
         """Return the held-out images and as many new ones."""
         return [(batch.image, model.generate(len(batch.image), noise))]
 
-    def evaluators(self, model: Any, data: LightningDataModule, options: Options) -> list[Evaluator]:
+    def evaluators(self, model: Any, data: DataModule, options: Options) -> list[Evaluator]:
         """Return the distances of new images to real ones and, for images of MNIST's size, Parzen windows."""
         return sample_evaluators(model, data, options)
 
@@ -58,7 +58,7 @@ class GrowingSampling(Sampling):
         return super().sample_grids(model, batch, count) | {"reals": grid(shown)}
 
 
-def sample_evaluators(model: Any, data: LightningDataModule, options: Options) -> list[Evaluator]:
+def sample_evaluators(model: Any, data: DataModule, options: Options) -> list[Evaluator]:
     """Return what tells how good the images are that a model generates."""
     found: list[Evaluator] = [quality(model, options, lambda batch: model.generate(len(batch[0])))]
     if model.image_shape == ParzenWindow.image_shape and hasattr(data, "preview_batch"):

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from typing import Any, ClassVar, Protocol
 
 import torch
-from lightning import LightningDataModule
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 from torch.nn import functional
@@ -13,6 +12,7 @@ from torchvision.transforms.functional import pil_to_tensor
 
 from lit_gen.data.alphabet import decode
 from lit_gen.data.batches import CaptionedImages
+from lit_gen.data.contract import DataModule
 from lit_gen.layers.text import contradictions, joint_embedding_loss, mean_where
 from lit_gen.losses import Terms
 from lit_gen.metrics.captions import CaptionMatching, StatedAttributes
@@ -80,8 +80,8 @@ class TextToImage(Task):
         last, steps = len(texts) // 2, torch.linspace(0, 1, 8, device=texts.device)
         path = torch.lerp(texts[0], texts[last], steps[:, None])  # (8, E)
         rows = grid(torch.cat([model.paint(noise.expand(8, -1), path) for noise in latent[:4]]), 8)
-        titles = [f"from: {sentences[0]}", f"to: {sentences[last]}"]
-        titles = [lettering(title, rows.shape[-1], channels) for title in titles]
+        ends = f"from: {sentences[0]}", f"to: {sentences[last]}"
+        titles = [lettering(title, rows.shape[-1], channels) for title in ends]
         return {"captions": stack(parts), "interpolation": stack([*titles, rows])}
 
     def held_out_pairs(
@@ -105,7 +105,7 @@ class TextToImage(Task):
             "retrieval": mean_where(scores < scores.diagonal()[:, None], mismatch),
         }
 
-    def evaluators(self, model: Any, data: LightningDataModule, options: Options) -> list[Evaluator]:
+    def evaluators(self, model: Any, data: DataModule, options: Options) -> list[Evaluator]:
         """Return the quality of images of test sentences, and how well the model's encoders match both.
 
         Where a classifier can learn the attributes, it also says whether the images show what the sentences state.

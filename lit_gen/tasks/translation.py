@@ -4,10 +4,10 @@ from operator import attrgetter
 from typing import Any, ClassVar, Protocol
 
 import torch
-from lightning import LightningDataModule
 from torch import Tensor
 from torch.nn import functional
 
+from lit_gen.data.contract import DataModule
 from lit_gen.losses import Terms
 from lit_gen.metrics.evaluator import Evaluator, Options
 from lit_gen.metrics.features import Features
@@ -79,7 +79,7 @@ class Translation(Task):
             terms |= {f"d_score_{domain}_real": real.mean(), f"d_score_{domain}_fake": fake.mean()}
         return terms
 
-    def evaluators(self, model: Any, data: LightningDataModule, options: Options) -> list[Evaluator]:
+    def evaluators(self, model: Any, data: DataModule, options: Options) -> list[Evaluator]:
         """Return the distances of translations to images of the target domain.
 
         Where a classifier can learn the domains, it also says how often it takes a translation for one of them.

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 from torch.optim import Optimizer
 
-from lit_gen.losses import Terms
+from lit_gen.losses import Terms, total
 
 
 def descend(
@@ -42,7 +42,7 @@ def descend(
         terms, weight = loss(batch, made), len(batch[0]) / images
         if weight < 1:
             terms = {name: weight * term for name, term in terms.items()}
-        model.manual_backward(sum(terms.values()))
+        model.manual_backward(total(terms))
         means = {name: means.get(name, 0) + term.detach() for name, term in terms.items()}
     optimizer.step()
     model.untoggle_optimizer(optimizer)
@@ -66,7 +66,7 @@ def clip_gradients(optimizer: Optimizer, value: float | None, algorithm: str | N
 @contextmanager
 def statistics_kept(network: nn.Module) -> Iterator[None]:
     """Freeze the running means and variances of batch norm within the block, also in training mode."""
-    norms = [part for part in network.modules() if getattr(part, "track_running_stats", False)]
+    norms: list[Any] = [part for part in network.modules() if getattr(part, "track_running_stats", False)]
     for norm in norms:
         norm.track_running_stats = False
     try:
