@@ -208,9 +208,9 @@ class AdversarialModule(GenerativeModule):
         # Batches that wait may be of any size, as long as each has its process.
         return self._not_restored
 
-    def forward(self, *inputs: Any, **named_inputs: Any) -> Any:
+    def forward(self, latent: Tensor) -> Any:
         """Return the images (B, C, H, W) in [-1, 1] of latent vectors (B, Z), by the EMA if there is one."""
-        return self.sampler(*inputs, **named_inputs)
+        return self.sampler(latent)
 
     def sample_latent(self, count: int, generator: torch.Generator | None = None) -> Tensor:
         """Return draws (count, Z) from the prior; standard normal unless a model says otherwise."""

@@ -290,6 +290,6 @@ class PuzzleGAN(AdversarialModule):
             image, mask = self.sampler(patches, self.sample_latent(len(patches)) if latent is None else latent)
         return image.float().clamp(-1, 1), mask.float().clamp(0, 1)
 
-    def forward(self, patches: Tensor, latent: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, patches: Tensor, latent: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]  # not a latent vector alone
         """Return images (B, C, S, S) and masks (B, 1, S, S), in [0, 1], of patches (B, N, C, S, S) and noise (B, Z)."""
         return self.sampler(patches, latent)

@@ -243,7 +243,7 @@ class StarGAN(AdversarialModule):
     def learning_rate_factor(self) -> float:
         return constant_then_linear(self.progress)
 
-    def forward(self, image: Tensor, target: Tensor) -> Tensor:
+    def forward(self, image: Tensor, target: Tensor) -> Tensor:  # type: ignore[override]  # not a latent vector alone
         """Return images (B, C, H, W) with the attributes (B, A), by the EMA if there is one."""
         return self.sampler(image, target)
 

@@ -277,7 +277,7 @@ class Text2Image(AdversarialModule):
         groups = [{"params": list(d["critic"].parameters())}, {"params": encoders, "lr": self.text_learning_rate}]
         return [self.adam(part, self.learning_rate, self.betas) for part in (groups, self.generator.parameters())]
 
-    def forward(self, latent: Tensor, embedding: Tensor) -> Tensor:
+    def forward(self, latent: Tensor, embedding: Tensor) -> Tensor:  # type: ignore[override]  # not a latent vector alone
         """Noise (B, Z) and text vectors (B, E) to images (B, C, S, S) in [-1, 1]."""
         return self.sampler(latent, embedding)
 
