@@ -7,7 +7,6 @@ from copy import copy
 from typing import Any, ClassVar, Self
 
 import torch
-from lightning import LightningModule
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
@@ -17,18 +16,18 @@ from lit_gen.data.batches import DataSpec
 from lit_gen.data.contract import check_pair
 from lit_gen.errors import UserError
 from lit_gen.layers.coders import plain_network
-from lit_gen.lightning_compat import batches_so_far, data_of, next_row, trainer_of
+from lit_gen.lightning_compat import data_of, trainer_of
 from lit_gen.old_versions.checkpoints import bring_up_to_date, settings_of_now
 from lit_gen.runs.changes import changes_of_model
 from lit_gen.tasks.base import Stage, Task
 from lit_gen.tasks.sampling import Sampling
-from lit_gen.training.ring import TermRing
+from lit_gen.training.log import LoggedTerms
 from lit_gen.training.seeds import seed_generators
 
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 
 
-class GenerativeModule(LightningModule):
+class GenerativeModule(LoggedTerms):
     """A generative model: it counts images, logs named terms, and its task uses it.
 
     Args:
@@ -47,8 +46,6 @@ class GenerativeModule(LightningModule):
         self.spec = spec
         self.image_shape = tuple(spec["image_shape"])
         self._trained_with: Mapping[str, Any] = {}  # the hyperparameters in the checkpoint, once there is one
-        self._ring = TermRing()
-        self._logged_step: int | None = None
         self.run_seed: int | None = None  # what all that is drawn depends on, once there is a run
         self.new_run_seed: int | None = None  # what the user asks for in place of a checkpoint's
         # Schedules count images: a batch may be of another size after a resume. These are plain numbers in the state
@@ -178,15 +175,14 @@ class GenerativeModule(LightningModule):
         return 0
 
     def on_train_epoch_start(self) -> None:
+        super().on_train_epoch_start()
         self.images_in_epoch = 0
-        self._ring.last = {}
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         self._images_a_batch = len(batch[0]) * self.trainer.world_size
 
     def on_train_start(self) -> None:
-        self._ring.clear()
-        self._logged_step = None
+        super().on_train_start()
         # A resumed optimizer carries the checkpoint's settings; what this run was told is what counts.
         configured: Any = self.configure_optimizers()
         configured = configured if isinstance(configured, list) else [configured]
@@ -262,12 +258,6 @@ class GenerativeModule(LightningModule):
     def on_predict_batch_start(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
         self.seed("predict", batch_idx)
 
-    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-        self.log_row()
-
-    def on_train_epoch_end(self) -> None:
-        self.read_terms()
-
     # What the task does
 
     def predict_step(self, batch: Any, batch_idx: int) -> Tensor:
@@ -286,48 +276,6 @@ class GenerativeModule(LightningModule):
         # round the mean of the processes' counts of images down to one.
         in_bar, images = f"{stage}/loss" in terms, float(len(batch[0]))
         self.log_dict(terms, batch_size=images, prog_bar=in_bar, sync_dist=True)  # type: ignore[arg-type]
-
-    def log_terms(self, terms: Mapping[str, Tensor], prefix: str = "train/loss_") -> None:
-        """Log what a training step computed: at once for callbacks, for loggers and the bar once it is read.
-
-        `self.log` would wait for the device in every step.
-
-        Args:
-            terms: scalars on the device.
-            prefix: what their names in the log begin with.
-        """
-        if terms and trainer_of(self) is not None:
-            values = {f"{prefix}{name}": value.detach() for name, value in terms.items()}
-            self.trainer.callback_metrics.update(values)
-            self._ring.write(batches_so_far(self.trainer), values)
-
-    def log_numbers(self, numbers: Mapping[str, float]) -> None:
-        """Log what the host knows of a training step."""
-        self._ring.last |= {name: float(number) for name, number in numbers.items()}
-        self.trainer.callback_metrics.update({name: torch.tensor(float(value)) for name, value in numbers.items()})
-
-    def log_row(self) -> None:
-        """Log the last value of each term, after a batch by which Lightning logs; before its checkpoint, if any."""
-        row = next_row(self.trainer)
-        if not row or row["step"] == self._logged_step:
-            if self._ring.is_full:
-                self.read_terms()
-            return
-        self.read_terms()
-        self._logged_step = row.pop("step")
-        for logger in self.trainer.loggers:
-            logger.log_metrics(self._ring.last | row, self._logged_step)
-            logger.save()
-
-    def read_terms(self) -> None:
-        """Read the terms of the last steps, for the bar and for `log_row`.
-
-        Raises:
-            NonFiniteTermError: on all processes, when a term is not finite on any.
-        """
-        self._ring.read(lambda good: self.trainer.strategy.reduce_boolean_decision(good))
-        in_bar = {name.removeprefix("train/"): value for name, value in self._ring.last.items()}
-        self.trainer.progress_bar_metrics.update(in_bar)
 
     def noise(self, *shape: int, generator: torch.Generator | None = None) -> Tensor:
         """Return standard normal noise on the model's device; with a CPU generator, the same on every device."""
