@@ -146,8 +146,10 @@ class LitGenCLI(LightningCLI):
             options = self.wandb_options
             kwargs["logger"] = loggers_of_run(given, self.run_folder, self.subcommand, self.config_dump, options)
         kwargs |= arguments_for(self.model, settings)
-        kwargs["callbacks"] = prepare_callbacks(self.given_callbacks, self.run_folder, self.model)
-        kwargs["callbacks"] += callbacks_of_run(self.subcommand, self.settings, self.model, self.run_folder)
+        given = prepare_callbacks(self.given_callbacks, self.run_folder, self.model)
+        kwargs["callbacks"] = given + callbacks_of_run(
+            self.subcommand, self.settings, self.model, self.run_folder, given
+        )
         try:
             return super().instantiate_trainer(**kwargs)
         except (ValueError, TypeError, RuntimeError, ImportError) as error:

@@ -1,14 +1,17 @@
 """The callbacks that each command brings."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from jsonargparse import Namespace
 from lightning import Callback
+from lightning.pytorch.callbacks import ProgressBar
 
 from lit_gen.callbacks.checkpoints import BestCheckpoint, RunCheckpoints
 from lit_gen.callbacks.evaluation import Evaluation
 from lit_gen.callbacks.health import Health
 from lit_gen.callbacks.predictions import PredictionWriter
+from lit_gen.callbacks.progress import TrainingBar
 from lit_gen.callbacks.rehearsal import Rehearsal
 from lit_gen.callbacks.sample_grids import SampleGrids
 from lit_gen.callbacks.timing import TrainingTime
@@ -16,7 +19,9 @@ from lit_gen.models.adversarial import AdversarialModule
 from lit_gen.models.base import GenerativeModule
 
 
-def callbacks_of_run(command: str, settings: Namespace, model: GenerativeModule, folder: Path | None) -> list[Callback]:
+def callbacks_of_run(
+    command: str, settings: Namespace, model: GenerativeModule, folder: Path | None, given: Sequence[Callback] = ()
+) -> list[Callback]:
     """Return the project's callbacks for a command.
 
     Args:
@@ -24,19 +29,22 @@ def callbacks_of_run(command: str, settings: Namespace, model: GenerativeModule,
         settings: the command's.
         model: what is trained or used.
         folder: the run's folder; None where nothing is written.
+        given: the callbacks that the user added.
     """
     if command == "test":
         return [Evaluation(folder, **settings.evaluation.as_dict())]
     if command == "validate":
         return [Evaluation()]
+    bar = settings.trainer.enable_progress_bar is not False and not settings.trainer.barebones
+    bars = [TrainingBar()] if bar and not any(isinstance(callback, ProgressBar) for callback in given) else []
     if settings.trainer.fast_dev_run:
-        return [Rehearsal()] if command == "fit" else []
+        return [Rehearsal(), *bars] if command == "fit" else []
     if folder is None:
         return []
     if command == "predict":
         return [PredictionWriter(folder / "predictions")]
     sheets = settings.samples.as_dict() | {"all_to_wandb": settings.wandb.images == "all"}
-    callbacks = [Evaluation(), SampleGrids(folder / "samples", **sheets)]
+    callbacks: list[Callback] = [*bars, Evaluation(), SampleGrids(folder / "samples", **sheets)]
     if isinstance(model, AdversarialModule):
         callbacks.append(Health(**settings.health.as_dict()))
     if settings.trainer.enable_checkpointing is not False:
