@@ -8,6 +8,7 @@ import io
 import json
 import signal
 import types
+from collections.abc import Callable
 from contextlib import redirect_stderr
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -64,6 +65,8 @@ def values(kind: Any) -> st.SearchStrategy:
         return FLOATS
     if origin is Literal:
         return st.sampled_from(inner)
+    if origin is Callable:  # a network, by its class or by something else
+        return st.sampled_from([*(network.__name__ for network in inner[-1].__subclasses__()), "Nothing", "8"])
     if origin in (Union, types.UnionType):
         return st.one_of(*(values(one) for one in inner))
     if kind is type(None):

@@ -40,7 +40,8 @@ def test_with_one_process(changes, images, mnist_root, tmp_path, monkeypatch):
     with pytest.raises(SystemExit):
         main([*words, "--data.batch_size=20", "--trainer.callbacks+=tests.probes.SignalBetween"])
     _, before = last_of(tmp_path)
-    assert before["state_dict"]["_extra_state"] == {"images_seen": 460, "images_in_epoch": 160, "run_seed": 0}
+    counts = {"images_seen": 460, "images_in_epoch": 160, "run_seed": 0}
+    assert counts.items() <= before["state_dict"]["_extra_state"].items()
     assert before["MNIST"]["rows_done"] == 160
     changes = {"data.batch_size": 20} | changes
     main([*words, "--ckpt_path=last", *(f"--{name}={value}" for name, value in changes.items())])

@@ -55,7 +55,8 @@ def game(request):
     reals, fakes = symbols(real_counts), symbols(fake_counts)
     batch = LabelledImages(reals, torch.zeros(len(reals), dtype=torch.int64))
     optimizer = model.configure_optimizers()[0]
-    for _ in range(600):
+    for step in range(600):
+        optimizer.param_groups[0]["lr"] = 0.03 * (1 - step / 600)  # so that it comes to rest
         loss = sum(model.discriminator_loss(batch, fakes).values())
         optimizer.zero_grad()
         loss.backward()

@@ -1,0 +1,82 @@
+"""Adam in one kernel: where it is used, that gradients are clipped all the same, and that old states fit it."""
+
+import pytest
+import torch
+from lightning import Callback
+from torch.optim import Adam
+
+from lit_gen.models import AAE, GAN, VAE
+from tests.models import tiny
+
+
+class Norms(Callback):
+    """The norm of the gradients by which each optimizer has just stepped."""
+
+    def __init__(self):
+        self.seen = []
+
+    def on_train_batch_end(self, trainer, model, *_):
+        gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
+        self.seen.append(torch.cat([gradient.flatten() for gradient in gradients]).norm().item())
+
+
+def fit(model, tmp_path, *callbacks, **settings):
+    trainer = tiny.trainer(tmp_path, callbacks=list(callbacks), limit_val_batches=0, **settings)
+    trainer.fit(model, datamodule=tiny.NoiseData(3))
+    return trainer
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+@pytest.mark.parametrize("model_class", [VAE, AAE])
+def test_lightning_clips_for_a_fused_optimizer(model_class, precision, tmp_path):
+    """Its own way refuses fused optimizers in mixed precision."""
+    whole, clipped = Norms(), Norms()
+    trainer = fit(tiny.build(model_class), tmp_path, whole, precision=precision)
+    assert all(group["fused"] for group in trainer.optimizers[0].param_groups)
+    fit(tiny.build(model_class), tmp_path, clipped, precision=precision, gradient_clip_val=0.01)
+    assert min(whole.seen) > 0.1 and clipped.seen == pytest.approx([0.01] * 3, rel=1e-3)
+    by_value = Norms()
+    settings = {"gradient_clip_val": 1e-4, "gradient_clip_algorithm": "value"}
+    model = tiny.build(model_class)
+    fit(model, tmp_path, by_value, precision=precision, **settings)
+    assert max(parameter.grad.abs().max().item() for parameter in model.parameters()) == pytest.approx(1e-4)
+
+
+@pytest.mark.parametrize(("precision", "fused"), [("32-true", True), ("bf16-mixed", True), ("16-mixed", False)])
+def test_adam_is_fused_but_where_gradients_are_scaled(precision, fused, tmp_path):
+    model = tiny.build(GAN)
+    model.trainer = tiny.trainer(tmp_path)
+    model.trainer.strategy._precision_plugin = type("Plugin", (), {"precision": precision})()
+    assert [group["fused"] for one in model.configure_optimizers() for group in one.param_groups] == [fused] * 2
+
+
+def test_it_steps_as_adam_does():
+    """Against torch's plain loop over the parameters."""
+    torch.manual_seed(0)
+    model = tiny.build(GAN)
+    ones, others = ([torch.nn.Parameter(torch.full((5,), value)) for value in (1.0, -2.0)] for _ in range(2))
+    fused, plain = model.adam(ones, 0.01, (0.5, 0.9)), Adam(others, 0.01, (0.5, 0.9), foreach=False)
+    for _ in range(5):
+        for one, other in zip(ones, others, strict=True):
+            one.grad = torch.randn(5)
+            other.grad = one.grad.clone()
+        fused.step()
+        plain.step()
+    for one, other in zip(ones, others, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_the_state_of_an_optimizer_that_was_not_fused_goes_on(tmp_path):
+    model = tiny.build(GAN)
+    model.adam = lambda parameters, rate, betas: Adam(parameters, rate, betas)  # as older versions had it
+    trainer = fit(model, tmp_path, max_epochs=1)
+    trainer.save_checkpoint(tmp_path / "old.ckpt")
+    saved = torch.load(tmp_path / "old.ckpt", weights_only=True)["optimizer_states"][0]
+    assert not saved["param_groups"][0]["fused"]
+    resumed = tiny.build(GAN)
+    trainer = tiny.trainer(tmp_path, max_epochs=2, limit_val_batches=0)
+    trainer.fit(resumed, datamodule=tiny.NoiseData(3), ckpt_path=tmp_path / "old.ckpt")
+    for optimizer in trainer.optimizers:
+        assert optimizer.param_groups[0]["fused"]
+        assert {state["step"].item() for state in optimizer.state.values()} == {6.0}
+        assert all(state["step"].dtype is torch.float32 for state in optimizer.state.values())
