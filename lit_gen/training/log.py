@@ -60,7 +60,7 @@ class LoggedTerms(LightningModule):
             return
         self.read_terms()
         self._logged_step = row.pop("step")
-        for logger in self.trainer.loggers:
+        for logger in self.trainer.loggers if self._ring.last else ():  # no step yet: several batches make one
             logger.log_metrics(self._ring.last | row, self._logged_step)
             logger.save()
 
