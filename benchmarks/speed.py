@@ -20,6 +20,7 @@ from typing import Any
 
 import torch
 from lightning import Callback, LightningModule, Trainer
+from lightning_utilities.core.apply_func import apply_to_collection
 
 REPOSITORY = Path(__file__).parents[1]
 SYSTEMS = sorted(path.stem for path in (REPOSITORY / "configs").glob("*.yaml"))
@@ -89,7 +90,8 @@ def bare_steps(model: Any, batch: Any) -> Iterator[None]:
             generator_turn = turn % model.n_critic == 0
             with nullcontext() if generator_turn else torch.no_grad():
                 fakes = model.make_fakes(minibatch)
-            _descend(d_optimizer, g_parameters, lambda: model.discriminator_loss(minibatch, _detached(fakes)))  # noqa: B023
+            detached = apply_to_collection(fakes, torch.Tensor, torch.Tensor.detach)
+            _descend(d_optimizer, g_parameters, lambda: model.discriminator_loss(minibatch, detached))  # noqa: B023
             if generator_turn:
                 _descend(g_optimizer, d_parameters, lambda: model.generator_loss(minibatch, fakes))  # noqa: B023
                 if model.average is not None:
@@ -105,12 +107,6 @@ def _descend(optimizer: torch.optim.Optimizer, others: list[torch.nn.Parameter],
     optimizer.step()
     for parameter in others:
         parameter.requires_grad_(True)
-
-
-def _detached(fakes: Any) -> Any:
-    if isinstance(fakes, torch.Tensor):
-        return fakes.detach()
-    return type(fakes)(*map(_detached, fakes)) if hasattr(fakes, "_fields") else tuple(map(_detached, fakes))
 
 
 def loaded(trainer: Trainer, model: LightningModule) -> Iterator[None]:

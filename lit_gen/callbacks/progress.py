@@ -56,9 +56,6 @@ class TrainingBar(TQDMProgressBar):
 
 def part_done(model: GenerativeModule) -> float:
     """Return the part of the training that is done, from 0 to 1; 0 where nothing says when it ends."""
-    total = getattr(model, "total_kimg", None)  # ProGAN's training ends by it
-    if total is not None:
-        return min(1.0, model.images_seen / (1000 * total))
     try:
         return model.progress
     except UserError:

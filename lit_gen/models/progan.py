@@ -275,6 +275,11 @@ class ProGAN(AdversarialModule):
         self.log_numbers({"kimg": self.images_seen / 1000, "resolution": self.resolution, "alpha": self.alpha})
         self.stop_when_done()
 
+    @property
+    def progress(self) -> float:
+        """The part of the training that is done, from 0 to 1: it ends by `total_kimg`."""
+        return min(1.0, self.images_seen / (1000 * self.total_kimg)) if self.total_kimg else 1.0
+
     def look_ahead(self) -> None:
         """Go to the middle of the last fade, or as far as the training would: `fast_dev_run` is to try that too."""
         middle = self.last_stage * (self.fade_kimg + self.stable_kimg) - self.fade_kimg / 2
