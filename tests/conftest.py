@@ -26,8 +26,8 @@ torch.set_num_threads(1)
 def no_inception(monkeypatch) -> None:
     """Its weights are large: no test downloads them."""
 
-    def refuse(url, *_):
-        raise UserError(f"cannot download {url} (this is a test).")
+    def refuse(remote, *_):
+        raise UserError(f"cannot download {remote.urls[0]} (this is a test).")
 
     monkeypatch.setattr(features, "fetch", refuse)
 

@@ -1,43 +1,97 @@
-"""The download and unpacking of archives: checked, with a progress bar, complete or not at all."""
+"""The download and unpacking of archives: checked, resumed, complete or not at all."""
 
-import http.client
+import fcntl
+import os
 import shutil
 import stat
-import urllib.error
+import time
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
-from torch.hub import download_url_to_file
+from lightning.pytorch.utilities import rank_zero_info
 from tqdm import tqdm
 
+from lit_gen.data.server import FAILURES, PREFIX, UnfitError, length, reason, receive
 from lit_gen.errors import UserError
-from lit_gen.files.atomic import ELSEWHERE, complete_file, complete_folder
+from lit_gen.files.atomic import ELSEWHERE, CannotWriteError, complete_folder, make_folder
 
 ROOT_HINT = "Set --data.root to a folder that can be written, or put the files there."
+ROUNDS = 3  # times that all servers are asked in vain before a download ends
+PROGRESS = 1 << 20  # bytes; a round that adds as many is not in vain
+PAUSE = 1.0  # seconds before the second round; each later pause is twice as long
 
 
-def fetch(url: str, target: Path, sha256_prefix: str | None = None, hint: str = ELSEWHERE) -> None:
-    """Download the file at `url` to `target` with a progress bar, unless `target` exists.
+class Remote(NamedTuple):
+    """A file that can be downloaded.
+
+    Attributes:
+        urls: addresses of the same file, the preferred first.
+        sha256: checksum of the file in hexadecimal.
+        size: size of the file in bytes, if known.
+    """
+
+    urls: tuple[str, ...]
+    sha256: str
+    size: int | None = None
+
+
+class DownloadError(UserError):
+    """The network, or each server of a file, fails."""
+
+
+class DamagedArchiveError(UserError):
+    """An archive is damaged or cut short; it has been moved aside if that is allowed."""
+
+
+def fetch(remote: Remote, target: Path, hint: str = ELSEWHERE) -> None:
+    """Download a file to `target` with a progress bar, unless `target` exists.
+
+    When a server fails, the next one is asked at once, and goes on where the last one stopped. A download that fails
+    or is killed leaves its bytes in `.download.<name>` beside `target`, where the next start goes on.
 
     Args:
-        url: address of the file.
-        target: path of the downloaded file.
-        sha256_prefix: first characters of the file's SHA-256 checksum in hexadecimal; not checked by default.
+        remote: file to download.
+        target: path of the downloaded file; it appears when the checksum is right.
         hint: advice for the error message if `target` cannot be written.
 
     Raises:
-        UserError: the server cannot be reached, the checksum does not match, or a `.zip` file is not a whole zip file.
+        DownloadError: no server sends the file.
+        CannotWriteError: the folder of `target` cannot be written to, or has no room.
     """
     if target.is_file():
         return
-    try:
-        with complete_file(target, hint) as partial:
-            download_url_to_file(url, str(partial), hash_prefix=sha256_prefix)
-            if target.suffix == ".zip" and not zipfile.is_zipfile(partial):  # a lost connection raises nothing
-                raise OSError("the downloaded file is not a whole zip file")
-    except (urllib.error.URLError, http.client.HTTPException, OSError, RuntimeError) as error:
-        raise UserError(f"cannot download {url} ({getattr(error, 'reason', error)}).") from error
+    make_folder(target.parent, hint)
+    with _partial_file(target, hint) as file:
+        if file is None:  # another process has downloaded it in the meantime
+            return
+        problems: dict[str, str] = {}
+        urls, rounds, most = list(remote.urls), 0, length(file)
+        while urls and rounds < ROUNDS:
+            if rounds:
+                time.sleep(PAUSE * 2 ** (rounds - 1))
+            for url in list(urls):
+                try:
+                    receive(url, file, remote.sha256, remote.size, hint)
+                except UnfitError as error:
+                    urls.remove(url)
+                    problems[url] = str(error)
+                except FAILURES as error:
+                    problems[url] = reason(error)
+                else:
+                    os.fsync(file.fileno())
+                    os.replace(file.name, target)
+                    return
+                rank_zero_info(f"{target.name} did not come from {url}: {problems[url]}")
+            rounds = 1 if length(file) >= most + PROGRESS else rounds + 1
+            most = max(most, length(file))
+        tried = "; ".join(f"{url}: {problem}" for url, problem in problems.items())
+        kept = f" {length(file):,} bytes are kept, and the next start goes on from there." if length(file) else ""
+        raise DownloadError(f"cannot download {target.name} ({tried}).{kept}")
 
 
 def unpack(archive: Path, target: Path, inner: str | None = None, hint: str = ELSEWHERE) -> None:
@@ -50,7 +104,8 @@ def unpack(archive: Path, target: Path, inner: str | None = None, hint: str = EL
         hint: advice for the error message if `target` cannot be written.
 
     Raises:
-        UserError: the archive is damaged, has a path that leads out of it, or lacks `inner`.
+        DamagedArchiveError: the archive is damaged or cut short; it has been moved aside.
+        UserError: the archive has a path that leads out of it, lacks `inner`, or cannot be read otherwise.
     """
     try:
         with zipfile.ZipFile(archive) as zipped, complete_folder(target, hint) as partial:
@@ -74,9 +129,84 @@ def unpack(archive: Path, target: Path, inner: str | None = None, hint: str = EL
                 kept += 1
             if not kept:
                 raise UserError(f"{archive} holds no file below {inner or 'its root'}. Is it the right archive?")
-    except (zipfile.BadZipFile, EOFError, zlib.error, RuntimeError) as error:  # a RuntimeError asks for a password
-        raise UserError(f"{archive} is damaged or cut short ({error}). Delete it and download it again.") from error
+    except RuntimeError as error:  # it asks for a password, or has an unknown compression
+        raise UserError(f"cannot unpack {archive} ({error}). Use another copy.") from error
+    except (zipfile.BadZipFile, EOFError, zlib.error) as error:
+        raise _damaged(archive, error) from error
     except OSError as error:
         raise UserError(
             f"cannot unpack {archive} to {target} ({error}). Remove the cause and start again. {hint}"
         ) from error
+
+
+def names_in(archive: Path) -> list[str]:
+    """Return the paths in a zip file.
+
+    Raises:
+        DamagedArchiveError: the archive is damaged or cut short; it has been moved aside.
+        UserError: the archive cannot be read.
+    """
+    try:
+        with zipfile.ZipFile(archive) as zipped:
+            return [name.replace("\\", "/") for name in zipped.namelist()]
+    except zipfile.BadZipFile as error:
+        raise _damaged(archive, error) from error
+    except OSError as error:
+        raise UserError(f"cannot read {archive}: {error.strerror}. Correct its permissions.") from error
+
+
+def set_aside(path: Path) -> bool:
+    """Rename a damaged file to `<name>.damaged`, and return whether that is allowed."""
+    try:
+        os.replace(path, f"{path}.damaged")
+    except OSError:
+        return False
+    return True
+
+
+def _damaged(archive: Path, error: Exception) -> DamagedArchiveError:
+    """Move an archive aside, and return an exception that says so."""
+    now = f"it is now {archive.name}.damaged" if set_aside(archive) else "delete it"
+    return DamagedArchiveError(f"{archive} is damaged or cut short ({error}); {now}.")
+
+
+@contextmanager
+def _partial_file(target: Path, hint: str) -> Iterator[FileIO | None]:
+    """Give the file that `target` is downloaded to, locked, or None if another process has finished the download.
+
+    It is removed at the end if it is empty.
+    """
+    path = target.with_name(f"{PREFIX}{target.name}")
+    while not target.is_file():
+        try:
+            file = FileIO(path, "a+")
+        except OSError as error:
+            raise CannotWriteError(f"cannot write to the folder {path.parent}: {error.strerror}. {hint}") from error
+        with file:
+            _lock(file, target.name)
+            try:
+                current = os.path.samestat(os.fstat(file.fileno()), path.stat())
+            except FileNotFoundError:
+                current = False
+            if not current:  # the process that had the lock has renamed or removed the file
+                continue
+            try:
+                yield file
+                return
+            except OSError as error:
+                raise CannotWriteError(f"cannot write {target}: {error.strerror}. {hint}") from error
+            finally:
+                if not length(file):
+                    path.unlink(missing_ok=True)
+    yield None
+
+
+def _lock(file: FileIO, name: str) -> None:
+    """Wait until no other process downloads to `file`."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        rank_zero_info(f"another process downloads {name}; waiting for it")
+        fcntl.flock(file, fcntl.LOCK_EX)
+    except OSError:  # this disk knows no locks
+        pass

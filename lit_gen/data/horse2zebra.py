@@ -7,23 +7,34 @@ from typing import Any
 
 import numpy as np
 import torch
+from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
 from lit_gen.data.base import ArrayDataset, ImageData
 from lit_gen.data.batches import DataSpec, UnpairedImages
 from lit_gen.data.cache import HINT, ImageArray, cached_images
-from lit_gen.data.download import ROOT_HINT, fetch, unpack
+from lit_gen.data.download import ROOT_HINT, DamagedArchiveError, DownloadError, Remote, fetch, unpack
 from lit_gen.data.image_files import image_files
 from lit_gen.errors import UserError, nearest
 from lit_gen.files.atomic import remove_if_empty
 from lit_gen.limits import NonNegativeInt
 from lit_gen.synthetic.animals.write import write_horse2zebra
 
-SITE = "http://efrosgans.eecs.berkeley.edu/cyclegan/datasets/"
-SETS = (
-    "horse2zebra", "apple2orange", "summer2winter_yosemite", "monet2photo", "cezanne2photo", "ukiyoe2photo",
-    "vangogh2photo", "maps", "facades", "iphone2dslr_flower",
-)  # fmt: skip
+SITE = "https://efrosgans.eecs.berkeley.edu/cyclegan/datasets/"
+MIRROR = "https://people.eecs.berkeley.edu/~taesung_park/CycleGAN/datasets/"  # where they were before
+# Checksums and sizes as TensorFlow Datasets records them.
+SETS = {
+    "horse2zebra": ("a74d9d392eecca9966b51287a76ca126af473d9de4f3e8fc0e9cda08fa1730a1", 116_867_962),
+    "apple2orange": ("845a191e9af8926408ea597001cd03a452e3300a1f44a79fe329b3d59f6e3eb8", 78_456_409),
+    "summer2winter_yosemite": ("167fe1726807a9d22bd106b4a6c0bd7953b688af924ac1bf967439c4961e49f9", 132_640_856),
+    "monet2photo": ("88f91b00fc228f97c9411fbf1880ec1d119c98f1722e4cfcfaa2fb35fac05b04", 305_231_073),
+    "cezanne2photo": ("3a6c10ca21f9485862f1cbd707744b9dc258954a04631271d23a3605eeb63cff", 279_885_071),
+    "ukiyoe2photo": ("02a2a2fb5ecf425ca1bf86aca7304377da64a2a1d3b86df54eb65e4068bf3b08", 292_946_532),
+    "vangogh2photo": ("362c3473e70be0944bda08d49d660eafdc2854df55d697835b8186d1d79caaff", 306_590_349),
+    "maps": ("639534f69dbf9f36bef8d6292a7698006361221f83f0285d7c9ca78afe6e8a9e", 1_476_754_427),
+    "facades": ("9a31ebf3a31b9b5cd195dd5bf62e9308e00cb94604d1019e3889ac84248695c0", 35_135_868),
+    "iphone2dslr_flower": ("8fcb5e374d631b107e1d961b8c4cd0a186aa2a4ff3e279923f4c426128de7113", 339_964_458),
+}
 
 
 class UnpairedDataset(ArrayDataset):
@@ -141,17 +152,25 @@ class Horse2Zebra(ImageData):
         reason = "is not there, and download is off."
         if self.dataset not in SETS:
             reason = f"is not one of the public sets.{nearest(self.dataset, list(SETS))}"
+        may_download = self.download and self.dataset in SETS
         if archive.is_file():
-            unpack(archive, folder, inner=self.dataset, hint=HINT)
-            return
-        if self.download and self.dataset in SETS:
+            try:
+                unpack(archive, folder, inner=self.dataset, hint=HINT)
+                return
+            except DamagedArchiveError as error:
+                if not may_download:
+                    raise
+                rank_zero_info(f"{error} {self.dataset} is downloaded again")
+        if may_download:
             there = self.root.exists()
             try:
-                fetch(f"{SITE}{self.dataset}.zip", archive, hint=ROOT_HINT)
+                urls = tuple(f"{site}{self.dataset}.zip" for site in (SITE, MIRROR))
+                fetch(Remote(urls, *SETS[self.dataset]), archive, ROOT_HINT)
                 unpack(archive, self.folder, inner=self.dataset, hint=HINT)
                 return
-            except UserError as error:
+            except DownloadError as error:
                 reason = f"could not be downloaded: {error}"
+            finally:
                 if not there:
                     remove_if_empty(self.root)
         raise UserError(

@@ -1,7 +1,7 @@
 """MNIST (LeCun, Cortes, Burges): 60,000 + 10,000 grey digits of 28x28 pixels in IDX files."""
 
-import os
-import tempfile
+import gzip
+import shutil
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -9,21 +9,30 @@ import numpy as np
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 from torch.nn import functional
-from torchvision.datasets import MNIST as TorchvisionMNIST  # noqa: N811
 
 from lit_gen.data.base import ArrayDataset, ImageData, resize_batch
 from lit_gen.data.batches import UNLABELLED, DataSpec, LabelledImages
-from lit_gen.data.download import ROOT_HINT
+from lit_gen.data.download import ROOT_HINT, DownloadError, Remote, fetch, set_aside
 from lit_gen.errors import UserError
-from lit_gen.files.atomic import make_folder, remove_if_empty
-from lit_gen.files.idx import read_idx
+from lit_gen.files.atomic import CannotWriteError, complete_file, remove_if_empty
+from lit_gen.files.idx import DamagedFileError, read_idx
 from lit_gen.limits import NonNegativeInt
 from lit_gen.synthetic.digits import write_mnist
 
-SOURCE = "https://ossci-datasets.s3.amazonaws.com/mnist/"  # torchvision's
+SITES = (  # torchvision's, and that of TensorFlow Datasets
+    "https://ossci-datasets.s3.amazonaws.com/mnist/",
+    "https://storage.googleapis.com/cvdf-datasets/mnist/",
+)
 FILES = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
     "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
+}
+# Checksums and sizes of the gzipped files.
+SUMS = {
+    "train-images-idx3-ubyte": ("440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609", 9_912_422),
+    "train-labels-idx1-ubyte": ("3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c", 28_881),
+    "t10k-images-idx3-ubyte": ("8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6", 1_648_877),
+    "t10k-labels-idx1-ubyte": ("f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6", 4_542),
 }
 
 
@@ -92,35 +101,52 @@ class MNIST(ImageData):
         write_mnist(folder / "MNIST" / "raw", self.synthetic_count, self.synthetic_count // 6)
 
     def find_or_download(self) -> None:
-        if all(self._path(name) for names in FILES.values() for name in names):
+        missing = [name for names in FILES.values() for name in names if not self._is_whole(name)]
+        if not missing:
             return
+        reason = "is not there, and download is off."
         if self.download:
             there = self.root.exists()
             try:
-                self._fetch()
+                for name in missing:
+                    self._fetch(name)
                 return
-            except (OSError, RuntimeError) as error:
-                reason = f"could not be downloaded ({(str(error).splitlines() or [type(error).__name__])[-1]})"
+            except DownloadError as error:
+                reason = f"could not be downloaded: {error}"
+            finally:
                 remove_if_empty(self.raw_folder, self.raw_folder.parent, *([] if there else [self.root]))
-        else:
-            reason = "is not there, and download is off"
         raise UserError(
-            f"MNIST {reason}. Put {', '.join(name for names in FILES.values() for name in names)} (or the same ending "
-            f"in .gz) into {self.raw_folder}; they are at {SOURCE}, see data/README.md. For "
-            "rendered digits set --data.synthetic=true."
+            f"MNIST {reason} Put {', '.join(missing)} (or the same ending in .gz) into {self.raw_folder}; they are at "
+            f"{' and '.join(SITES)}, see data/README.md. For rendered digits set --data.synthetic=true."
         )
 
-    def _fetch(self) -> None:
-        make_folder(self.raw_folder, ROOT_HINT)
-        with tempfile.TemporaryDirectory(prefix=".download.", dir=self.raw_folder) as scratch:
-            TorchvisionMNIST(scratch, download=True)
-            for names in FILES.values():
-                for name in names:
-                    os.replace(Path(scratch) / "MNIST" / "raw" / name, self.raw_folder / name)
+    def _is_whole(self, name: str) -> bool:
+        """Return whether a file is there; one that is damaged is moved aside if it can be downloaded again."""
+        path = self._path(name)
+        if path is None:
+            return False
+        try:
+            read_idx(path)
+        except DamagedFileError as error:
+            if not (self.download and set_aside(path)):
+                raise
+            rank_zero_info(f"{error} This is done now; the old one is {path.name}.damaged.")
+            return False
+        return True
+
+    def _fetch(self, name: str) -> None:
+        archive, target = self.raw_folder / f"{name}.gz", self.raw_folder / name
+        fetch(Remote(tuple(f"{site}{name}.gz" for site in SITES), *SUMS[name]), archive, ROOT_HINT)
+        try:
+            with complete_file(target, ROOT_HINT) as partial, gzip.open(archive) as source, partial.open("wb") as sink:
+                shutil.copyfileobj(source, sink)
+        except OSError as error:
+            raise CannotWriteError(f"cannot write {target}: {error.strerror}. {ROOT_HINT}") from error
+        archive.unlink()
 
     def _path(self, name: str) -> Path | None:
-        candidates = (self.raw_folder / name, self.raw_folder / f"{name}.gz")
-        return next((path for path in candidates if path.is_file()), None)
+        names = (name, f"{name}.gz", name.replace("-idx", ".idx"))  # the last is Kaggle's
+        return next((path for one in names if (path := self.raw_folder / one).is_file()), None)
 
     def setup(self, stage: str) -> None:
         arrays = {}

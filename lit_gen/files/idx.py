@@ -16,6 +16,10 @@ MAX_RANK = 32  # numpy allows no more dimensions than this in every version; a l
 DOWNLOAD_AGAIN = "Delete it and download it again."
 
 
+class DamagedFileError(UserError):
+    """A file is truncated, too long, or something else than an IDX file: another copy of it may be whole."""
+
+
 def read_idx(path: Path) -> np.ndarray:
     """Read the array of an IDX file of unsigned bytes.
 
@@ -27,7 +31,8 @@ def read_idx(path: Path) -> np.ndarray:
         Read-only uint8 array of the shape that the header gives: (N, 28, 28) for MNIST's images, (N,) for its labels.
 
     Raises:
-        UserError: the file is missing, unreadable, truncated, too long, or no IDX file of unsigned bytes.
+        DamagedFileError: the file is truncated, too long, or no IDX file.
+        UserError: the file is missing or unreadable, or holds other values than unsigned bytes.
     """
     path = Path(path)
     if path.exists() and not (path.is_file() or path.is_dir()):  # a pipe would wait
@@ -43,7 +48,7 @@ def read_idx(path: Path) -> np.ndarray:
     except FileNotFoundError as error:
         raise UserError(f"the file {path} is missing. Download it, or correct the folder.") from error
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise UserError(f"{path} is a damaged or truncated gzip file ({error}). {DOWNLOAD_AGAIN}") from error
+        raise DamagedFileError(f"{path} is a damaged or truncated gzip file ({error}). {DOWNLOAD_AGAIN}") from error
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}. Correct the path or its permissions.") from error
 
@@ -52,7 +57,7 @@ def read_idx(path: Path) -> np.ndarray:
     expected = offset + math.prod(shape)
     if found != expected:
         problem = "is truncated" if found < expected else "is too long"
-        raise UserError(f"{path} {problem}: expected {expected} bytes, found {found}. {DOWNLOAD_AGAIN}")
+        raise DamagedFileError(f"{path} {problem}: expected {expected} bytes, found {found}. {DOWNLOAD_AGAIN}")
     if content is not None:
         return np.frombuffer(content, np.uint8, offset=offset).reshape(shape)
     if math.prod(shape) == 0:  # the system refuses to map nothing
@@ -84,16 +89,16 @@ def write_idx(path: Path, array: np.ndarray) -> None:
 def _shape(path: Path, head: bytes) -> tuple[int, ...]:
     """Return the shape in an IDX header: two zero bytes, the type, the rank, then one uint32 per dimension."""
     if len(head) < 4:
-        raise UserError(f"{path} is truncated: expected at least 4 bytes, found {len(head)}. {DOWNLOAD_AGAIN}")
+        raise DamagedFileError(f"{path} is truncated: expected at least 4 bytes, found {len(head)}. {DOWNLOAD_AGAIN}")
     zeros, code, rank = struct.unpack(">HBB", head[:4])
     if zeros != 0 or rank > MAX_RANK:
-        raise UserError(f"{path} is no IDX file: it starts with the bytes {head[:4].hex(' ')}. {DOWNLOAD_AGAIN}")
+        raise DamagedFileError(f"{path} is no IDX file: it starts with the bytes {head[:4].hex(' ')}. {DOWNLOAD_AGAIN}")
     if code != UINT8_CODE:
         raise UserError(
             f"{path} holds values of type 0x{code:02x}, expected 0x{UINT8_CODE:02x} (unsigned bytes). {DOWNLOAD_AGAIN}"
         )
     if len(head) < 4 + 4 * rank:
-        raise UserError(
+        raise DamagedFileError(
             f"{path} is truncated: expected at least {4 + 4 * rank} bytes, found {len(head)}. {DOWNLOAD_AGAIN}"
         )
     return struct.unpack_from(f">{rank}I", head, 4)

@@ -1,22 +1,19 @@
 """The networks whose features FID, KID, precision and recall are computed on; their inputs are images of 8 bits."""
 
 import hashlib
-import socket
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor, nn
 
-from lit_gen.data.download import fetch
+from lit_gen.data.download import Remote, fetch, set_aside
 from lit_gen.errors import UserError
 from lit_gen.metrics.digits import NUM_FEATURES, load_digits
 from lit_gen.metrics.processes import from_first
 
 INCEPTION_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
-PATIENCE = 20  # seconds without an answer before a download ends
 
 
 class DigitFeatures(nn.Module):
@@ -111,16 +108,21 @@ def inception_weights() -> Path:
     from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
 
     path = Path(torch.hub.get_dir()) / "checkpoints" / URL_INCEPTION_V3.rsplit("/", 1)[-1]
+    if path.is_file() and _checksum(path) != INCEPTION_SHA256:
+        problem = f"{path} is not the file that {URL_INCEPTION_V3} has"
+        if not set_aside(path):
+            raise UserError(f"{problem}. Delete it, or set --evaluation.features=none.")
+        rank_zero_info(f"{problem}; it is now {path.name}.damaged, and is downloaded again")
     try:
-        with patience(PATIENCE):
-            fetch(URL_INCEPTION_V3, path, INCEPTION_SHA256)
+        fetch(Remote((URL_INCEPTION_V3,), INCEPTION_SHA256), path)
     except UserError as error:
         raise UserError(f"{error} Put the file at {path}, or set --evaluation.features=none.") from error
-    if hashlib.sha256(path.read_bytes()).hexdigest() != INCEPTION_SHA256:
-        raise UserError(
-            f"{path} is not the file that {URL_INCEPTION_V3} has. Delete it, or set --evaluation.features=none."
-        )
     return path
+
+
+def _checksum(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _inception_problem() -> str | None:
@@ -129,14 +131,3 @@ def _inception_problem() -> str | None:
     except UserError as error:
         return str(error)
     return None
-
-
-@contextmanager
-def patience(seconds: float) -> Iterator[None]:
-    """Limit the time that connections opened within the block wait for an answer."""
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(seconds)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)

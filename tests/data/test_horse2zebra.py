@@ -1,17 +1,19 @@
+import hashlib
 import os
+import re
 import shutil
 import zipfile
 from pathlib import Path
-from urllib.error import URLError
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from lit_gen.data import Horse2Zebra, download, horse2zebra
+from lit_gen.data import Horse2Zebra, horse2zebra
 from lit_gen.data.horse2zebra import UnpairedDataset
 from lit_gen.errors import UserError
+from tests.data.stand_in import cut, page, silent, status, well
 
 PARTS = ("trainA", "trainB", "testA", "testB")
 
@@ -212,10 +214,10 @@ def test_a_zip_file_put_there_by_hand_is_unpacked(copied_root, horse2zebra_root)
 def test_a_zip_file_cut_short_is_named(copied_root):
     content = make_zip(copied_root)
     (copied_root / "horse2zebra.zip").write_bytes(content[:-1000])
-    with pytest.raises(UserError, match="horse2zebra.zip is damaged or cut short") as caught:
+    with pytest.raises(UserError, match="horse2zebra.zip is damaged or cut short .*zip.damaged") as caught:
         ready(copied_root)
     one_line(caught)
-    assert os.listdir(copied_root) == ["horse2zebra.zip"]
+    assert os.listdir(copied_root) == ["horse2zebra.zip.damaged"]
 
 
 def test_a_zip_file_that_leads_out_is_refused(copied_root):
@@ -240,41 +242,76 @@ def test_nothing_there_and_download_off(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
+@pytest.fixture
+def site(mirrors, monkeypatch, copied_root):
+    """The first of two servers that have the set; the list of what was asked of it is `asked`."""
+    content = make_zip(copied_root)
+    for server in mirrors:
+        server.files["horse2zebra.zip"] = content
+    monkeypatch.setattr(horse2zebra, "SITE", mirrors[0].url)
+    monkeypatch.setattr(horse2zebra, "MIRROR", mirrors[1].url)
+    monkeypatch.setitem(horse2zebra.SETS, "horse2zebra", (hashlib.sha256(content).hexdigest(), len(content)))
+    return mirrors[0]
+
+
+@pytest.mark.parametrize("behave", [silent, status(404), page(b"<title>Log in</title>")])
 @pytest.mark.parametrize("there", [False, True])
-def test_without_a_network_nothing_is_left(tmp_path, monkeypatch, there):
+def test_without_servers_nothing_is_left(tmp_path, site, mirrors, there, behave):
     root = tmp_path / "data"
     if there:
         root.mkdir()
-
-    def fail(url, target, hash_prefix=None):
-        Path(target).write_bytes(b"half")
-        raise URLError("no route to host")
-
-    monkeypatch.setattr(download, "download_url_to_file", fail)
-    with pytest.raises(UserError, match="no route to host") as caught:
+    for server in mirrors:
+        server.usual = behave
+    with pytest.raises(UserError, match="no answer|404|Log in") as caught:
         Horse2Zebra(root=root).prepare_data()
     assert_tells_how(one_line(caught), root)
-    assert [path for path in tmp_path.rglob("*") if path != root] == []
     assert root.exists() == there
+    assert not there or os.listdir(root) == []
 
 
-def test_a_download_is_unpacked_and_made_once(tmp_path, monkeypatch, copied_root):
-    content, asked = make_zip(copied_root), []
-
-    def give(url, target, hash_prefix=None):
-        asked.append(url)
-        Path(target).write_bytes(content)
-
-    monkeypatch.setattr(download, "download_url_to_file", give)
+def test_a_download_is_unpacked_and_made_once(tmp_path, site):
     data = Horse2Zebra(root=tmp_path / "data", image_size=16)
     data.prepare_data()
     data.prepare_data()
-    assert asked == ["http://efrosgans.eecs.berkeley.edu/cyclegan/datasets/horse2zebra.zip"]
+    assert site.asked == [("horse2zebra.zip", 0)]
     assert set(PARTS) <= set(os.listdir(data.folder))
 
 
+def test_a_download_goes_on_at_the_other_site_and_at_the_next_start(tmp_path, site, mirrors):
+    for server in mirrors:
+        server.usual = cut(1000)
+    data = Horse2Zebra(root=tmp_path / "data", image_size=16)
+    with pytest.raises(UserError, match="6,000 bytes are kept") as caught:
+        data.prepare_data()
+    assert_tells_how(one_line(caught), data.root)
+    assert [start for _, start in site.asked] == [0, 2000, 4000]
+    site.usual = well
+    data.prepare_data()
+    assert site.asked[-1] == ("horse2zebra.zip", 6000)
+    assert set(PARTS) <= set(os.listdir(data.folder))
+
+
+def test_a_damaged_zip_file_is_downloaded_again(tmp_path, site, caplog):
+    data = Horse2Zebra(root=tmp_path / "data", image_size=16)
+    data.root.mkdir()
+    (data.root / "horse2zebra.zip").write_bytes(b"<html>Quota exceeded</html>")
+    with caplog.at_level("INFO"):
+        data.prepare_data()
+    assert "horse2zebra.zip is damaged or cut short" in caplog.text and "downloaded again" in caplog.text
+    assert (data.root / "horse2zebra.zip.damaged").read_bytes() == b"<html>Quota exceeded</html>"
+    assert set(PARTS) <= set(os.listdir(data.folder))
+
+
+def test_sources_can_be_trusted():
+    assert all(url.startswith("https://") for url in (horse2zebra.SITE, horse2zebra.MIRROR))
+    assert all(re.fullmatch("[0-9a-f]{64}", sha256) and size > 10**7 for sha256, size in horse2zebra.SETS.values())
+    assert horse2zebra.SETS["horse2zebra"] == (  # as TensorFlow Datasets records it
+        "a74d9d392eecca9966b51287a76ca126af473d9de4f3e8fc0e9cda08fa1730a1", 116_867_962
+    )  # fmt: skip
+
+
 def test_a_misspelt_set_gets_a_hint_and_asks_no_server(tmp_path, monkeypatch):
-    monkeypatch.setattr(download, "download_url_to_file", None)
+    monkeypatch.setattr(horse2zebra, "fetch", None)
     with pytest.raises(
         UserError, match="horses2zebra is not one of the public sets. Did you mean horse2zebra"
     ) as caught:

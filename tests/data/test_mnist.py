@@ -1,9 +1,10 @@
 import gzip
+import hashlib
 import os
+import re
 import shutil
 import struct
 from pathlib import Path
-from urllib.error import URLError
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import torch
 
 from lit_gen.data import MNIST, MNISTCaptions, mnist
 from lit_gen.errors import UserError
+from tests.data.stand_in import cut, garbage, page, sending, silent, status, well
 
 IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
 
@@ -177,44 +179,116 @@ def test_a_missing_file_with_download_off(copied_root):
         assert part in message
 
 
-@pytest.mark.parametrize("error", [URLError("no route to host"), OSError(), RuntimeError("Tried a\nTried b\nno route")])
+@pytest.fixture
+def sites(mirrors, monkeypatch, mnist_root):
+    """Two servers that have the four files."""
+    raw = mnist_root / "MNIST" / "raw"
+    packed = {f"{path.name}.gz": gzip.compress(path.read_bytes()) for path in raw.iterdir()}
+    for server in mirrors:
+        server.files.update(packed)
+    monkeypatch.setattr(mnist, "SITES", tuple(server.url for server in mirrors))
+    sums = {name[:-3]: (hashlib.sha256(content).hexdigest(), len(content)) for name, content in packed.items()}
+    monkeypatch.setattr(mnist, "SUMS", sums)
+    return mirrors
+
+
+def test_files_named_as_kaggle_does(copied_root, mnist_root):
+    for path in list((copied_root / "MNIST" / "raw").iterdir()):
+        path.rename(path.with_name(path.name.replace("-idx", ".idx")))
+    assert torch.equal(rows_of(ready(copied_root), "test").image, rows_of(ready(mnist_root), "test").image)
+
+
+NAMES = sum(mnist.FILES.values(), ())
+
+
+@pytest.mark.parametrize("behave", [silent, status(404), garbage, page(b"<title>Log in</title>")])
 @pytest.mark.parametrize("there", [False, True])
-def test_without_a_network_nothing_is_left(tmp_path, monkeypatch, error, there):
+def test_without_servers_nothing_is_left(tmp_path, sites, there, behave):
     root = tmp_path / "data"
     if there:
         root.mkdir()
-
-    def fail(url, download_root, **_):
-        (Path(download_root) / "half.gz").write_bytes(b"half")
-        raise error
-
-    monkeypatch.setattr("torchvision.datasets.mnist.download_and_extract_archive", fail)
-    with pytest.raises(UserError, match="could not be downloaded") as caught:
+    for server in sites:
+        server.usual = behave
+    with pytest.raises(UserError, match="could not be downloaded: .*(no answer|404|proxy|Log in)") as caught:
         MNIST(root=root).prepare_data()
     message = str(caught.value)
     assert "\n" not in message
-    assert "no route" in message or "OSError" in message
-    for part in (*sum(mnist.FILES.values(), ()), str(root / "MNIST" / "raw"), "https://", "--data.synthetic=true"):
+    for part in (*NAMES, str(root / "MNIST" / "raw"), *mnist.SITES, "--data.synthetic=true"):
         assert part in message
     assert os.listdir(tmp_path) == (["data"] if there else [])
     if there:
         assert os.listdir(root) == []
 
 
-def test_a_download_puts_the_four_files_there(tmp_path, monkeypatch, mnist_root):
-    def give(url, download_root, filename, md5):
-        (Path(download_root) / filename).write_bytes(b"packed")
-        name = filename.removesuffix(".gz")
-        shutil.copy(mnist_root / "MNIST" / "raw" / name, Path(download_root) / name)
-
-    monkeypatch.setattr("torchvision.datasets.mnist.download_and_extract_archive", give)
+@pytest.mark.parametrize("behave", [well, silent, status(503), cut(200), page(b"<title>Log in</title>"), sending(b"1")])
+def test_a_download_puts_the_four_files_there(tmp_path, sites, mnist_root, behave):
+    sites[0].usual = behave
     data = MNIST(root=tmp_path / "data", val_size=100)
     data.prepare_data()
-    assert sorted(os.listdir(data.raw_folder)) == sorted(sum(mnist.FILES.values(), ()))
+    assert sorted(os.listdir(data.raw_folder)) == sorted(NAMES)
     data.setup("fit")
     assert torch.equal(rows_of(data, "test").image, rows_of(ready(mnist_root), "test").image)
-    monkeypatch.setattr("torchvision.datasets.mnist.download_and_extract_archive", None)
+    asked = len(sites[0].asked)
     data.prepare_data()  # nothing is fetched again
+    assert len(sites[0].asked) == asked
+
+
+def test_the_next_start_fetches_only_the_rest(tmp_path, sites):
+    for server in sites:
+        server.plan, server.usual = [well], cut(50)
+    data = MNIST(root=tmp_path / "data", val_size=100)
+    with pytest.raises(UserError, match="300 bytes are kept"):
+        data.prepare_data()
+    done = set(os.listdir(data.raw_folder)) & set(NAMES)
+    assert done
+    for server in sites:
+        server.usual = well
+        server.asked.clear()
+    data.prepare_data()
+    assert sorted(os.listdir(data.raw_folder)) == sorted(NAMES)
+    assert not {name for name, _ in sites[0].asked} & {f"{name}.gz" for name in done}
+    assert max(start for _, start in sites[0].asked) > 0
+
+
+@pytest.mark.parametrize("ending", ["", ".gz"])
+@pytest.mark.parametrize("damage", [lambda content: content[:-5], lambda _: b"", lambda _: b"<html>Quota"])
+def test_a_damaged_file_is_downloaded_again(copied_root, sites, caplog, ending, damage):
+    raw = copied_root / "MNIST" / "raw"
+    content = (raw / IMAGES).read_bytes()
+    (raw / IMAGES).unlink()
+    damaged = raw / f"{IMAGES}{ending}"
+    damaged.write_bytes(damage(gzip.compress(content) if ending else content))
+    with caplog.at_level("INFO"):
+        MNIST(root=copied_root).prepare_data()
+    assert (raw / IMAGES).read_bytes() == content
+    assert f"{damaged.name}.damaged" in caplog.text and (raw / f"{damaged.name}.damaged").exists()
+    assert not damaged.exists() or damaged == raw / IMAGES
+    assert sites[0].asked == [(f"{IMAGES}.gz", 0)]
+
+
+def test_a_damaged_file_stays_with_download_off(copied_root):
+    path = copied_root / "MNIST" / "raw" / IMAGES
+    path.write_bytes(b"<html>Quota")
+    with pytest.raises(UserError, match=f"{IMAGES} is no IDX file"):
+        ready(copied_root)
+    assert path.read_bytes() == b"<html>Quota"
+
+
+def test_files_of_another_kind_stay(copied_root, sites):
+    """They may be the user's own: floats in the IDX format are not damaged."""
+    path = copied_root / "MNIST" / "raw" / IMAGES
+    path.write_bytes(b"\0\0\x0d" + path.read_bytes()[3:])
+    with pytest.raises(UserError, match="values of type 0x0d"):
+        MNIST(root=copied_root).prepare_data()
+    assert path.exists() and not sites[0].asked
+
+
+def test_sources_can_be_trusted():
+    assert len(mnist.SITES) == 2 and all(url.startswith("https://") for url in mnist.SITES)
+    assert "cvdf-datasets" in mnist.SITES[1]
+    assert sorted(mnist.SUMS) == sorted(NAMES)
+    assert {size for _, size in mnist.SUMS.values()} == {9_912_422, 28_881, 1_648_877, 4_542}  # as LeCun's page had it
+    assert all(re.fullmatch("[0-9a-f]{64}", sha256) for sha256, _ in mnist.SUMS.values())
 
 
 def test_rendered_digits(tmp_path, monkeypatch):
