@@ -1,29 +1,24 @@
 """CelebA (Liu et al. 2015, arXiv:1411.7766): 202,599 aligned faces of 178x218 pixels with 40 binary attributes."""
 
-import os
-import tempfile
+import codecs
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-from torchvision.datasets import CelebA as TorchvisionCelebA
-from torchvision.datasets.utils import download_file_from_google_drive
 
 from lit_gen.data.base import ArrayDataset, ImageData
 from lit_gen.data.batches import AttributedImages, DataSpec
-from lit_gen.data.cache import HINT, ImageArray
-from lit_gen.data.download import ROOT_HINT, unpack
+from lit_gen.data.cache import ImageArray
+from lit_gen.data.celeba_files import LISTS, CelebAFiles
 from lit_gen.errors import UserError, nearest
-from lit_gen.files.atomic import make_folder, remove_if_empty
 from lit_gen.limits import NonNegativeInt
 from lit_gen.synthetic.faces.names import ATTRIBUTES
 from lit_gen.synthetic.faces.write import write_celeba
 
 WIDTH, HEIGHT = 178, 218
 SPLITS = {"train": 0, "val": 1, "test": 2}
-NEEDED = ("list_attr_celeba.txt", "list_eval_partition.txt")
-ARCHIVE = "img_align_celeba.zip"
+SEPARATORS = str.maketrans(',;"', "   ")  # of Kaggle's lists, and of what a spreadsheet makes of them
 
 
 class CelebA(ImageData):
@@ -100,9 +95,9 @@ class CelebA(ImageData):
         return self.source / "celeba"
 
     @property
-    def images_folder(self) -> Path:
-        usual = self.folder / "img_align_celeba"
-        return usual if self.synthetic else self.unpacked_folder(usual, self.folder / ARCHIVE)
+    def files(self) -> CelebAFiles:
+        """The files of the dataset, wherever below `folder` they lie."""
+        return CelebAFiles(self.folder, self.unpacked_folder)
 
     def render(self, folder: Path) -> None:
         (folder / "celeba").mkdir()
@@ -113,43 +108,7 @@ class CelebA(ImageData):
         _ = self.arrays  # decoded now, by one process, and kept for setup
 
     def find_or_download(self) -> None:
-        folder, images = self.folder, self.images_folder
-        if all((folder / name).is_file() for name in NEEDED):
-            if images.is_dir():
-                return
-            if (folder / ARCHIVE).is_file():
-                unpack(folder / ARCHIVE, images, inner="img_align_celeba", hint=HINT)
-                return
-        reason = "is not there, and download is off"
-        if self.download:
-            there = self.root.exists()
-            try:
-                for file_id, md5, name in TorchvisionCelebA.file_list:
-                    if name in NEEDED or (name == ARCHIVE and not images.is_dir()):
-                        self._fetch(file_id, md5, name)
-                if not images.is_dir():
-                    unpack(folder / ARCHIVE, self.images_folder, inner="img_align_celeba", hint=HINT)
-                return
-            except OSError as error:
-                reason = f"could not be downloaded ({' '.join(str(error).split())[:200]})"
-                remove_if_empty(folder, *([] if there else [self.root]))
-        raise UserError(
-            f"CelebA {reason}. Put img_align_celeba/ (or {ARCHIVE}), {' and '.join(NEEDED)} into {folder}; they are at "
-            "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html, see data/README.md. For rendered faces set "
-            "--data.synthetic=true."
-        )
-
-    def _fetch(self, file_id: str, md5: str, name: str) -> None:
-        target = self.folder / name
-        if target.is_file():
-            return
-        make_folder(self.folder, ROOT_HINT)
-        with tempfile.TemporaryDirectory(prefix=".download.", dir=self.folder) as scratch:
-            try:
-                download_file_from_google_drive(file_id, scratch, name, md5)
-            except Exception as error:  # gdown's own errors cannot be named where it is not installed
-                raise OSError(f"{name}: {error}") from error
-            os.replace(Path(scratch) / name, target)
+        self.files.find_or_download(self.download)
 
     def setup(self, stage: str) -> None:
         images, attributes, partition = self.arrays
@@ -166,9 +125,9 @@ class CelebA(ImageData):
         The images are a memory map, or for `predict` possibly decoded when they are read. N is the number of listed
         images, less the skipped ones.
         """
-        names, attributes = read_attributes(self.folder / "list_attr_celeba.txt")
-        partition = read_partition(self.folder / "list_eval_partition.txt", names)
-        folder = self.images_folder
+        names, attributes = read_attributes(self.files.list_file(LISTS[0]))
+        partition = read_partition(self.files.list_file(LISTS[1]), names)
+        folder = self.files.images_folder
         paths = [folder / name for name in names]
         settings: dict[str, Any] = {"name": "celeba", "box": self.box, "stored": (WIDTH, HEIGHT)}
         if self.skip_broken:
@@ -177,22 +136,25 @@ class CelebA(ImageData):
         return self.decoded(paths, size=self.image_size, **settings), attributes, partition
 
     def how_to_fill(self, split: str) -> str:
-        partition = self.folder / "list_eval_partition.txt"
+        partition = self.files.list_file(LISTS[1])
         skipped = ", or repair the skipped images" if self.skip_broken else ""
         return f"Give some images the code {SPLITS[split]} in {partition}{skipped}."
 
 
 def read_attributes(path: Path) -> tuple[list[str], np.ndarray]:
-    """Return the file names and attributes (N, 40), float32 in {0, 1}, of `list_attr_celeba.txt`, in its order.
+    """Return the file names and attributes (N, 40), float32 in {0, 1}, of CelebA's or Kaggle's list, in its order.
 
     Raises:
         UserError: the file cannot be read, or is not CelebA's list of attributes.
     """
-    lines = _lines(path)
+    rows = _rows(path)
     try:
-        count, header, rows = int(lines[0]), tuple(lines[1].split()), [line.split() for line in lines[2:]]
+        if len(rows) < 2:
+            raise ValueError("it has less than two lines")
+        count = int(rows.pop(0)[0]) if len(rows[0]) == 1 else len(rows) - 1  # Kaggle's list does not say it
+        header = tuple(word for word in rows.pop(0) if word != "image_id")
         if header != ATTRIBUTES:
-            raise ValueError("the second line does not hold the 40 attribute names")
+            raise ValueError("the line before the first image does not hold the 40 attribute names")
         if len(rows) != count:
             raise ValueError(f"the first line says {count} images, but {len(rows)} follow")
         names = [row[0] for row in rows]
@@ -200,20 +162,20 @@ def read_attributes(path: Path) -> tuple[list[str], np.ndarray]:
             raise ValueError("an image is listed twice")
         if any(len(row) != len(ATTRIBUTES) + 1 or not {"-1", "1"}.issuperset(row[1:]) for row in rows):
             raise ValueError("a line does not hold 40 values of -1 or 1")
-    except (ValueError, IndexError) as error:
+    except ValueError as error:
         raise UserError(f"{path} is not CelebA's list of attributes ({error}). Download it again.") from error
     bits = b"".join(bytes([value == "1" for value in row[1:]]) for row in rows)  # fast: there are eight million values
     return names, np.frombuffer(bits, np.uint8).reshape(-1, len(ATTRIBUTES)).astype(np.float32)
 
 
 def read_partition(path: Path, names: list[str]) -> np.ndarray:
-    """Return the split codes (N,) of `names` in `list_eval_partition.txt`: 0 training, 1 validation, 2 test.
+    """Return the split codes (N,) of `names` in CelebA's or Kaggle's list: 0 training, 1 validation, 2 test.
 
     Raises:
         UserError: the file cannot be read, is not CelebA's list of splits, or lacks a name.
     """
     try:
-        rows = [line.split() for line in _lines(path)]
+        rows = [row for row in _rows(path) if row[0] != "image_id"]
         codes = {name: int(code) for name, code in rows}
         if len(codes) != len(rows):
             raise ValueError("an image is listed twice")
@@ -227,8 +189,18 @@ def read_partition(path: Path, names: list[str]) -> np.ndarray:
     return partition
 
 
-def _lines(path: Path) -> list[str]:
+def _rows(path: Path) -> list[list[str]]:
+    """Return the words of each line of a list; blank lines, encodings and separators do not matter."""
     try:
-        return path.read_text(encoding="utf-8-sig").splitlines()
+        content = path.read_bytes()
+        lines = content.decode(_encoding(content)).splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"cannot read {path} ({error}). Put it back, or download it again.") from error
+    return [row for line in lines if (row := line.translate(SEPARATORS).split())]
+
+
+def _encoding(content: bytes) -> str:
+    """Return the encoding of a text that begins with a letter or digit: UTF-8, or UTF-16 as some editors save it."""
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    return {0: "utf-16-be", 1: "utf-16-le"}.get(content[:2].find(0), "utf-8-sig")

@@ -1,21 +1,21 @@
+import csv
 import hashlib
 import os
+import re
 import shutil
-import sys
 import zipfile
 from pathlib import Path
-from types import SimpleNamespace
-from urllib.error import URLError
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from lit_gen.data import CelebA, cache, celeba
+from lit_gen.data import CelebA, cache, celeba, celeba_files
 from lit_gen.data.celeba import read_attributes, read_partition
 from lit_gen.errors import UserError
 from lit_gen.synthetic.faces.names import ATTRIBUTES
+from tests.data.stand_in import StandIn, cut, garbage, page, sending, silent, status, well
 
 LISTS = ("list_attr_celeba.txt", "list_eval_partition.txt")
 
@@ -230,11 +230,54 @@ def test_an_attribute_list_made_by_hand(tmp_path, end):
     assert values.tolist() == [[0, 1] * 20, [1] * 40]
 
 
-def test_lists_saved_by_a_windows_editor(tmp_path):
-    """They begin with a byte order mark."""
-    text = "\r\n".join(["\ufeff1", HEADER, f"a.jpg {ROW}", ""])
-    assert read_attributes(attribute_list(tmp_path, text))[0] == ["a.jpg"]
-    assert read_partition(attribute_list(tmp_path, "\ufeffa.jpg 2\r\n"), ["a.jpg"]).tolist() == [2]
+ENCODINGS = ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"]
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r", "\n\n", " \r\n"])
+@pytest.mark.parametrize("after", ["", "\n", "\r\n\r\n", "  \n\t\n"])
+def test_lists_saved_by_any_editor(tmp_path, encoding, end, after):
+    """With byte order marks, blank lines, and the ends of lines of any system."""
+    path = tmp_path / LISTS[0]
+    path.write_bytes((end.join(["1", HEADER, f"a.jpg {ROW}"]) + after).encode(encoding))
+    names, values = read_attributes(path)
+    assert names == ["a.jpg"] and values.tolist() == [[0, 1] * 20]
+    path.write_bytes((end.join(["a.jpg 2", "b.jpg 0"]) + after).encode(encoding))
+    assert read_partition(path, ["a.jpg", "b.jpg"]).tolist() == [2, 0]
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize("between", [",", ";", ", ", "\t"])
+@pytest.mark.parametrize("quote", ["", '"'])
+def test_lists_of_kaggle(tmp_path, encoding, between, quote):
+    """As they are, and as a spreadsheet saves them."""
+
+    def text(*rows: list[str]) -> bytes:
+        lines = [between.join(f"{quote}{word}{quote}" for word in row) for row in rows]
+        return "\r\n".join([*lines, ""]).encode(encoding)
+
+    path = tmp_path / "list.csv"
+    path.write_bytes(text(["image_id", *ATTRIBUTES], ["b.jpg", *ROW.split()], ["a.jpg", *["1"] * 40]))
+    names, values = read_attributes(path)
+    assert names == ["b.jpg", "a.jpg"] and values.tolist() == [[0, 1] * 20, [1] * 40]
+    path.write_bytes(text(["image_id", "partition"], ["a.jpg", "2"], ["b.jpg", "0"]))
+    assert read_partition(path, names).tolist() == [0, 2]
+
+
+@pytest.mark.parametrize(
+    ("rows", "complaint"),
+    [
+        ([["image_id", *ATTRIBUTES[::-1]], ["a", *["1"] * 40]], "attribute names"),
+        ([["image_id", *ATTRIBUTES], ["a", *["1"] * 39]], "40 values"),
+        ([["image_id", *ATTRIBUTES], ["a", *["0"] * 40]], "40 values"),
+        ([["a", *["1"] * 40], ["b", *["1"] * 40]], "attribute names"),
+    ],
+)
+def test_a_defective_list_of_kaggle(tmp_path, rows, complaint):
+    path = attribute_list(tmp_path, "\n".join(",".join(row) for row in rows))
+    with pytest.raises(UserError, match=f"is not CelebA's list of attributes .*{complaint}") as caught:
+        read_attributes(path)
+    one_line(caught)
 
 
 @pytest.mark.parametrize(
@@ -250,8 +293,8 @@ def test_lists_saved_by_a_windows_editor(tmp_path):
         (["1", HEADER, f"a {ROW[:-1]}x"], "40 values"),
         (["1", HEADER.replace("Male Mouth_Slightly_Open", "Mouth_Slightly_Open Male"), f"a {ROW}"], "attribute names"),
         (["<html>", "Quota exceeded"], "invalid literal"),
-        (["1"], "index out of range"),
-        ([""], "invalid literal"),
+        (["1"], "less than two lines"),
+        ([""], "less than two lines"),
     ],
 )
 def test_a_defective_attribute_list(tmp_path, lines, complaint):
@@ -320,8 +363,8 @@ def test_a_zip_file_cut_short_is_named(copied_root):
     archive.write_bytes(archive.read_bytes()[:-1000])
     with pytest.raises(UserError, match="img_align_celeba.zip is damaged or cut short") as caught:
         ready(copied_root)
-    one_line(caught)
-    assert {path.name for path in folder.iterdir() if "img" in path.name} == {"img_align_celeba.zip"}
+    assert_tells_how(one_line(caught), copied_root, "img_align_celeba.zip")
+    assert {path.name for path in folder.iterdir() if "img" in path.name} == {"img_align_celeba.zip.damaged"}
 
 
 def test_a_zip_file_that_leads_out_is_refused(copied_root):
@@ -335,9 +378,14 @@ def test_a_zip_file_that_leads_out_is_refused(copied_root):
     assert not (folder / "img_align_celeba").exists()
 
 
-def assert_tells_how(message: str, root: Path) -> None:
-    for part in ("img_align_celeba/", *LISTS, str(root / "celeba"), "mmlab.ie.cuhk.edu.hk", "--data.synthetic=true"):
+def assert_tells_how(message: str, root: Path, *missing: str) -> None:
+    """That the message has the whole links of the missing files in a browser, and the way by Kaggle."""
+    for part in ("img_align_celeba/", str(root / "celeba"), "mmlab.ie.cuhk.edu.hk", "--data.synthetic=true"):
         assert part in message
+    assert "https://www.kaggle.com/datasets/jessicali9530/celeba-dataset " in message
+    for name in missing or ("img_align_celeba.zip", *LISTS):
+        link = celeba_files.ON_DRIVE[name].replace("&", "/view?")
+        assert name in message and f"https://drive.google.com/file/d/{link} " in message
 
 
 def test_nothing_there_and_download_off(tmp_path):
@@ -347,48 +395,86 @@ def test_nothing_there_and_download_off(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
-@pytest.mark.parametrize(
-    "error", [URLError("no route to host"), OSError(), RuntimeError("no\nroute"), Exception("Quota:\n\n try later")]
-)
+def test_sources_can_be_trusted():
+    urls = [*celeba_files.DRIVES, *sum(celeba_files.MIRRORS.values(), ())]
+    assert all(url.startswith("https://") for url in urls)
+    assert sorted(celeba_files.SUMS) == sorted(celeba_files.ON_DRIVE) == sorted(["img_align_celeba.zip", *LISTS])
+    assert celeba_files.SUMS["img_align_celeba.zip"][1] == 1_443_490_838
+    assert all(re.fullmatch("[0-9a-f]{64}", sha256) for sha256, _ in celeba_files.SUMS.values())
+
+
+# What Google Drive answers when many ask, when a file is not public, and before it sends a large file.
+PAGES = {
+    "Google Drive - Quota exceeded": page(b"<!DOCTYPE html><html><head><title>Google Drive - Quota exceeded</title>"),
+    "Sign in - Google Accounts": page(b"<html><TITLE>\nSign in - Google Accounts</TITLE>"),
+    "Google Drive - Virus scan warning": page(b"<html><title>Google Drive - Virus scan warning</title>"),
+    "Sorry": page(b"<html><title>Sorry...</title>", 429),
+    "HTTP 403 Forbidden": status(403),
+    "no answer for": silent,
+    "proxy says no": garbage,
+}
+
+
+@pytest.fixture
+def drive(mirrors, monkeypatch, celeba_root, tmp_path) -> StandIn:
+    """Google Drive, with the files of the common tree; the other server has the images only."""
+    shelf = tmp_path / "shelf"
+    shutil.copytree(celeba_root / "celeba", shelf)
+    zip_images(shelf)
+    google, mirror = mirrors
+    google.files = {name: (shelf / name).read_bytes() for name in ("img_align_celeba.zip", *LISTS)}
+    mirror.files = {"img_align_celeba.zip": google.files["img_align_celeba.zip"]}
+    sums = {name: (hashlib.sha256(content).hexdigest(), len(content)) for name, content in google.files.items()}
+    monkeypatch.setattr(celeba_files, "SUMS", sums)
+    monkeypatch.setattr(celeba_files, "DRIVES", (f"{google.url}uc?id=",))
+    monkeypatch.setattr(celeba_files, "ON_DRIVE", {name: name for name in sums})
+    monkeypatch.setattr(celeba_files, "MIRRORS", {"img_align_celeba.zip": (f"{mirror.url}img_align_celeba.zip",)})
+    shutil.rmtree(shelf)
+    return google
+
+
+def names_asked(server: StandIn) -> list[str]:
+    return sorted(name for name, _ in server.asked)
+
+
+@pytest.mark.parametrize("answer", PAGES)
 @pytest.mark.parametrize("there", [False, True])
-def test_without_a_network_nothing_is_left(tmp_path, monkeypatch, error, there):
+def test_a_drive_that_refuses_leaves_nothing(tmp_path, drive, answer, there):
     root = tmp_path / "data"
     if there:
         root.mkdir()
-
-    def fail(file_id, folder, name, md5):
-        (Path(folder) / f"{name}xyz.part").write_bytes(b"half")
-        raise error
-
-    monkeypatch.setattr(celeba, "download_file_from_google_drive", fail)
-    with pytest.raises(UserError, match="could not be downloaded") as caught:
+    drive.usual = PAGES[answer]
+    with pytest.raises(UserError, match=f"could not be downloaded: .*{answer}") as caught:
         CelebA(root=root).prepare_data()
     assert_tells_how(one_line(caught), root)
     assert [path for path in tmp_path.rglob("*") if path != root] == []
     assert root.exists() == there
 
 
-@pytest.fixture
-def drive(monkeypatch, celeba_root, tmp_path):
-    """Google Drive, with the files of the common tree; gives the list of what was asked of it."""
-    shelf, asked = tmp_path / "shelf", []
-    shutil.copytree(celeba_root / "celeba", shelf)
-    zip_images(shelf)
-    files = [(name, hashlib.md5((shelf / name).read_bytes()).hexdigest(), name) for name in os.listdir(shelf)]
-    monkeypatch.setattr(celeba.TorchvisionCelebA, "file_list", files)
+def test_a_drive_that_refuses_the_images_keeps_the_lists(tmp_path, drive, mirrors):
+    drive.plan, drive.usual = [well, well], PAGES["Google Drive - Quota exceeded"]
+    mirrors[1].usual = status(403)
+    with pytest.raises(UserError, match="Google Drive - Quota exceeded") as caught:
+        CelebA(root=tmp_path).prepare_data()
+    assert_tells_how(one_line(caught), tmp_path, "img_align_celeba.zip")
+    assert "put img_align_celeba.zip into" in str(caught.value)
+    assert sorted(os.listdir(tmp_path / "celeba")) == sorted(LISTS)
 
-    def give(id, output, **_):
-        asked.append(id)
-        shutil.copy(shelf / id, output)
 
-    monkeypatch.setitem(sys.modules, "gdown", SimpleNamespace(download=give))
-    return SimpleNamespace(shelf=shelf, asked=asked)
+@pytest.mark.parametrize("answer", PAGES)
+def test_the_images_come_from_the_mirror(tmp_path, drive, mirrors, answer, celeba_root):
+    drive.plan, drive.usual = [well, well], PAGES[answer]
+    data = CelebA(root=tmp_path, image_size=16)
+    data.prepare_data()
+    data.setup("fit")
+    assert names_asked(mirrors[1]) == ["img_align_celeba.zip"]
+    assert torch.equal(rows_of(data, "test").image, rows_of(ready(celeba_root), "test").image)
 
 
 def test_a_download_fetches_what_is_needed_once(tmp_path, drive, celeba_root):
     data = CelebA(root=tmp_path / "data", image_size=16)
     data.prepare_data()
-    assert sorted(drive.asked) == sorted(["img_align_celeba.zip", *LISTS])
+    assert names_asked(drive) == sorted(["img_align_celeba.zip", *LISTS])
     data.setup("fit")
     assert torch.equal(rows_of(data, "test").image, rows_of(ready(celeba_root), "test").image)
     data.prepare_data()
@@ -399,14 +485,140 @@ def test_a_download_fetches_what_is_needed_once(tmp_path, drive, celeba_root):
 def test_a_download_leaves_what_is_there(tmp_path, drive, copied_root):
     (copied_root / "celeba" / LISTS[1]).unlink()
     CelebA(root=copied_root, image_size=16).prepare_data()
-    assert drive.asked == [LISTS[1]]
+    assert names_asked(drive) == [LISTS[1]]
 
 
-def test_a_download_that_does_not_match_its_checksum_is_refused(tmp_path, drive):
-    (drive.shelf / "img_align_celeba.zip").write_bytes(b"<html>Quota exceeded</html>")
-    with pytest.raises(UserError, match="could not be downloaded"):
+def test_a_download_that_is_cut_goes_on_at_the_next_start(tmp_path, drive, mirrors):
+    drive.plan = [well, well]
+    for server in mirrors:
+        server.usual = cut(1000)
+    data = CelebA(root=tmp_path, image_size=16)
+    with pytest.raises(UserError, match="6,000 bytes are kept"):
+        data.prepare_data()
+    drive.usual = well
+    data.prepare_data()
+    assert drive.asked[-1] == ("img_align_celeba.zip", 6000)
+
+
+def test_a_download_that_does_not_match_its_checksum_is_refused(tmp_path, drive, mirrors):
+    drive.plan = [well, well]
+    for server in mirrors:
+        server.usual = sending(bytes(len(drive.files["img_align_celeba.zip"])))
+    with pytest.raises(UserError, match="could not be downloaded: .*another file"):
         CelebA(root=tmp_path / "data").prepare_data()
     assert not list((tmp_path / "data").rglob("*.zip"))
+
+
+def test_a_damaged_zip_file_is_downloaded_again(copied_root, drive, caplog):
+    zip_images(copied_root / "celeba")
+    archive = copied_root / "celeba" / "img_align_celeba.zip"
+    damaged = archive.read_bytes()[:-1000]
+    archive.write_bytes(damaged)
+    with caplog.at_level("INFO"):
+        CelebA(root=copied_root, image_size=16).prepare_data()
+    assert "img_align_celeba.zip is damaged or cut short" in caplog.text
+    assert archive.with_name("img_align_celeba.zip.damaged").read_bytes() == damaged
+    assert names_asked(drive) == ["img_align_celeba.zip"]
+
+
+# ----------------------------------------------------------------------------------------------- as others lay it out
+
+
+def as_kaggle(folder: Path, target: Path) -> None:
+    """Writes the files of CelebA to `target` as Kaggle has them."""
+    images = target / "img_align_celeba" / "img_align_celeba"
+    images.mkdir(parents=True)
+    for path in (folder / "img_align_celeba").iterdir():
+        os.link(path, images / path.name)
+    lines = [line.split() for line in (folder / LISTS[0]).read_text().splitlines()]
+    with (target / "list_attr_celeba.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([["image_id", *lines[1]], *lines[2:]])
+    rows = [line.split() for line in (folder / LISTS[1]).read_text().splitlines()]
+    with (target / "list_eval_partition.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([["image_id", "partition"], *rows])
+    (target / "list_bbox_celeba.csv").write_text("image_id,x_1,y_1,width,height\n")
+
+
+def zipped(folder: Path, archive: Path) -> None:
+    """Moves the files of a folder to a zip file."""
+    archive.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(archive, "w") as target:
+        for path in sorted(folder.rglob("*")):
+            if path.is_file():
+                target.write(path, path.relative_to(folder))
+    shutil.rmtree(folder)
+
+
+def assert_is_celeba(root: Path, celeba_root: Path, **settings) -> None:
+    found, expected = ready(root, **settings), ready(celeba_root)
+    for split in ("train", "val", "test"):
+        batch, right = rows_of(found, split), rows_of(expected, split)
+        assert torch.equal(batch.image, right.image) and torch.equal(batch.attributes, right.attributes)
+
+
+@pytest.mark.parametrize("place", ["", "archive", "celeba-dataset"])
+def test_kaggles_files_are_read_as_they_are(tmp_path, celeba_root, place):
+    as_kaggle(celeba_root / "celeba", tmp_path / "celeba" / place)
+    before = sorted(os.listdir(tmp_path / "celeba"))
+    assert_is_celeba(tmp_path, celeba_root)
+    assert sorted(os.listdir(tmp_path / "celeba")) == before
+
+
+@pytest.mark.parametrize("name", ["archive.zip", "celeba-dataset.zip", "archive (1).zip", "img_align_celeba.zip"])
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_kaggles_zip_file_is_read_as_it_is(tmp_path, celeba_root, name, elsewhere, monkeypatch):
+    as_kaggle(celeba_root / "celeba", tmp_path / "unpacked")
+    zipped(tmp_path / "unpacked", tmp_path / "data" / "celeba" / name)
+    settings = {"cache_folder": tmp_path / "cache"} if elsewhere else {}
+    assert_is_celeba(tmp_path / "data", celeba_root, **settings)
+    if elsewhere:
+        assert os.listdir(tmp_path / "data" / "celeba") == [name]
+    monkeypatch.setattr(celeba_files, "unpack", None)
+    assert_is_celeba(tmp_path / "data", celeba_root, **settings)  # the second start unpacks nothing
+
+
+def test_files_of_kaggle_that_were_zipped_one_by_one(tmp_path, celeba_root):
+    folder = tmp_path / "celeba"
+    as_kaggle(celeba_root / "celeba", folder)
+    for name in ("list_attr_celeba.csv", "list_eval_partition.csv"):
+        with zipfile.ZipFile(folder / f"{name}.zip", "w") as target:
+            target.write(folder / name, name)
+        (folder / name).unlink()
+    assert_is_celeba(tmp_path, celeba_root)
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_the_folders_of_the_authors_drive(tmp_path, celeba_root, elsewhere):
+    folder = tmp_path / "data" / "celeba"
+    shutil.copytree(celeba_root / "celeba", folder / "Img", copy_function=os.link)
+    zip_images(folder / "Img")
+    for name, place in zip(LISTS, ("Anno", "Eval"), strict=True):
+        (folder / place).mkdir()
+        (folder / "Img" / name).rename(folder / place / name)
+    settings = {"cache_folder": tmp_path / "cache"} if elsewhere else {}
+    assert_is_celeba(tmp_path / "data", celeba_root, **settings)
+
+
+def test_a_zip_file_of_something_else_stays_packed(copied_root, celeba_root):
+    with zipfile.ZipFile(copied_root / "celeba" / "masks.zip", "w") as other:
+        other.writestr("masks/1.png", b"1")
+    zip_images(copied_root / "celeba")
+    assert_is_celeba(copied_root, celeba_root)
+    assert not (copied_root / "celeba" / "masks").exists()
+
+
+def test_kaggles_files_ask_no_server(tmp_path, celeba_root, drive):
+    as_kaggle(celeba_root / "celeba", tmp_path / "data" / "celeba")
+    CelebA(root=tmp_path / "data", image_size=16).prepare_data()
+    assert not drive.asked
+
+
+def test_the_message_names_the_list_that_is_there(tmp_path, celeba_root):
+    as_kaggle(celeba_root / "celeba", tmp_path / "celeba")
+    path = tmp_path / "celeba" / "list_eval_partition.csv"
+    path.write_text(path.read_text().replace(",1", ",0"))
+    with pytest.raises(UserError, match="list_eval_partition.csv"):
+        ready(tmp_path).check_split("validate")
 
 
 def test_rendered_faces(tmp_path, monkeypatch):
