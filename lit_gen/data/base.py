@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from lit_gen.data.batches import AttributedImages, DataSpec
 from lit_gen.data.cache import HINT, ImageArray, ImagesOnDemand, cached_images, readable_rows
-from lit_gen.data.image_files import find_images, in_words
+from lit_gen.data.image_files import MAX_MEGAPIXELS, find_images, in_words
 from lit_gen.data.image_files import image_files as image_files  # for others to import from here
 from lit_gen.data.order import EvaluationOrder, ResumableData, SeededFetches, loader_options
 from lit_gen.errors import UserError
@@ -85,6 +85,8 @@ class ImageData(ResumableData):
     batch_type: ClassVar[type[Any]]
     predicting = False
     """Whether each image is read only once, so that decoded images need not be kept."""
+    max_megapixels: int = MAX_MEGAPIXELS
+    """The size of the largest image file that is decoded, in millions of pixels."""
 
     def __init__(
         self,
@@ -189,6 +191,7 @@ class ImageData(ResumableData):
 
     def readable_rows(self, paths: Sequence[Path], name: str, **settings: Any) -> np.ndarray:
         """Call the function of that name; for `predict`, the cache folder need not be writable."""
+        settings["max_megapixels"] = self.max_megapixels
         try:
             return readable_rows(paths, self.cache_folder, name, **settings)
         except CannotWriteError:
@@ -198,6 +201,7 @@ class ImageData(ResumableData):
 
     def decoded(self, paths: Sequence[Path], name: str, size: int, **settings: Any) -> ImageArray:
         """Return the images at `paths`, (N, size, size, C) uint8; for `predict`, the cache need not be writable."""
+        settings["max_megapixels"] = self.max_megapixels
         try:
             return cached_images(paths, self.cache_folder, name, size, own_range=self.own_range, **settings)
         except CannotWriteError:

@@ -13,7 +13,7 @@ import numpy as np
 from lightning.pytorch.utilities import rank_zero_info
 from PIL import Image, ImageOps
 
-from lit_gen.data.image_files import open_image
+from lit_gen.data.image_files import MAX_MEGAPIXELS, open_image
 from lit_gen.data.pixel_values import to_eight_bits
 from lit_gen.errors import UserError
 from lit_gen.files.atomic import CannotWriteError, complete_file, make_folder
@@ -22,6 +22,7 @@ from lit_gen.files.parallel import map_indices
 FORMAT = 3  # part of every key: raise it when decoding changes, so that old caches are not read
 
 HINT = "Set --data.cache_folder to a folder that can be written and has room."
+BYTES_PER_PIXEL = 25  # of memory, while an image is decoded: 4 of a JPEG, 16 where pixels are transparent, 25 of floats
 Box = tuple[int, int, int, int]
 """Left, upper, right and lower edge, in pixels of the image as stored."""
 
@@ -33,6 +34,7 @@ def decode_image(
     channels: int = 3,
     stored: tuple[int, int] | None = None,
     own_range: list[Path] | None = None,
+    max_megapixels: int = MAX_MEGAPIXELS,
 ) -> np.ndarray:
     """Return an image file as (size, size, channels) uint8: rotated by EXIF, cropped, resized with antialiasing.
 
@@ -45,23 +47,35 @@ def decode_image(
         channels: 3 for RGB, 1 for grey.
         stored: width and height in pixels that the image must have, so that `box` fits it; any by default.
         own_range: list that `path` is added to if the image was scaled by its own lowest and highest value.
+        max_megapixels: millions of pixels that the image may have.
 
     Raises:
-        UserError: the file is missing, is not an image, is cut short, holds a value that is not finite, or has another
-            size than `stored`.
+        UserError: the file is missing, is not an image, is cut short, holds a value that is not finite, has another
+            size than `stored`, or is larger than `max_megapixels`.
     """
     try:
         with open_image(path) as opened:
-            image = ImageOps.exif_transpose(opened)
+            image: Image.Image = opened
+            if stored is not None and sorted(opened.size) != sorted(stored):  # it may be rotated
+                raise ValueError(f"it has {opened.width}x{opened.height} pixels, not {stored[0]}x{stored[1]}")
+            megapixels = math.ceil(opened.width * opened.height / 1e6)
+            if megapixels > max_megapixels:
+                raise UserError(
+                    f"the image {path} has {opened.width}x{opened.height} pixels, more than {max_megapixels} million. "
+                    f"Remove it, or set --data.max_megapixels={megapixels}: decoding may take "
+                    f"{megapixels * BYTES_PER_PIXEL / 1000:.1f} GB of memory per process."
+                )
+            ImageOps.exif_transpose(opened, in_place=True)  # a copy of a large image would take much memory
             if stored is not None and image.size != stored:
                 raise ValueError(f"it has {image.width}x{image.height} pixels, not {stored[0]}x{stored[1]}")
-            image, own = to_eight_bits(opened, image)
+            image, own = to_eight_bits(opened)
             if own and own_range is not None:
                 own_range.append(path)
             if image.has_transparency_data:  # transparent pixels may hold any colour
                 image = image.convert("RGBA")
                 image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-            image = image.convert("RGB" if channels == 3 else "L")
+            mode = "RGB" if channels == 3 else "L"
+            image = image if image.mode == mode else image.convert(mode)
             if box is None:
                 side = min(image.size)
                 left, upper = (image.width - side) // 2, (image.height - side) // 2
@@ -70,8 +84,11 @@ def decode_image(
             exact = (box[2] - box[0]) % size == 0
             image = image.resize((size, size), Image.Resampling.BOX if exact else Image.Resampling.LANCZOS, box=box)
             return np.asarray(image).reshape(size, size, channels)
-    except (OSError, SyntaxError, ValueError, KeyError, Image.DecompressionBombError) as error:
-        raise UserError(f"cannot read the image {path} ({error}). Replace or remove that file.") from error
+    except UserError:
+        raise
+    except Exception as error:  # decoders raise errors of all kinds
+        why = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(f"cannot read the image {path} ({why}). Replace or remove that file.") from error
 
 
 def cached_images(
@@ -83,6 +100,7 @@ def cached_images(
     channels: int = 3,
     stored: tuple[int, int] | None = None,
     own_range: list[Path] | None = None,
+    max_megapixels: int = MAX_MEGAPIXELS,
 ) -> np.ndarray:
     """Return the images at `paths` as a read-only memory map of shape (N, size, size, channels), uint8.
 
@@ -113,7 +131,7 @@ def cached_images(
             array = np.lib.format.open_memmap(partial_file, mode="w+", dtype=np.uint8, shape=shape)
             array.flush()
             _reserve(partial_file)
-            write = partial(_decode_into, partial_file, paths, size, box, channels, stored)
+            write = partial(_decode_into, partial_file, paths, size, box, channels, stored, max_megapixels)
             by_own_range = map_indices(write, len(paths), f"decoding {name} at {size} px")
             if any(by_own_range):
                 _save(np.flatnonzero(by_own_range), rows_file)
@@ -134,8 +152,10 @@ class ImagesOnDemand:
         box: Box | None = None,
         channels: int = 3,
         stored: tuple[int, int] | None = None,
+        max_megapixels: int = MAX_MEGAPIXELS,
     ) -> None:
         self.paths, self.settings = paths, (size, box, channels, stored)
+        self.max_megapixels = max_megapixels
         self.shape = (len(paths), size, size, channels)
         self.checked = False
 
@@ -143,7 +163,8 @@ class ImagesOnDemand:
         return len(self.paths)
 
     def __getitem__(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
-        images = [decode_image(self.paths[row], *self.settings) for row in np.asarray(rows).tolist()]
+        settings = *self.settings, None, self.max_megapixels
+        images = [decode_image(self.paths[row], *settings) for row in np.asarray(rows).tolist()]
         return np.array(images, np.uint8).reshape(-1, *self.shape[1:])
 
     def check(self, name: str, own_range: list[Path]) -> None:
@@ -151,7 +172,8 @@ class ImagesOnDemand:
         if self.checked:
             return
         self.checked = True
-        by_own_range = map_indices(partial(_check, self.paths, *self.settings[1:]), len(self), f"checking {name}")
+        check = partial(_check, self.paths, *self.settings[1:], self.max_megapixels)
+        by_own_range = map_indices(check, len(self), f"checking {name}")
         _say_own_range([self.paths[row] for row in np.flatnonzero(by_own_range).tolist()], len(self), name, own_range)
 
 
@@ -165,6 +187,7 @@ def readable_rows(
     name: str,
     box: Box | None = None,
     stored: tuple[int, int] | None = None,
+    max_megapixels: int = MAX_MEGAPIXELS,
 ) -> np.ndarray:
     """Return the indices (M,), in order, of the `paths` that `cached_images` can read; a line counts the others.
 
@@ -176,6 +199,7 @@ def readable_rows(
         name: words for the images, in the file's name, the progress bar and messages.
         box: as for `decode_image`.
         stored: as for `decode_image`.
+        max_megapixels: as for `decode_image`.
 
     Raises:
         CannotWriteError: the answer does not exist, and `folder` cannot be written.
@@ -185,12 +209,13 @@ def readable_rows(
     candidates = [paths[row] for row in there]
     readable = target = None
     if folder is not None:
-        target = folder / f"{name}-readable-{_digest(candidates, folder, box, stored)}.npy"
+        target = folder / f"{name}-readable-{_digest(candidates, folder, box, stored, max_megapixels)}.npy"
         readable = _load(target)
     if readable is None or len(readable) != len(there):
         if folder is not None:
             make_folder(folder, HINT)  # an error here comes before the work, not after it
-        found = map_indices(partial(_is_readable, candidates, box, stored), len(there), f"checking {name}")
+        check = partial(_is_readable, candidates, box, stored, max_megapixels)
+        found = map_indices(check, len(there), f"checking {name}")
         readable = np.array(found, bool)
         if target is not None:
             _save(readable, target)
@@ -273,22 +298,33 @@ def _decode_into(
     box: Box | None,
     channels: int,
     stored: tuple[int, int] | None,
+    max_megapixels: int,
     index: int,
 ) -> bool:
     own_range: list[Path] = []
-    np.load(file, mmap_mode="r+")[index] = decode_image(paths[index], size, box, channels, stored, own_range)
+    image = decode_image(paths[index], size, box, channels, stored, own_range, max_megapixels)
+    np.load(file, mmap_mode="r+")[index] = image
     return bool(own_range)
 
 
-def _check(paths: Sequence[Path], box: Box | None, channels: int, stored: tuple[int, int] | None, index: int) -> bool:
+def _check(
+    paths: Sequence[Path],
+    box: Box | None,
+    channels: int,
+    stored: tuple[int, int] | None,
+    max_megapixels: int,
+    index: int,
+) -> bool:
     own_range: list[Path] = []
-    decode_image(paths[index], 1, box, channels, stored, own_range)
+    decode_image(paths[index], 1, box, channels, stored, own_range, max_megapixels)
     return bool(own_range)
 
 
-def _is_readable(paths: Sequence[Path], box: Box | None, stored: tuple[int, int] | None, index: int) -> bool:
+def _is_readable(
+    paths: Sequence[Path], box: Box | None, stored: tuple[int, int] | None, max_megapixels: int, index: int
+) -> bool:
     try:
-        decode_image(paths[index], 1, box, stored=stored)
+        decode_image(paths[index], 1, box, stored=stored, max_megapixels=max_megapixels)
     except UserError:
         return False
     return True

@@ -1,6 +1,7 @@
 """CelebA (Liu et al. 2015, arXiv:1411.7766): 202,599 aligned faces of 178x218 pixels with 40 binary attributes."""
 
 import codecs
+import re
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -19,6 +20,7 @@ from lit_gen.synthetic.faces.write import write_celeba
 WIDTH, HEIGHT = 178, 218
 SPLITS = {"train": 0, "val": 1, "test": 2}
 SEPARATORS = str.maketrans(',;"', "   ")  # of Kaggle's lists, and of what a spreadsheet makes of them
+UNSAFE = re.compile(r"[/\\:\0]")  # it may lead out of the folder, on some system
 
 
 class CelebA(ImageData):
@@ -160,6 +162,8 @@ def read_attributes(path: Path) -> tuple[list[str], np.ndarray]:
         names = [row[0] for row in rows]
         if len(set(names)) != count:
             raise ValueError("an image is listed twice")
+        if outside := next((name for name in names if name in (".", "..") or UNSAFE.search(name)), None):
+            raise ValueError(f"{outside!r} is no name of a file")
         if any(len(row) != len(ATTRIBUTES) + 1 or not {"-1", "1"}.issuperset(row[1:]) for row in rows):
             raise ValueError("a line does not hold 40 values of -1 or 1")
     except ValueError as error:

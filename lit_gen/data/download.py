@@ -1,6 +1,7 @@
 """The download and unpacking of archives: checked, resumed, complete or not at all."""
 
 import fcntl
+import lzma
 import os
 import shutil
 import stat
@@ -24,6 +25,10 @@ ROOT_HINT = "Set --data.root to a folder that can be written, or put the files t
 ROUNDS = 3  # times that all servers are asked in vain before a download ends
 PROGRESS = 1 << 20  # bytes; a round that adds as many is not in vain
 PAUSE = 1.0  # seconds before the second round; each later pause is twice as long
+LITTLE, MOST_TIMES = 100e6, 100
+"""An archive may unpack to so many bytes, or so many times its own size: images hardly become smaller in one."""
+DAMAGE = (zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError, ValueError)
+"""What zipfile raises for a damaged archive; a ValueError is a name that cannot be decoded."""
 
 
 class Remote(NamedTuple):
@@ -105,11 +110,13 @@ def unpack(archive: Path, target: Path, inner: str | None = None, hint: str = EL
 
     Raises:
         DamagedArchiveError: the archive is damaged or cut short; it has been moved aside.
-        UserError: the archive has a path that leads out of it, lacks `inner`, or cannot be read otherwise.
+        UserError: the archive has a path that leads out of it, lacks `inner`, would become far larger than images do,
+            or cannot be read otherwise.
     """
     try:
         with zipfile.ZipFile(archive) as zipped, complete_folder(target, hint) as partial:
             members = [member for member in zipped.infolist() if not member.is_dir()]
+            _check_room(archive, partial, sum(member.file_size for member in members), hint)
             kept = 0
             for member in tqdm(members, desc=f"unpacking {archive.name}", unit="file", disable=len(members) < 256):
                 path = PurePosixPath(member.filename.replace("\\", "/"))
@@ -131,9 +138,11 @@ def unpack(archive: Path, target: Path, inner: str | None = None, hint: str = EL
                 raise UserError(f"{archive} holds no file below {inner or 'its root'}. Is it the right archive?")
     except RuntimeError as error:  # it asks for a password, or has an unknown compression
         raise UserError(f"cannot unpack {archive} ({error}). Use another copy.") from error
-    except (zipfile.BadZipFile, EOFError, zlib.error) as error:
+    except DAMAGE as error:
         raise _damaged(archive, error) from error
     except OSError as error:
+        if error.errno is None:  # bzip2's, for a damaged stream
+            raise _damaged(archive, error) from error
         raise UserError(
             f"cannot unpack {archive} to {target} ({error}). Remove the cause and start again. {hint}"
         ) from error
@@ -149,7 +158,7 @@ def names_in(archive: Path) -> list[str]:
     try:
         with zipfile.ZipFile(archive) as zipped:
             return [name.replace("\\", "/") for name in zipped.namelist()]
-    except zipfile.BadZipFile as error:
+    except DAMAGE as error:
         raise _damaged(archive, error) from error
     except OSError as error:
         raise UserError(f"cannot read {archive}: {error.strerror}. Correct its permissions.") from error
@@ -210,3 +219,24 @@ def _lock(file: FileIO, name: str) -> None:
         fcntl.flock(file, fcntl.LOCK_EX)
     except OSError:  # this disk knows no locks
         pass
+
+
+def _check_room(archive: Path, folder: Path, needed: int, hint: str) -> None:
+    """Refuse an archive that would fill the disk: before anything is written.
+
+    Args:
+        archive: the zip file.
+        folder: where it is to be unpacked.
+        needed: bytes of all its files; zipfile reads no more than the archive says.
+        hint: advice where there is no room.
+    """
+    if needed > max(LITTLE, MOST_TIMES * archive.stat().st_size):
+        raise UserError(
+            f"{archive} would become {needed / 1e9:.3g} GB, more than {MOST_TIMES} times its size. Use another copy, "
+            "or unpack it by hand."
+        )
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise CannotWriteError(
+            f"{archive} unpacks to {needed / 1e9:.3f} GB, but only {free / 1e9:.3f} GB are free. Make room. {hint}"
+        )

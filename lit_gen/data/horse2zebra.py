@@ -14,10 +14,10 @@ from lit_gen.data.base import ArrayDataset, ImageData
 from lit_gen.data.batches import DataSpec, UnpairedImages
 from lit_gen.data.cache import HINT, ImageArray, cached_images
 from lit_gen.data.download import ROOT_HINT, DamagedArchiveError, DownloadError, Remote, fetch, unpack
-from lit_gen.data.image_files import image_files
+from lit_gen.data.image_files import MAX_MEGAPIXELS, image_files
 from lit_gen.errors import UserError, nearest
 from lit_gen.files.atomic import remove_if_empty
-from lit_gen.limits import NonNegativeInt
+from lit_gen.limits import NonNegativeInt, PositiveInt
 from lit_gen.synthetic.animals.write import write_horse2zebra
 
 SITE = "https://efrosgans.eecs.berkeley.edu/cyclegan/datasets/"
@@ -86,6 +86,8 @@ class Horse2Zebra(ImageData):
             split.
         download: download the dataset if it is missing.
         skip_broken: leave out unreadable image files, and print their number; by default the first stops the run.
+        max_megapixels: size of the largest image file that is decoded, in millions of pixels; decoding takes 4 to
+            25 bytes of memory per pixel and process.
         cache_folder: folder for decoded, unpacked and rendered images, if not in `root`. Set it if `root` cannot be
             written; `predict` needs none.
     """
@@ -105,6 +107,7 @@ class Horse2Zebra(ImageData):
         synthetic_count: int = 1_000,
         download: bool = True,
         skip_broken: bool = False,
+        max_megapixels: PositiveInt = MAX_MEGAPIXELS,
         cache_folder: Path | None = None,
     ) -> None:
         super().__init__(
@@ -118,7 +121,7 @@ class Horse2Zebra(ImageData):
             download,
             cache_folder,
         )
-        self.dataset, self.skip_broken = dataset, skip_broken
+        self.dataset, self.skip_broken, self.max_megapixels = dataset, skip_broken, max_megapixels
         self.load_size = load_size or round(image_size * 286 / 256)
         if self.load_size < image_size:
             raise UserError(f"load_size ({self.load_size}) must not be smaller than image_size ({image_size}).")

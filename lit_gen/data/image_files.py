@@ -3,7 +3,8 @@
 import os
 import stat
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -17,6 +18,7 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "PPM", "AVIF")
 MORE_ENDINGS = {".jif", ".pjpeg", ".pjp", ".mpo"}  # endings of JPEG files that Pillow does not list
 SYSTEM_FOLDERS = {"__MACOSX", "@eaDir"}  # copies and thumbnails that archives and file servers add
 MOST_REASONS = 6  # reasons listed in a line
+MAX_MEGAPIXELS = 100  # of an image; Pillow's own limit is beyond a user's reach
 
 
 @cache
@@ -33,15 +35,23 @@ def endings() -> frozenset[str]:
     return frozenset(ending for ending, name in known if name in formats()) | MORE_ENDINGS
 
 
-def open_image(path: Path) -> Image.Image:
+@contextmanager
+def open_image(path: Path) -> Iterator[Image.Image]:
     """Open an image file of any of `formats`, whatever its ending: a `.jpg` may hold a PNG.
+
+    Pillow's limit on its size does not hold in the block. Nothing is decoded yet: check the size first.
 
     Raises:
         OSError: the file is missing, has none of these formats, or is no regular file (reading a pipe would hang).
     """
     if not stat.S_ISREG(path.stat().st_mode):
         raise OSError("it is no regular file")
-    return Image.open(path, formats=formats())
+    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+    try:
+        with Image.open(path, formats=formats()) as image:
+            yield image
+    finally:
+        Image.MAX_IMAGE_PIXELS = limit
 
 
 class Found(NamedTuple):

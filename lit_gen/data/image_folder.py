@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader
 from lit_gen.data.base import ArrayDataset, ImageData
 from lit_gen.data.batches import DataSpec, Images
 from lit_gen.data.cache import ImageArray, ImagesOnDemand
-from lit_gen.data.image_files import endings
+from lit_gen.data.image_files import MAX_MEGAPIXELS, endings
 from lit_gen.errors import UserError
 from lit_gen.limits import NonNegativeInt, PositiveInt
 
@@ -28,6 +28,8 @@ class ImageFolder(ImageData):
         num_workers: number of loading processes; 0 is fastest, because a batch is one read from a memory map.
         horizontal_flip: mirror each training image with probability 1/2.
         skip_broken: leave out unreadable image files, and print their number; by default the first stops the run.
+        max_megapixels: size of the largest image file that is decoded, in millions of pixels; decoding takes 4 to
+            25 bytes of memory per pixel and process.
         cache_folder: folder for the decoded images; `.cache` in `root` by default. Set it if `root` cannot be written;
             `predict` needs none.
     """
@@ -44,6 +46,7 @@ class ImageFolder(ImageData):
         num_workers: NonNegativeInt = 0,
         horizontal_flip: bool = False,
         skip_broken: bool = False,
+        max_megapixels: PositiveInt = MAX_MEGAPIXELS,
         cache_folder: Path | None = None,
     ) -> None:
         super().__init__(root, image_size, batch_size, num_workers, horizontal_flip, cache_folder=cache_folder)
@@ -52,6 +55,7 @@ class ImageFolder(ImageData):
         if not 0 <= val_fraction < 1:
             raise UserError(f"val_fraction must be at least 0 and below 1, not {val_fraction}.")
         self.channels, self.val_fraction, self.skip_broken = channels, val_fraction, skip_broken
+        self.max_megapixels = max_megapixels
 
     @property
     def spec(self) -> DataSpec:

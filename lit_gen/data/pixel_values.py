@@ -11,7 +11,7 @@ DARKEST = 1 / 8
 MIDDLE = 128
 
 
-def to_eight_bits(opened: Image.Image, image: Image.Image) -> tuple[Image.Image, bool]:
+def to_eight_bits(image: Image.Image) -> tuple[Image.Image, bool]:
     """Return an image with values from 0 to 255, and whether it was scaled by its own lowest and highest value.
 
     Values of 8 and 16 bits (and 12, in TIFF) are scaled by the range of their type. Floats and integers of 32 bits are
@@ -20,28 +20,27 @@ def to_eight_bits(opened: Image.Image, image: Image.Image) -> tuple[Image.Image,
     highest value. If these two are equal, the image becomes grey.
 
     Args:
-        opened: the image as Pillow opened it, with its format and tags.
-        image: the same image, possibly rotated.
+        image: as Pillow opened it, with its format and tags.
 
     Raises:
         ValueError: a value is infinite or not a number.
     """
-    tags = getattr(opened, "tag_v2", {})
+    tags = getattr(image, "tag_v2", {})
     bits, sample_format = tags.get(BITS_PER_SAMPLE, (16,))[0], tags.get(SAMPLE_FORMAT, UNSIGNED)
+    if not image.mode.startswith(("I", "F")) and (image.mode, sample_format) != ("L", SIGNED):
+        return image, False
     values, own = np.asarray(image), False
-    if image.mode == "L" and sample_format == SIGNED:  # Pillow ignores the sign
+    if image.mode == "L":  # Pillow ignores the sign
         levels, own = _scale(values.view(np.int8), signed=True)
     elif image.mode.startswith("I;16"):
         levels = values >> (bits - 8)
-    elif image.mode == "I" and opened.format != "TIFF":  # Pillow's mode for PGM of 16 bits, and in some versions PNG
+    elif image.mode == "I" and image.format != "TIFF":  # Pillow's mode for PGM of 16 bits, and in some versions PNG
         levels = values >> 8
     elif image.mode == "I":
         whole = values.view(np.uint32) if sample_format == UNSIGNED else values  # Pillow has no unsigned type
         levels, own = _scale(whole, signed=sample_format == SIGNED and bits < 32)
-    elif image.mode == "F":
-        levels, own = _scale(values, signed=False)
     else:
-        return image, False
+        levels, own = _scale(values, signed=False)
     if image.mode != "L" and tags.get(PHOTOMETRIC) == WHITE_IS_ZERO:  # Pillow inverts values of 8 bits only
         levels = 255 - levels
     return Image.fromarray(levels.clip(0, 255).astype(np.uint8)), own

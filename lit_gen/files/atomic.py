@@ -1,8 +1,8 @@
 """Files and folders that appear complete or not at all."""
 
 import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,15 +28,13 @@ def complete_file(path: Path, hint: str = ELSEWHERE) -> Iterator[Path]:
         CannotWriteError: `path` cannot be written to; the block is not entered.
     """
     make_folder(path.parent, hint)
+    partial = _partial(path)
     try:
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
+        os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))  # less the umask, as any new file
     except OSError as error:
         raise CannotWriteError(f"cannot write to the folder {path.parent}: {error.strerror}. {hint}") from error
-    os.close(descriptor)
-    partial = Path(name)
     try:
         yield partial
-        partial.chmod(0o666 & ~_umask())
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
@@ -50,13 +48,13 @@ def complete_folder(path: Path, hint: str = ELSEWHERE) -> Iterator[Path]:
     `complete_file`.
     """
     make_folder(path.parent, hint)
+    partial = _partial(path)
     try:
-        partial = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent))
+        partial.mkdir()
     except OSError as error:
         raise CannotWriteError(f"cannot write to the folder {path.parent}: {error.strerror}. {hint}") from error
     try:
         yield partial
-        partial.chmod(0o777 & ~_umask())
         try:
             os.rename(partial, path)
         except OSError:
@@ -95,7 +93,6 @@ def remove_if_empty(*folders: Path) -> None:
             return
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def _partial(path: Path) -> Path:
+    """Return the path of a new hidden file or folder beside `path`."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")

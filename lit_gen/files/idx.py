@@ -13,6 +13,7 @@ from lit_gen.files.atomic import complete_file
 
 UINT8_CODE = 0x08
 MAX_RANK = 32  # numpy allows no more dimensions than this in every version; a larger rank is a broken header.
+MOST_UNPACKED = 2**30  # bytes of a .gz, which is read into memory; MNIST's largest file has 47 million
 DOWNLOAD_AGAIN = "Delete it and download it again."
 
 
@@ -39,7 +40,7 @@ def read_idx(path: Path) -> np.ndarray:
         raise UserError(f"{path} is no regular file. {DOWNLOAD_AGAIN}")
     try:
         if path.suffix == ".gz":
-            content = gzip.decompress(path.read_bytes())
+            content = _unpacked(path)
             found, head = len(content), content[: 4 + 4 * MAX_RANK]
         else:
             content = None
@@ -65,6 +66,21 @@ def read_idx(path: Path) -> np.ndarray:
         empty.flags.writeable = False
         return empty
     return np.memmap(path, np.uint8, mode="r", offset=offset, shape=shape)
+
+
+def _unpacked(path: Path) -> bytes:
+    """Return the content of a gzip file, unless it is far too much."""
+    blocks, found = [], 0
+    with gzip.open(path) as file:
+        while block := file.read(2**20):
+            blocks.append(block)
+            found += len(block)
+            if found > MOST_UNPACKED:
+                raise UserError(
+                    f"{path} holds more than {MOST_UNPACKED:,} bytes. Unpack it: a plain file takes no memory. Or "
+                    "download it again."
+                )
+    return b"".join(blocks)
 
 
 def write_idx(path: Path, array: np.ndarray) -> None:

@@ -1,11 +1,16 @@
+import lzma
+import math
 import multiprocessing
 import os
+import struct
+import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from lit_gen.data import cache
 from lit_gen.data.cache import cached_images, decode_image, readable_rows
@@ -157,11 +162,72 @@ def test_a_damaged_image_is_named(tmp_path, ending, damage):
     assert "\n" not in str(caught.value)
 
 
-def test_an_absurdly_large_image_is_named(tmp_path, monkeypatch):
-    path = save(tmp_path / "huge.png", colours(64, 64))
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
-    with pytest.raises(UserError, match="huge.png"):
+def large_png(path: Path, side: int) -> Path:
+    """A PNG whose header says that it is large, and which has no pixels."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0))
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", b"") + chunk(b"IEND", b""))
+    return path
+
+
+@pytest.mark.parametrize("side", [10_001, 13_000, 20_000, 2**31 - 1])
+def test_a_large_image_is_not_decoded(tmp_path, side, recwarn):
+    """Pillow would decode the first two, with a warning, and refuse the others for good."""
+    path, megapixels = large_png(tmp_path / "large.png", side), math.ceil(side**2 / 1e6)
+    with pytest.raises(UserError) as caught:
         decode_image(path, 16)
+    assert f"{path} has {side}x{side} pixels, more than 100 million." in str(caught.value)
+    assert f"set --data.max_megapixels={megapixels}:" in str(caught.value)
+    with pytest.raises(UserError, match="cannot read the image .*large.png"):
+        decode_image(path, 16, max_megapixels=megapixels)  # now it is decoded, and has no pixels
+    assert Image.MAX_IMAGE_PIXELS and not recwarn.list
+
+
+def test_what_pillow_thinks_too_large_is_decoded_if_the_user_says_so(tmp_path, monkeypatch, recwarn):
+    paths = [save(tmp_path / f"{ending}.{ending}", colours(64, 64)) for ending in ("png", "jpg", "tif")]
+    expected = [decode_image(path, 16) for path in paths]
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    for path, image in zip(paths, expected, strict=True):
+        np.testing.assert_array_equal(decode_image(path, 16), image)
+    assert Image.MAX_IMAGE_PIXELS == 1000 and not recwarn.list
+
+
+def test_a_face_that_is_large_is_not_decoded(tmp_path):
+    with pytest.raises(UserError, match="it has 20000x20000 pixels, not 178x218"):
+        decode_image(large_png(tmp_path / "large.png", 20_000), 16, stored=(178, 218), max_megapixels=1000)
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("odd"), struct.error("odd"), IndexError("odd"), AttributeError("odd"), EOFError("odd"),
+              UnicodeDecodeError("utf-8", b"\xff", 0, 1, "odd"), lzma.LZMAError("odd"), MemoryError(),
+              ZeroDivisionError(), subprocess.CalledProcessError(1, "odd"), Warning("odd"), TypeError("two\nlines")]
+)  # fmt: skip
+def test_whatever_a_decoder_raises_names_the_file(tmp_path, error, monkeypatch):
+    path = save(tmp_path / "odd.png", colours(8, 8))
+
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(PngImagePlugin.PngImageFile, "load", fail)
+    with pytest.raises(UserError, match="cannot read the image .*odd.png .(.*odd|two lines|[A-Z][A-Za-z]+Error)") as it:
+        decode_image(path, 4)
+    assert "\n" not in str(it.value)
+    with pytest.raises(UserError, match="skip_broken would skip 1 of the 1 files"):
+        readable_rows([path], None, "tiny")
+
+
+def test_a_larger_limit_is_asked_anew(tmp_path, monkeypatch):
+    """What is too large for one run is read by the next, if that allows it."""
+    paths = [*tree(tmp_path / "in", 2), save(tmp_path / "in" / "large.png", colours(1001, 1000))]
+    assert readable_rows(paths, tmp_path / "cache", "tiny", max_megapixels=1).tolist() == [0, 1]
+    assert readable_rows(paths, tmp_path / "cache", "tiny", max_megapixels=2).tolist() == [0, 1, 2]
+    assert cached_images(paths, tmp_path / "cache", "tiny", 8, max_megapixels=2).shape == (3, 8, 8, 3)
+    with pytest.raises(UserError, match="large.png has 1000x1001 pixels, more than 1 million"):
+        cached_images(paths, tmp_path / "other", "tiny", 8, max_megapixels=1)
+    assert not list((tmp_path / "other").iterdir())
 
 
 def test_an_image_smaller_than_the_box_is_named(tmp_path):

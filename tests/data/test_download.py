@@ -3,8 +3,10 @@ import multiprocessing
 import os
 import random
 import resource
+import shutil
 import signal
 import stat
+import struct
 import threading
 import time
 import zipfile
@@ -384,7 +386,7 @@ def in_the_middle(content: bytes) -> bytes:
     return content[:400] + bytes(255 - byte for byte in content[400:500]) + content[500:]
 
 
-@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
 @pytest.mark.parametrize("damage", [lambda content: content[:-200], lambda _: b"", lambda _: b"<html>", in_the_middle])
 def test_unpack_refuses_damage(tmp_path, method, damage):
     noise = random.Random(0).randbytes(2000)
@@ -405,6 +407,42 @@ def test_unpack_refuses_a_damaged_compressed_stream(tmp_path):
     with pytest.raises(DamagedArchiveError, match="damaged or cut short"):
         unpack(archive, tmp_path / "out")
     assert os.listdir(tmp_path) == ["set.zip.damaged"]
+
+
+def test_unpack_refuses_a_name_that_cannot_be_decoded(tmp_path):
+    archive = make_zip(tmp_path / "set.zip", {"ü": b"1"})
+    archive.write_bytes(archive.read_bytes().replace("ü".encode(), b"\xff\xff"))
+    with pytest.raises(UserError, match="damaged or cut short .*decode"):
+        unpack(archive, tmp_path / "out")
+    assert os.listdir(tmp_path) == ["set.zip.damaged"]
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_unpack_refuses_what_becomes_far_too_large(tmp_path, method, monkeypatch):
+    monkeypatch.setattr(download, "LITTLE", 1e6)
+    archive = make_zip(tmp_path / "set.zip", {"set/a.jpg": b"1", "set/b.jpg": bytes(10_000_000)}, method)
+    with pytest.raises(UserError, match=r"would become 0.01 GB, more than 100 times its size. Use another"):
+        unpack(archive, tmp_path / "out", inner="set")
+    assert os.listdir(tmp_path) == ["set.zip"]
+
+
+def test_unpack_writes_no_more_than_the_archive_says(tmp_path):
+    """A size that is not true does not lead past the limit."""
+    archive = make_zip(tmp_path / "set.zip", {"a": bytes(1_000_000)}, zipfile.ZIP_DEFLATED)
+    size = struct.pack("<I", 1_000_000)
+    assert archive.read_bytes().count(size) == 2  # beside the file, and in the list at the end
+    archive.write_bytes(archive.read_bytes().replace(size, struct.pack("<I", 10)))
+    with pytest.raises(UserError, match="damaged"):
+        unpack(archive, tmp_path / "out")
+    assert os.listdir(tmp_path) == ["set.zip.damaged"]
+
+
+def test_unpack_looks_for_room_first(tmp_path, monkeypatch):
+    archive = make_zip(tmp_path / "set.zip", {"a": bytes(3_000_000)})
+    monkeypatch.setattr(download.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10, 8, 2_000_000))
+    with pytest.raises(CannotWriteError, match="unpacks to 0.003 GB, but only 0.002 GB are free.*Elsewhere."):
+        unpack(archive, tmp_path / "out", hint="Elsewhere.")
+    assert os.listdir(tmp_path) == ["set.zip"]
 
 
 def test_unpack_refuses_an_archive_of_something_else(tmp_path):

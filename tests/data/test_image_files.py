@@ -221,10 +221,10 @@ def test_a_training_starts_on_a_folder_full_of_clutter(tmp_path, caplog):
 
 
 def test_a_file_that_cannot_be_begun_says_what_to_do(tmp_path, monkeypatch):
-    def refuse(**_):
+    def refuse(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("lit_gen.files.atomic.tempfile.mkstemp", refuse)
+    monkeypatch.setattr("lit_gen.files.atomic.os.open", refuse)
     with pytest.raises(UserError, match="No space left on device. Do this."), complete_file(tmp_path / "a", "Do this."):
         pass
 

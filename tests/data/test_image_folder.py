@@ -149,3 +149,21 @@ def test_no_images(tmp_path):
 def test_absurd_settings(tmp_path, settings):
     with pytest.raises(UserError, match=next(iter(settings))):
         ImageFolder(tmp_path, **settings)
+
+
+def test_the_largest_image_is_a_setting(tmp_path):
+    for number in range(4):
+        Image.new("RGB", (1000, 1001 if number == 2 else 1000)).save(tmp_path / f"{number}.png")
+    with pytest.raises(UserError, match="2.png has 1000x1001 pixels, more than 1 million.*--data.max_megapixels=2"):
+        ImageFolder(tmp_path, image_size=8, max_megapixels=1).prepare_data()
+    skipping = ImageFolder(tmp_path, image_size=8, max_megapixels=1, skip_broken=True)
+    assert len(skipping.arrays) == 3
+    assert len(ImageFolder(tmp_path, image_size=8, max_megapixels=2, skip_broken=True).arrays) == 4
+    predicting = ImageFolder(tmp_path, image_size=8, max_megapixels=1, cache_folder=tmp_path / "0.png" / "cache")
+    predicting.predicting = True  # it decodes what it reads
+    with pytest.raises(UserError, match="2.png has"):
+        predicting.prepare_data()
+    predicting = ImageFolder(tmp_path, image_size=8, max_megapixels=2, cache_folder=tmp_path / "0.png" / "cache")
+    predicting.predicting = True
+    predicting.prepare_data()
+    assert predicting.arrays[[2]].shape == (1, 8, 8, 3)

@@ -100,3 +100,12 @@ def test_what_a_killed_process_left_half_written_is_removed(tmp_path):
     remove_partial(tmp_path)
     left = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
     assert left == {"inner/a.png", ".hidden", "my.partial"}
+
+
+def test_the_umask_is_never_changed(tmp_path, monkeypatch):
+    """Another thread might make a file in that moment, which all could then write to."""
+    monkeypatch.setattr(os, "umask", None)
+    with complete_file(tmp_path / "file"):
+        pass
+    with complete_folder(tmp_path / "folder"):
+        pass

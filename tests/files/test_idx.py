@@ -1,12 +1,14 @@
 import gzip
 import os
 import struct
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from lit_gen.errors import UserError
+from lit_gen.files import idx
 from lit_gen.files.idx import read_idx, write_idx
 
 PIXELS = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
@@ -147,3 +149,16 @@ def test_real_mnist():
     assert labels[:5].tolist() == [5, 0, 4, 1, 9]
     assert images[0].max() == 255
     assert read_idx(raw / "t10k-images-idx3-ubyte").shape == (10000, 28, 28)
+
+
+def test_a_gzip_file_of_far_too_much_is_not_unpacked(tmp_path, monkeypatch):
+    monkeypatch.setattr(idx, "MOST_UNPACKED", 1_000_000)
+    path = tmp_path / "images.gz"
+    path.write_bytes(gzip.compress(FILE + bytes(50_000_000)))
+    tracemalloc.start()
+    assert "holds more than 1,000,000 bytes. Unpack it" in error_line(path)
+    assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    tracemalloc.stop()
+    unpacked = path.with_suffix("")
+    write_idx(unpacked, np.zeros((2000, 1000), np.uint8))
+    assert read_idx(unpacked).shape == (2000, 1000)  # a plain file takes no memory
