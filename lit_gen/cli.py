@@ -41,6 +41,7 @@ from lit_gen.models.base import GenerativeModule
 from lit_gen.runs import folders, locks, processes
 from lit_gen.runs.changes import changes_of_run
 from lit_gen.runs.settings import SaveSettings, read_settings
+from lit_gen.training.graphs import SpeedOptions
 
 
 class LitGenCLI(LightningCLI):
@@ -63,6 +64,7 @@ class LitGenCLI(LightningCLI):
         parser.add_class_arguments(Evaluation, "evaluation", skip={"folder"}, instantiate=False)
         parser.add_class_arguments(Health, "health", instantiate=False)
         parser.add_class_arguments(WandbOptions, "wandb", instantiate=False)
+        parser.add_class_arguments(SpeedOptions, "speed", instantiate=False)
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         check_words(args)
@@ -135,6 +137,7 @@ class LitGenCLI(LightningCLI):
         check_callbacks(self.given_callbacks, self.model, self.subcommand, settings)
         if self.seed_typed:  # and not the default, or that of a config.yaml
             self.model.new_run_seed = self.settings.seed_everything
+        self.model.graphs_when = self.settings.speed.graphs
         self.prepare_data()
         if self.writes:
             kwargs["default_root_dir"] = str(self.make_run_folder())

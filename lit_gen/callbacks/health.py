@@ -75,7 +75,12 @@ class Health(Callback):
 
     @torch.no_grad()
     def on_train_batch_start(self, trainer: Trainer, model: Any, batch: Any, *_: Any) -> None:
-        if not self.every_n_batches or self._batches_to_look(trainer) > 0:
+        if not self.every_n_batches:
+            return
+        # Neither network need step in the batch of the look. A CUDA graph would keep the gradients to itself.
+        batches = self._batches_to_look(trainer)
+        model.gradients_are_read = batches < model.n_critic * model.accumulate_grad_batches
+        if batches > 0:
             return
         # D's outputs in training mode, for what the step is about to make: it begins with the same seed.
         with trainer.precision_plugin.train_step_context(), statistics_kept(model):
@@ -88,7 +93,6 @@ class Health(Callback):
         if not self.every_n_batches:
             return
         name, steps = ("d", 1) if optimizer is trainer.optimizers[0] else ("g", model.n_critic)
-        # Neither need step in the batch of the look.
         if self._batches_to_look(trainer) < steps * model.accumulate_grad_batches:
             self._seen[f"{name}_gradient_norm"] = gradient_norm(optimizer)
 

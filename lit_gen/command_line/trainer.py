@@ -18,6 +18,7 @@ from lit_gen.models.adversarial import AdversarialModule
 from lit_gen.models.base import GenerativeModule
 from lit_gen.runs import slurm
 from lit_gen.runs.checkpoint_files import WholeCheckpointIO
+from lit_gen.training.strategy import AlternatingDDP
 
 
 class Clock(str):
@@ -93,8 +94,8 @@ class CommandLineTrainer(Trainer):
 def arguments_for(model: GenerativeModule, settings: Namespace) -> dict[str, Any]:
     """Return what the Trainer is to be given in place of some settings, for the sake of a model.
 
-    A model that takes its steps itself gets two settings that the Trainer refuses it. With several processes, D takes
-    its step while G's parameters take no gradient, and the reverse.
+    A model that takes its steps itself gets two settings that the Trainer refuses it, and with several processes a
+    strategy that averages the gradients of one network at a time.
 
     Args:
         model: what is trained or used.
@@ -107,7 +108,7 @@ def arguments_for(model: GenerativeModule, settings: Namespace) -> dict[str, Any
         instead |= {"accumulate_grad_batches": 1, "gradient_clip_val": None}
     several = several_processes(settings.accelerator, settings.devices, settings.num_nodes)
     if settings.strategy == "auto" and several and not model.automatic_optimization:
-        instead["strategy"] = "ddp_find_unused_parameters_true"
+        instead["strategy"] = AlternatingDDP()
     return instead
 
 

@@ -9,8 +9,9 @@ With `accumulate_grad_batches`, several loaded batches are the micro-batches of 
 for each, where a step on one batch has D and G share them; they move no statistics of batch norm a second time.
 """
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import nullcontext
+from functools import partial
 from typing import Any, ClassVar
 
 import torch
@@ -72,6 +73,7 @@ class AdversarialModule(GenerativeModule):
         self._waiting: list[Any] = []  # batches whose step is still to come
         self._not_restored = 0  # images that wait in the checkpoint, of another number of processes
         self.discriminator_steps = 0
+        self.gradients_are_read = False  # by a callback, within this batch's step
 
     def setup(self, stage: str) -> None:
         super().setup(stage)
@@ -143,23 +145,38 @@ class AdversarialModule(GenerativeModule):
         """Step D and, on every `n_critic`-th call, G on these micro-batches, as the pseudo-code at the top says."""
         self.seed("step")
         self.before_step()
-        d_optimizer, g_optimizer = self.optimizers()  # type: ignore[attr-defined]  # they are two
-        self.set_learning_rates(d_optimizer, g_optimizer)
+        self.set_learning_rates(*self.trainer.optimizers)
         generator_turn = (self.discriminator_steps + 1) % self.n_critic == 0
         # `fast_dev_run` is to try both, and may have fewer batches than that.
         generator_turn |= bool(self.trainer.fast_dev_run) and self.is_last_batch  # type: ignore[attr-defined]
 
+        step = partial(self.game, generator_turn)
+        if self.graphs is None or self.gradients_are_read or len(batches) > 1:
+            terms = step(batches)
+        else:
+            terms = self.graphs.run((generator_turn, self.kind_of_step()), lambda batch: step([batch]), batches[0])
+        self.log_terms(terms, "train/")
+        self.discriminator_steps += 1
+        self.count_images(sum(len(batch[0]) for batch in batches))
+
+    def game(self, generator_turn: bool, batches: list[Any]) -> Terms:
+        """Step D and, on its turn, G. All work is the device's, but for hooks of others within the step.
+
+        Returns:
+            The terms of both, by their names in the log without `train/`.
+        """
+        d_optimizer, g_optimizer = self.optimizers()  # type: ignore[attr-defined]  # they are two
         # The graphs of all fakes would take the memory that several micro-batches are to save.
         shared = list(self.fakes_of(batches, graph=generator_turn)) if len(batches) == 1 else None
         fakes = apply_to_collection(shared, Tensor, Tensor.detach) or self.fakes_of(batches, graph=False)
-        self.log_step(descend(self, d_optimizer, self.discriminator_loss, batches, fakes))
+        terms = descend(self, d_optimizer, self.discriminator_loss, batches, fakes)
         if generator_turn:
             fakes = shared or self.fakes_of(batches, graph=True)
-            self.log_step(descend(self, g_optimizer, self.generator_loss, batches, fakes))
+            terms |= descend(self, g_optimizer, self.generator_loss, batches, fakes)
             if self.average is not None:
                 self.average.update_parameters(self.generator)
-        self.discriminator_steps += 1
-        self.count_images(sum(len(batch[0]) for batch in batches))
+        beside, self.beside = self.beside, {}  # nothing is kept that would not follow the model to another device
+        return {f"loss_{name}": value for name, value in terms.items()} | beside
 
     def fakes_of(self, batches: list[Any], graph: bool) -> Iterator[Any]:
         """Make the fakes of each micro-batch, one after the other.
@@ -175,14 +192,16 @@ class AdversarialModule(GenerativeModule):
                 fakes = self.make_fakes(batch)
             yield fakes
 
-    def log_step(self, terms: Terms) -> None:
-        """Log the terms of one network's step, and what its loss has put beside them."""
-        self.log_terms(terms)
-        self.log_terms(self.beside, "train/")
-        self.beside = {}  # nothing is kept that would not follow the model to another device
-
     def before_step(self) -> None:
         """Prepare a step, as a schedule may want to; called before each."""
+
+    def kind_of_step(self) -> Hashable:
+        """Return what the losses decide in Python for the present step, beside whether G steps.
+
+        Steps of one kind run the same operators on tensors of the same shapes, so that a CUDA graph of one is one of
+        all. A number that changes from step to step lies in a buffer, which `before_step` fills.
+        """
+        return None
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         # By now, gradients in 16 bits are no longer scaled.

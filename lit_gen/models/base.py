@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from copy import copy
 from typing import Any, ClassVar, Self
 
+import numpy
 import torch
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning.pytorch.utilities import rank_zero_info
@@ -21,6 +22,8 @@ from lit_gen.old_versions.checkpoints import bring_up_to_date, settings_of_now
 from lit_gen.runs.changes import changes_of_model
 from lit_gen.tasks.base import Stage, Task
 from lit_gen.tasks.sampling import Sampling
+from lit_gen.training import graphs
+from lit_gen.training.graphs import GraphsWhen, StepGraphs
 from lit_gen.training.log import LoggedTerms
 from lit_gen.training.seeds import seed_generators
 
@@ -53,6 +56,8 @@ class GenerativeModule(LoggedTerms):
         self.images_seen = 0
         self.images_in_epoch = 0
         self._images_a_batch = 0
+        self.graphs_when: GraphsWhen = "never"  # whether CUDA graphs are to take the training steps
+        self.graphs: StepGraphs | None = None
 
     def get_extra_state(self) -> dict[str, Any]:
         counts = {"images_seen": self.images_seen, "images_in_epoch": self.images_in_epoch, "log": self._ring.last}
@@ -151,6 +156,9 @@ class GenerativeModule(LoggedTerms):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["state_dict"]["_extra_state"] = self.get_extra_state()  # and not that of averaged weights
+        for state in checkpoint.get("optimizer_states", []):
+            for group in state["param_groups"]:
+                group["lr"] = float(group["lr"])  # a tensor where graphs read it
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self._trained_with = checkpoint.get("hyper_parameters", {})
@@ -195,6 +203,10 @@ class GenerativeModule(LoggedTerms):
                     state = optimizer.state.get(parameter, {})
                     if "step" in state:
                         state["step"] = state["step"].to(parameter.device, torch.float32)
+        self.graphs = graphs.start(self.trainer, self, self.graphs_when)
+
+    def on_train_end(self) -> None:
+        self.graphs = None
 
     def adam(self, parameters: Any, learning_rate: float, betas: tuple[float, float] = (0.9, 0.999)) -> Adam:
         """Return Adam, whose steps are one kernel but in 16-mixed: its scaler would hand a fused one scaled gradients.
@@ -212,11 +224,15 @@ class GenerativeModule(LoggedTerms):
         return 1.0
 
     def set_learning_rates(self, *optimizers: Optimizer | LightningOptimizer) -> None:
-        """Multiplies what they were told by `learning_rate_factor`."""
+        """Set the rates to what the optimizers were told, times `learning_rate_factor`."""
         factor = self.learning_rate_factor()
         for optimizer in optimizers:
             for group in optimizer.param_groups:
-                group["lr"] = group["initial_lr"] * factor
+                rate = group["initial_lr"] * factor
+                if isinstance(group["lr"], Tensor):
+                    group["lr"].fill_(rate)  # in place, as a graph needs it
+                else:
+                    group["lr"] = float(numpy.float32(rate))  # as exact as that tensor, for the same steps
 
     @property
     def progress(self) -> float:

@@ -13,7 +13,7 @@ Departures from the paper:
       scale and shift.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Literal, NamedTuple
 
 import torch
@@ -103,7 +103,7 @@ class ImagePool(nn.Module):
     """A history of fakes for the critic (section 4; Shrivastava et al., arXiv:1612.07828).
 
     Until it is full, each image is stored and returned. From then on each, with probability 1/2, takes the place of a
-    random stored one, which is returned in its stead. The images are no buffers: DDP would overwrite those of every
+    random stored one, which is returned in its stead. The images are no buffer: DDP would overwrite those of every
     process with the first one's. They are in the state dict and follow the module to its device all the same; where
     several processes resume, all go on from the first one's.
 
@@ -113,42 +113,51 @@ class ImagePool(nn.Module):
 
     def __init__(self, size: int) -> None:
         super().__init__()
-        self.size = size
-        self.images: list[Tensor] = []
-        self.device = torch.empty(0).device
+        self.size, self.count = size, 0
+        self.stored = torch.empty(0)  # (size + 1, C, H, W) once there is an image; the last is what no one reads
+
+    @property
+    def images(self) -> Tensor:
+        """Return the stored images (N, C, H, W), float32."""
+        return self.stored[: self.count]
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "ImagePool":
         """Follow the module to its device, as buffers do: `to`, `cuda` and `cpu` call this."""
-        self._follow(fn(torch.empty(0, device=self.device)).device)
+        self.stored = self.stored.to(fn(self.stored).device)
         return super()._apply(fn, recurse)
-
-    def _follow(self, device: torch.device) -> None:
-        self.device, self.images = device, [image.to(device) for image in self.images]
 
     def get_extra_state(self) -> Tensor:
         """Return the stored images (N, C, H, W)."""
-        return torch.stack(self.images) if self.images else torch.empty(0)
+        return self.images.clone()
 
     def set_extra_state(self, state: Tensor) -> None:
-        self.images = list(state.to(self.device, copy=True))[: self.size]
+        images = state[: self.size]
+        self.count = len(images)
+        self.stored = images.new_zeros(self.size + 1, *images.shape[1:], device=self.stored.device)
+        self.stored[: self.count] = images
 
     def forward(self, images: Tensor) -> Tensor:
         """Return as many images as are given, (B, C, H, W), new or from the history, without a graph."""
+        images = images.detach()
         if self.size == 0:
-            return images.detach()
-        if images.device != self.device:
-            self._follow(images.device)
-        # Drawn on the CPU: what depends on these numbers then waits for no GPU.
-        exchange = (torch.rand(len(images), device="cpu") < 0.5).tolist()
-        places = torch.randint(self.size, (len(images),), device="cpu").tolist()
+            return images
+        if not self.count:
+            self.stored = images.new_zeros(self.size + 1, *images.shape[1:], dtype=torch.float32)
+        exchange = torch.rand(len(images), device=images.device) < 0.5
+        places = torch.randint(self.size, (len(images),), device=images.device)
+        # No value of a tensor decides what the host does: it would wait for the GPU, and a CUDA graph would keep to it.
+        places = torch.where(exchange, places, self.size)
         shown = []
-        for image, exchanged, place in zip(images.detach(), exchange, places, strict=True):
-            kept = image.to(torch.float32, copy=True)
-            if len(self.images) < self.size:
-                self.images.append(kept)
-            elif exchanged:
-                image, self.images[place] = self.images[place].to(image), kept
-            shown.append(image)
+        for row, image in enumerate(images):
+            if self.count < self.size:
+                self.stored[self.count] = image
+                self.count += 1
+                shown.append(image)
+            else:
+                place = places[row : row + 1]
+                old = self.stored.index_select(0, place)[0].to(image.dtype)
+                shown.append(torch.where(exchange[row], old, image))
+                self.stored.index_copy_(0, place, image[None].float())
         return torch.stack(shown)
 
 
@@ -280,6 +289,9 @@ class CycleGAN(AdversarialModule):
         d_a, d_b = self.discriminator["a"], self.discriminator["b"]
         real, fake = (torch.stack([d_a(image_a), d_b(image_b)]) for image_a, image_b in (batch, fakes))
         return real, fake
+
+    def kind_of_step(self) -> Hashable:
+        return tuple(pool.count for pool in self.pools.values())  # until they are full
 
     def learning_rate_factor(self) -> float:
         return constant_then_linear(self.progress)

@@ -9,6 +9,7 @@ Departures from the paper:
 """
 
 import math
+from collections.abc import Hashable
 from typing import Any
 
 import torch
@@ -38,12 +39,12 @@ def downsample(x: Tensor) -> Tensor:
     return functional.avg_pool2d(x, 2)
 
 
-def fade(before: Tensor, now: Tensor, alpha: float) -> Tensor:
+def fade(before: Tensor, now: Tensor, alpha: Tensor | float) -> Tensor:
     """Return the blend of `before` (alpha 0) and `now` (alpha 1), in the type of `now`.
 
     They need not come in one type: under autocast `upsample` gives float32 on a GPU, and convolutions give 16 bits.
     """
-    return torch.lerp(before.to(now.dtype), now, alpha)
+    return torch.lerp(before.to(now.dtype).float(), now.float(), alpha).to(now.dtype)
 
 
 class Generator(nn.Module):
@@ -71,15 +72,21 @@ class Generator(nn.Module):
         self.to_rgb = nn.ModuleList(EqualizedConv2d(width, image_channels, 1, gain=1) for width in widths)
         self.normalize = PixelNorm()
 
-    def forward(self, latent: Tensor, stage: int, alpha: float) -> Tensor:
-        """Return images (B, C, S, S) of latents (B, Z), S = 4 * 2^stage; the output is linear."""
+    def forward(self, latent: Tensor, stage: int, alpha: Tensor | float) -> Tensor:
+        """Return images (B, C, S, S) of latents (B, Z), S = 4 * 2^stage; the output is linear.
+
+        Args:
+            latent: (B, Z).
+            stage: number of doublings of 4x4 pixels.
+            alpha: weight of this stage's image beside that of the stage before; a tensor is below 1.
+        """
         x = self.project(self.normalize(latent)).view(len(latent), -1, 4, 4) + self.project_bias  # (B, W, 4, 4)
         x = self.first(self.normalize(functional.leaky_relu(x, 0.2)))
         before = x
         for block in self.blocks[:stage]:
             before, x = x, block(upsample(x))
         image = self.to_rgb[stage](x)
-        if alpha < 1:
+        if isinstance(alpha, Tensor) or alpha < 1:
             image = fade(upsample(self.to_rgb[stage - 1](before)), image, alpha)
         return image
 
@@ -112,12 +119,12 @@ class Discriminator(nn.Module):
             EqualizedLinear(widths[0], 1, gain=1),
         )  # fmt: skip
 
-    def forward(self, image: Tensor, stage: int, alpha: float) -> Tensor:
-        """Return scores (B, 1) of images (B, C, S, S), S = 4 * 2^stage."""
+    def forward(self, image: Tensor, stage: int, alpha: Tensor | float) -> Tensor:
+        """Return scores (B, 1) of images (B, C, S, S), S = 4 * 2^stage; `stage` and `alpha` are as of `Generator`."""
         x = self.from_rgb[stage](image)
         if stage > 0:
             x = self.blocks[stage - 1](x)
-            if alpha < 1:
+            if isinstance(alpha, Tensor) or alpha < 1:
                 x = fade(self.from_rgb[stage - 1](downsample(image)), x, alpha)
             for block in reversed(self.blocks[: stage - 1]):
                 x = block(x)
@@ -151,6 +158,7 @@ class ProGAN(AdversarialModule):
 
     task = GrowingSampling()
     output_name = "d_score"
+    alpha_on_device: Tensor
 
     def __init__(
         self,
@@ -187,6 +195,7 @@ class ProGAN(AdversarialModule):
         self.generator = Generator(latent_dim, widths, channels)
         self.discriminator = Discriminator(widths, channels, stddev_group)
         self.start_average()
+        self.register_buffer("alpha_on_device", torch.ones(()), persistent=False)
         self.stage, self.alpha = 0, 1.0
 
     def get_extra_state(self) -> dict[str, Any]:
@@ -195,6 +204,21 @@ class ProGAN(AdversarialModule):
     def set_extra_state(self, state: dict[str, Any]) -> None:
         super().set_extra_state(state)
         self.stage, self.alpha = state.get("stage", 0), state.get("alpha", 1.0)
+
+    @property
+    def alpha(self) -> float:
+        """Return the weight of the present stage beside the one before, from 0 to 1."""
+        return self._alpha
+
+    @alpha.setter
+    def alpha(self, alpha: float) -> None:
+        self._alpha = alpha
+        self.alpha_on_device.fill_(alpha)
+
+    @property
+    def blend(self) -> Tensor | float:
+        """Return alpha as the networks take it: in a fade a tensor, of which a CUDA graph reads the present value."""
+        return self.alpha_on_device if self.alpha < 1 else 1.0
 
     @property
     def resolution(self) -> int:
@@ -216,17 +240,27 @@ class ProGAN(AdversarialModule):
             # As the authors' code does: the moments belong to another function once a fade begins or ends.
             for optimizer in self.trainer.optimizers:
                 optimizer.state.clear()
+            if self.graphs is not None:
+                self.graphs.clear()
 
     def before_step(self) -> None:
         self.grow()
 
+    def kind_of_step(self) -> Hashable:
+        return self.stage, self.alpha < 1, self.is_penalty_turn
+
+    @property
+    def is_penalty_turn(self) -> bool:
+        """Return whether D's present step has the gradient penalty."""
+        return self.discriminator_steps % self.penalty_interval == 0
+
     def reals(self, image: Tensor) -> Tensor:
         """Return images (B, C, H, W) as D sees them: averaged down to the present resolution, and faded like fakes."""
         image = functional.avg_pool2d(image, image.shape[-1] // self.resolution)
-        return fade(upsample(downsample(image)), image, self.alpha) if self.alpha < 1 else image
+        return fade(upsample(downsample(image)), image, self.blend) if self.alpha < 1 else image
 
     def make_fakes(self, batch: Any) -> Tensor:
-        return self.generator(self.sample_latent(len(batch.image)), self.stage, self.alpha)
+        return self.generator(self.sample_latent(len(batch.image)), self.stage, self.blend)
 
     def discriminator_loss(self, batch: Any, fakes: Tensor) -> Terms:
         """Return D's terms (section 2 and appendix A.1), at the present resolution.
@@ -240,7 +274,7 @@ class ProGAN(AdversarialModule):
         real_scores, fake_scores = self.score(reals), self.score(fakes)
         terms = wasserstein_discriminator(real_scores, fake_scores)
         terms["d_drift"] = self.drift_weight * real_scores.square().mean()
-        if self.discriminator_steps % self.penalty_interval == 0:
+        if self.is_penalty_turn:
             terms |= gradient_penalty(self.score, reals, fakes, self.penalty_weight * self.penalty_interval)
         return terms
 
@@ -253,14 +287,14 @@ class ProGAN(AdversarialModule):
 
     def score(self, image: Tensor) -> Tensor:
         """Return D's scores (B, 1) of images at the present resolution; float32 also under autocast."""
-        return self.discriminator(image, self.stage, self.alpha).float()
+        return self.discriminator(image, self.stage, self.blend).float()
 
     def discriminate(self, batch: Any, fakes: Tensor) -> tuple[Tensor, Tensor]:
         return self.score(self.reals(batch.image)), self.score(fakes)
 
     def forward(self, latent: Tensor) -> Tensor:
         """Return the images (B, C, S, S) of latents (B, Z), S being the data's size, by the EMA if there is one."""
-        image = self.sampler(latent, self.stage, self.alpha)
+        image = self.sampler(latent, self.stage, self.blend)
         return functional.interpolate(image, size=self.image_shape[-1], mode="nearest")
 
     def on_train_start(self) -> None:

@@ -185,6 +185,7 @@ class PuzzleGAN(AdversarialModule):
     """
 
     task = Puzzle()
+    weights: Tensor
 
     def __init__(
         self,
@@ -208,6 +209,8 @@ class PuzzleGAN(AdversarialModule):
             if min(ends) <= 0:
                 raise UserError(f"{name} falls by equal factors: both its ends must be above 0, not {list(ends)}.")
         self.mask_weight, self.appearance_weight = mask_weight, appearance_weight
+        # Those of the present step lie on the device, where a CUDA graph reads them.
+        self.register_buffer("weights", torch.tensor([mask_weight[0], appearance_weight[0]]), persistent=False)
         self.generated_composites = generated_composites
         self.latent_dim, self.learning_rate, self.betas = latent_dim, learning_rate, betas
         widths = [channels * 2 ** min(3, stage) for stage in range(stages)]
@@ -261,13 +264,13 @@ class PuzzleGAN(AdversarialModule):
         terms = nonsaturating_generator(self.discriminator(fakes.image))
         image, mask = fakes.image.float(), fakes.mask.float()
         # Both masks take part: what is generated counts where it is taken to belong.
-        errors = {
-            "g_mask": (self.mask_weight, mask - fakes.truth),
-            "g_appearance": (self.appearance_weight, image * mask - batch.image * fakes.truth),
-        }
-        for name, (weight, error) in errors.items():
-            terms[name] = log_spaced(self.progress, *weight) * error.abs().mean()
+        terms["g_mask"] = self.weights[0] * (mask - fakes.truth).abs().mean()
+        terms["g_appearance"] = self.weights[1] * (image * mask - batch.image * fakes.truth).abs().mean()
         return terms
+
+    def before_step(self) -> None:
+        for weight, ends in zip(self.weights, (self.mask_weight, self.appearance_weight), strict=True):
+            weight.fill_(log_spaced(self.progress, *ends))
 
     @torch.no_grad()
     def assemble(self, patches: Tensor, latent: Tensor | None = None) -> tuple[Tensor, Tensor]:

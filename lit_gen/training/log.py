@@ -42,9 +42,10 @@ class LoggedTerms(LightningModule):
             prefix: what their names in the log begin with.
         """
         if terms and trainer_of(self) is not None:
-            values = {f"{prefix}{name}": value.detach() for name, value in terms.items()}
-            self.trainer.callback_metrics.update(values)
-            self._ring.write(batches_so_far(self.trainer), values)
+            values = torch.stack([value.detach().float() for value in terms.values()])  # a graph overwrites its terms
+            names = [f"{prefix}{name}" for name in terms]
+            self.trainer.callback_metrics.update(zip(names, values.unbind(), strict=True))
+            self._ring.write(batches_so_far(self.trainer), names, values)
 
     def log_numbers(self, numbers: Mapping[str, float]) -> None:
         """Log what the host knows of a training step."""

@@ -1,7 +1,7 @@
 """The terms of the last training steps, kept on the device until they are read together."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -27,14 +27,15 @@ class TermRing:
         """Forget all terms that have not been read."""
         self._unread = []
 
-    def write(self, batch: int, terms: Mapping[str, Tensor]) -> None:
+    def write(self, batch: int, names: list[str], values: Tensor) -> None:
         """Store the terms of a step, without waiting for the device.
 
         Args:
             batch: number of the step's batch in the training, from 1 on.
-            terms: scalars by their names in the log.
+            names: names of the terms in the log.
+            values: their values (N,), float32.
         """
-        self._unread.append((batch, list(terms), torch.stack([value.float() for value in terms.values()])))
+        self._unread.append((batch, names, values))
 
     @property
     def is_full(self) -> bool:

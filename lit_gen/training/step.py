@@ -11,6 +11,7 @@ from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 from torch.optim import Optimizer
 
 from lit_gen.losses import Terms, total
+from lit_gen.training.strategy import average_gradients
 
 
 def descend(
@@ -44,6 +45,7 @@ def descend(
             terms = {name: weight * term for name, term in terms.items()}
         model.manual_backward(total(terms))
         means = {name: means.get(name, 0) + term.detach() for name, term in terms.items()}
+    average_gradients(model.trainer.strategy, optimizer.optimizer)
     optimizer.step()
     model.untoggle_optimizer(optimizer)
     return means

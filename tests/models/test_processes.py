@@ -13,7 +13,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.data import DataLoader
 
 import lit_gen.models
+from lit_gen.models.adversarial import AdversarialModule
 from lit_gen.models.stargan import Translations
+from lit_gen.training.strategy import AlternatingDDP
 from tests.metrics.pictures import in_two_processes
 from tests.models import tiny
 
@@ -88,6 +90,13 @@ def settle(model) -> None:
     tiny.descend(model, 2e-4 if name == "CycleGAN" else 0.02)
 
 
+def place(rank: int, world: int) -> dict:
+    """The Trainer's settings for process `rank` of `world`."""
+    places = {"RANK": rank, "LOCAL_RANK": 0, "GROUP_RANK": rank, "WORLD_SIZE": world, "LOCAL_WORLD_SIZE": 1}
+    os.environ |= {key: str(value) for key, value in places.items()}
+    return {"num_nodes": world, "plugins": [TorchElasticEnvironment()], "use_distributed_sampler": False}
+
+
 def train(rank: int, world: int, name: str, gpu: bool = False) -> dict:
     """What process `rank` of `world` ends with: state, images seen, and the farthest that any weight has moved."""
     model = tiny.build(getattr(lit_gen.models, name), **PLAIN.get(name, {}))
@@ -97,10 +106,7 @@ def train(rank: int, world: int, name: str, gpu: bool = False) -> dict:
     batches = [type(batch)(*(field[rank::world] for field in batch)) for batch in batches]
     settings = {"accelerator": "gpu", "devices": [rank], "sync_batchnorm": True} if gpu else {}
     if world > 1:
-        places = {"RANK": rank, "LOCAL_RANK": 0, "GROUP_RANK": rank, "WORLD_SIZE": world, "LOCAL_WORLD_SIZE": 1}
-        os.environ |= {key: str(value) for key, value in places.items()}
-        settings |= {"num_nodes": world, "plugins": [TorchElasticEnvironment()]}
-        settings |= {"strategy": "ddp_find_unused_parameters_true", "use_distributed_sampler": False}
+        settings |= place(rank, world) | {"strategy": "ddp" if model.automatic_optimization else AlternatingDDP()}
         for module in [] if gpu else model.modules():
             if isinstance(module, _BatchNorm):
                 module.__class__ = BatchNormOfAll
@@ -134,3 +140,51 @@ def test_two_processes_with_half_a_batch_are_one_with_all_of_it(name):
 def test_so_they_are_on_two_gpus(name):
     """With torch's SyncBatchNorm."""
     compare(name, gpu=True)
+
+
+def gradients_sent(rank: int, world: int, accumulate: int) -> dict:
+    """How many numbers each exchange of a training of four batches has, and the model's sizes."""
+    sent = []
+    all_reduce = distributed.all_reduce
+
+    def counted(tensor, *arguments, **options):
+        sent.append(tensor.numel())
+        return all_reduce(tensor, *arguments, **options)
+
+    setup = AdversarialModule.setup
+    accumulating = lambda self, stage: (setup(self, stage), setattr(self, "accumulate_grad_batches", accumulate))  # noqa: E731
+    with (
+        mock.patch.object(distributed, "all_reduce", counted),
+        mock.patch.object(AdversarialModule, "setup", accumulating),
+    ):
+        train(rank, world, "GAN")
+    model = tiny.build(lit_gen.models.GAN, **PLAIN["GAN"])
+    sizes = [sum(value.numel() for value in part.parameters()) for part in (model.discriminator, model.generator)]
+    return {"sent": [count for count in sent if count > 1], "sizes": sizes}
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_each_gradient_is_sent_once(accumulate):
+    """D's after D's last backward pass and G's after G's, where DDP sends both networks' after each."""
+    for one in in_two_processes(gradients_sent, 2, accumulate):
+        assert one["sent"] == one["sizes"] * (BATCHES // accumulate)
+
+
+def buffers(rank: int, world: int) -> dict:
+    """What each process would save after a training in which its batch norm counts its own images."""
+    model = tiny.build(lit_gen.models.DCGAN)
+    trainer = tiny.trainer("", limit_val_batches=0, **place(rank, world), strategy=AlternatingDDP())
+    batches = [tiny.batch(8, seed=rank)]
+    trainer.fit(model, train_dataloaders=DataLoader(tiny.Batches(batches), batch_size=None))
+    own = {name: value.clone() for name, value in model.named_buffers()}
+    saved = trainer.strategy.lightning_module_state_dict()
+    return {"own": own, "saved": {name: value for name, value in saved.items() if isinstance(value, Tensor)}}
+
+
+def test_the_first_process_s_batch_norm_is_saved():
+    """The weights are the same anyway."""
+    first, second = in_two_processes(buffers, 2)
+    tiny.assert_same(first["saved"], second["saved"])
+    for name, value in first["own"].items():
+        assert torch.equal(first["saved"][name], value)
+    assert any(not torch.equal(value, second["own"][name]) for name, value in first["own"].items())

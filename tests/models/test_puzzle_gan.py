@@ -215,6 +215,7 @@ def test_losses_are_the_released_sums_at_64_pixels_and_batches_of_64(progress, w
     """There, L1 distances are summed over batch, channels and pixels, under weights from 1e-2 to 1e-4."""
     model = tiny.build(PuzzleGAN, 3, 64)
     monkeypatch.setattr(PuzzleGAN, "progress", progress)
+    model.before_step()
     batch = tiny.batch(64, 3, 64)
     fakes = Assembly(tiny.images(64, 3, 64, 1), torch.rand(64, 1, 64, 64), key_patches(batch.image).mask)
     terms = model.generator_loss(batch, fakes)
