@@ -190,8 +190,8 @@ def obstacle(trainer: Trainer, model: LightningModule) -> str:
         return "a module has a hook, which a graph would not call"
     if any(parameter._backward_hooks for parameter in model.parameters()):
         return "a parameter has a hook, which a graph would not call"
-    watchers: list[Any] = [] if model.automatic_optimization else [*trainer.callbacks, model]
-    for watcher in watchers:
+    callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]  # Lightning sets it from outside
+    for watcher in [] if model.automatic_optimization else [*callbacks, model]:
         for name in WITHIN_A_STEP:
             definer = next(kind for kind in type(watcher).__mro__ if name in vars(kind))
             known = definer.__module__.startswith("lightning.") or f"{definer.__module__}.{definer.__name__}" in KNOWN
@@ -259,7 +259,7 @@ class _Loss(torch.autograd.Function):
         return loss.clone()
 
     @staticmethod
-    def backward(context: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(context: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         given = [some for some in context.gradients if some is not None]
         scaled = iter(torch._foreach_mul(given, gradient))
         return None, None, *(None if some is None else next(scaled) for some in context.gradients)
