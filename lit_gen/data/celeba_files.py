@@ -1,5 +1,6 @@
 """The search for CelebA's files, as its authors, torchvision and Kaggle lay them out, and their download."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -33,6 +34,7 @@ SUMS = {
     f"{LISTS[1]}.txt": ("fc955bcb3ef8fbdf7d5640d9a8693a8431b5f2ee291a5c1449a1549e7e073fe7", 2_836_386),
     f"{IMAGES}.zip": ("46fb89443c578308acf364d7d379fe1b9efb793042c0af734b6112e4fd3a8c74", 1_443_490_838),
 }
+DEPTH = 5  # levels of folders that are searched, such as drive-download.zip, CelebA, Img, img_align_celeba
 
 
 class CelebAFiles:
@@ -45,6 +47,7 @@ class CelebAFiles:
 
     def __init__(self, folder: Path, unpacked_folder: Callable[[Path, Path], Path]) -> None:
         self.folder, self.unpacked_folder = folder, unpacked_folder
+        self._search()
 
     def find_or_download(self, download: bool) -> None:
         """Find the files, unpack them, or download them if `download` allows it.
@@ -59,6 +62,7 @@ class CelebAFiles:
                 for name in self.missing:
                     urls = (*(f"{drive}{ON_DRIVE[name]}" for drive in DRIVES), *MIRRORS.get(name, ()))
                     fetch(Remote(urls, *SUMS[name]), self.folder / name, ROOT_HINT)
+                self._search()
                 reason = self._unpack()
             except DownloadError as error:
                 reason = f"could not be downloaded: {error}"
@@ -76,14 +80,14 @@ class CelebAFiles:
     def list_file(self, name: str) -> Path:
         """Return the path of a list: the authors' `.txt` or Kaggle's `.csv`."""
         paths = [place / f"{name}{ending}" for ending in (".txt", ".csv") for place in self._places]
-        return next((path for path in paths if path.is_file()), paths[0])
+        return next((path for path in paths if path.is_file()), self.folder / f"{name}.txt")
 
     @property
     def images_folder(self) -> Path:
         """The folder of the images."""
-        places = [place / IMAGES for place in self._places]
-        places += [self._unpacked(archive) for archive in self._archives if archive.stem == IMAGES]
-        folder = next((place for place in places if place.is_dir()), places[0])
+        unpacked = [self._unpacked(archive) for archive in self._archives if archive.stem == IMAGES]
+        found = (place for place in self._places if place.name == IMAGES or place in unpacked)
+        folder = next(found, self.folder / IMAGES)
         while (folder / IMAGES).is_dir():  # Kaggle's images lie in img_align_celeba/img_align_celeba
             folder /= IMAGES
         return folder
@@ -94,37 +98,48 @@ class CelebAFiles:
         names = [f"{name}.txt" for name in LISTS if not self.list_file(name).is_file()]
         return names if self.images_folder.is_dir() else [*names, f"{IMAGES}.zip"]
 
-    @property
-    def _places(self) -> list[Path]:
-        """The folders in which files are looked for."""
-        if not self.folder.is_dir():
-            return [self.folder]
-        inner = sorted(path for path in self.folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-        return [self.folder, *inner, *(self._unpacked(archive) for archive in self._archives)]
-
-    @property
-    def _archives(self) -> list[Path]:
-        """The zip files in the folder, and in the folder `Img` that the authors' drive has."""
-        found = [*self.folder.glob("*.zip"), *self.folder.glob("Img/*.zip")]
-        return sorted(path for path in found if not path.name.startswith("."))
+    def _search(self) -> None:
+        """Find the folders that may hold files, those of unpacked archives included, and the zip files in them."""
+        self._places: list[Path] = []
+        self._archives: list[Path] = []
+        level = [self.folder]
+        for _ in range(DEPTH):
+            level = [place for place in dict.fromkeys(level) if place.is_dir() and place not in self._places]
+            self._places += level
+            below = []
+            for place in level:
+                if place.name.startswith(IMAGES):  # images need not be listed
+                    continue
+                try:
+                    with os.scandir(place) as listing:
+                        entries = sorted((entry.name, entry.is_dir()) for entry in listing if entry.name[0] != ".")
+                except OSError:  # a folder that may not be listed
+                    continue
+                archives = [place / name for name, is_folder in entries if name.endswith(".zip") and not is_folder]
+                below += [place / name for name, is_folder in entries if is_folder]
+                below += [self._unpacked(archive) for archive in archives]
+                self._archives += archives
+            level = below
 
     def _unpacked(self, archive: Path) -> Path:
         return self.unpacked_folder(archive.with_suffix(""), archive)
 
     def _unpack(self) -> str:
         """Unpack the zip files that hold what is missing, and return why one of them cannot be, or nothing."""
-        problem = ""
-        for archive in self._archives:
-            missing = {Path(name).stem for name in self.missing}
-            if not missing:
+        problem, done = "", set[Path]()
+        while missing := {Path(name).stem for name in self.missing}:
+            archive = next((archive for archive in self._archives if archive not in done), None)
+            if archive is None:
                 break
+            done.add(archive)
             try:
                 names = names_in(archive)
                 lists = {Path(name).stem for name in names} & set(LISTS)
-                images = IMAGES in missing and any(f"{IMAGES}/" in name for name in names)
+                images = IMAGES in missing and any(f"{IMAGES}/" in name or f"{IMAGES}.zip" in name for name in names)
                 if (images or lists & missing) and not self._unpacked(archive).is_dir():
                     inner = IMAGES if archive.stem == IMAGES and not lists else None
                     unpack(archive, self._unpacked(archive), inner, HINT)
+                    self._search()
             except DamagedArchiveError as error:
                 rank_zero_info(str(error))
                 problem = f"cannot be unpacked: {error}"

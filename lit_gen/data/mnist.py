@@ -141,8 +141,9 @@ class MNIST(ImageData):
             with complete_file(target, ROOT_HINT) as partial, gzip.open(archive) as source, partial.open("wb") as sink:
                 shutil.copyfileobj(source, sink)
         except OSError as error:
-            raise CannotWriteError(f"cannot write {target}: {error.strerror}. {ROOT_HINT}") from error
-        archive.unlink()
+            if not target.is_file():  # otherwise another process has done the same, and removed the archive
+                raise CannotWriteError(f"cannot write {target}: {error.strerror}. {ROOT_HINT}") from error
+        archive.unlink(missing_ok=True)
 
     def _path(self, name: str) -> Path | None:
         names = (name, f"{name}.gz", name.replace("-idx", ".idx"))  # the last is Kaggle's

@@ -584,6 +584,29 @@ def test_kaggles_zip_file_is_read_as_it_is(tmp_path, celeba_root, name, elsewher
     assert_is_celeba(tmp_path / "data", celeba_root, **settings)  # the second start unpacks nothing
 
 
+def test_a_zip_file_of_a_folder(tmp_path, celeba_root):
+    """As from somebody who has packed the folder again."""
+    as_kaggle(celeba_root / "celeba", tmp_path / "unpacked" / "my copy")
+    zipped(tmp_path / "unpacked", tmp_path / "data" / "celeba" / "celeba.zip")
+    assert_is_celeba(tmp_path / "data", celeba_root)
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_zip_files_of_the_drives_folders(tmp_path, celeba_root, elsewhere):
+    """A browser that downloads folders of the drive packs them, with the zip file in them."""
+    shutil.copytree(celeba_root / "celeba", tmp_path / "Img", copy_function=os.link)
+    zip_images(tmp_path / "Img")
+    for number, names in enumerate((["img_align_celeba.zip"], LISTS)):
+        part = tmp_path / "part" / "CelebA" / ("Img" if number == 0 else "Anno")
+        part.mkdir(parents=True)
+        for name in names:
+            (tmp_path / "Img" / name).rename(part / name)
+        zipped(tmp_path / "part", tmp_path / "data" / "celeba" / f"drive-download-00{number}.zip")
+    settings = {"cache_folder": tmp_path / "cache"} if elsewhere else {}
+    assert_is_celeba(tmp_path / "data", celeba_root, **settings)
+    assert_is_celeba(tmp_path / "data", celeba_root, **settings)
+
+
 def test_files_of_kaggle_that_were_zipped_one_by_one(tmp_path, celeba_root):
     folder = tmp_path / "celeba"
     as_kaggle(celeba_root / "celeba", folder)

@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import struct
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -248,6 +249,13 @@ def test_the_next_start_fetches_only_the_rest(tmp_path, sites):
     assert sorted(os.listdir(data.raw_folder)) == sorted(NAMES)
     assert not {name for name, _ in sites[0].asked} & {f"{name}.gz" for name in done}
     assert max(start for _, start in sites[0].asked) > 0
+
+
+def test_several_starts_at_once(tmp_path, sites):
+    data = [MNIST(root=tmp_path, val_size=100) for _ in range(6)]
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(MNIST.prepare_data, data))
+    assert sorted(os.listdir(data[0].raw_folder)) == sorted(NAMES)
 
 
 @pytest.mark.parametrize("ending", ["", ".gz"])
