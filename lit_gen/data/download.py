@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from io import FileIO
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 from lightning.pytorch.utilities import rank_zero_info
 from tqdm import tqdm
@@ -91,10 +92,10 @@ def fetch(remote: Remote, target: Path, hint: str = ELSEWHERE) -> None:
                     os.fsync(file.fileno())
                     os.replace(file.name, target)
                     return
-                rank_zero_info(f"{target.name} did not come from {url}: {problems[url]}")
+                rank_zero_info(f"{target.name} did not come from {urlsplit(url).netloc}: {problems[url]}")
             rounds = 1 if length(file) >= most + PROGRESS else rounds + 1
             most = max(most, length(file))
-        tried = "; ".join(f"{url}: {problem}" for url, problem in problems.items())
+        tried = "; ".join(f"{urlsplit(url).netloc}: {problem}" for url, problem in problems.items())
         kept = f" {length(file):,} bytes are kept, and the next start goes on from there." if length(file) else ""
         raise DownloadError(f"cannot download {target.name} ({tried}).{kept}")
 

@@ -149,7 +149,7 @@ def reason(error: Exception) -> str:
     cause = error.reason if isinstance(error, URLError) else error
     if isinstance(cause, TimeoutError) and "timed out" in str(cause):
         return f"no answer for {PATIENCE:g} seconds"
-    return _one_line(str(cause)) or type(cause).__name__
+    return _one_line(getattr(cause, "strerror", None) or str(cause)) or type(cause).__name__
 
 
 def _one_line(text: str) -> str:

@@ -116,7 +116,7 @@ def inception_weights() -> Path:
     try:
         fetch(Remote((URL_INCEPTION_V3,), INCEPTION_SHA256), path)
     except UserError as error:
-        raise UserError(f"{error} Put the file at {path}, or set --evaluation.features=none.") from error
+        raise UserError(f"{error} Put {URL_INCEPTION_V3} at {path}, or set --evaluation.features=none.") from error
     return path
 
 
