@@ -106,6 +106,9 @@ def arguments_for(model: GenerativeModule, settings: Namespace) -> dict[str, Any
         model.accumulate_grad_batches = settings.accumulate_grad_batches
         model.gradient_clip_val = settings.gradient_clip_val
         instead |= {"accumulate_grad_batches": 1, "gradient_clip_val": None}
+    # cuDNN's search for the fastest algorithms costs more than it saves on small images.
+    if settings.benchmark is None and not settings.deterministic and min(model.image_shape[1:]) >= 64:
+        instead["benchmark"] = True
     several = several_processes(settings.accelerator, settings.devices, settings.num_nodes)
     if settings.strategy == "auto" and several and not model.automatic_optimization:
         instead["strategy"] = AlternatingDDP()

@@ -255,3 +255,9 @@ class AdversarialModule(GenerativeModule):
 def fake_images(fakes: Any) -> Tensor:
     """Return the images (B, C, H, W) among what `make_fakes` gave."""
     return fakes if isinstance(fakes, Tensor) else fakes.image
+
+
+def real_and_fake(discriminator: nn.Module, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+    """Return D's outputs for real images and for fakes, by one pass: for a D whose layers mix no images of a batch."""
+    whole = discriminator(torch.cat([real, fake]))
+    return whole[: len(real)], whole[len(real) :]

@@ -26,7 +26,7 @@ from lit_gen.layers.residual import ResidualBlock
 from lit_gen.limits import BelowOne, NonNegativeFloat, NonNegativeInt, PositiveInt
 from lit_gen.losses import Terms
 from lit_gen.losses.adversarial import least_squares
-from lit_gen.models.adversarial import AdversarialModule
+from lit_gen.models.adversarial import AdversarialModule, real_and_fake
 from lit_gen.schedules import constant_then_linear
 from lit_gen.tasks.translation import Translation
 from lit_gen.training.modes import evaluating
@@ -162,10 +162,15 @@ class ImagePool(nn.Module):
 
 
 class Fakes(NamedTuple):
-    """fake_a: image_b brought to domain A; fake_b: image_a brought to domain B; both (B, C, H, W) in [-1, 1]."""
+    """fake_a: image_b brought to domain A; fake_b: image_a brought to domain B; both (B, C, H, W) in [-1, 1].
+
+    same_a: image_a brought to the domain that it is of; same_b: image_b likewise; both for the identity terms alone.
+    """
 
     fake_a: Tensor
     fake_b: Tensor
+    same_a: Tensor | None = None
+    same_b: Tensor | None = None
 
 
 class CycleGAN(AdversarialModule):
@@ -241,7 +246,14 @@ class CycleGAN(AdversarialModule):
         self.start_average()
 
     def make_fakes(self, batch: UnpairedImages) -> Fakes:
-        return Fakes(self.generator["b_to_a"](batch.image_b), self.generator["a_to_b"](batch.image_a))
+        a, b = batch
+        to_a, to_b = self.generator["b_to_a"], self.generator["a_to_b"]
+        if not (self.identity_weight and torch.is_grad_enabled()):
+            return Fakes(to_a(b), to_b(a))
+        # One pass through each network: their norms mix no images.
+        fake_a, same_a = to_a(torch.cat([b, a])).split([len(b), len(a)])
+        fake_b, same_b = to_b(torch.cat([a, b])).split([len(a), len(b)])
+        return Fakes(fake_a, fake_b, same_a, same_b)
 
     def discriminator_loss(self, batch: UnpairedImages, fakes: Fakes) -> Terms:
         """Return the critics' terms (section 4): least squares, halved, with fakes from the pools.
@@ -251,13 +263,12 @@ class CycleGAN(AdversarialModule):
         d_b_real = ½ E[(D_B(b) − 1)²]
         d_b_fake = ½ E[D_B(G(a))²]
         """
-        d_a, d_b = self.discriminator["a"], self.discriminator["b"]
-        return {
-            "d_a_real": 0.5 * least_squares(d_a(batch.image_a), 1),
-            "d_a_fake": 0.5 * least_squares(d_a(self.pools["a"](fakes.fake_a)), 0),
-            "d_b_real": 0.5 * least_squares(d_b(batch.image_b), 1),
-            "d_b_fake": 0.5 * least_squares(d_b(self.pools["b"](fakes.fake_b)), 0),
-        }
+        terms: Terms = {}
+        for domain, real, fake in zip("ab", batch, fakes[:2], strict=True):
+            real_scores, fake_scores = real_and_fake(self.discriminator[domain], real, self.pools[domain](fake))
+            terms[f"d_{domain}_real"] = 0.5 * least_squares(real_scores, 1)
+            terms[f"d_{domain}_fake"] = 0.5 * least_squares(fake_scores, 0)
+        return terms
 
     def generator_loss(self, batch: UnpairedImages, fakes: Fakes) -> Terms:
         """Return the terms of the generators G: A to B and F: B to A (equations 1 to 3, section 5.2).
@@ -270,7 +281,7 @@ class CycleGAN(AdversarialModule):
         g_identity_b = λ_id E‖G(b) − b‖₁
         """
         a, b = batch
-        fake_a, fake_b = fakes
+        fake_a, fake_b, same_a, same_b = fakes
         terms = {
             "g_a_to_b": least_squares(self.discriminator["b"](fake_b), 1),
             "g_b_to_a": least_squares(self.discriminator["a"](fake_a), 1),
@@ -280,14 +291,14 @@ class CycleGAN(AdversarialModule):
             terms["g_cycle_a"] = self.cycle_weight * functional.l1_loss(to_a(fake_b), a)
             terms["g_cycle_b"] = self.cycle_weight * functional.l1_loss(to_b(fake_a), b)
         if self.identity_weight:
-            terms["g_identity_a"] = self.identity_weight * functional.l1_loss(to_a(a), a)
-            terms["g_identity_b"] = self.identity_weight * functional.l1_loss(to_b(b), b)
+            terms["g_identity_a"] = self.identity_weight * functional.l1_loss(same_a, a)
+            terms["g_identity_b"] = self.identity_weight * functional.l1_loss(same_b, b)
         return terms
 
     def discriminate(self, batch: UnpairedImages, fakes: Fakes) -> tuple[Tensor, Tensor]:
         """Return all patch scores of D_A, then of D_B: (2, B, 1, H', W') each."""
         d_a, d_b = self.discriminator["a"], self.discriminator["b"]
-        real, fake = (torch.stack([d_a(image_a), d_b(image_b)]) for image_a, image_b in (batch, fakes))
+        real, fake = (torch.stack([d_a(image_a), d_b(image_b)]) for image_a, image_b in (batch, fakes[:2]))
         return real, fake
 
     def kind_of_step(self) -> Hashable:

@@ -18,7 +18,7 @@ from lit_gen.data.batches import DataSpec, WithImages
 from lit_gen.limits import BelowOne, NonNegativeFloat, NonNegativeInt, PositiveInt
 from lit_gen.losses import Terms
 from lit_gen.losses.adversarial import minimax_discriminator, nonsaturating_generator, saturating_generator
-from lit_gen.models.adversarial import AdversarialModule
+from lit_gen.models.adversarial import AdversarialModule, real_and_fake
 
 
 class Maxout(nn.Module):
@@ -109,7 +109,7 @@ class GAN(AdversarialModule):
         d_real = −E[log D(x)]
         d_fake = −E[log(1 − D(G(z)))]
         """
-        return minimax_discriminator(self.discriminator(batch.image), self.discriminator(fakes))
+        return minimax_discriminator(*real_and_fake(self.discriminator, batch.image, fakes))
 
     def generator_loss(self, batch: WithImages, fakes: Tensor) -> Terms:
         """Return G's term (section 3), or the one of equation 1 for the `saturating` loss.

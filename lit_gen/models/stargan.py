@@ -197,12 +197,13 @@ class StarGAN(AdversarialModule):
         d_penalty        = λ_gp E[(‖∇D_src(x̂)‖₂ − 1)²], x̂ between x and G(x, c)
         d_classification = λ_cls E[−log D_cls(c' | x)], c' the labels of x
         """
-        real_scores, logits = self.examine(batch.image)
-        fake_scores, _ = self.examine(fakes.image)
+        images = len(batch.image)
+        scores, logits = self.examine(torch.cat([batch.image, fakes.image]))  # one pass: D has no norm
+        labels = self.labels(batch)
         return {
-            **wasserstein_discriminator(real_scores, fake_scores),
+            **wasserstein_discriminator(scores[:images], scores[images:]),
             **gradient_penalty(self.patch_scores, batch.image, fakes.image, self.penalty_weight),
-            "d_classification": self.classification_weight * attribute_cross_entropy(logits, self.labels(batch)),
+            "d_classification": self.classification_weight * attribute_cross_entropy(logits[:images], labels),
         }
 
     def generator_loss(self, batch: AttributedImages, fakes: Translations) -> Terms:

@@ -1,7 +1,10 @@
 """The exchange of values between the processes of a training."""
 
+import time
 from typing import Any
 
+import torch
+from lightning.pytorch.strategies import Strategy
 from torch import distributed
 
 
@@ -16,3 +19,37 @@ def gather(mine: Any) -> list[Any]:
     everyones: list[Any] = [None] * distributed.get_world_size()
     distributed.all_gather_object(everyones, mine)
     return everyones
+
+
+class Agreement:
+    """What any of the processes was told, made known to all about once a second: to ask makes all of them wait.
+
+    All processes must ask together, once per batch. The batches between two exchanges follow from what was exchanged,
+    and so are the same for all.
+    """
+
+    seconds = 1.0
+    most_batches = 50
+
+    def __init__(self) -> None:
+        self._between, self._batches, self._asked_at = 1, 0, time.monotonic()
+
+    def ask(self, strategy: Strategy, told: list[bool], now: bool = False) -> list[bool]:
+        """Return what any process was told, or nothing but False until the next exchange.
+
+        Args:
+            strategy: the Trainer's.
+            told: what this process was told.
+            now: whether the processes exchange it in any case.
+        """
+        if not (distributed.is_available() and distributed.is_initialized()):
+            return told
+        self._batches += 1
+        if self._batches < self._between and not now:
+            return [False] * len(told)
+        spent = time.monotonic() - self._asked_at
+        numbers = torch.tensor([spent / self._batches, *map(float, told)], device=strategy.root_device)
+        seconds, *agreed = strategy.reduce(numbers, reduce_op="max").tolist()
+        self._between = max(1, min(self.most_batches, int(self.seconds / max(seconds, 1e-6))))
+        self._batches, self._asked_at = 0, time.monotonic()
+        return [flag > 0 for flag in agreed]

@@ -302,7 +302,8 @@ def test_noise_on_what_discriminator_and_generator_are_trained_by():
     model.discriminator.register_forward_pre_hook(lambda network, inputs: seen.append(inputs[0].detach()))
     model.discriminator_loss(batch, Translations(*(value.detach() for value in fakes)))
     terms = model.generator_loss(batch, fakes)
-    real, fake, between, fooled = seen
+    both, between, fooled = seen
+    real, fake = both.chunk(2)
     clean = fakes.image.detach()
     for shown, image in ((real, batch.image), (fake, clean), (fooled, clean)):
         assert (shown - image).std().item() == pytest.approx(0.3, rel=0.1)
