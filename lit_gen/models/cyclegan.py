@@ -290,7 +290,7 @@ class CycleGAN(AdversarialModule):
         if self.cycle_weight:
             terms["g_cycle_a"] = self.cycle_weight * functional.l1_loss(to_a(fake_b), a)
             terms["g_cycle_b"] = self.cycle_weight * functional.l1_loss(to_b(fake_a), b)
-        if self.identity_weight:
+        if same_a is not None and same_b is not None:
             terms["g_identity_a"] = self.identity_weight * functional.l1_loss(same_a, a)
             terms["g_identity_b"] = self.identity_weight * functional.l1_loss(same_b, b)
         return terms
