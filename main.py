@@ -1,4 +1,4 @@
-"""The command line: `python main.py {fit,validate,test,predict} --help`."""
+"""The command line: `python main.py {fit,validate,test,predict,prepare} --help`."""
 
 if __name__ == "__main__":
     import sys

@@ -1,4 +1,4 @@
-"""The command line: `python main.py {fit,validate,test,predict} --config configs/<system>.yaml`."""
+"""The command line: `python main.py {fit,validate,test,predict,prepare} --config configs/<system>.yaml`."""
 
 import sys
 from collections.abc import Sequence
@@ -25,6 +25,7 @@ from lit_gen.callbacks.sample_grids import SampleGrids
 from lit_gen.command_line.endings import one_line_endings
 from lit_gen.command_line.help import answer
 from lit_gen.command_line.parser import OneLineParser
+from lit_gen.command_line.prepare import prepare
 from lit_gen.command_line.quiet import be_quiet
 from lit_gen.command_line.refusals import explain
 from lit_gen.command_line.summary import summary
@@ -165,13 +166,18 @@ class LitGenCLI(LightningCLI):
         return list(given) if isinstance(given, list) else [given]
 
     def prepare_data(self) -> None:
-        """Prepare the data before other processes start: an error ends the command here, and keeps nobody waiting."""
+        """Prepare the data before the processes meet: an error ends the command here, and keeps nobody waiting.
+
+        Each process prepares this project's data: locks see to it that one does the work, and that the others wait
+        for it, without the time limit that a wait for another process's message has.
+        """
         self.datamodule.predicting = self.subcommand == "predict"
-        if rank() == 0:
+        if isinstance(self.datamodule, ImageData):
             self.datamodule.prepare_data()
-            if isinstance(self.datamodule, ImageData):
-                self.datamodule.setup(self.subcommand)
-                self.datamodule.check_split(self.subcommand)
+            self.datamodule.setup(self.subcommand)
+            self.datamodule.check_split(self.subcommand)
+        elif rank() == 0:
+            self.datamodule.prepare_data()
 
     def make_run_folder(self) -> Path | None:
         if (told := processes.told()) is not None:
@@ -228,6 +234,8 @@ def main(args: Sequence[str] | None = None) -> None:
     be_quiet()
     torch.set_float32_matmul_precision("high")  # TF32 where the GPU has it; nothing changes on a CPU
     with one_line_endings():
+        if args[0] == "prepare":
+            return prepare(args)
         cli = LitGenCLI(
             GenerativeModule,
             LightningDataModule,

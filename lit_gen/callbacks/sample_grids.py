@@ -19,7 +19,7 @@ from lit_gen.lightning_compat import batches_so_far, data_of
 def save_picture(image: Tensor, path: Path) -> None:
     """Write one image (C, H, W) in [-1, 1] as a PNG file that appears complete or not at all."""
     picture = to_pil_image(((image.detach().float().cpu().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8))
-    with complete_file(path) as partial:
+    with complete_file(path, lasting=False) as partial:
         picture.save(partial, format="PNG")
 
 

@@ -19,6 +19,7 @@ COMMANDS = {
     "validate": "compute a trained model's validation metrics",
     "test": "compute a trained model's test metrics, and write test.json",
     "predict": "write images: samples, reconstructions, translations",
+    "prepare": "download, decode and cache a dataset, before several processes start to train",
 }
 OTHER_WORDS = {"train": "fit", "eval": "test", "evaluate": "test", "sample": "predict", "generate": "predict"}
 EXAMPLES = {
@@ -41,6 +42,11 @@ EXAMPLES = {
         "--config configs/gan.yaml --ckpt_path=last",
         "--config runs/vae/<run>/config.yaml --ckpt_path=last",
         '--config configs/text2image.yaml --ckpt_path=last --data.prompts="a man"',
+    ),
+    "prepare": (
+        "--config configs/dcgan.yaml",
+        "--config configs/progan.yaml --data.cache_folder=caches",
+        "--data=CelebA --data.image_size=64 --data.root=data",
     ),
 }
 FIRST = (
@@ -77,6 +83,8 @@ def _examples(command: str) -> list[str]:
 def _lists(command: str) -> list[str]:
     lines = []
     for part, title in PARTS.items():
+        if command == "prepare" and part != "data":
+            continue
         example = known(part)[0]
         lines += [f"{title} (--{part}=<name>; `{command} --{part}.help {example}` has the settings of {example})"]
         lines += [*_rows(classes(part)), ""]
@@ -105,7 +113,7 @@ def command_help(command: str) -> str:
         "",
         *_lists(command),
         "settings",
-        *_rows([*FIRST, *own_settings(), *LAST]),
+        *_rows(FIRST[:1] + LAST[-2:] if command == "prepare" else [*FIRST, *own_settings(), *LAST]),
         "",
         *_examples(command),
     ]

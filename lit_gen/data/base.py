@@ -16,12 +16,14 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
 from lit_gen.data.batches import AttributedImages, DataSpec
-from lit_gen.data.cache import HINT, ImageArray, ImagesOnDemand, cached_images, readable_rows
-from lit_gen.data.image_files import MAX_MEGAPIXELS, find_images, in_words
+from lit_gen.data.cache import HINT, CachedSet, cached_set, readable_rows
+from lit_gen.data.decoding import ImageArray, ImagesOnDemand
+from lit_gen.data.image_files import MAX_MEGAPIXELS, Found, Search, in_words
 from lit_gen.data.image_files import image_files as image_files  # for others to import from here
 from lit_gen.data.order import EvaluationOrder, ResumableData, SeededFetches, loader_options
 from lit_gen.errors import UserError
-from lit_gen.files.atomic import CannotWriteError, complete_folder
+from lit_gen.files.atomic import CannotWriteError, complete_folder, remove_partial_of
+from lit_gen.files.lock import alone
 from lit_gen.lightning_compat import batches_so_far
 from lit_gen.limits import NonNegativeInt
 from lit_gen.synthetic import VERSION
@@ -85,6 +87,10 @@ class ImageData(ResumableData):
     batch_type: ClassVar[type[Any]]
     predicting = False
     """Whether each image is read only once, so that decoded images need not be kept."""
+    compare_every_file = False
+    """Whether to look for changes of every image file, where a usual start looks at some of a large set."""
+    skip_broken = False
+    """Whether unreadable images are left out; a setting of some subclasses."""
     max_megapixels: int = MAX_MEGAPIXELS
     """The size of the largest image file that is decoded, in millions of pixels."""
 
@@ -115,7 +121,7 @@ class ImageData(ResumableData):
         self.own_folder = None if cache_folder is None else Path(cache_folder)
         self.datasets: dict[str, ArrayDataset] = {}
         self.left_out = 0  # number of files that were found, but not read
-        self.own_range: list[Path] = []  # images that were scaled by their own lowest and highest value
+        self.own_range = 0  # number of images that were scaled by their own lowest and highest value
 
     @property
     def spec(self) -> DataSpec:
@@ -159,15 +165,22 @@ class ImageData(ResumableData):
         return self.own_folder / f"{usual.name}-{hashlib.sha1(os.fsencode(key)).hexdigest()[:12]}"
 
     def prepare_data(self) -> None:
-        """Render, find or download the files. Lightning calls this in one process."""
+        """Render, find or download the files. Of several processes that call it, one does the work; the others wait."""
         if not self.synthetic:
-            self.find_or_download()
+            with alone(self.root / type(self).__name__.lower(), f"looking for {type(self).__name__}"):
+                self.find_or_download()
         elif not self.source.is_dir():
-            try:
-                with complete_folder(self.source, HINT) as folder:
-                    self.render(folder)
-            except OSError as error:
-                raise CannotWriteError(f"cannot write to {self.source}: {error.strerror or error}. {HINT}") from error
+            with alone(self.source, f"rendering {self.source.name}"):
+                if not self.source.is_dir():
+                    remove_partial_of(self.source)
+                    self._render()
+
+    def _render(self) -> None:
+        try:
+            with complete_folder(self.source, HINT) as folder:
+                self.render(folder)
+        except OSError as error:
+            raise CannotWriteError(f"cannot write to {self.source}: {error.strerror or error}. {HINT}") from error
 
     def render(self, folder: Path) -> None:
         """Write the rendered dataset into `folder`, in the format of the real one."""
@@ -181,33 +194,34 @@ class ImageData(ResumableData):
         """Return the dataset of the training loader: the training split, of which a subclass may hide labels."""
         return self.datasets["train"]
 
-    def find_images(self, folder: Path) -> list[Path]:
-        """Return the image files below `folder`, sorted; a line counts the other files."""
-        found = find_images(folder, ignored={self.cache_folder, self.root / ".cache"})
-        if found.left_out:
+    def images_below(self, folder: Path) -> Search:
+        """Return the search for the image files below `folder`."""
+        return Search(folder, (self.cache_folder, self.root / ".cache"))
+
+    def decoded(self, files: Sequence[Path] | Search, name: str, size: int, **settings: Any) -> ImageArray:
+        """Return the images of `decoded_set`."""
+        return self.decoded_set(files, name, size, **settings).images
+
+    def decoded_set(self, files: Sequence[Path] | Search, name: str, size: int, **settings: Any) -> CachedSet:
+        """Return what `cached_set` does; for `predict`, the cache need not be writable. A line counts other files."""
+        settings["max_megapixels"] = self.max_megapixels
+        options = {"skip_broken": self.skip_broken, "every_file": self.compare_every_file}
+        try:
+            found = cached_set(files, self.cache_folder, name, size, **options, **settings)
+        except CannotWriteError:
+            if not self._predicts():
+                raise
+            paths, left_out, _ = files.find() if isinstance(files, Search) else Found(list(files), {}, {})
+            rows = None
+            if self.skip_broken:
+                rows = readable_rows(paths, None, name, *map(settings.get, ("box", "stored")), self.max_megapixels)
+                paths = [paths[row] for row in rows]
+            found = CachedSet(ImagesOnDemand(paths, size, **settings), rows, left_out, 0)
+        if isinstance(files, Search) and found.left_out:
             self.left_out += sum(found.left_out.values())
-            rank_zero_info(f"left out {in_words(found.left_out)} (in {folder})")
-        return found.paths
-
-    def readable_rows(self, paths: Sequence[Path], name: str, **settings: Any) -> np.ndarray:
-        """Call the function of that name; for `predict`, the cache folder need not be writable."""
-        settings["max_megapixels"] = self.max_megapixels
-        try:
-            return readable_rows(paths, self.cache_folder, name, **settings)
-        except CannotWriteError:
-            if not self._predicts():
-                raise
-            return readable_rows(paths, None, name, **settings)
-
-    def decoded(self, paths: Sequence[Path], name: str, size: int, **settings: Any) -> ImageArray:
-        """Return the images at `paths`, (N, size, size, C) uint8; for `predict`, the cache need not be writable."""
-        settings["max_megapixels"] = self.max_megapixels
-        try:
-            return cached_images(paths, self.cache_folder, name, size, own_range=self.own_range, **settings)
-        except CannotWriteError:
-            if not self._predicts():
-                raise
-            return ImagesOnDemand(paths, size, **settings)
+            rank_zero_info(f"left out {in_words(found.left_out)} (in {files.folder})")
+        self.own_range += found.own_range
+        return found
 
     def _predicts(self) -> bool:
         return self.predicting or self._command() == TrainerFn.PREDICTING
@@ -218,7 +232,7 @@ class ImageData(ResumableData):
     @property
     def remarks(self) -> list[str]:
         """Notes on the images for the summary of a run, such as "3 left out"."""
-        counts = {"left out": self.left_out, "scaled by their own range": len(self.own_range)}
+        counts = {"left out": self.left_out, "scaled by their own range": self.own_range}
         return [f"{count} {what}" for what, count in counts.items() if count]
 
     def check_split(self, command: str) -> None:

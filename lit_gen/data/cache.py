@@ -1,184 +1,208 @@
 """The cache of decoded images: one uint8 array on disk per set of image files, decoded once and memory-mapped."""
 
-import errno
-import hashlib
 import math
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from lightning.pytorch.utilities import rank_zero_info
-from PIL import Image, ImageOps
 
-from lit_gen.data.image_files import MAX_MEGAPIXELS, open_image
-from lit_gen.data.pixel_values import to_eight_bits
+from lit_gen.data.decoding import Box, ImageArray, decode_image, say_own_range
+from lit_gen.data.image_files import MAX_MEGAPIXELS, NoImageError, Search, endings
+from lit_gen.data.keys import digest_of, key_of
+from lit_gen.data.manifest import Manifest, folder_times, some_files
 from lit_gen.errors import UserError
-from lit_gen.files.atomic import CannotWriteError, complete_file, make_folder
+from lit_gen.files.arrays import begin_array, load_array, map_array, write_values
+from lit_gen.files.atomic import CannotWriteError, complete_file, make_folder, remove_partial_of
+from lit_gen.files.lock import alone
 from lit_gen.files.parallel import map_indices
 
-FORMAT = 3  # part of every key: raise it when decoding changes, so that old caches are not read
-
 HINT = "Set --data.cache_folder to a folder that can be written and has room."
-BYTES_PER_PIXEL = 25  # of memory, while an image is decoded: 4 of a JPEG, 16 where pixels are transparent, 25 of floats
-Box = tuple[int, int, int, int]
-"""Left, upper, right and lower edge, in pixels of the image as stored."""
 
 
-def decode_image(
-    path: Path,
-    size: int,
-    box: Box | None = None,
-    channels: int = 3,
-    stored: tuple[int, int] | None = None,
-    own_range: list[Path] | None = None,
-    max_megapixels: int = MAX_MEGAPIXELS,
-) -> np.ndarray:
-    """Return an image file as (size, size, channels) uint8: rotated by EXIF, cropped, resized with antialiasing.
+class Settings(NamedTuple):
+    """The settings of `decode_image`."""
 
-    Transparent pixels are shown on white. `to_eight_bits` scales values of more than 8 bits.
-
-    Args:
-        path: image file of one of the `FORMATS` of `image_files`, whatever its ending. Only its first image is read.
-        size: side of the result in pixels.
-        box: part of the image to cut out; by default the largest centred square.
-        channels: 3 for RGB, 1 for grey.
-        stored: width and height in pixels that the image must have, so that `box` fits it; any by default.
-        own_range: list that `path` is added to if the image was scaled by its own lowest and highest value.
-        max_megapixels: millions of pixels that the image may have.
-
-    Raises:
-        UserError: the file is missing, is not an image, is cut short, holds a value that is not finite, has another
-            size than `stored`, or is larger than `max_megapixels`.
-    """
-    try:
-        with open_image(path) as opened:
-            image: Image.Image = opened
-            if stored is not None and sorted(opened.size) != sorted(stored):  # it may be rotated
-                raise ValueError(f"it has {opened.width}x{opened.height} pixels, not {stored[0]}x{stored[1]}")
-            megapixels = math.ceil(opened.width * opened.height / 1e6)
-            if megapixels > max_megapixels:
-                raise UserError(
-                    f"the image {path} has {opened.width}x{opened.height} pixels, more than {max_megapixels} million. "
-                    f"Remove it, or set --data.max_megapixels={megapixels}: decoding may take "
-                    f"{megapixels * BYTES_PER_PIXEL / 1000:.1f} GB of memory per process."
-                )
-            ImageOps.exif_transpose(opened, in_place=True)  # a copy of a large image would take much memory
-            if stored is not None and image.size != stored:
-                raise ValueError(f"it has {image.width}x{image.height} pixels, not {stored[0]}x{stored[1]}")
-            image, own = to_eight_bits(opened)
-            if own and own_range is not None:
-                own_range.append(path)
-            if image.has_transparency_data:  # transparent pixels may hold any colour
-                image = image.convert("RGBA")
-                image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-            mode = "RGB" if channels == 3 else "L"
-            image = image if image.mode == mode else image.convert(mode)
-            if box is None:
-                side = min(image.size)
-                left, upper = (image.width - side) // 2, (image.height - side) // 2
-                box = (left, upper, left + side, upper + side)
-            # Box filtering is exact where the ratio is a whole number, as from 128 to 64.
-            exact = (box[2] - box[0]) % size == 0
-            image = image.resize((size, size), Image.Resampling.BOX if exact else Image.Resampling.LANCZOS, box=box)
-            return np.asarray(image).reshape(size, size, channels)
-    except UserError:
-        raise
-    except Exception as error:  # decoders raise errors of all kinds
-        why = " ".join(str(error).split()) or type(error).__name__
-        raise UserError(f"cannot read the image {path} ({why}). Replace or remove that file.") from error
+    size: int
+    box: Box | None = None
+    channels: int = 3
+    stored: tuple[int, int] | None = None
+    max_megapixels: int = MAX_MEGAPIXELS
 
 
-def cached_images(
-    paths: Sequence[Path],
+class CachedSet(NamedTuple):
+    """Decoded images, and what was found when their files were read."""
+
+    images: ImageArray
+    """(N, S, S, C), uint8."""
+    rows: np.ndarray | None
+    """Numbers (N,) of the files whose images these are, if unreadable ones were left out; None for all."""
+    left_out: dict[str, int]
+    """Numbers of other files in the folder that was searched, per reason."""
+    own_range: int
+    """Number of images that were scaled by their own lowest and highest value."""
+
+
+def cached_images(files: Sequence[Path] | Search, folder: Path, name: str, size: int, **options: Any) -> ImageArray:
+    """Return the images of `cached_set`."""
+    return cached_set(files, folder, name, size, **options).images
+
+
+def cached_set(
+    files: Sequence[Path] | Search,
     folder: Path,
     name: str,
     size: int,
     box: Box | None = None,
     channels: int = 3,
     stored: tuple[int, int] | None = None,
-    own_range: list[Path] | None = None,
     max_megapixels: int = MAX_MEGAPIXELS,
-) -> np.ndarray:
-    """Return the images at `paths` as a read-only memory map of shape (N, size, size, channels), uint8.
+    skip_broken: bool = False,
+    every_file: bool = False,
+) -> CachedSet:
+    """Return the images of some files as a read-only memory map of shape (N, size, size, channels), uint8.
 
     The array lies in `folder`. Its file name holds `name` and a hash of the image files (paths relative to `folder`,
     sizes, times of change) and of the settings of `decode_image`. So a changed file or setting is decoded anew, and
-    several datasets may share a folder. The array is written to a temporary file, which is then renamed. A line says
-    how many images were scaled by their own range, and their paths are added to `own_range`. Messages call the images
-    by `name`; the other arguments are those of `decode_image`.
+    several datasets may share a folder. A manifest says what the files were like, so that a later start finds the array
+    without a look at each file.
+
+    Of several processes that need the array, one makes it, and the others wait. Its room is reserved first. It is
+    written to a temporary file, which is then renamed; what a killed process left of such a file is removed.
+
+    Args:
+        files: the image files, or a search for them, which is done only if there is no manifest of them as they are.
+        folder: folder of the cache.
+        name: words for the images, in the files' names, the progress bar and messages.
+        size: as for `decode_image`, like the next four.
+        box: part of the images to cut out.
+        channels: number of channels.
+        stored: size that the images must have.
+        max_megapixels: size of the largest image.
+        skip_broken: leave out unreadable files; a line counts them.
+        every_file: compare each file, and not only what a manifest compares.
 
     Raises:
         CannotWriteError: the array does not exist, and `folder` cannot be written or has no room.
         UserError: there is no image, or one cannot be read; the message names it.
     """
-    if not paths:
-        raise UserError(f"there is no image for {name}. Check the folder that the data are read from.")
-    shape = (len(paths), size, size, channels)
-    target = folder / f"{name}-{size}px-{_digest(paths, folder, size, box, channels, stored)}.npy"
-    rows_file = target.with_name(f"{target.stem}-own-range.npy")  # exists only if an image was scaled so
-    array = _load(target)
-    if array is None or array.shape != shape:
-        with complete_file(target, HINT) as partial_file:
-            needed, free = math.prod(shape), shutil.disk_usage(folder).free
-            if needed > free:
-                raise CannotWriteError(
-                    f"{target} needs {needed / 1e9:.1f} GB, but only {free / 1e9:.1f} GB are free. Make room, or "
-                    f"choose smaller images. {HINT}"
-                )
-            array = np.lib.format.open_memmap(partial_file, mode="w+", dtype=np.uint8, shape=shape)
-            array.flush()
-            _reserve(partial_file)
-            write = partial(_decode_into, partial_file, paths, size, box, channels, stored, max_megapixels)
-            by_own_range = map_indices(write, len(paths), f"decoding {name} at {size} px")
-            if any(by_own_range):
-                _save(np.flatnonzero(by_own_range), rows_file)
-        array = np.load(target, mmap_mode="r")
-    rows = _load(rows_file)
-    if rows is not None:
-        _say_own_range([paths[row] for row in rows], len(paths), name, own_range)
-    return array
+    settings = Settings(size, box, channels, stored, max_megapixels)
+    manifest = Manifest(folder, f"{name}-{size}px-{key_of(files, folder, *settings, skip_broken)}")
+    found = None if every_file else _known(manifest)
+    if found is None:
+        with alone(manifest.path, f"decoding {name} at {size} px"):
+            found = None if every_file else _known(manifest)  # another process may have made it in the meantime
+            found = found or _make(manifest, files, name, settings, skip_broken)
+    array, rows, facts = found
+    scaled, first = facts["own_range"]
+    say_own_range(scaled, first, len(array), name)
+    return CachedSet(array, rows, facts["left_out"], scaled)
 
 
-class ImagesOnDemand:
-    """Images as `cached_images` returns them, but decoded each time that rows are read, and not kept."""
-
-    def __init__(
-        self,
-        paths: Sequence[Path],
-        size: int,
-        box: Box | None = None,
-        channels: int = 3,
-        stored: tuple[int, int] | None = None,
-        max_megapixels: int = MAX_MEGAPIXELS,
-    ) -> None:
-        self.paths, self.settings = paths, (size, box, channels, stored)
-        self.max_megapixels = max_megapixels
-        self.shape = (len(paths), size, size, channels)
-        self.checked = False
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def __getitem__(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
-        settings = *self.settings, None, self.max_megapixels
-        images = [decode_image(self.paths[row], *settings) for row in np.asarray(rows).tolist()]
-        return np.array(images, np.uint8).reshape(-1, *self.shape[1:])
-
-    def check(self, name: str, own_range: list[Path]) -> None:
-        """Decode each image once, so that an unreadable image is named before the work begins."""
-        if self.checked:
-            return
-        self.checked = True
-        check = partial(_check, self.paths, *self.settings[1:], self.max_megapixels)
-        by_own_range = map_indices(check, len(self), f"checking {name}")
-        _say_own_range([self.paths[row] for row in np.flatnonzero(by_own_range).tolist()], len(self), name, own_range)
+Made = tuple[np.ndarray, np.ndarray | None, dict[str, Any]]
+"""Images and rows of a `CachedSet`, and the facts in the manifest."""
 
 
-ImageArray = np.ndarray | ImagesOnDemand
-"""Images (N, S, S, C), uint8, of which some are read at a time."""
+def _known(manifest: Manifest) -> Made | None:
+    """Return what a manifest tells of; None if that is not of the files as they are now, or not there."""
+    facts = manifest.read()
+    if facts is None:
+        return None
+    array, rows = load_array(manifest.folder / facts["array"]), None
+    if facts["skipped"] is not None:
+        rows = load_array(_rows_file(manifest))
+        if rows is None or len(rows) != facts["count"]:
+            return None
+    if array is None or len(array) != facts["count"]:
+        return None
+    if facts["skipped"]:
+        rank_zero_info(facts["skipped"])
+    return array, rows, facts
+
+
+def _make(manifest: Manifest, files: Sequence[Path] | Search, name: str, settings: Settings, skip_broken: bool) -> Made:
+    """List the files, decode them unless there is an array of them as they are, and write the manifest."""
+    facts: dict[str, Any] = {"left_out": {}, "skipped": None}
+    if isinstance(files, Search):
+        where = f"below {files.folder} ({', '.join(sorted(endings()))}). Put some there"
+        files, facts["left_out"], folders = files.find()
+    else:
+        where = f"for {name}. Check the folder that the data are read from"
+        places = {os.path.dirname(path) for path in files}
+        folders = {place: folder_times(place) for place in places if os.path.isdir(place)}
+    if not files:
+        raise NoImageError(f"there is no image file {where}.")
+    compared, rows, folder = some_files(files), None, manifest.folder
+    if skip_broken:
+        rows = readable_rows(files, folder, name, settings.box, settings.stored, settings.max_megapixels)
+        facts["skipped"] = _skipped(files, rows, name) or ""
+        files = [files[row] for row in rows]
+    target = folder / f"{name}-{settings.size}px-{digest_of(files, folder, *settings[:4])}.npy"
+    array: np.ndarray | None = load_array(target)
+    if array is None or array.shape != (len(files), settings.size, settings.size, settings.channels):
+        array = _decode(files, target, manifest, name, settings)
+    scaled = load_array(_own_range_file(target))
+    facts["own_range"] = (0, "") if scaled is None else (len(scaled), files[scaled[0]].name)
+    facts |= {"array": target.name, "count": len(files)}
+    try:
+        if rows is not None:
+            _save(rows, _rows_file(manifest))
+        manifest.write(facts, folders, compared)
+    except CannotWriteError:
+        pass  # the array was there: the next start looks at each file again
+    return array, rows, facts
+
+
+def _rows_file(manifest: Manifest) -> Path:
+    return manifest.path.with_name(f"{manifest.path.stem}-rows.npy")
+
+
+def _own_range_file(target: Path) -> Path:
+    """Return the file with the numbers of images scaled by their own range; it exists only if there are any."""
+    return target.with_name(f"{target.stem}-own-range.npy")
+
+
+def _decode(files: Sequence[Path], target: Path, manifest: Manifest, name: str, settings: Settings) -> np.ndarray:
+    """Decode the files into the array `target`, while the lock of the manifest is held."""
+    remove_partial_of(manifest.path)
+    shape = (len(files), settings.size, settings.size, settings.channels)
+    # The temporary file has the manifest's name, which stays when files are added: so what is left of it is found.
+    with complete_file(target, HINT, name=manifest.path.name) as partial_file:
+        needed, free = math.prod(shape), shutil.disk_usage(target.parent).free
+        if needed > free:
+            raise CannotWriteError(
+                f"{target} needs {needed / 1e9:.1f} GB, but only {free / 1e9:.1f} GB are free. Make room, or choose "
+                f"smaller images. {HINT}"
+            )
+        with _named(target):
+            offset = begin_array(partial_file, shape)
+        write = partial(_decode_into, partial_file, offset, target, files, settings)
+        by_own_range = map_indices(write, len(files), f"decoding {name} at {settings.size} px")
+        if any(by_own_range):
+            _save(np.flatnonzero(by_own_range), _own_range_file(target))
+    return map_array(target, np.uint8, offset, shape)
+
+
+def _decode_into(file: Path, offset: int, target: Path, paths: Sequence[Path], settings: Settings, index: int) -> bool:
+    own_range: list[Path] = []
+    image = decode_image(paths[index], *settings[:4], own_range, settings.max_megapixels)
+    with _named(target):
+        write_values(file, offset + index * image.size, image)
+    return bool(own_range)
+
+
+@contextmanager
+def _named(target: Path) -> Iterator[None]:
+    """Turn the error of a full disk into one line that names the file, and says what to do."""
+    try:
+        yield
+    except OSError as error:
+        raise CannotWriteError(f"cannot write {target}: {error.strerror}. Make room. {HINT}") from error
 
 
 def readable_rows(
@@ -207,10 +231,11 @@ def readable_rows(
     """
     there = np.array([row for row, path in enumerate(paths) if path.is_file()], int)
     candidates = [paths[row] for row in there]
-    readable = target = None
+    readable: np.ndarray | None = None
+    target = None
     if folder is not None:
-        target = folder / f"{name}-readable-{_digest(candidates, folder, box, stored, max_megapixels)}.npy"
-        readable = _load(target)
+        target = folder / f"{name}-readable-{digest_of(candidates, folder, box, stored, max_megapixels)}.npy"
+        readable = load_array(target)
     if readable is None or len(readable) != len(there):
         if folder is not None:
             make_folder(folder, HINT)  # an error here comes before the work, not after it
@@ -220,104 +245,27 @@ def readable_rows(
         if target is not None:
             _save(readable, target)
     rows = there[readable]
-    skipped = [path.name for path in np.delete(np.array(paths, object), rows)]
-    if skipped:
-        first = ", ".join(skipped[:3]) + (f" and {len(skipped) - 3} more" if len(skipped) > 3 else "")
-        what = f"{len(skipped)} of the {len(paths)} files for {name}, which cannot be read: {first}"
-        if not len(rows):
-            raise UserError(f"skip_broken would skip {what}. Leave it out to see why.")
-        rank_zero_info(f"skipped {what}")
+    line = _skipped(paths, rows, name)
+    if line is not None:
+        rank_zero_info(line)
     return rows
 
 
-def _say_own_range(scaled: list[Path], count: int, name: str, own_range: list[Path] | None) -> None:
-    if own_range is not None:
-        own_range.extend(scaled)
-    if scaled:
-        rank_zero_info(
-            f"scaled {len(scaled)} of the {count} images for {name} by their own range, from darkest to brightest "
-            f"value: {scaled[0].name}{f' and {len(scaled) - 1} more' if len(scaled) > 1 else ''}"
-        )
-
-
-def _digest(paths: Sequence[Path], folder: Path, *settings: object) -> str:
-    """Return 12 hexadecimal characters: a hash of files (path relative to `folder`, size, time of change) and settings.
-
-    Raises:
-        UserError: a file is missing.
-    """
-    digest = hashlib.sha1(repr((FORMAT, *settings, len(paths))).encode())
-    places: dict[str, str] = {}
-    for path in paths:
-        parent = os.path.dirname(path)
-        if parent not in places:
-            places[parent] = os.path.relpath(parent, folder)
-        try:
-            status = path.stat()
-        except OSError as error:
-            raise UserError(f"the image {path} is missing. Put it back, or unpack the dataset again.") from error
-        place = f"{places[parent]}/{path.name}|{status.st_size}|{status.st_mtime_ns}\n"
-        digest.update(os.fsencode(place))  # a file name need not be UTF-8
-    return digest.hexdigest()[:12]
-
-
-def _load(path: Path) -> np.ndarray | None:
-    """Return an array as a read-only memory map; None if the file is missing or not whole, as after a broken copy."""
-    try:
-        return np.load(path, mmap_mode="r")
-    except (OSError, ValueError, EOFError):
+def _skipped(paths: Sequence[Path], rows: np.ndarray, name: str) -> str | None:
+    """Return a line that counts the files that are left out; None if there are none."""
+    skipped = [path.name for path in np.delete(np.array(paths, object), rows)]
+    if not skipped:
         return None
+    first = ", ".join(skipped[:3]) + (f" and {len(skipped) - 3} more" if len(skipped) > 3 else "")
+    what = f"{len(skipped)} of the {len(paths)} files for {name}, which cannot be read: {first}"
+    if not len(rows):
+        raise UserError(f"skip_broken would skip {what}. Leave it out to see why.")
+    return f"skipped {what}"
 
 
 def _save(array: np.ndarray, target: Path) -> None:
-    try:
-        with complete_file(target, HINT) as partial_file, partial_file.open("wb") as file:
-            np.save(file, array)
-    except OSError as error:
-        raise CannotWriteError(f"cannot write {target}: {error.strerror}. Make room. {HINT}") from error
-
-
-def _reserve(file: Path) -> None:
-    """Reserve all the disk space that `file` needs; without it, a memory map on a full disk kills the process."""
-    if not hasattr(os, "posix_fallocate"):
-        return
-    with file.open("r+b") as opened:
-        try:
-            os.posix_fallocate(opened.fileno(), 0, file.stat().st_size)
-        except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):  # other errors: the file system cannot reserve space
-                raise CannotWriteError(
-                    f"there is no room in {file.parent}: {error.strerror}. Make room. {HINT}"
-                ) from error
-
-
-def _decode_into(
-    file: Path,
-    paths: Sequence[Path],
-    size: int,
-    box: Box | None,
-    channels: int,
-    stored: tuple[int, int] | None,
-    max_megapixels: int,
-    index: int,
-) -> bool:
-    own_range: list[Path] = []
-    image = decode_image(paths[index], size, box, channels, stored, own_range, max_megapixels)
-    np.load(file, mmap_mode="r+")[index] = image
-    return bool(own_range)
-
-
-def _check(
-    paths: Sequence[Path],
-    box: Box | None,
-    channels: int,
-    stored: tuple[int, int] | None,
-    max_megapixels: int,
-    index: int,
-) -> bool:
-    own_range: list[Path] = []
-    decode_image(paths[index], 1, box, channels, stored, own_range, max_megapixels)
-    return bool(own_range)
+    with _named(target), complete_file(target, HINT) as partial_file, partial_file.open("wb") as file:
+        np.save(file, array)
 
 
 def _is_readable(

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 from lit_gen.data.alphabet import CAPTION_LENGTH, SHORTEST, encode
 from lit_gen.data.base import ArrayDataset, ImageData
 from lit_gen.data.batches import CaptionedImages, DataSpec
-from lit_gen.data.cache import ImageArray
+from lit_gen.data.decoding import ImageArray
 from lit_gen.errors import UserError
 
 MOST_KEPT = 10**9  # bytes

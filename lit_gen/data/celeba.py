@@ -10,7 +10,7 @@ import numpy as np
 
 from lit_gen.data.base import ArrayDataset, ImageData
 from lit_gen.data.batches import AttributedImages, DataSpec
-from lit_gen.data.cache import ImageArray
+from lit_gen.data.decoding import ImageArray
 from lit_gen.data.celeba_files import LISTS, CelebAFiles
 from lit_gen.errors import UserError, nearest
 from lit_gen.limits import NonNegativeInt
@@ -132,10 +132,8 @@ class CelebA(ImageData):
         folder = self.files.images_folder
         paths = [folder / name for name in names]
         settings: dict[str, Any] = {"name": "celeba", "box": self.box, "stored": (WIDTH, HEIGHT)}
-        if self.skip_broken:
-            rows = self.readable_rows(paths, **settings)
-            paths, attributes, partition = [paths[row] for row in rows], attributes[rows], partition[rows]
-        return self.decoded(paths, size=self.image_size, **settings), attributes, partition
+        images, rows, *_ = self.decoded_set(paths, size=self.image_size, **settings)
+        return (images, attributes, partition) if rows is None else (images, attributes[rows], partition[rows])
 
     def how_to_fill(self, split: str) -> str:
         partition = self.files.list_file(LISTS[1])

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import torch
 
 from lit_gen.data.batches import BatchReader, DataSpec
-from lit_gen.data.cache import ImageArray
+from lit_gen.data.decoding import ImageArray
 from lit_gen.errors import UserError
 
 

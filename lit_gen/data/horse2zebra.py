@@ -12,9 +12,10 @@ from torch import Tensor
 
 from lit_gen.data.base import ArrayDataset, ImageData
 from lit_gen.data.batches import DataSpec, UnpairedImages
-from lit_gen.data.cache import HINT, ImageArray, cached_images
+from lit_gen.data.cache import HINT, cached_images
+from lit_gen.data.decoding import ImageArray
 from lit_gen.data.download import ROOT_HINT, DamagedArchiveError, DownloadError, Remote, fetch, unpack
-from lit_gen.data.image_files import MAX_MEGAPIXELS, image_files
+from lit_gen.data.image_files import MAX_MEGAPIXELS, NoImageError, image_files
 from lit_gen.errors import UserError, nearest
 from lit_gen.files.atomic import remove_if_empty
 from lit_gen.limits import NonNegativeInt, PositiveInt
@@ -197,15 +198,12 @@ class Horse2Zebra(ImageData):
             if not folder.is_dir():
                 raise UserError(f"the folder {folder} is missing. Unpack {self.dataset} again.")
             size = self.load_size if part.startswith("train") else self.image_size
-            paths, name = self.find_images(folder), f"{self.dataset}-{part}"
-            if not paths and part.startswith("train"):
-                raise UserError(f"there is no image for {name}: {folder} holds none. Put some there.")
-            if not paths:  # training needs no test images
-                images[part] = np.zeros((0, size, size, 3), np.uint8)
-                continue
-            if self.skip_broken:
-                paths = [paths[row] for row in self.readable_rows(paths, name)]
-            images[part] = self.decoded(paths, name, size)
+            try:
+                images[part] = self.decoded(self.images_below(folder), f"{self.dataset}-{part}", size)
+            except NoImageError:
+                if part.startswith("train"):
+                    raise
+                images[part] = np.zeros((0, size, size, 3), np.uint8)  # training needs no test images
         return images
 
     def how_to_fill(self, split: str) -> str:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from PIL import Image
 
+from lit_gen.data.manifest import Times, folder_times
 from lit_gen.errors import UserError
 
 # The only formats that Pillow may try. By default it tries all that it knows, and for EPS starts Ghostscript.
@@ -54,11 +55,31 @@ def open_image(path: Path) -> Iterator[Image.Image]:
         Image.MAX_IMAGE_PIXELS = limit
 
 
+class NoImageError(UserError):
+    """There is no image file where some are needed."""
+
+
 class Found(NamedTuple):
-    """The result of a search: the image files, sorted, and the number of other files per reason."""
+    """The result of a search.
+
+    paths: the image files, sorted.
+    left_out: number of other files, per reason.
+    folders: the folders that were listed, with their times from before that.
+    """
 
     paths: list[Path]
     left_out: dict[str, int]
+    folders: dict[str, Times]
+
+
+class Search(NamedTuple):
+    """A search that may have to be done: the arguments of `find_images`."""
+
+    folder: Path
+    ignored: Collection[Path] = ()
+
+    def find(self) -> Found:
+        return find_images(self.folder, self.ignored)
 
 
 def find_images(folder: Path, ignored: Collection[Path] = ()) -> Found:
@@ -78,6 +99,7 @@ def find_images(folder: Path, ignored: Collection[Path] = ()) -> Found:
     paths: list[Path] = []
     left_out: Counter[str] = Counter()
     passed_over, done = {os.path.realpath(path) for path in ignored}, set()
+    times: dict[str, Times] = {}
     folders, links = [os.fspath(folder)], list[str]()
     while folders or links:
         # Links come last: a folder that is reached both ways is listed under its path without links.
@@ -87,6 +109,7 @@ def find_images(folder: Path, ignored: Collection[Path] = ()) -> Found:
             continue
         done.add(real)
         try:
+            times[place] = folder_times(place)
             with os.scandir(place) as listing:
                 entries = sorted(listing, key=lambda entry: entry.name, reverse=True)
         except OSError as error:
@@ -111,7 +134,7 @@ def find_images(folder: Path, ignored: Collection[Path] = ()) -> Found:
                 paths.append(Path(entry.path))
             else:
                 left_out[ending or "without an ending"] += 1
-    return Found(sorted(paths), {reason: count for reason, count in left_out.items() if count})
+    return Found(sorted(paths), {reason: count for reason, count in left_out.items() if count}, times)
 
 
 def image_files(folder: Path) -> list[Path]:

@@ -9,8 +9,8 @@ from torch.utils.data import DataLoader
 
 from lit_gen.data.base import ArrayDataset, ImageData
 from lit_gen.data.batches import DataSpec, Images
-from lit_gen.data.cache import ImageArray, ImagesOnDemand
-from lit_gen.data.image_files import MAX_MEGAPIXELS, endings
+from lit_gen.data.decoding import ImageArray, ImagesOnDemand
+from lit_gen.data.image_files import MAX_MEGAPIXELS
 from lit_gen.errors import UserError
 from lit_gen.limits import NonNegativeInt, PositiveInt
 
@@ -61,12 +61,15 @@ class ImageFolder(ImageData):
     def spec(self) -> DataSpec:
         return DataSpec(image_shape=[self.channels, self.image_size, self.image_size], num_classes=0, attributes=[])
 
+    def prepare_data(self) -> None:
+        self.find_or_download()  # without a lock in `root`, which would count as a change of the folder
+
     def find_or_download(self) -> None:
         if not self.root.is_dir():
             raise UserError(f"the folder {self.root} is not there. Give --data.root a folder of images.")
         images = self.arrays  # decoded now, by one process, and kept for setup
         if isinstance(images, ImagesOnDemand):
-            images.check("images", self.own_range)
+            self.own_range += images.check("images")
 
     @property
     def cache_folder(self) -> Path:
@@ -101,9 +104,4 @@ class ImageFolder(ImageData):
     @cached_property
     def arrays(self) -> ImageArray:
         """All images, (N, S, S, C) uint8: a memory map, or for `predict` possibly images decoded when they are read."""
-        paths = self.find_images(self.root)
-        if not paths:
-            raise UserError(f"there is no image file below {self.root} ({', '.join(sorted(endings()))}).")
-        if self.skip_broken:
-            paths = [paths[row] for row in self.readable_rows(paths, "images")]
-        return self.decoded(paths, "images", self.image_size, channels=self.channels)
+        return self.decoded(self.images_below(self.root), "images", self.image_size, channels=self.channels)

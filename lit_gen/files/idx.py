@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from lit_gen.errors import UserError
+from lit_gen.files.arrays import map_array
 from lit_gen.files.atomic import complete_file
 
 UINT8_CODE = 0x08
@@ -65,7 +66,7 @@ def read_idx(path: Path) -> np.ndarray:
         empty = np.empty(shape, np.uint8)
         empty.flags.writeable = False
         return empty
-    return np.memmap(path, np.uint8, mode="r", offset=offset, shape=shape)
+    return map_array(path, np.uint8, offset, shape)
 
 
 def _unpacked(path: Path) -> bytes:

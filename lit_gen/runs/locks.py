@@ -1,7 +1,6 @@
 """The lock of a run folder: one process at a time works there, and leaves a record of itself."""
 
 import errno
-import fcntl
 import json
 import os
 import socket
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lit_gen.errors import UserError
+from lit_gen.files.lock import is_at, try_lock
 from lit_gen.runs import slurm
 
 RECORD = "run.json"
@@ -101,8 +101,8 @@ class RunLock:
             file: the record's descriptor.
             waited: seconds of trying so far.
         """
-        locked, record = _lock(file), _read(file)
-        if not _is_at(file, self.path):  # another process has put a new one there
+        locked, record = try_lock(file), _read(file)
+        if not is_at(file, self.path):  # another process has put a new one there
             return False
         elsewhere = _is_of_another_machine(record, os.fstat(file).st_mtime)
         silence = _now(self.path.parent) - os.fstat(file).st_mtime if elsewhere or locked is None else None
@@ -134,7 +134,7 @@ class RunLock:
         """
         while not self._ended.wait(HEARTBEAT):
             try:
-                taken = self.path.exists() and not _is_at(self._file, self.path)  # and not moved, with its folder
+                taken = self.path.exists() and not is_at(self._file, self.path)  # and not moved, with its folder
                 if taken or _read(self._file) != self._record:
                     os.write(2, f"error: {_holder(self.path.parent, read_record(self.path.parent))}\n".encode())
                     os._exit(2)
@@ -182,23 +182,6 @@ def _parse(content: bytes) -> Record:
     except ValueError:
         return {}
     return record if isinstance(record, dict) else {}
-
-
-def _lock(file: int) -> bool | None:
-    """Lock the file, and return whether that succeeded; None on a disk that knows no locks."""
-    try:
-        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        return False if error.errno in (errno.EACCES, errno.EAGAIN) else None
-    return True
-
-
-def _is_at(file: int, path: Path) -> bool:
-    """Return whether `path` still is the open file."""
-    try:
-        return os.path.samestat(os.fstat(file), path.stat())
-    except FileNotFoundError:
-        return False
 
 
 def _is_of_another_machine(record: Record, last_change: float) -> bool:

@@ -5,6 +5,7 @@ import os
 import struct
 import subprocess
 import sys
+import time
 import zlib
 from pathlib import Path
 
@@ -29,6 +30,11 @@ def save(path: Path, pixels: np.ndarray, **options) -> Path:
 
 def tree(folder: Path, count: int = 3) -> list[Path]:
     return [save(folder / f"{index}.png", colours(8, 8, seed=index)) for index in range(count)]
+
+
+def arrays(folder: Path) -> list[str]:
+    """The names of the arrays in a cache, which has a manifest of each as well."""
+    return sorted(path.name for path in folder.glob("*.npy"))
 
 
 @pytest.fixture
@@ -272,7 +278,7 @@ def test_the_second_use_decodes_nothing(tmp_path, no_decoding):
     first = cached_images(paths, tmp_path / "cache", "tiny", 4)
     no_decoding()
     np.testing.assert_array_equal(cached_images(paths, tmp_path / "cache", "tiny", 4), first)
-    assert len(os.listdir(tmp_path / "cache")) == 1
+    assert len(arrays(tmp_path / "cache")) == 1 and len(os.listdir(tmp_path / "cache")) == 2
 
 
 @pytest.mark.parametrize("settings", [{"size": 2}, {"box": (0, 0, 4, 4)}, {"channels": 1}, {"name": "other"}])
@@ -281,7 +287,7 @@ def test_another_setting_is_another_array(tmp_path, settings):
     usual = {"name": "tiny", "size": 4}
     first = np.array(cached_images(paths, tmp_path / "cache", **usual))
     second = cached_images(paths, tmp_path / "cache", **(usual | settings))
-    assert len(os.listdir(tmp_path / "cache")) == 2
+    assert len(arrays(tmp_path / "cache")) == 2
     assert ("name" in settings) == np.array_equal(first, second)
     np.testing.assert_array_equal(cached_images(paths, tmp_path / "cache", **usual), first)
 
@@ -342,7 +348,7 @@ def test_an_interrupted_build_is_begun_anew(tmp_path, monkeypatch):
         patch.setattr(cache, "decode_image", interrupt)
         with pytest.raises(Interruption):
             cached_images(paths, tmp_path / "cache", "tiny", 8)
-    assert os.listdir(tmp_path / "cache") == []
+    assert not (tmp_path / "cache").exists()
     array = cached_images(paths, tmp_path / "cache", "tiny", 8)
     np.testing.assert_array_equal(array[2], colours(8, 8, seed=2))
 
@@ -350,7 +356,7 @@ def test_an_interrupted_build_is_begun_anew(tmp_path, monkeypatch):
 def test_what_a_killed_build_left_is_not_taken_for_the_array(tmp_path):
     paths = tree(tmp_path / "in")
     expected = np.array(cached_images(paths, tmp_path / "cache", "tiny", 8))
-    [name] = os.listdir(tmp_path / "cache")
+    [name] = arrays(tmp_path / "cache")
     (tmp_path / "cache" / name).rename(tmp_path / "cache" / f".{name}.abc.partial")
     (tmp_path / "cache" / f".{name}.abc.partial").write_bytes(b"half")
     np.testing.assert_array_equal(cached_images(paths, tmp_path / "cache", "tiny", 8), expected)
@@ -360,10 +366,10 @@ def test_what_a_killed_build_left_is_not_taken_for_the_array(tmp_path):
 def test_an_array_that_is_not_whole_is_made_again(tmp_path, damage):
     paths = tree(tmp_path / "in")
     expected = np.array(cached_images(paths, tmp_path / "cache", "tiny", 8))
-    [name] = os.listdir(tmp_path / "cache")
+    [name] = arrays(tmp_path / "cache")
     (tmp_path / "cache" / name).write_bytes(damage((tmp_path / "cache" / name).read_bytes()))
     np.testing.assert_array_equal(cached_images(paths, tmp_path / "cache", "tiny", 8), expected)
-    assert os.listdir(tmp_path / "cache") == [name]
+    assert arrays(tmp_path / "cache") == [name]
 
 
 def test_a_broken_image_among_many_is_named_and_nothing_is_left(tmp_path):
@@ -373,7 +379,7 @@ def test_a_broken_image_among_many_is_named_and_nothing_is_left(tmp_path):
     with pytest.raises(UserError, match="in/broken.jpg") as caught:
         cached_images([*paths, broken], tmp_path / "cache", "tiny", 8)
     assert "\n" not in str(caught.value)
-    assert os.listdir(tmp_path / "cache") == []
+    assert not (tmp_path / "cache").exists()
 
 
 def test_many_images_are_the_same_by_several_processes(tmp_path):
@@ -390,7 +396,7 @@ def test_a_missing_image_is_named_before_the_work_begins(tmp_path):
 
 
 def test_no_image_at_all(tmp_path):
-    with pytest.raises(UserError, match="no image for tiny"):
+    with pytest.raises(UserError, match="no image file for tiny"):
         cached_images([], tmp_path / "cache", "tiny", 8)
 
 
@@ -398,27 +404,26 @@ def test_a_full_disk_is_noticed_before_the_work_begins(tmp_path, monkeypatch):
     monkeypatch.setattr(cache.shutil, "disk_usage", lambda folder: cache.shutil._ntuple_diskusage(100, 50, 50))
     with pytest.raises(UserError, match="are free"):
         cached_images(tree(tmp_path / "in"), tmp_path / "cache", "tiny", 8)
-    assert os.listdir(tmp_path / "cache") == []
+    assert not (tmp_path / "cache").exists()
 
 
-def build_together(barrier, paths, folder, answers):
-    original = cache.decode_image
+def build(paths, folder, answers):
+    original, decoded = cache.decode_image, []
 
-    def wait_and_decode(path, *settings):
-        if path == paths[0]:
-            barrier.wait(30)  # both are in the midst of building
+    def note_and_decode(path, *settings):
+        decoded.append(path)
+        time.sleep(0.2)  # so that the other one comes in the meantime
         return original(path, *settings)
 
-    cache.decode_image = wait_and_decode
-    answers.put(np.array(cached_images(paths, folder, "tiny", 8)))
+    cache.decode_image = note_and_decode
+    answers.put((np.array(cached_images(paths, folder, "tiny", 8)), len(decoded)))
 
 
-def test_two_processes_build_the_same_array_at_once(tmp_path):
+def test_of_several_processes_one_builds_the_array(tmp_path):
     paths = tree(tmp_path / "in")
     context = multiprocessing.get_context("fork")
-    barrier, answers = context.Barrier(2), context.Queue()
-    arguments = (barrier, paths, tmp_path / "cache", answers)
-    processes = [context.Process(target=build_together, args=arguments) for _ in range(2)]
+    answers = context.Queue()
+    processes = [context.Process(target=build, args=(paths, tmp_path / "cache", answers)) for _ in range(3)]
     for process in processes:
         process.start()
     found = [answers.get(timeout=60) for _ in processes]
@@ -426,10 +431,10 @@ def test_two_processes_build_the_same_array_at_once(tmp_path):
         process.join(60)
         assert process.exitcode == 0
     expected = np.stack([colours(8, 8, seed=seed) for seed in range(3)])
-    for array in found:
+    for array, _ in found:
         np.testing.assert_array_equal(array, expected)
-    assert len(os.listdir(tmp_path / "cache")) == 1
-    np.testing.assert_array_equal(cached_images(paths, tmp_path / "cache", "tiny", 8), expected)
+    assert sorted(decoded for _, decoded in found) == [0, 0, 3]
+    assert len(os.listdir(tmp_path / "cache")) == 2  # the array and its manifest: no lock, nothing half-written
 
 
 # ------------------------------------------------------------------------------------------------ what cannot be read

@@ -77,7 +77,7 @@ def test_grey(tmp_path):
 
 def test_the_second_use_decodes_nothing_and_the_cache_is_no_image(tmp_path, monkeypatch):
     expected = numbers(ready(make_tree(tmp_path)), "train")
-    assert len(os.listdir(tmp_path / ".cache")) == 1
+    assert len(list((tmp_path / ".cache").glob("*.npy"))) == 1
     monkeypatch.setattr(cache, "decode_image", None)
     assert numbers(ready(tmp_path), "train") == expected
 

@@ -4,7 +4,14 @@ import stat
 import pytest
 
 from lit_gen.errors import UserError
-from lit_gen.files.atomic import complete_file, complete_folder, make_folder, remove_if_empty, remove_partial
+from lit_gen.files.atomic import (
+    complete_file,
+    complete_folder,
+    make_folder,
+    remove_if_empty,
+    remove_partial,
+    remove_partial_of,
+)
 
 
 class Interruption(BaseException):
@@ -109,3 +116,49 @@ def test_the_umask_is_never_changed(tmp_path, monkeypatch):
         pass
     with complete_folder(tmp_path / "folder"):
         pass
+
+
+def test_what_killed_processes_left_of_one_thing_is_removed(tmp_path):
+    """Files and folders, whatever the name holds, and nothing of other things."""
+    names = (".a[1].x1.partial", ".a[1].npy.x2.partial", ".a1.x3.partial", ".b.x4.partial", "a[1].partial", "a[1]")
+    for name in names:
+        (tmp_path / name).write_text("x")
+    (tmp_path / ".a[1].x5.partial" / "inner").mkdir(parents=True)
+    remove_partial_of(tmp_path / "a[1]")
+    assert set(os.listdir(tmp_path)) == set(names[2:])
+
+
+def test_the_disk_has_the_bytes_before_the_file_has_its_name(tmp_path, monkeypatch):
+    """Else a loss of power may leave a name without bytes."""
+    done, names = [], {}
+    real_open, real_sync, real_replace = os.open, os.fsync, os.replace
+
+    def opening(path, *arguments, **options):
+        descriptor = real_open(path, *arguments, **options)
+        names[descriptor] = os.path.basename(path)
+        return descriptor
+
+    def sync(descriptor):
+        done.append(("sync", names[descriptor]))
+        real_sync(descriptor)
+
+    def replace(old, new):
+        done.append(("rename", os.path.basename(old)))
+        real_replace(old, new)
+
+    monkeypatch.setattr(os, "open", opening)
+    monkeypatch.setattr(os, "fsync", sync)
+    monkeypatch.setattr(os, "replace", replace)
+    with complete_file(tmp_path / "file") as partial:
+        partial.write_text("all")
+    assert done == [("sync", partial.name), ("rename", partial.name), ("sync", tmp_path.name)]
+
+
+def test_a_disk_that_loses_what_was_written_leaves_no_file(tmp_path, monkeypatch):
+    def fail(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match="No space left"), complete_file(tmp_path / "file") as partial:
+        partial.write_text("all")
+    assert os.listdir(tmp_path) == []

@@ -1,0 +1,81 @@
+"""The command `prepare`: download, decode and cache a dataset, without a model or a Trainer."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import yaml
+from jsonargparse import ActionConfigFile, Namespace, get_loader
+from lightning import LightningDataModule
+
+from lit_gen.command_line.parser import OneLineParser
+from lit_gen.command_line.refusals import explain
+from lit_gen.command_line.words import check_words, options_of
+from lit_gen.data.base import ImageData
+from lit_gen.errors import UserError, nearest
+
+READ = ("config", "data", "print_config", "help")
+LEFT_OUT = (
+    "model", "trainer", "samples", "checkpoints", "evaluation", "health", "wandb", "ckpt_path", "seed_everything",
+    "weights_only", "verbose", "return_predictions",
+)  # fmt: skip
+"""First parts of the settings that other commands have: the words of a `fit` need not be picked over."""
+
+
+class DataParser(OneLineParser):
+    """A parser of the data's settings, which leaves out a config's other sections."""
+
+    def parse_string(self, content: str, path: Any = "", *arguments: Any, **options: Any) -> Namespace:
+        settings = get_loader("yaml")(content)
+        if isinstance(settings, dict) and "class_path" not in settings:
+            content = yaml.safe_dump({name: value for name, value in settings.items() if name == "data"})
+        return super().parse_string(content, path, *arguments, **options)
+
+
+def prepare(words: Sequence[str]) -> None:
+    """Download, render, decode and cache what the data's settings ask for, and compare each file with its cache.
+
+    Args:
+        words: what stands behind the program's name, "prepare" first.
+
+    Raises:
+        UserError: something is wrong that the user can mend.
+    """
+    check_words(words)
+    parser = DataParser(prog="main.py prepare", description="Download, decode and cache a dataset.")
+    parser.add_argument("-c", "--config", action=ActionConfigFile, help="config file; its other sections are left out")
+    parser.add_lightning_class_args(LightningDataModule, "data", subclass_mode=True)
+    try:
+        settings = parser.parse_args(_of_data(words))
+    except UserError as error:
+        raise UserError(explain(str(error), words, ["config", "data"])) from error
+    data = parser.instantiate_classes(settings).data
+    if isinstance(data, ImageData):
+        data.compare_every_file = True
+    data.prepare_data()
+    if not isinstance(data, ImageData):
+        print(f"prepared {type(data).__name__}")
+        return
+    data.setup("fit")
+    counts = [f"{len(rows):,} {split}" for split, rows in data.datasets.items()]
+    print(f"prepared {type(data).__name__}: {', '.join(counts)}; caches are in {data.cache_folder}")
+
+
+def _of_data(words: Sequence[str]) -> list[str]:
+    """Return the words of a command that are about the data or a config.
+
+    Raises:
+        UserError: a word is no setting of any command.
+    """
+    kept: list[str] = []
+    strange = list(words[1:])
+    for option in options_of(words):
+        typed = [option.typed] if "=" in option.typed or option.value is None else [option.typed, option.value]
+        strange = [word for word in strange if word not in typed]
+        part = option.name.partition(".")[0]
+        if part in READ or option.typed == "-h":
+            kept += typed
+        elif part not in LEFT_OUT:
+            raise UserError(f"prepare has no setting --{option.name}.{nearest(part, [*READ, *LEFT_OUT])}")
+    if strange:
+        raise UserError(f"prepare cannot do anything with {strange[0]!r}. A config is given as --config {strange[0]}.")
+    return kept

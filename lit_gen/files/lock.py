@@ -1,0 +1,99 @@
+"""A lock for what several processes may begin at once: one of them does it, and the others wait for it."""
+
+import errno
+import os
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from lit_gen.files.atomic import remove_if_empty
+
+try:
+    import fcntl
+except ImportError:  # Windows: several processes then do the same work, and the last one's result stays
+    fcntl = None  # type: ignore[assignment]
+
+PAUSE = 0.2  # seconds between two tries
+FIRST_LINE, NEXT_LINE = 2.0, 60.0  # seconds of waiting before a line says so, and from one line to the next
+
+
+@contextmanager
+def alone(path: Path, work: str) -> Iterator[None]:
+    """Hold the lock of `path` while the block runs, after waiting for any other process that holds it.
+
+    The lock is a file beside `path` that the operating system locks, so that it ends with its process, however that
+    ends. There is no time limit, but a line per minute. Nothing is locked where the folder cannot be written or the
+    disk knows no locks.
+
+    Args:
+        path: file or folder that the block may make.
+        work: words for what the block does, such as "decoding faces".
+    """
+    missing = [folder for folder in path.absolute().parents if not folder.exists()]
+    lock = path.with_name(f".{path.name}.lock")
+    file = _wait_for(lock, work)
+    try:
+        yield
+    finally:
+        if file is not None:
+            lock.unlink(missing_ok=True)  # before it is unlocked: who has it open by then sees that it is gone
+            os.close(file)
+        remove_if_empty(*missing)
+
+
+def _wait_for(lock: Path, work: str) -> int | None:
+    """Return the descriptor of the lock's file, once locked; None where there can be no lock."""
+    begun = time.monotonic()
+    line_due = begun + FIRST_LINE
+    while True:
+        try:
+            lock.parent.mkdir(parents=True, exist_ok=True)
+            file = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
+        except FileNotFoundError:  # its last holder has just removed the folder that it had made
+            continue
+        except OSError:
+            return None
+        try:
+            locked = try_lock(file)
+            if locked and is_at(file, lock):
+                os.ftruncate(file, 0)
+                os.write(file, f"process {os.getpid()} on {socket.gethostname()}".encode())
+                return file
+            holder = os.pread(file, 200, 0).decode(errors="replace") or "another process"
+        except BaseException:
+            os.close(file)
+            raise
+        os.close(file)
+        if locked is None:
+            lock.unlink(missing_ok=True)
+            return None
+        if time.monotonic() >= line_due:
+            seconds = time.monotonic() - begun
+            print(f"waiting for {holder}, which is {work} ({seconds:.0f} s so far)", file=sys.stderr, flush=True)
+            line_due += NEXT_LINE
+        time.sleep(PAUSE)
+
+
+def try_lock(file: int) -> bool | None:
+    """Lock an open file, and return whether that succeeded; None on a disk that knows no locks.
+
+    It is a POSIX lock: processes forked from this one do not inherit it.
+    """
+    if fcntl is None:
+        return None
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return False if error.errno in (errno.EACCES, errno.EAGAIN) else None
+    return True
+
+
+def is_at(file: int, path: Path) -> bool:
+    """Return whether `path` still is the open file."""
+    try:
+        return os.path.samestat(os.fstat(file), path.stat())
+    except FileNotFoundError:
+        return False
