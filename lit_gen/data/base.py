@@ -205,16 +205,17 @@ class ImageData(ResumableData):
     def decoded_set(self, files: Sequence[Path] | Search, name: str, size: int, **settings: Any) -> CachedSet:
         """Return what `cached_set` does; for `predict`, the cache need not be writable. A line counts other files."""
         settings["max_megapixels"] = self.max_megapixels
-        options = {"skip_broken": self.skip_broken, "every_file": self.compare_every_file}
+        how: dict[str, Any] = {"skip_broken": self.skip_broken, "every_file": self.compare_every_file}
         try:
-            found = cached_set(files, self.cache_folder, name, size, **options, **settings)
+            found = cached_set(files, self.cache_folder, name, size, **how, **settings)
         except CannotWriteError:
             if not self._predicts():
                 raise
             paths, left_out, _ = files.find() if isinstance(files, Search) else Found(list(files), {}, {})
             rows = None
             if self.skip_broken:
-                rows = readable_rows(paths, None, name, *map(settings.get, ("box", "stored")), self.max_megapixels)
+                of_file = {key: value for key, value in settings.items() if key != "channels"}
+                rows = readable_rows(paths, None, name, **of_file)
                 paths = [paths[row] for row in rows]
             found = CachedSet(ImagesOnDemand(paths, size, **settings), rows, left_out, 0)
         if isinstance(files, Search) and found.left_out:

@@ -3,8 +3,7 @@
 import math
 import os
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -179,30 +178,19 @@ def _decode(files: Sequence[Path], target: Path, manifest: Manifest, name: str, 
                 f"{target} needs {needed / 1e9:.1f} GB, but only {free / 1e9:.1f} GB are free. Make room, or choose "
                 f"smaller images. {HINT}"
             )
-        with _named(target):
-            offset = begin_array(partial_file, shape)
-        write = partial(_decode_into, partial_file, offset, target, files, settings)
+        offset = begin_array(partial_file, shape)
+        write = partial(_decode_into, partial_file, offset, files, settings)
         by_own_range = map_indices(write, len(files), f"decoding {name} at {settings.size} px")
         if any(by_own_range):
             _save(np.flatnonzero(by_own_range), _own_range_file(target))
     return map_array(target, np.uint8, offset, shape)
 
 
-def _decode_into(file: Path, offset: int, target: Path, paths: Sequence[Path], settings: Settings, index: int) -> bool:
+def _decode_into(file: Path, offset: int, paths: Sequence[Path], settings: Settings, index: int) -> bool:
     own_range: list[Path] = []
     image = decode_image(paths[index], *settings[:4], own_range, settings.max_megapixels)
-    with _named(target):
-        write_values(file, offset + index * image.size, image)
+    write_values(file, offset + index * image.size, image)
     return bool(own_range)
-
-
-@contextmanager
-def _named(target: Path) -> Iterator[None]:
-    """Turn the error of a full disk into one line that names the file, and says what to do."""
-    try:
-        yield
-    except OSError as error:
-        raise CannotWriteError(f"cannot write {target}: {error.strerror}. Make room. {HINT}") from error
 
 
 def readable_rows(
@@ -264,7 +252,7 @@ def _skipped(paths: Sequence[Path], rows: np.ndarray, name: str) -> str | None:
 
 
 def _save(array: np.ndarray, target: Path) -> None:
-    with _named(target), complete_file(target, HINT) as partial_file, partial_file.open("wb") as file:
+    with complete_file(target, HINT) as partial_file, partial_file.open("wb") as file:
         np.save(file, array)
 
 

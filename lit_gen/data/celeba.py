@@ -10,8 +10,8 @@ import numpy as np
 
 from lit_gen.data.base import ArrayDataset, ImageData
 from lit_gen.data.batches import AttributedImages, DataSpec
-from lit_gen.data.decoding import ImageArray
 from lit_gen.data.celeba_files import LISTS, CelebAFiles
+from lit_gen.data.decoding import ImageArray
 from lit_gen.errors import UserError, nearest
 from lit_gen.limits import NonNegativeInt
 from lit_gen.synthetic.faces.names import ATTRIBUTES

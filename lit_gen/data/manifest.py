@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lit_gen.files.atomic import CannotWriteError, complete_file
+from lit_gen.files.atomic import complete_file
 
 MOST_FILES = 10_000
 FINE, COARSE = 0.05, 2.0  # seconds within which two changes may have one time, on a disk that knows fractions or not
@@ -77,11 +77,8 @@ class Manifest:
             "files": {os.path.relpath(path, self.folder): status for path, status in files.items()},
             "facts": facts,
         }
-        try:
-            with complete_file(self.path) as partial:
-                partial.write_text(json.dumps(content))
-        except OSError as error:
-            raise CannotWriteError(f"cannot write {self.path}: {error.strerror}") from error
+        with complete_file(self.path) as partial:
+            partial.write_text(json.dumps(content))
 
     def _absolute(self, place: str) -> str:
         return os.path.normpath(os.path.join(os.path.abspath(self.folder), place))

@@ -1,6 +1,5 @@
 """Arrays on disk: reserved, written row by row, and mapped so that a process that gets one opens it by its path."""
 
-import errno
 import math
 import mmap
 import os
@@ -9,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-"""Errors of a disk, a quota or a limit of file sizes that is reached."""
+from lit_gen.files.atomic import NO_ROOM
 
 
 class MappedArray(np.memmap):

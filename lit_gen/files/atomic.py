@@ -12,6 +12,8 @@ from pathlib import Path
 from lit_gen.errors import UserError
 
 ELSEWHERE = "Choose another place."
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Errors of a disk, a quota or a limit of file sizes that is reached."""
 
 
 class CannotWriteError(UserError):
@@ -30,8 +32,7 @@ def complete_file(path: Path, hint: str = ELSEWHERE, lasting: bool = True, name:
         name: name that begins the temporary file's, for `remove_partial_of`; that of `path` by default.
 
     Raises:
-        CannotWriteError: `path` cannot be written to; the block is not entered.
-        OSError: the disk could not keep what the block wrote.
+        CannotWriteError: `path` cannot be written to, and the block is not entered; or the disk is full.
     """
     make_folder(path.parent, hint)
     partial = _partial(path.with_name(name or path.name))
@@ -46,6 +47,8 @@ def complete_file(path: Path, hint: str = ELSEWHERE, lasting: bool = True, name:
         os.replace(partial, path)
         if lasting:
             _keep(path.parent)
+    except OSError as error:
+        raise _in_words(error, path, hint) from error
     finally:
         partial.unlink(missing_ok=True)
 
@@ -72,6 +75,8 @@ def complete_folder(path: Path, hint: str = ELSEWHERE) -> Iterator[Path]:
         except OSError:
             if not path.is_dir():
                 raise
+    except OSError as error:
+        raise _in_words(error, path, hint) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
@@ -114,6 +119,13 @@ def remove_if_empty(*folders: Path) -> None:
             return
 
 
+def _in_words(error: OSError, path: Path, hint: str) -> Exception:
+    """Return the error for a full disk; other errors as they are."""
+    if error.errno not in NO_ROOM:
+        return error
+    return CannotWriteError(f"cannot write {path}: {error.strerror}. Make room. {hint}")
+
+
 def _keep(path: Path) -> None:
     """Have the disk hold a file's bytes, or a folder's names."""
     try:
@@ -123,7 +135,7 @@ def _keep(path: Path) -> None:
     try:
         os.fsync(descriptor)
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+        if error.errno in (*NO_ROOM, errno.EIO):
             raise  # others: the file system keeps everything at once, or cannot be told to
     finally:
         os.close(descriptor)

@@ -1,3 +1,4 @@
+import errno
 import os
 import stat
 
@@ -154,11 +155,24 @@ def test_the_disk_has_the_bytes_before_the_file_has_its_name(tmp_path, monkeypat
     assert done == [("sync", partial.name), ("rename", partial.name), ("sync", tmp_path.name)]
 
 
-def test_a_disk_that_loses_what_was_written_leaves_no_file(tmp_path, monkeypatch):
-    def fail(descriptor):
-        raise OSError(28, "No space left on device")
+@pytest.mark.parametrize("where", ["write", "sync"])
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+def test_a_full_disk_is_one_line_and_leaves_nothing(number, where, tmp_path, monkeypatch):
+    def fail(*_):
+        raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(os, "fsync", fail)
-    with pytest.raises(OSError, match="No space left"), complete_file(tmp_path / "file") as partial:
-        partial.write_text("all")
+    if where == "sync":
+        monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(UserError, match=f"^cannot write .*file: {os.strerror(number)}. Make room. Elsewhere.$"):
+        with complete_file(tmp_path / "file", "Elsewhere.") as partial:
+            partial.write_text("all")
+            if where == "write":
+                fail()
+    with pytest.raises(UserError, match="^cannot write .*folder: "), complete_folder(tmp_path / "folder"):
+        fail()
     assert os.listdir(tmp_path) == []
+
+
+def test_other_errors_come_through_as_they_are(tmp_path):
+    with pytest.raises(FileNotFoundError, match="gone"), complete_file(tmp_path / "file"):
+        open("gone")
