@@ -135,6 +135,11 @@ def forget_sigterm(trainer: Trainer) -> None:
     trainer._signal_connector.received_sigterm = False
 
 
+def stop_sharing_sigterm(trainer: Trainer) -> None:
+    """Have Lightning no longer send the first process's SIGTERM to all before each batch, which waits for the GPU."""
+    trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = _do_nothing  # type: ignore[method-assign]
+
+
 def set_requeue_handler(trainer: Trainer, handler: Callable[[int, Any], None]) -> None:
     """Replace what Lightning does when SLURM says that a job's time is running out.
 

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from lit_gen.layers.key_patches import candidate_boxes
 
@@ -33,10 +34,12 @@ ASK_FOR_A_SHAPE = {
 
 @dataclass
 class PretendedGPU:
-    """What happened within the block, in words: copies between CPU and GPU, and operators that wait for the GPU."""
+    """What happened within the block, in words: copies between CPU and GPU, operators that wait for the GPU, and random
+    draws on the CPU, which a CUDA graph would repeat for ever."""
 
     copies: list[str] = field(default_factory=list)
     waits: list[str] = field(default_factory=list)
+    draws: list[str] = field(default_factory=list)
 
 
 @contextmanager
@@ -113,6 +116,8 @@ class _Notes(TorchDispatchMode):
                 self.seen.copies.append("cpu to cuda")
             args = args[0], [some for index in args[1] for some in _one_row(index)], *args[2:]
         result = func(*args, **kwargs)
+        if torch.Tag.nondeterministic_seeded in func.tags and not any(map(_on_gpu, tree_leaves(result))):
+            self.seen.draws.append(name)
         if name in ("_to_copy", "copy_"):
             source, target = args[name == "copy_"], result
             if isinstance(source, Tensor) and source.device.type != target.device.type:

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from lightning import Callback, LightningModule, Trainer
 
+from lit_gen.training.processes import Agreement
+
 
 def digest(model: LightningModule) -> str:
     """One string for all trainable weights."""
@@ -19,8 +21,13 @@ def digest(model: LightningModule) -> str:
 class SignalBetween(Callback):
     """Sends `$PROBE_SIGNAL` to the first process, in the middle of batch number `$PROBE_BATCH` (from 1).
 
-    With `$PROBE_GROUP`, to the whole process group: to the loading processes too.
+    With `$PROBE_GROUP`, to the whole process group: to the loading processes too. With `$PROBE_AGREEMENT`, the
+    processes of a training ask each other in each batch.
     """
+
+    def __init__(self) -> None:
+        if "PROBE_AGREEMENT" in os.environ:
+            Agreement.most_batches = 1
 
     def on_train_batch_start(self, trainer: Trainer, *_: Any) -> None:
         if trainer.is_global_zero and trainer.fit_loop.total_batch_idx + 1 == int(os.environ["PROBE_BATCH"]):

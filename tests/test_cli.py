@@ -16,6 +16,7 @@ from PIL import Image
 
 from lit_gen.cli import main
 from lit_gen.command_line.trainer import several_processes
+from lit_gen.data.download import DownloadError
 from tests.models.tiny import assert_same
 from tests.probes import check_probes
 
@@ -262,7 +263,8 @@ def test_loading_processes_outlive_the_signal(number, data, runs, monkeypatch):
     assert done.returncode == 128 + number and "after batch 7. To go on: " in done.stderr, done.stderr
 
 
-def test_two_processes_stop_together_and_go_on_to_the_bit(data, tmp_path):
+def test_two_processes_stop_together_and_go_on_to_the_bit(data, tmp_path, monkeypatch):
+    monkeypatch.setenv("PROBE_AGREEMENT", "each batch")
     two = ["--trainer.devices=2", "--trainer.accelerator=cpu", "--trainer.logger=false"]
     two += ["--health.every_n_batches=2", "--trainer.accumulate_grad_batches=2"]  # a step of batches 8 and 9
     words = ["fit", *data, *TINY_DCGAN, *STOPPABLE, *two]
@@ -441,9 +443,9 @@ def test_a_run_folder_that_cannot_be_written(data, tmp_path, capsys):
 
 def test_without_celeba_and_network_nothing_is_left(tmp_path, capsys, monkeypatch):
     def refuse(*args, **kwargs):
-        raise OSError("no network")
+        raise DownloadError("no network")
 
-    monkeypatch.setattr("lit_gen.data.celeba.download_file_from_google_drive", refuse)
+    monkeypatch.setattr("lit_gen.data.celeba_files.fetch", refuse)
     words = [
         "fit",
         "--config",

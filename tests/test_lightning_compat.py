@@ -6,6 +6,7 @@ import signal
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 import torch
@@ -15,12 +16,15 @@ from lightning.fabric.plugins.environments import LightningEnvironment, SLURMEnv
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningCLI
 from lightning.pytorch.loggers import Logger, WandbLogger
+from torch import distributed
 from torch.optim import SGD
 from torch.utils.data import DataLoader
 
 import lit_gen
 from lit_gen import lightning_compat as compat
+from tests.metrics.pictures import in_two_processes
 from tests.models import tiny
+from tests.models.test_processes import place
 
 PACKAGE = Path(lit_gen.__file__).parent
 
@@ -206,6 +210,31 @@ def test_a_sigterm_is_forgotten(tmp_path):
     sends = SendToSelf(signal.SIGTERM, compat.forget_sigterm)
     trainer = fit(tmp_path, OneWeight(), sends)
     assert sends.received == [True, False] and trainer.global_step == 4  # it has trained to its end
+
+
+def broadcasts(rank, world, stop):
+    """How often the processes of a training of four batches sent one number."""
+    sent = []
+    broadcast = distributed.broadcast
+
+    def counted(tensor, *arguments, **options):
+        sent.append(tensor.numel())
+        return broadcast(tensor, *arguments, **options)
+
+    class Stops(Callback):
+        def on_train_start(self, trainer, model):
+            if stop:
+                compat.stop_sharing_sigterm(trainer)
+
+    trainer = tiny.trainer("", callbacks=[Stops()], limit_val_batches=0, strategy="ddp", **place(rank, world))
+    with mock.patch.object(distributed, "broadcast", counted):
+        trainer.fit(OneWeight())
+    return sent.count(1)
+
+
+def test_a_sigterm_is_no_longer_shared():
+    shared, unshared = (in_two_processes(broadcasts, 2, stop) for stop in (False, True))
+    assert [one - other for one, other in zip(shared, unshared, strict=True)] == [4, 4]
 
 
 def test_the_handler_for_slurm_is_replaced(tmp_path, monkeypatch):

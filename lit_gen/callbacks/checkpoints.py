@@ -17,6 +17,7 @@ from lit_gen.lightning_compat import (
     batches_so_far,
     cluster_environment,
     forget_sigterm,
+    stop_sharing_sigterm,
     stops_early,
     validation_follows,
 )
@@ -24,6 +25,7 @@ from lit_gen.limits import NonNegativeInt, PositiveInt
 from lit_gen.runs import slurm
 from lit_gen.runs.checkpoint_files import take_place
 from lit_gen.runs.commands import resume_command
+from lit_gen.training.processes import Agreement
 from lit_gen.training.ring import NonFiniteTermError
 
 
@@ -44,9 +46,10 @@ class Stopped(SystemExit):
 class RunCheckpoints(Checkpoint):
     """Write `folder/last.ckpt` every so many batches, at the end of each epoch, and when the run is told to stop.
 
-    SIGTERM and Ctrl-C stop the run after the present batch; a second Ctrl-C ends it at once. SIGUSR1, by which SLURM
-    says that the time of a job is running out, stops it too, and the job is then queued again. When the only process of
-    a run meets an exception, its state is saved to `folder/exception.ckpt`.
+    SIGTERM and Ctrl-C stop the run after the present batch, or within a second of it where several processes are to
+    know; a second Ctrl-C ends it at once. SIGUSR1, by which SLURM says that the time of a job is running out, stops it
+    too, and the job is then queued again. When the only process of a run meets an exception, its state is saved to
+    `folder/exception.ckpt`.
 
     Args:
         folder: the folder for checkpoints.
@@ -68,6 +71,8 @@ class RunCheckpoints(Checkpoint):
 
     def on_train_start(self, trainer: Trainer, model: LightningModule) -> None:
         self._began_at = _batches_done(trainer)
+        self._agreement = Agreement()
+        stop_sharing_sigterm(trainer)
         # Lightning puts the former handlers back. Its own for SIGTERM saves nothing, and lets the processes of a group
         # wait for each other.
         self._signal = signal.SIGTERM if trainer.received_sigterm else None
@@ -148,11 +153,11 @@ class RunCheckpoints(Checkpoint):
         return self.folder / f"previous-{number}.ckpt"
 
     def _told_to_stop(self, trainer: Trainer) -> bool:
-        """Return whether any process was told to stop."""
-        told = trainer.strategy.reduce_boolean_decision(self._signal is not None, all=False)
-        if told:
-            self._requeue = trainer.strategy.reduce_boolean_decision(self._requeue, all=False)
-        return told
+        """Return whether any process was told to stop; several know it within about a second."""
+        told = [self._signal is not None, self._requeue]
+        stop, requeue = self._agreement.ask(trainer.strategy, told, now=trainer.is_last_batch)
+        self._requeue |= requeue
+        return stop
 
     def _stop(self, trainer: Trainer) -> None:
         if not self._stopping:

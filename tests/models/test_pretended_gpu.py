@@ -238,9 +238,11 @@ def test_steps_neither_wait_nor_mix(case, precision, make_data, monkeypatch):
         run = Run(case, data, gpu, monkeypatch)
         model, batch = run.model, run.batch()
         model.n_critic = 1
+        gpu.draws.clear()
         with run.without_waiting():
             for _ in range(1 if precision else 2):  # the second meets what the first left behind
                 run.train(batch)
+        assert gpu.draws == []
         gradients = [parameter.grad for parameter in model.parameters() if parameter.requires_grad]
         idle = [gradient for gradient in gradients if gradient is None]
         assert gradients and (isinstance(model, ProGAN) or not idle)  # whose later stages are still to come
