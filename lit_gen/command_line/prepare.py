@@ -41,11 +41,12 @@ def prepare(words: Sequence[str]) -> None:
         UserError: something is wrong that the user can mend.
     """
     check_words(words)
+    words_of_data = _of_data(words)
     parser = DataParser(prog="main.py prepare", description="Download, decode and cache a dataset.")
     parser.add_argument("-c", "--config", action=ActionConfigFile, help="config file; its other sections are left out")
     parser.add_lightning_class_args(LightningDataModule, "data", subclass_mode=True)
     try:
-        settings = parser.parse_args(_of_data(words))
+        settings = parser.parse_args(words_of_data)
     except UserError as error:
         raise UserError(explain(str(error), words, ["config", "data"])) from error
     data = parser.instantiate_classes(settings).data
@@ -57,7 +58,7 @@ def prepare(words: Sequence[str]) -> None:
         return
     data.setup("fit")
     counts = [f"{len(rows):,} {split}" for split, rows in data.datasets.items()]
-    print(f"prepared {type(data).__name__}: {', '.join(counts)}; caches are in {data.cache_folder}")
+    print(f"prepared {type(data).__name__}: {', '.join(counts)} images; caches are in {data.cache_folder}")
 
 
 def _of_data(words: Sequence[str]) -> list[str]:

@@ -167,7 +167,8 @@ class ImageData(ResumableData):
     def prepare_data(self) -> None:
         """Render, find or download the files. Of several processes that call it, one does the work; the others wait."""
         if not self.synthetic:
-            with alone(self.root / type(self).__name__.lower(), f"looking for {type(self).__name__}"):
+            name = getattr(self, "pictures", type(self).__name__.lower())  # with captions or without
+            with alone(self.root / name, f"finding or downloading {name}"):
                 self.find_or_download()
         elif not self.source.is_dir():
             with alone(self.source, f"rendering {self.source.name}"):

@@ -20,7 +20,8 @@ from tqdm import tqdm
 
 from lit_gen.data.server import FAILURES, PREFIX, UnfitError, length, reason, receive
 from lit_gen.errors import UserError
-from lit_gen.files.atomic import ELSEWHERE, CannotWriteError, complete_folder, make_folder
+from lit_gen.files.atomic import ELSEWHERE, CannotWriteError, complete_folder, make_folder, remove_partial_of
+from lit_gen.files.lock import alone
 
 ROOT_HINT = "Set --data.root to a folder that can be written, or put the files there."
 ROUNDS = 3  # times that all servers are asked in vain before a download ends
@@ -114,6 +115,13 @@ def unpack(archive: Path, target: Path, inner: str | None = None, hint: str = EL
         UserError: the archive has a path that leads out of it, lacks `inner`, would become far larger than images do,
             or cannot be read otherwise.
     """
+    with alone(target, f"unpacking {archive.name}"):
+        if not target.is_dir():  # another process may have unpacked it in the meantime
+            remove_partial_of(target)
+            _unpack(archive, target, inner, hint)
+
+
+def _unpack(archive: Path, target: Path, inner: str | None, hint: str) -> None:
     try:
         with zipfile.ZipFile(archive) as zipped, complete_folder(target, hint) as partial:
             members = [member for member in zipped.infolist() if not member.is_dir()]
