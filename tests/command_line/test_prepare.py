@@ -47,7 +47,10 @@ def test_the_words_of_a_training_prepare_its_data(folder, tmp_path, monkeypatch,
     words = [*TINY, *FOLDER, f"--data.root={folder}", "--trainer.max_epochs=1", "--trainer.logger=false"]
     words += [f"--trainer.default_root_dir={tmp_path}/runs", "--seed_everything", "3"]
     main(["prepare", *words])
-    assert f"prepared ImageFolder: 38 train, 2 val, 2 test images; caches are in {folder}/.cache" in capsys.readouterr().out
+    assert (
+        f"prepared ImageFolder: 38 train, 2 val, 2 test images; caches are in {folder}/.cache"
+        in capsys.readouterr().out
+    )
     assert len(arrays(folder)) == 1 and not (tmp_path / "runs").exists()
     monkeypatch.setattr(cache, "decode_image", None)
     main(["fit", *words])
@@ -59,7 +62,9 @@ def test_a_config_and_the_data_s_settings_are_enough(folder, tmp_path):
     (tmp_path / "base.yaml").write_text(
         f"model: VAE\ntrainer: {{max_epochs: 3}}\ndata: {{class_path: ImageFolder, init_args: {{root: {folder}}}}}\n"
     )
-    (tmp_path / "overlay.yaml").write_text("model:\n  init_args: {latent_dim: 2}\ndata:\n  init_args: {image_size: 8}\n")
+    (tmp_path / "overlay.yaml").write_text(
+        "model:\n  init_args: {latent_dim: 2}\ndata:\n  init_args: {image_size: 8}\n"
+    )
     configs = [f"--config={tmp_path}/base.yaml", "--config", f"{tmp_path}/overlay.yaml"]
     main(["prepare", *configs])
     main(["prepare", *configs, "--data.image_size", "4"])
