@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from functools import partial
 from importlib import import_module
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
 from torch import Tensor, nn
@@ -18,14 +19,14 @@ Activation = Literal["relu", "tanh", "silu"]
 class Decoder(nn.Module):
     """A network from latents (B, latent_dim) to images (B, C, H, W), whose output is linear.
 
-    Its first arguments are `latent_dim` and `image_shape`; the others are settings.
+    Its first arguments are `latent_dim` and `image_shape` (C, H, W); the others are settings.
     """
 
 
 class Encoder(nn.Module):
     """A network from images (B, C, H, W) to (B, out_features).
 
-    Its first arguments are `image_shape` and `out_features`; the others are settings.
+    Its first arguments are `image_shape` (C, H, W) and `out_features`; the others are settings.
     """
 
     def mirror(self, latent_dim: int) -> Decoder:
@@ -48,9 +49,7 @@ else:  # the command line takes a class and its settings, and makes them a calla
 def network(kind: type[nn.Module], **settings: Any) -> dict[str, Any]:
     """Return a network as an argument of a model, in the form that config files and checkpoints have it.
 
-    Args:
-        kind: class of the network.
-        settings: what it is built with beside the sizes, which the model knows.
+    `settings` are what it is built with beside the sizes, which the model knows.
     """
     return {"class_path": f"{kind.__module__}.{kind.__qualname__}", "init_args": settings}
 
@@ -74,12 +73,18 @@ def build(argument: Any, *sizes: Any) -> Any:
     return getattr(import_module(module or __name__), name)(*sizes, **argument.get("init_args", {}))
 
 
+def _linear_layers(sizes: list[int], activation: Activation) -> list[nn.Module]:
+    """Return fully connected layers between units of these numbers, with a nonlinearity after all but the last."""
+    layers: list[nn.Module] = []
+    for before, size in pairwise(sizes):
+        layers += [nn.Linear(before, size), ACTIVATIONS[activation]()]
+    return layers[:-1]
+
+
 class MLPEncoder(Encoder, nn.Sequential):
     """A fully connected encoder of images (B, C, H, W) to (B, out_features).
 
     Args:
-        image_shape: C, H, W.
-        out_features: length of the output.
         hidden_sizes: widths of the hidden layers, from the image on.
         activation: nonlinearity after each hidden layer.
     """
@@ -91,11 +96,8 @@ class MLPEncoder(Encoder, nn.Sequential):
         hidden_sizes: list[PositiveInt] = [1000, 1000],
         activation: Activation = "relu",
     ) -> None:
-        layers: list[nn.Module] = [nn.Flatten()]
-        sizes = [math.prod(image_shape), *hidden_sizes]
-        for before, size in zip(sizes, hidden_sizes, strict=False):
-            layers += [nn.Linear(before, size), ACTIVATIONS[activation]()]
-        super().__init__(*layers, nn.Linear(sizes[-1], out_features))
+        sizes = [math.prod(image_shape), *hidden_sizes, out_features]
+        super().__init__(nn.Flatten(), *_linear_layers(sizes, activation))
         self.image_shape, self.hidden_sizes, self.activation = image_shape, hidden_sizes, activation
 
     def mirror(self, latent_dim: int) -> Decoder:
@@ -103,11 +105,9 @@ class MLPEncoder(Encoder, nn.Sequential):
 
 
 class MLPDecoder(Decoder, nn.Sequential):
-    """A fully connected decoder of latents (B, latent_dim) to images (B, C, H, W); the output is linear.
+    """A fully connected decoder of latents (B, latent_dim) to images (B, C, H, W).
 
     Args:
-        latent_dim: length of a latent.
-        image_shape: C, H, W.
         hidden_sizes: widths of the hidden layers, from the latent on.
         activation: nonlinearity after each hidden layer.
     """
@@ -119,23 +119,16 @@ class MLPDecoder(Decoder, nn.Sequential):
         hidden_sizes: list[PositiveInt] = [1000, 1000],
         activation: Activation = "relu",
     ) -> None:
-        layers: list[nn.Module] = []
-        sizes = [latent_dim, *hidden_sizes]
-        for before, size in zip(sizes, hidden_sizes, strict=False):
-            layers += [nn.Linear(before, size), ACTIVATIONS[activation]()]
-        super().__init__(*layers, nn.Linear(sizes[-1], math.prod(image_shape)), nn.Unflatten(1, image_shape))
+        sizes = [latent_dim, *hidden_sizes, math.prod(image_shape)]
+        super().__init__(*_linear_layers(sizes, activation), nn.Unflatten(1, image_shape))
 
 
 def doublings(size: int, model: str, digits: str = "MNIST") -> int:
     """Return the number of doublings, at least 2, from a side of 4 pixels to `size`.
 
-    Args:
-        size: side of the images in pixels.
-        model: name of the model that needs the size, for the error message.
-        digits: name of the data whose images must be enlarged to 32 pixels, for the error message.
-
     Raises:
-        UserError: `size` is no power of two from 16 on.
+        UserError: `size` is no power of two from 16 on. The message names the `model` that needs the size, and the data
+            (`digits`) whose images must be enlarged to 32 pixels.
     """
     stages = math.log2(size) - 2
     if stages < 2 or stages != int(stages):
@@ -157,8 +150,6 @@ class ConvEncoder(Encoder, nn.Sequential):
     4x4 convolutions of stride 2, with batch norm, halve the side down to 3, 4 or 5 pixels.
 
     Args:
-        image_shape: C, S, S.
-        out_features: length of the output.
         channels: width of the first convolution. Each further one is twice as wide, up to eight times `channels`.
     """
 
@@ -179,11 +170,7 @@ class ConvEncoder(Encoder, nn.Sequential):
 class ConvDecoder(Decoder):
     """A convolutional decoder of latents (B, latent_dim) to images (B, C, S, S), the mirror of `ConvEncoder`.
 
-    The output is linear.
-
     Args:
-        latent_dim: length of a latent.
-        image_shape: C, S, S.
         channels: width of the last hidden layer. Each earlier one is twice as wide, up to eight times `channels`.
     """
 
@@ -226,14 +213,12 @@ class Branch(nn.Module):
 
 
 class ResidualEncoder(Encoder, nn.Sequential):
-    """A residual encoder of images (B, C, S, S) to (B, out_features).
+    """A residual encoder of images (B, C, S, S), S a multiple of 4, to (B, out_features).
 
     Convolutions reduce the image to a quarter of its side; a residual block and hidden layers follow. There is no norm,
     so that an image's output does not depend on the rest of the batch.
 
     Args:
-        image_shape: C, S, S; S a multiple of 4.
-        out_features: length of the output.
         channels: width at half of the side; a quarter of the side has four times this width.
         hidden_sizes: widths of the fully connected hidden layers.
 
@@ -249,14 +234,14 @@ class ResidualEncoder(Encoder, nn.Sequential):
         hidden_sizes: list[PositiveInt] = [1000, 1000],
     ) -> None:
         side = _quarter(image_shape[-1])
-        layers: list[nn.Module] = [
+        super().__init__(
             nn.Conv2d(image_shape[0], channels, 4, 2, 1),
             nn.SiLU(),
             nn.Conv2d(channels, 4 * channels, 4, 2, 1),
             Branch(4 * channels),
             nn.SiLU(),
-        ]
-        super().__init__(*layers, MLPEncoder((4 * channels, side, side), out_features, hidden_sizes, "silu"))
+            MLPEncoder((4 * channels, side, side), out_features, hidden_sizes, "silu"),
+        )
         self.image_shape, self.channels, self.hidden_sizes = image_shape, channels, hidden_sizes
 
     def mirror(self, latent_dim: int) -> Decoder:
@@ -266,16 +251,11 @@ class ResidualEncoder(Encoder, nn.Sequential):
 class ResidualDecoder(Decoder, nn.Sequential):
     """A residual decoder of latents (B, latent_dim) to images (B, C, S, S), the mirror of `ResidualEncoder`.
 
-    It is twice as wide as the encoder at half of the side. The output is linear.
+    It is twice as wide as the encoder at half of the side.
 
     Args:
-        latent_dim: length of a latent.
-        image_shape: C, S, S; S a multiple of 4.
         channels: half of the width at half of the side.
         hidden_sizes: widths of the fully connected hidden layers.
-
-    Raises:
-        UserError: S is no multiple of 4.
     """
 
     def __init__(

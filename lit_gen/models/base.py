@@ -72,21 +72,13 @@ class GenerativeModule(LoggedTerms):
     def seed(self, purpose: str, place: int = 0) -> None:
         """Seed what this process draws next by the run's seed, the purpose, the rank, the images seen and `place`.
 
-        Each step and each batch of an evaluation begins with it. What was drawn before makes no difference then, and a
-        run that is resumed draws what the unbroken one would have drawn.
-
-        Args:
-            purpose: a word for what is drawn.
-            place: a number that tells it from others of that purpose, such as that of a batch.
+        Each step and each batch of an evaluation (`place` is its number) begins with it. What was drawn before makes no
+        difference then, and a run that is resumed draws what the unbroken one would have drawn.
         """
         seed_generators(self.device, self.run_seed or 0, purpose, self.global_rank, self.images_seen, place)
 
     def count_images(self, images: int) -> None:
-        """Count the images of a step, of which each process has made one.
-
-        Args:
-            images: of this process.
-        """
+        """Count the images of a step: `images` of this process, and as many of each other."""
         self.images_seen += images * self.trainer.world_size
         self.images_in_epoch += images * self.trainer.world_size
 
@@ -126,7 +118,7 @@ class GenerativeModule(LoggedTerms):
 
         Args:
             checkpoint_path: file of this version or an older one.
-            arguments: Lightning's: `map_location`, `hparams_file`, `strict`, `weights_only`.
+            arguments: Lightning's arguments, such as `map_location`.
             options: the same by name, and settings that replace the checkpoint's.
 
         Raises:
@@ -175,10 +167,8 @@ class GenerativeModule(LoggedTerms):
     def begin_step_anew(self, same_batches: bool) -> int:
         """Return how many images are to come again when a run is resumed, since their step cannot go on.
 
-        They were loaded for a step that was still to be made when the checkpoint was written.
-
-        Args:
-            same_batches: whether the batches of all processes have as many images as then.
+        They were loaded for a step that was still to be made when the checkpoint was written. `same_batches` tells
+        whether the batches of all processes have as many images as then.
         """
         return 0
 
@@ -209,12 +199,9 @@ class GenerativeModule(LoggedTerms):
         self.graphs = None
 
     def adam(self, parameters: Any, learning_rate: float, betas: tuple[float, float] = (0.9, 0.999)) -> Adam:
-        """Return Adam, whose steps are one kernel but in 16-mixed: its scaler would hand a fused one scaled gradients.
+        """Return Adam for parameters, or for groups, which may have learning rates of their own.
 
-        Args:
-            parameters: or groups of them.
-            learning_rate: of groups that have none of their own.
-            betas: coefficients of the running means.
+        Its steps are one kernel but in 16-mixed: the scaler would hand a fused one scaled gradients.
         """
         trainer = trainer_of(self)
         return Adam(parameters, learning_rate, betas, fused=trainer is None or trainer.precision != "16-mixed")
@@ -274,8 +261,6 @@ class GenerativeModule(LoggedTerms):
     def on_predict_batch_start(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
         self.seed("predict", batch_idx)
 
-    # What the task does
-
     def predict_step(self, batch: Any, batch_idx: int) -> Tensor:
         return self.task.predict(self, batch)
 
@@ -295,9 +280,8 @@ class GenerativeModule(LoggedTerms):
 
     def noise(self, *shape: int, generator: torch.Generator | None = None) -> Tensor:
         """Return standard normal noise on the model's device; with a CPU generator, the same on every device."""
-        if generator is None:
-            return torch.randn(*shape, device=self.device)
-        return torch.randn(*shape, generator=generator).to(self.device)
+        device = self.device if generator is None else None
+        return torch.randn(*shape, generator=generator, device=device).to(self.device)
 
     def uniform_noise(self, *shape: int, generator: torch.Generator | None = None) -> Tensor:
         """Return noise uniform on (-1, 1), as `noise` otherwise."""

@@ -23,6 +23,7 @@ from torch.nn import functional
 from lit_gen.data.batches import DataSpec, UnpairedImages
 from lit_gen.errors import UserError
 from lit_gen.layers.residual import ResidualBlock
+from lit_gen.layers.weights import draw_weights
 from lit_gen.limits import BelowOne, NonNegativeFloat, NonNegativeInt, PositiveInt
 from lit_gen.losses import Terms
 from lit_gen.losses.adversarial import least_squares
@@ -32,22 +33,11 @@ from lit_gen.tasks.translation import Translation
 from lit_gen.training.modes import evaluating
 
 
-def initialize(module: nn.Module) -> None:
-    """Draw all weights from N(0, 0.02), and set biases to 0 (appendix, training details)."""
-    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
-        nn.init.normal_(module.weight, 0, 0.02)
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)
-
-
 class Generator(nn.Sequential):
     """(B, C, H, W) to (B, C, H, W) in [-1, 1]: down by 4, residual blocks, up by 4 (appendix, generator architectures).
 
-    Args:
-        image_channels: C.
-        channels: width at full resolution; four times as wide at the quarter of it.
-        residual_blocks: number of blocks between down and up.
-        blend: one more channel of the output makes a mask, with which the others are laid over the given image.
+    With `blend`, one more channel of the output makes a mask, with which the others are laid over the given image.
+    The arguments are explained in `CycleGAN`.
     """
 
     def __init__(self, image_channels: int, channels: int, residual_blocks: int, blend: bool = False) -> None:
@@ -65,7 +55,7 @@ class Generator(nn.Sequential):
             nn.Conv2d(channels, image_channels + blend, 7, padding=3, padding_mode="reflect"),
         )
         self.blend = blend
-        self.apply(initialize)
+        self.apply(draw_weights)  # appendix, training details
 
     def forward(self, images: Tensor) -> Tensor:
         made = super().forward(images).float()
@@ -80,10 +70,7 @@ class Generator(nn.Sequential):
 class Discriminator(nn.Sequential):
     """(B, C, H, W) to scores (B, 1, H', W') of overlapping patches (appendix, discriminator architectures).
 
-    Args:
-        image_channels: C.
-        channels: width of the first layer; it doubles with each layer up to eight times as much.
-        strided_layers: number of layers that halve the size. A patch has side 70 with 3, 34 with 2, 16 with 1.
+    The width is `channels` and doubles with each layer, up to eight times; `strided_layers` of them halve the size.
     """
 
     def __init__(self, image_channels: int, channels: int, strided_layers: int) -> None:
@@ -96,7 +83,7 @@ class Discriminator(nn.Sequential):
             ]  # fmt: skip
             before = width
         super().__init__(*layers, nn.Conv2d(before, 1, 4, 1, 1))
-        self.apply(initialize)
+        self.apply(draw_weights)  # appendix, training details
 
 
 class ImagePool(nn.Module):
@@ -116,19 +103,14 @@ class ImagePool(nn.Module):
         self.size, self.count = size, 0
         self.stored = torch.empty(0)  # (size + 1, C, H, W) once there is an image; the last is what no one reads
 
-    @property
-    def images(self) -> Tensor:
-        """Return the stored images (N, C, H, W), float32."""
-        return self.stored[: self.count]
-
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "ImagePool":
         """Follow the module to its device, as buffers do: `to`, `cuda` and `cpu` call this."""
         self.stored = self.stored.to(fn(self.stored).device)
         return super()._apply(fn, recurse)
 
     def get_extra_state(self) -> Tensor:
-        """Return the stored images (N, C, H, W)."""
-        return self.images.clone()
+        """Return the stored images (N, C, H, W), float32."""
+        return self.stored[: self.count].clone()
 
     def set_extra_state(self, state: Tensor) -> None:
         images = state[: self.size]
@@ -143,6 +125,7 @@ class ImagePool(nn.Module):
             return images
         if not self.count:
             self.stored = images.new_zeros(self.size + 1, *images.shape[1:], dtype=torch.float32)
+        self.stored = self.stored.to(images.device)
         exchange = torch.rand(len(images), device=images.device) < 0.5
         places = torch.randint(self.size, (len(images),), device=images.device)
         # No value of a tensor decides what the host does: it would wait for the GPU, and a CUDA graph would keep to it.
@@ -186,8 +169,8 @@ class CycleGAN(AdversarialModule):
         discriminator_layers: layers of the critics that halve the size: with 3 a score is for a patch of 70x70 pixels,
             with 2 of 34x34, with 1 of 16x16.
         blend: let the generators make a mask besides an image, and lay the image over the given one through it (after
-            Pumarola et al., arXiv:1807.09251, equation 1). What lies around the animal is kept from the start, not
-            learnt; for short trainings.
+            Pumarola et al., arXiv:1807.09251, equation 1). For short trainings: what lies around the animal is kept
+            from the start.
         cycle_weight: weight of the mean absolute error of A to B to A, and of B to A to B; 0 leaves the terms out.
         identity_weight: weight of the mean absolute change of an image that is already of the target domain; 0 leaves
             the terms out.

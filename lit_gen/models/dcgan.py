@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from lit_gen.data.batches import DataSpec, WithImages
 from lit_gen.layers.coders import doublings
+from lit_gen.layers.weights import draw_weights
 from lit_gen.limits import BelowOne, NonNegativeFloat, PositiveInt
 from lit_gen.losses import Terms
 from lit_gen.losses.adversarial import minimax_discriminator, nonsaturating_generator
@@ -23,11 +24,8 @@ KERNEL = 5
 
 def initialize(module: nn.Module) -> None:
     """Draw weights from N(0, 0.02) (section 4), those of batch norm from N(1, 0.02), and set biases to 0."""
-    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
-        nn.init.normal_(module.weight, 0, 0.02)
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)
-    elif isinstance(module, nn.BatchNorm2d):
+    draw_weights(module)
+    if isinstance(module, nn.BatchNorm2d):
         nn.init.normal_(module.weight, 1, 0.02)
         nn.init.zeros_(module.bias)
 

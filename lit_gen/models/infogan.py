@@ -22,6 +22,7 @@ from torch.optim import Optimizer
 from lit_gen.data.batches import DataSpec, WithImages
 from lit_gen.distributions import CategoricalCode, Code, ContinuousCode
 from lit_gen.errors import UserError
+from lit_gen.layers.weights import draw_weights
 from lit_gen.limits import BelowOne, NonNegativeFloat, NonNegativeInt, PositiveInt
 from lit_gen.losses import Terms
 from lit_gen.losses.adversarial import minimax_discriminator, nonsaturating_generator
@@ -35,14 +36,6 @@ class Fakes(NamedTuple):
 
     image: Tensor
     codes: Tensor
-
-
-def initialize(module: nn.Module) -> None:
-    """Draw weights from N(0, 0.02), as in the authors' code, and set biases to 0."""
-    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
-        nn.init.normal_(module.weight, 0, 0.02)
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)
 
 
 class Generator(nn.Sequential):
@@ -71,7 +64,7 @@ class Generator(nn.Sequential):
             layers.append(nn.ConvTranspose2d(before, width, 4, 2, 1, bias=index > 0))
             layers += [nn.ReLU()] if index else [nn.BatchNorm2d(width), nn.ReLU()]
         super().__init__(*layers, nn.ConvTranspose2d(channels[-1], image_shape[0], 4, 2, 1), nn.Tanh())
-        self.apply(initialize)
+        self.apply(draw_weights)  # as in the authors' code
 
 
 class Discriminator(nn.Module):
@@ -112,7 +105,7 @@ class Discriminator(nn.Module):
             nn.LeakyReLU(0.1),
             nn.Linear(recognition_features, outputs),
         )
-        self.apply(initialize)
+        self.apply(draw_weights)  # as in the authors' code
 
     def forward(self, images: Tensor) -> Tensor:
         """Return D's logits (B, 1)."""

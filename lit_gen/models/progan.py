@@ -27,16 +27,8 @@ from lit_gen.schedules import growth
 from lit_gen.tasks.sampling import GrowingSampling
 
 PAPER_MINIBATCHES = {4: 128, 8: 128, 16: 128, 32: 64, 64: 32, 128: 16, 256: 8, 512: 4, 1024: 4}
-
-
-def upsample(x: Tensor) -> Tensor:
-    """Return maps (B, C, H, W) at twice the size, by repeating pixels."""
-    return functional.interpolate(x, scale_factor=2, mode="nearest")
-
-
-def downsample(x: Tensor) -> Tensor:
-    """Return maps (B, C, H, W) at half the size, by the mean of 2x2 pixels."""
-    return functional.avg_pool2d(x, 2)
+upsample = nn.Upsample(scale_factor=2, mode="nearest")
+downsample = nn.AvgPool2d(2)
 
 
 def fade(before: Tensor, now: Tensor, alpha: Tensor | float) -> Tensor:
@@ -48,41 +40,31 @@ def fade(before: Tensor, now: Tensor, alpha: Tensor | float) -> Tensor:
 
 
 class Generator(nn.Module):
-    """Latent vectors to images at any stage up to the last (appendix A, table 2).
-
-    Args:
-        latent_dim: Z.
-        widths: channels of each stage, from 4x4 on.
-        image_channels: C.
-    """
+    """Latents (B, Z) to images at any stage up to the last (appendix A, table 2); `widths` are those of each stage."""
 
     def __init__(self, latent_dim: int, widths: list[int], image_channels: int) -> None:
+        def convolution(before: int, width: int) -> tuple[nn.Module, ...]:
+            return EqualizedConv2d(before, width, 3), nn.LeakyReLU(0.2), PixelNorm()
+
         super().__init__()
         # The gain of the first layer is sqrt(2) / 4: its fan-in is Z for each of 4x4 places.
         self.project = EqualizedLinear(latent_dim, widths[0] * 16, gain=math.sqrt(2) / 4, bias=False)
         self.project_bias = nn.Parameter(torch.zeros(widths[0], 1, 1))
-        self.first = nn.Sequential(EqualizedConv2d(widths[0], widths[0], 3), nn.LeakyReLU(0.2), PixelNorm())
+        self.first = nn.Sequential(*convolution(widths[0], widths[0]))
         self.blocks = nn.ModuleList(
-            nn.Sequential(
-                EqualizedConv2d(before, width, 3), nn.LeakyReLU(0.2), PixelNorm(),
-                EqualizedConv2d(width, width, 3), nn.LeakyReLU(0.2), PixelNorm(),
-            )
+            nn.Sequential(*convolution(before, width), *convolution(width, width))
             for before, width in zip(widths, widths[1:], strict=False)
-        )  # fmt: skip
+        )
         self.to_rgb = nn.ModuleList(EqualizedConv2d(width, image_channels, 1, gain=1) for width in widths)
         self.normalize = PixelNorm()
 
     def forward(self, latent: Tensor, stage: int, alpha: Tensor | float) -> Tensor:
         """Return images (B, C, S, S) of latents (B, Z), S = 4 * 2^stage; the output is linear.
 
-        Args:
-            latent: (B, Z).
-            stage: number of doublings of 4x4 pixels.
-            alpha: weight of this stage's image beside that of the stage before; a tensor is below 1.
+        `alpha` is the weight of this stage's image beside that of the stage before; a tensor is below 1.
         """
         x = self.project(self.normalize(latent)).view(len(latent), -1, 4, 4) + self.project_bias  # (B, W, 4, 4)
-        x = self.first(self.normalize(functional.leaky_relu(x, 0.2)))
-        before = x
+        before = x = self.first(self.normalize(functional.leaky_relu(x, 0.2)))
         for block in self.blocks[:stage]:
             before, x = x, block(upsample(x))
         image = self.to_rgb[stage](x)
@@ -92,13 +74,7 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Images at any stage to scores (appendix A, table 2).
-
-    Args:
-        widths: channels of each stage, from 4x4 on.
-        image_channels: C.
-        stddev_group: images per group of the minibatch standard deviation.
-    """
+    """Images at any stage to scores (appendix A, table 2); `widths` are those of each stage, from 4x4 on."""
 
     def __init__(self, widths: list[int], image_channels: int, stddev_group: int) -> None:
         super().__init__()
@@ -226,12 +202,11 @@ class ProGAN(AdversarialModule):
         return 4 * 2**self.stage
 
     def minibatches(self, batch: Any) -> list[Any]:
-        self.grow()
+        self.before_step()
         size = self.minibatch_sizes.get(self.resolution, len(batch.image))
-        pieces = zip(*(field.split(size) for field in batch), strict=True)
-        return [type(batch)(*piece) for piece in pieces]
+        return [type(batch)(*piece) for piece in zip(*(field.split(size) for field in batch), strict=True)]
 
-    def grow(self) -> None:
+    def before_step(self) -> None:
         """Move stage and alpha to where `images_seen` puts them."""
         before = self.stage, self.alpha < 1
         fade, stable = round(self.fade_kimg * 1000), round(self.stable_kimg * 1000)
@@ -242,9 +217,6 @@ class ProGAN(AdversarialModule):
                 optimizer.state.clear()
             if self.graphs is not None:
                 self.graphs.clear()
-
-    def before_step(self) -> None:
-        self.grow()
 
     def kind_of_step(self) -> Hashable:
         return self.stage, self.alpha < 1, self.is_penalty_turn
@@ -299,27 +271,19 @@ class ProGAN(AdversarialModule):
 
     def on_train_start(self) -> None:
         super().on_train_start()
-        self.stop_when_done()  # a finished run that is resumed
+        self.trainer.should_stop |= self.progress == 1.0  # a finished run that is resumed
 
     def training_step(self, batch: Any, batch_idx: int) -> None:
         if self.trainer.fast_dev_run and self.is_last_batch:  # type: ignore[attr-defined]
-            self.look_ahead()
+            # It is to try the middle of the last fade too, or what is as far as the training would go.
+            middle = self.last_stage * (self.fade_kimg + self.stable_kimg) - self.fade_kimg / 2
+            self.images_seen = max(self.images_seen, round(1000 * min(middle, self.total_kimg)) - 1)
             batch = self.minibatches(batch)[0]
         super().training_step(batch, batch_idx)
         self.log_numbers({"kimg": self.images_seen / 1000, "resolution": self.resolution, "alpha": self.alpha})
-        self.stop_when_done()
+        self.trainer.should_stop |= self.progress == 1.0
 
     @property
     def progress(self) -> float:
         """The part of the training that is done, from 0 to 1: it ends by `total_kimg`."""
         return min(1.0, self.images_seen / (1000 * self.total_kimg)) if self.total_kimg else 1.0
-
-    def look_ahead(self) -> None:
-        """Go to the middle of the last fade, or as far as the training would: `fast_dev_run` is to try that too."""
-        middle = self.last_stage * (self.fade_kimg + self.stable_kimg) - self.fade_kimg / 2
-        self.images_seen = max(self.images_seen, round(1000 * min(middle, self.total_kimg)) - 1)
-
-    def stop_when_done(self) -> None:
-        """End the training once `total_kimg` are seen."""
-        if self.images_seen >= self.total_kimg * 1000:
-            self.trainer.should_stop = True

@@ -22,6 +22,7 @@ Departures from the paper:
     - Images are mirrored one by one, where the released code decides once a batch.
 """
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -59,22 +60,14 @@ class Assembly(NamedTuple):
 def strided_stages(image_channels: int, widths: list[int]) -> nn.ModuleList:
     """Return strided 5x5 convolutions, each of which halves the size, without batch norm at the input."""
     stages = nn.ModuleList()
-    for before, width in zip([image_channels, *widths], widths, strict=False):
+    for before, width in pairwise([image_channels, *widths]):
         norm = [nn.BatchNorm2d(width)] if stages else []
-        stages.append(
-            nn.Sequential(nn.Conv2d(before, width, KERNEL, 2, KERNEL // 2), *norm, nn.LeakyReLU(0.2)),
-        )
+        stages.append(nn.Sequential(nn.Conv2d(before, width, KERNEL, 2, KERNEL // 2), *norm, nn.LeakyReLU(0.2)))
     return stages
 
 
 class PatchEncoder(nn.Module):
-    """(B, C, S, S) to its features: S/2, S/4, ... 4 pixels a side, and an embedding (B, E, 1, 1) last.
-
-    Args:
-        image_channels: C.
-        widths: of the strided stages, from the finest on.
-        embedding_dim: E.
-    """
+    """(B, C, S, S) to features of these widths: S/2, S/4, ... 4 pixels a side; and last an embedding (B, E, 1, 1)."""
 
     def __init__(self, image_channels: int, widths: list[int], embedding_dim: int) -> None:
         super().__init__()
@@ -92,11 +85,7 @@ class PatchEncoder(nn.Module):
 class Decoder(nn.Module):
     """A code (B, Z, 1, 1) and maps to join at 4 pixels and on, to (B, C, S, S); no nonlinearity at the end.
 
-    Args:
-        code_channels: Z.
-        widths: of its own maps, from the finest on.
-        joined_widths: of the maps to join, from the finest on.
-        image_channels: C.
+    `widths` are those of its own maps and `joined_widths` those of the maps to join, from the finest on.
     """
 
     def __init__(self, code_channels: int, widths: list[int], joined_widths: list[int], image_channels: int) -> None:
@@ -122,13 +111,7 @@ class Decoder(nn.Module):
 class Assembler(nn.Module):
     """Patches and noise to image and mask, by one encoder for all patches and two decoders.
 
-    The image's decoder reads the maps of the mask's.
-
-    Args:
-        image_channels: C.
-        widths: of all networks, from half the size on.
-        embedding_dim: E.
-        latent_dim: Z.
+    The image's decoder reads the maps of the mask's. `widths` are those of all three, from half the size on.
     """
 
     def __init__(self, image_channels: int, widths: list[int], embedding_dim: int, latent_dim: int) -> None:
@@ -153,12 +136,7 @@ class Assembler(nn.Module):
 
 
 class Discriminator(nn.Sequential):
-    """(B, C, S, S) to logits (B, 1).
-
-    Args:
-        image_channels: C.
-        widths: of the strided stages, from the finest on.
-    """
+    """(B, C, S, S) to logits (B, 1); `widths` are those of the strided stages, from the finest on."""
 
     def __init__(self, image_channels: int, widths: list[int]) -> None:
         super().__init__(*strided_stages(image_channels, widths), nn.Conv2d(widths[-1], 1, 4), nn.Flatten())
@@ -247,11 +225,11 @@ class PuzzleGAN(AdversarialModule):
         truth, other = fakes.truth, real.roll(1, 0)
         images: dict[str, Tensor] = {}
         if len(real) > 1:
-            images |= {"real_inside": torch.where(truth > 0, other, real)}
-            images |= {"real_outside": torch.where(truth > 0, real, other)}
+            images["real_inside"] = torch.where(truth > 0, other, real)
+            images["real_outside"] = torch.where(truth > 0, real, other)
         if self.generated_composites:
-            images |= {"generated_inside": torch.where(truth > 0, fakes.image, real)}
-            images |= {"generated_outside": torch.where(truth > 0, real, fakes.image)}
+            images["generated_inside"] = torch.where(truth > 0, fakes.image, real)
+            images["generated_outside"] = torch.where(truth > 0, real, fakes.image)
         return images
 
     def generator_loss(self, batch: WithImages, fakes: Assembly) -> Terms:

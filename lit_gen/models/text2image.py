@@ -10,7 +10,7 @@ Departures from the paper (those of the text encoder, and of what a wrong image 
     - An image is seen with one caption per step, not with the mean vector of four.
     - A wrong image comes from the same batch, and its features in D from the same pass as those of the right one.
     - With `projection`, D does not concatenate: it adds the inner product of its features, averaged over the image,
-      with a linear map of the text vector (Miyato & Koyama, ICLR 2018, arXiv:1802.05637). D then learns sooner what
+      with a linear map of the text vector (Miyato & Koyama, arXiv:1802.05637, equation 3). D then learns sooner what
       single words mean. Combinations that never occur in training are drawn well where all parts but one were seen
       together; badly where some exclude others, for that such faces do not occur is part of what D learns.
     - G's loss is the mean over the batch's B sentences plus half the mean over its B / 2 midpoints of two sentences
@@ -25,6 +25,7 @@ Departures from the paper (those of the text encoder, and of what a wrong image 
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import torch
@@ -75,8 +76,7 @@ def initialize(module: nn.Module) -> None:
 
 def widths(narrowest: int, size: int) -> list[int]:
     """Return channels at 4x4, 8x8, ...: `narrowest` at half of `size` pixels, and twice as many with each halving."""
-    stages = doublings(size, "Text2Image", "MNISTCaptions")
-    return [narrowest * 2**stage for stage in reversed(range(stages))]
+    return [narrowest * 2**stage for stage in reversed(range(doublings(size, "Text2Image", "MNISTCaptions")))]
 
 
 class Generator(nn.Module):
@@ -91,7 +91,7 @@ class Generator(nn.Module):
         layers += [Bottleneck(channels[0], nn.ReLU())]
         layers += normed(nn.ConvTranspose2d(channels[0], channels[1], 4, 2, 1, bias=False))
         layers += [Bottleneck(channels[1], nn.ReLU())]
-        for before, width in zip(channels[1:], channels[2:], strict=False):
+        for before, width in pairwise(channels[1:]):
             layers += normed(nn.ConvTranspose2d(before, width, 4, 2, 1, bias=False), nn.ReLU())
         last = nn.ConvTranspose2d(channels[-1], image_channels, 4, 2, 1, bias=False)
         self.layers = nn.Sequential(*layers, last, nn.Tanh())
@@ -102,23 +102,17 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Images (B, C, S, S) and text vectors (B, E) to logits (B, 1): text joins at 4x4; `channels` as of `Generator`.
-
-    With `projection`, it joins by an inner product (arXiv:1802.05637, equation 3), not by concatenation.
-    """
+    """Images (B, C, S, S) and text vectors (B, E) to logits (B, 1): text joins at 4x4; `channels` as of `Generator`."""
 
     def __init__(
         self, embedding_dim: int, text_dim: int, channels: list[int], image_channels: int, projection: bool
     ) -> None:
         super().__init__()
         self.projection = projection
-        last, *rest = channels
-        before = image_channels
-        layers: list[nn.Module] = []
-        for width in reversed(rest):
-            convolution = nn.Conv2d(before, width, 4, 2, 1, bias=False)
-            layers += normed(convolution, nn.LeakyReLU(0.2)) if layers else [convolution, nn.LeakyReLU(0.2)]
-            before = width
+        last, before, first = channels[0], channels[1], channels[-1]
+        layers = [nn.Conv2d(image_channels, first, 4, 2, 1, bias=False), nn.LeakyReLU(0.2)]
+        for width, wider in pairwise(channels[:0:-1]):
+            layers += normed(nn.Conv2d(width, wider, 4, 2, 1, bias=False), nn.LeakyReLU(0.2))
         layers += normed(nn.Conv2d(before, last, 4, 2, 1, bias=False))
         self.features = nn.Sequential(*layers, Bottleneck(last, nn.LeakyReLU(0.2)))
         concatenated = 0 if projection else text_dim
@@ -157,8 +151,7 @@ class Text2Image(AdversarialModule):
         text_channels: widths of the text encoder's three convolutions; the last is its GRU's too.
         image_encoder_channels: width of the first layer of the encoder that images and sentences are compared by.
         matching_aware: GAN-CLS: D also learns that a real image with a sentence that it does not fit is wrong.
-        projection: D compares image and sentence by an inner product, not by what a convolution makes of both, and
-            learns faster what single words mean.
+        projection: D compares image and sentence by an inner product, and learns faster what single words mean.
         interpolation_weight: GAN-INT: weight of G's mean over midpoints of two sentences, beside that over the
             sentences; 0 for none. With 0.5 a midpoint counts as much as a sentence, of which there are twice as many.
         learning_rate: initial learning rate of D's and G's Adam.
@@ -192,10 +185,9 @@ class Text2Image(AdversarialModule):
         super().__init__(spec, n_critic, ema_decay)
         self.save_hyperparameters()
         image_channels, size, _ = self.image_shape
-        self.latent_dim, self.matching_aware = latent_dim, matching_aware
-        self.interpolation_weight = interpolation_weight
-        self.learning_rate, self.text_learning_rate, self.betas = learning_rate, text_learning_rate, betas
-        self.learning_rate_halvings = learning_rate_halvings
+        self.latent_dim, self.learning_rate, self.betas = latent_dim, learning_rate, betas
+        self.matching_aware, self.interpolation_weight = matching_aware, interpolation_weight
+        self.text_learning_rate, self.learning_rate_halvings = text_learning_rate, learning_rate_halvings
         narrowest = generator_channels, discriminator_channels, image_encoder_channels
         up, down, compare = (widths(channels, size) for channels in narrowest)
         self.generator = Generator(latent_dim, embedding_dim, text_dim, up, image_channels)

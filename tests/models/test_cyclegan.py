@@ -228,7 +228,7 @@ def test_pool_in_a_state_dict(count, tmp_path):
         pool(numbered(0, count))
     torch.save(pool.state_dict(), tmp_path / "pool.pt")
     other.load_state_dict(torch.load(tmp_path / "pool.pt", weights_only=True))
-    assert numbers(other.get_extra_state()) == list(range(count)) if count else not len(other.images)
+    assert numbers(other.get_extra_state()) == list(range(count)) if count else not len(other.get_extra_state())
     torch.manual_seed(1)
     first = numbers(pool(numbered(100, 60)))
     torch.manual_seed(1)

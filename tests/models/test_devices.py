@@ -72,7 +72,7 @@ def test_pool_goes_on_where_the_fakes_are(tmp_path):
             model.to("meta")
         for pool in model.pools.values():
             if order != "load":
-                assert all(image.is_meta for image in pool.images)
+                assert all(image.is_meta for image in pool.get_extra_state())
             assert len(pool.get_extra_state()) == 4
             shown = pool(torch.zeros(6, 1, 16, 16, device="meta"))
             assert shown.is_meta

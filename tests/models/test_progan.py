@@ -313,7 +313,7 @@ def test_batches_that_do_not_divide_and_resolutions_without_a_size(tmp_path):
 def test_split_keeps_images_with_their_labels():
     model = build()
     batch = tiny.batch(16, 3)
-    model.grow = lambda: None
+    model.before_step = lambda: None
     pieces = model.minibatches(batch)
     assert [type(piece) for piece in pieces] == [type(batch)] * 2
     assert torch.equal(torch.cat([piece.image for piece in pieces]), batch.image)
