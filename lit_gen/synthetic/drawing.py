@@ -24,12 +24,8 @@ def save_jpeg(image: np.ndarray, path: Path) -> None:
 def spline_weights(steps: int, end: bool = False) -> np.ndarray:
     """Return the weights of a Catmull-Rom spline: four neighbouring points give the curve between the middle two.
 
-    Args:
-        steps: number of places, evenly spaced; the first is the second point.
-        end: whether the third point is a place as well.
-
-    Returns:
-        (steps, 4) float64, or (steps + 1, 4) with the end.
+    They are float64 (steps, 4), for places that are evenly spaced and begin at the second point. With `end`, the third
+    point is one more place.
     """
     t = np.arange(steps + end) / steps
     powers = np.stack((np.ones_like(t), t, t**2, t**3), axis=1)
@@ -102,6 +98,10 @@ class Box(NamedTuple):
         """Tell whether there is no pixel in it."""
         return self.left >= self.right or self.top >= self.bottom
 
+    def patch(self, mask: np.ndarray) -> Patch:
+        """Return a mask (rows, columns) over the rectangle."""
+        return Patch(slice(self.top, self.bottom), slice(self.left, self.right), mask)
+
 
 def to_patch(image: Image.Image, box: Box, scale: int, blur: float) -> Patch:
     """Return a grey image as the mask over `box`.
@@ -122,18 +122,13 @@ def to_patch(image: Image.Image, box: Box, scale: int, blur: float) -> Patch:
     # Quicker than np.asarray(image), which asks the image for its layout first.
     bytes_ = np.frombuffer(image.tobytes(), np.uint8).reshape(image.height, image.width)
     mask = np.multiply(bytes_, np.float32(1 / 255), dtype=np.float32)
-    return Patch(slice(box.top, box.bottom), slice(box.left, box.right), mask)
+    return box.patch(mask)
 
 
 def soft_polygon(points: np.ndarray, blur: float, box: Box) -> Patch:
-    """Return the inside of a polygon, blurred by several pixels.
+    """Return the inside of a polygon, (N, 2) pixels, as a mask over `box`, blurred by several pixels.
 
     The polygon is drawn at half size, where such a blur loses nothing.
-
-    Args:
-        points: (N, 2) pixels.
-        blur: standard deviation in pixels.
-        box: place of the mask.
     """
     columns, rows = box.right - box.left, box.bottom - box.top
     image = Image.new("L", (columns // 2 + 1, rows // 2 + 1))
@@ -166,13 +161,7 @@ def reduce_layer(layer: Image.Image, scale: int) -> np.ndarray:
 
 
 def lay_over(image: np.ndarray, colour: np.ndarray, coverage: np.ndarray) -> None:
-    """Lay a layer over an image in place.
-
-    Args:
-        image: float32 (H, W, 3).
-        colour: float32 (H, W, 3), multiplied by the coverage.
-        coverage: float32 (H, W), 0 to 1.
-    """
+    """Lay a layer over an image (H, W, 3) in place; its `colour` (H, W, 3) is multiplied by its `coverage` (H, W)."""
     rows = np.flatnonzero(coverage.any(1))
     if len(rows):
         window = slice(rows[0], rows[-1] + 1)

@@ -68,14 +68,7 @@ def _bend(points: np.ndarray, joint: int, angle: float) -> None:
 
 
 def _leg(animal: Animal, front: bool, side: int, phase: float) -> list[Chain]:
-    """Return a leg and its hoof.
-
-    Args:
-        animal: animal, which decides its stride and the length of its legs.
-        front: whether it is a front leg.
-        side: 1 for a right leg, -1 for a left one.
-        phase: phase of its step, in radians.
-    """
+    """Return a leg and its hoof; `side` is 1 for a right leg, -1 for a left one, `phase` (radians) that of its step."""
     rest = (FRONT_LEG_SHAPE if front else HIND_LEG_SHAPE).copy()
     rest[1:, 1] = rest[0, 1] - (rest[0, 1] - rest[1:, 1]) * animal.legs
     points = rest.copy()

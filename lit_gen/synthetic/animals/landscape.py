@@ -213,11 +213,7 @@ def draw_grass(scene: Scene, rng: np.random.Generator) -> np.ndarray:
 def cast_shadow(image: np.ndarray, coverage: np.ndarray, animal: Animal, scene: Scene) -> None:
     """Darken the ground in place: by the outline of the animal, laid down away from the sun, and a spot below it.
 
-    Args:
-        image: float32 (256, 256, 3), without the animal.
-        coverage: float32 (256, 256), 0 to 1, of the animal.
-        animal: animal, which decides where the ground is.
-        scene: scene, which decides the light.
+    `image`, float32 (256, 256, 3), is without the animal; `coverage`, float32 (256, 256), is the animal's.
     """
     light = DAYTIMES[scene.daytime]
     feet = animal.feet * SIZE

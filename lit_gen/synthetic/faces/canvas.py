@@ -57,6 +57,10 @@ class Pose:
         """Return the pixels of a smooth line through points on the head; arguments as of `place`."""
         return self.place(spline(points), lift, depth)
 
+    def pair(self, points: Sequence | np.ndarray, lift: float = 0.0) -> list[np.ndarray]:
+        """Return the pixels of the mirror image of points on the head, and of the points; arguments as of `place`."""
+        return [self.place(np.array(points) * (side, 1), lift) for side in (-1, 1)]
+
     def outline(self, points: Sequence | np.ndarray, lift: float = 0.0, depth: float | None = None) -> np.ndarray:
         """Return the pixels of a smooth outline through points on the head; arguments as of `place`."""
         return self.place(closed_spline(points), lift, depth)
@@ -144,7 +148,7 @@ def soft_blob(centre: np.ndarray, sigma_x: float, sigma_y: float) -> Patch:
         return EMPTY
     x, y = _from_centre(box, centre, sigma_x, sigma_y)
     mask = np.exp(-0.5 * y * y)[:, None] * np.exp(-0.5 * x * x)[None]
-    return Patch(slice(box.top, box.bottom), slice(box.left, box.right), mask)
+    return box.patch(mask)
 
 
 def _from_centre(box: Box, centre: np.ndarray, unit_x: float, unit_y: float) -> tuple[np.ndarray, np.ndarray]:

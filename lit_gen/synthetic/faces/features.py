@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from lit_gen.synthetic.drawing import Patch, circle, spline
+from lit_gen.synthetic.drawing import Patch, circle, closed_spline, spline
 from lit_gen.synthetic.faces.canvas import Canvas, Pose, polygon, soft_blob, stroke
 from lit_gen.synthetic.faces.scene import Scene
 from lit_gen.synthetic.faces.skin import MOUTH_Y, extra_width
@@ -21,20 +21,12 @@ def draw_nose(canvas: Canvas, scene: Scene, pose: Pose) -> None:
     shadow_side = -1 if scene.light[0] > 0 else 1
     flank = ((shadow_side * 5.5 * width, 2), (shadow_side * 6 * width, 14), (shadow_side * 9 * width, 26))
     canvas.shade(stroke(pose.curve(flank, lift=5), 3.0, blur=2.2), 0.08 + 0.16 * abs(scene.light[0]))
-    wings, nostrils, folds = [], [], []
-    for side in (-1, 1):
-        wing = ((side * 9.5 * width, 23.5), (side * 11.5 * width, 28), (side * 9.5 * width, base + 0.5))
-        wings.append(pose.curve(wing, lift=7))
-        nostril = (
-            (side * 2.4 * width, base), (side * 4.5 * width, base - 1.8 * size), (side * 7 * width, base + 0.3),
-            (side * 4.5 * width, base + 1.0),
-        )  # fmt: skip
-        nostrils.append(pose.outline(nostril, lift=10))
-        folds.append(pose.curve(((side * 12 * width, 27), (side * 18, 33), (side * 23, 40)), lift=3))
-    canvas.shade(stroke(wings, 1.4, blur=1.0), 0.26)
-    canvas.shade(polygon(nostrils, blur=0.6), 0.52)
+    wing = ((9.5 * width, 23.5), (11.5 * width, 28), (9.5 * width, base + 0.5))
+    canvas.shade(stroke(pose.pair(spline(wing), lift=7), 1.4, blur=1.0), 0.26)
+    nostril = np.array(((2.4, base), (4.5, base - 1.8 * size), (7, base + 0.3), (4.5, base + 1.0))) * (width, 1)
+    canvas.shade(polygon(pose.pair(closed_spline(nostril), lift=10), blur=0.6), 0.52)
     if scene.smile > 0.5 and scene.young:
-        canvas.shade(stroke(folds, 1.6, blur=1.4), 0.24)
+        canvas.shade(stroke(pose.pair(spline(((12 * width, 27), (18, 33), (23, 40))), lift=3), 1.6, blur=1.4), 0.24)
     tip = pose.place((0, 24 + scene.pointy_nose * 2.0), lift=14)[0] + (2 * scene.light[0], -1)
     canvas.shade(soft_blob(tip, 2.6 * width, 2.6), -0.12)
 
@@ -59,30 +51,26 @@ def draw_eyes(canvas: Canvas, scene: Scene, pose: Pose, level: float, rng: np.ra
     tint = rng.choice(np.array(((96, 62, 66), (80, 72, 96), (110, 74, 52), (58, 50, 54))))
     bright = min(1.0, 0.55 + 0.45 * level)
 
-    contours, shadows, lashes, below, creases, bags = [], [], [], [], [], []
     t = np.linspace(-1, 1, 13)  # from the inner to the outer corner
+    x = EYE_HALF_DISTANCE + half_width * t
+    upper_lid = np.stack((x, -upper * (1 - t**2) ** 0.7 - cant * t), axis=1)
+    lower_lid = np.stack((x, lower * (1 - t**2) ** 0.8 - cant * t), axis=1)
+    rims = pose.pair(upper_lid)
+    contours = [np.concatenate((rim, low[::-1])) for rim, low in zip(rims, pose.pair(lower_lid), strict=True)]
+    shadows = [rim + (0, 1.2) for rim in rims]
+    taper = (0.45 + 0.55 * (t + 1) / 2)[:, None] * (0.0, -lash)
+    if not scene.male:
+        rims = pose.pair(np.concatenate((upper_lid, ((x[-1] + 2.2, -cant - 1.6),))))
+        taper = np.concatenate((taper, ((0.0, -0.3),)))
+    lashes = [np.concatenate((rim + (0, 0.4), (rim + taper)[::-1])) for rim in rims]
     for side in (-1, 1):
-        x = side * (EYE_HALF_DISTANCE + half_width * t)
-        upper_lid = np.stack((x, -upper * (1 - t**2) ** 0.7 - cant * t), axis=1)
-        lower_lid = np.stack((x, lower * (1 - t**2) ** 0.8 - cant * t), axis=1)
-        lid = pose.place(upper_lid)
-        contours.append(np.concatenate((lid, pose.place(lower_lid)[::-1])))
-        shadows.append(lid + (0, 1.2))
-        taper = (0.45 + 0.55 * (t + 1) / 2)[:, None] * (0.0, -lash)
-        if not scene.male:
-            lid = np.concatenate((lid, pose.place((side * (EYE_HALF_DISTANCE + half_width + 2.2), -cant - 1.6))))
-            taper = np.concatenate((taper, ((0.0, -0.3),)))
-        lashes.append(np.concatenate((lid + (0, 0.4), (lid + taper)[::-1])))
-        below.append(pose.place(lower_lid[2:]))
-        creases.append(pose.place((upper_lid + (0, -2.6))[2:]))
-        bags.append(pose.curve(((side * 10.5, 5), (side * 18, 10.5), (side * 28, 7))))
         canvas.shade(soft_blob(pose.place((side * 17, -6))[0], 9, 4), 0.12)
         if scene.makeup:
             canvas.paint(soft_blob(pose.place((side * 21, -5.5))[0], 9, 3.6), tint, 0.55)
         if scene.eye_bags:
             canvas.shade(soft_blob(pose.place((side * 19, 6.5))[0], 6, 1.6), -0.07)
     if scene.eye_bags:
-        canvas.shade(stroke(bags, 2.4, blur=1.2), 0.42)
+        canvas.shade(stroke(pose.pair(spline(((10.5, 5), (18, 10.5), (28, 7)))), 2.4, blur=1.2), 0.42)
 
     white = polygon(contours, blur=0.35)
     canvas.paint(white, np.array((236, 231, 226)) * bright)
@@ -104,8 +92,8 @@ def draw_eyes(canvas: Canvas, scene: Scene, pose: Pose, level: float, rng: np.ra
     canvas.paint(discs((0, 0), 1.9), (14, 11, 11))
     canvas.shade(stroke(shadows, 2.6, blur=0.9), 0.3)
     canvas.paint(polygon(lashes, blur=0.35), (34, 22, 20), 0.92)
-    canvas.shade(stroke(below, 0.9, blur=0.5), 0.5 if scene.makeup else 0.35)
-    canvas.shade(stroke(creases, 1.0, blur=0.7), 0.32)
+    canvas.shade(stroke(pose.pair(lower_lid[2:]), 0.9, blur=0.5), 0.5 if scene.makeup else 0.35)
+    canvas.shade(stroke(pose.pair((upper_lid + (0, -2.6))[2:]), 1.0, blur=0.7), 0.32)
     canvas.paint(discs((1.3 if scene.light[0] > 0 else -1.3, -1.5), 0.9), (255, 255, 255), 0.9)
 
 
@@ -119,17 +107,14 @@ def draw_brows(canvas: Canvas, scene: Scene, pose: Pose) -> None:
     middle = y - arch * np.sin(np.pi * np.clip(t, 0, 1) ** 1.35) + (1.5 if scene.arched_brows else 2.5) * t**2
     half = thick / 2 * (0.75 + 0.5 * np.sin(np.pi * np.clip(t + 0.25, 0, 1))) * np.clip((1.05 - t) / 0.5, 0, 1) ** 0.7
     contour = _band(x, middle - half, middle + half)
-    patch = polygon([pose.place(contour * (side, 1), lift=1) for side in (-1, 1)], blur=0.8)
-    canvas.paint(patch, _brow_colour(scene), 0.9 if scene.bushy_brows else 0.8)
-
-
-def _brow_colour(scene: Scene) -> np.ndarray:
-    hair = np.array(scene.hair_rgb)
+    patch = polygon(pose.pair(contour, lift=1), blur=0.8)
     if scene.crown_is_bare and scene.hair_colour == "blond":
-        return np.array((96, 70, 46))
-    darker = {"blond": np.array((0.66, 0.55, 0.5)), "red": 0.7, "gray": 0.75}.get(scene.hair_colour, 0.8)
-    # Brows lighter than the skin would be invisible.
-    return np.minimum(hair * darker, np.array(scene.tone) * 0.7)
+        colour = np.array((96, 70, 46))
+    else:
+        darker = {"blond": np.array((0.66, 0.55, 0.5)), "red": 0.7, "gray": 0.75}.get(scene.hair_colour, 0.8)
+        # Brows lighter than the skin would be invisible.
+        colour = np.minimum(np.array(scene.hair_rgb) * darker, np.array(scene.tone) * 0.7)
+    canvas.paint(patch, colour, 0.9 if scene.bushy_brows else 0.8)
 
 
 def draw_mouth(canvas: Canvas, scene: Scene, pose: Pose, level: float, rng: np.random.Generator) -> np.ndarray:
@@ -171,8 +156,7 @@ def draw_mouth(canvas: Canvas, scene: Scene, pose: Pose, level: float, rng: np.r
     canvas.paint(soft_blob(shine, 5.5, 1.3), (255, 240, 235), 0.32 if scene.lipstick else 0.18)
     corners = pose.place(((-half_width, corner_y), (half_width, corner_y)), lift=lift)
     if gap > 0:
-        inside = between(upper_inner, lower_inner, 0.4)
-        canvas.paint(inside, (58, 18, 20))
+        canvas.paint(between(upper_inner, lower_inner, 0.4), (58, 18, 20))
         teeth_bottom = upper_inner + (lower_inner - upper_inner) * (0.92 if smile > 0.5 else 0.45)
         teeth = between(upper_inner, teeth_bottom, 0.5)
         canvas.paint(teeth, np.array((244, 239, 230)) * min(1.0, bright) * (1.0 if scene.young else 0.93), 0.95)

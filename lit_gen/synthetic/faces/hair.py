@@ -22,12 +22,7 @@ class Hair:
         self._paint(canvas, polygon(self.outline, blur=1.8, scale=1, box=self.box).mask, brightness=0.55)
 
     def paint(self, canvas: Canvas, face: Patch) -> None:
-        """Paint the hair around the opening that shows the face, and its shadow on the face.
-
-        Args:
-            canvas: canvas with everything behind the hair.
-            face: mask of the face over the whole image.
-        """
+        """Paint the hair around the opening that shows the face, and its shadow on the face (of mask `face`)."""
         rows, columns, lit = soft_polygon(self.opening + (0, 4), 4.0, self.box)
         canvas.shade(Patch(rows, columns, (1 - lit) * face.mask[rows, columns]), 0.42)
         mask = polygon(self.outline, blur=1.8, scale=1, box=self.box).mask
@@ -37,8 +32,7 @@ class Hair:
         # Where the edge is soft the strands decide, which frays it.
         frayed = (mask - 0.5) * 2.2 + 0.5
         frayed += (self.strands - 0.5) * (mask * (1 - mask)) * 6
-        place = slice(self.box.top, self.box.bottom), slice(self.box.left, self.box.right)
-        canvas.paint(Patch(*place, np.clip(frayed, 0, 1)), self.colour * brightness)
+        canvas.paint(self.box.patch(np.clip(frayed, 0, 1)), self.colour * brightness)
 
 
 def has_hair(scene: Scene) -> bool:

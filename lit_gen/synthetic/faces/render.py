@@ -46,7 +46,7 @@ def draw_scene(scene: Scene) -> Face:
     draw_ears(canvas, scene, pose)
     face_mask = draw_skin(canvas, scene, pose, skin, streams["skin"])
     if not scene.young:
-        draw_age(canvas, scene, pose)
+        draw_age(canvas, pose)
     draw_nose(canvas, scene, pose)
     draw_eyes(canvas, scene, pose, light_level, streams["eyes"])
     draw_brows(canvas, scene, pose)

@@ -10,10 +10,11 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from lit_gen.synthetic.drawing import Patch, mirrored, noise_crop, soft_polygon
+from lit_gen.synthetic.drawing import Patch, mirrored, noise_crop, soft_polygon, spline
 from lit_gen.synthetic.faces.canvas import (
     CURVATURE,
     FACE_HALF_WIDTH,
+    FULL_BOX,
     HEIGHT,
     WIDTH,
     Canvas,
@@ -104,8 +105,8 @@ def extra_width(scene: Scene) -> float:
     return 4.0 * scene.chubby - 2.5 * scene.oval + (1.0 if scene.male else -0.5)
 
 
-def _face_outline(scene: Scene, pose: Pose) -> np.ndarray:
-    """Return the pixels around the face, (N, 2)."""
+def draw_skin(canvas: Canvas, scene: Scene, pose: Pose, skin: Image.Image, rng: np.random.Generator) -> Patch:
+    """Paint the face, and return its mask over the whole image."""
     wide = extra_width(scene)
     jaw = wide + (3.0 if scene.male else -1.5) + 2.5 * scene.chubby - 1.0 * scene.oval
     chin = (3.0 if scene.male else 0.0) + 2.0 * scene.chubby
@@ -114,12 +115,7 @@ def _face_outline(scene: Scene, pose: Pose) -> np.ndarray:
         (9, -73), (26, -66), (39, -51), (44.5 + wide, -30), (45.5 + wide, -8), (44.5 + wide, 14), (40 + jaw, 34),
         (32 + jaw, 50), (20 + chin + jaw / 2, 63), (8 + chin, bottom),
     )  # fmt: skip
-    return pose.outline(mirrored(right))
-
-
-def draw_skin(canvas: Canvas, scene: Scene, pose: Pose, skin: Image.Image, rng: np.random.Generator) -> Patch:
-    """Paint the face, and return its mask over the whole image."""
-    outline = _face_outline(scene, pose)
+    outline = pose.outline(mirrored(right))
     below = outline + (0, 5)
     canvas.shade(soft_polygon(below, 5, box_around(below, 12)), 0.45)  # the chin's shadow on the neck
     box = box_around(outline, 3)
@@ -137,15 +133,14 @@ def draw_skin(canvas: Canvas, scene: Scene, pose: Pose, skin: Image.Image, rng: 
     canvas.paint(patch, colour)
     mask = np.zeros((HEIGHT, WIDTH), np.float32)
     mask[patch.rows, patch.columns] = patch.mask
-    face = Patch(slice(0, HEIGHT), slice(0, WIDTH), mask)
     if scene.double_chin:
         arc = pose.curve(((-24, 66), (-12, 74), (0, 77), (12, 74), (24, 66)), lift=4)
         canvas.shade(stroke(arc, 2.2, blur=1.6), 0.45)
         canvas.shade(stroke(arc - (0, 5), 4, blur=2.5), -0.1)
-    return face
+    return FULL_BOX.patch(mask)
 
 
-def draw_age(canvas: Canvas, scene: Scene, pose: Pose) -> None:
+def draw_age(canvas: Canvas, pose: Pose) -> None:
     """Paint wrinkles; the hollow cheeks and the rough skin of old age are `shaded_skin`'s and `draw_skin`'s."""
     rows = ((-26, 22), (-32, 25), (-38, 22))
     forehead = [
@@ -153,15 +148,11 @@ def draw_age(canvas: Canvas, scene: Scene, pose: Pose) -> None:
     ]
     canvas.shade(stroke(forehead, 1.0, blur=0.7), 0.3)
     canvas.shade(stroke([line + (0, 1.8) for line in forehead], 1.0, blur=0.8), -0.08)
-    sides = (-1, 1)
-    folds = [pose.curve(((side * 11, 25), (side * 18, 32), (side * 23, 41), (side * 24, 51)), lift=3) for side in sides]
-    canvas.shade(stroke(folds, 1.6, blur=1.0), 0.42)
-    feet = [
+    canvas.shade(stroke(pose.pair(spline(((11, 25), (18, 32), (23, 41), (24, 51))), lift=3), 1.6, blur=1.0), 0.42)
+    crow_feet = [
         pose.place(((side * 32, 0), (side * (32 + 7.5 * math.cos(angle)), 7.5 * math.sin(angle))))
-        for side in sides
+        for side in (-1, 1)
         for angle in (-0.5, 0.0, 0.45)
     ]
-    below = [pose.curve(((side * 11, 7), (side * 18, 11), (side * 27, 9))) for side in sides]
-    canvas.shade(stroke(feet + below, 0.9, blur=0.7), 0.28)
-    jowls = [pose.curve(((side * 21, 50), (side * 24, 57), (side * 22, 63)), lift=2) for side in sides]
-    canvas.shade(stroke(jowls, 1.6, blur=1.3), 0.3)
+    canvas.shade(stroke(crow_feet + pose.pair(spline(((11, 7), (18, 11), (27, 9)))), 0.9, blur=0.7), 0.28)
+    canvas.shade(stroke(pose.pair(spline(((21, 50), (24, 57), (22, 63))), lift=2), 1.6, blur=1.3), 0.3)  # jowls

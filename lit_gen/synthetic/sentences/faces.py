@@ -66,7 +66,9 @@ def describe_face(
     for _ in range(1000):
         sentence = _write(names, attributes, rng)
         if len(sentence) <= length:
-            return sentence, _stated(sentence, names, attributes)
+            # One word speaks of several names.
+            implied = BEARDS if "clean-shaven" in sentence else ()
+            return sentence, [*names, *(name for name in implied if name in attributes and name not in names)]
         if len(names) > max(1, len(always)):
             names.pop()
     raise UserError(f"{length} characters are too few to speak of {', '.join(names)}. Set caption_length higher.")
@@ -115,12 +117,6 @@ def _chance(name: str, attributes: Mapping[str, bool]) -> float:
     if missing and whose is not None and attributes.get("Male", whose) != whose:
         return 0
     return CHANCES[name][0 if value else 1]
-
-
-def _stated(sentence: str, names: Sequence[str], attributes: Mapping[str, bool]) -> list[str]:
-    """Return `names`, and the names on which the sentence speaks by one word for several."""
-    implied = BEARDS if "clean-shaven" in sentence else ()
-    return [*names, *(name for name in implied if name in attributes and name not in names)]
 
 
 class Topic(NamedTuple):
