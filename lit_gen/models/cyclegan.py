@@ -37,7 +37,6 @@ class Generator(nn.Sequential):
     """(B, C, H, W) to (B, C, H, W) in [-1, 1]: down by 4, residual blocks, up by 4 (appendix, generator architectures).
 
     With `blend`, one more channel of the output makes a mask, with which the others are laid over the given image.
-    The arguments are explained in `CycleGAN`.
     """
 
     def __init__(self, image_channels: int, channels: int, residual_blocks: int, blend: bool = False) -> None:
@@ -78,9 +77,7 @@ class Discriminator(nn.Sequential):
         before = channels
         for layer in range(1, strided_layers + 1):
             width, stride = channels * min(2**layer, 8), 2 if layer < strided_layers else 1
-            layers += [
-                nn.Conv2d(before, width, 4, stride, 1, bias=False), nn.InstanceNorm2d(width), nn.LeakyReLU(0.2),
-            ]  # fmt: skip
+            layers += [nn.Conv2d(before, width, 4, stride, 1, bias=False), nn.InstanceNorm2d(width), nn.LeakyReLU(0.2)]
             before = width
         super().__init__(*layers, nn.Conv2d(before, 1, 4, 1, 1))
         self.apply(draw_weights)  # appendix, training details
@@ -92,10 +89,7 @@ class ImagePool(nn.Module):
     Until it is full, each image is stored and returned. From then on each, with probability 1/2, takes the place of a
     random stored one, which is returned in its stead. The images are no buffer: DDP would overwrite those of every
     process with the first one's. They are in the state dict and follow the module to its device all the same; where
-    several processes resume, all go on from the first one's.
-
-    Args:
-        size: number of images kept; 0 returns every image as it is.
+    several processes resume, all go on from the first one's. A pool of `size` 0 returns every image as it is.
     """
 
     def __init__(self, size: int) -> None:
@@ -109,7 +103,6 @@ class ImagePool(nn.Module):
         return super()._apply(fn, recurse)
 
     def get_extra_state(self) -> Tensor:
-        """Return the stored images (N, C, H, W), float32."""
         return self.stored[: self.count].clone()
 
     def set_extra_state(self, state: Tensor) -> None:
@@ -145,10 +138,7 @@ class ImagePool(nn.Module):
 
 
 class Fakes(NamedTuple):
-    """fake_a: image_b brought to domain A; fake_b: image_a brought to domain B; both (B, C, H, W) in [-1, 1].
-
-    same_a: image_a brought to the domain that it is of; same_b: image_b likewise; both for the identity terms alone.
-    """
+    """All (B, C, H, W): fake_a is image_b brought to domain A, and same_a image_a; fake_b and same_b are of B."""
 
     fake_a: Tensor
     fake_b: Tensor
@@ -168,12 +158,10 @@ class CycleGAN(AdversarialModule):
         discriminator_channels: width of the critics' first layer.
         discriminator_layers: layers of the critics that halve the size: with 3 a score is for a patch of 70x70 pixels,
             with 2 of 34x34, with 1 of 16x16.
-        blend: let the generators make a mask besides an image, and lay the image over the given one through it (after
-            Pumarola et al., arXiv:1807.09251, equation 1). For short trainings: what lies around the animal is kept
-            from the start.
+        blend: let the generators make a mask too, and lay their image over the given one through it (after Pumarola et
+            al., arXiv:1807.09251, equation 1). For short trainings: what lies around the animal is kept from the start.
         cycle_weight: weight of the mean absolute error of A to B to A, and of B to A to B; 0 leaves the terms out.
-        identity_weight: weight of the mean absolute change of an image that is already of the target domain; 0 leaves
-            the terms out.
+        identity_weight: weight of the mean absolute change of an image of the target domain; 0 leaves the terms out.
         pool_size: number of past fakes of each domain that are kept to show the critics; 0 shows the new ones only.
         direction: way in which `predict` translates images.
         learning_rate: learning rate of both Adam optimizers; it falls to 0 in the second half of the training.
