@@ -117,11 +117,6 @@ def step_in_log(trainer: Trainer) -> int:
     return trainer.fit_loop.epoch_loop._batches_that_stepped
 
 
-def uploads_checkpoints(logger: WandbLogger) -> bool:
-    """Return whether a W&B logger was given `log_model`, which it keeps under a private name only."""
-    return bool(logger._log_model)
-
-
 def leave_anonymous_out(logger: WandbLogger) -> None:
     """Take back the argument `anonymous` that Lightning always hands to W&B, which warns of the mere mention."""
     logger._wandb_init.pop("anonymous", None)

@@ -176,11 +176,6 @@ def test_the_step_of_a_row_is_the_one_that_lightning_logs_at(tmp_path):
     assert trainer.global_step == 8, "the public name would do"
 
 
-@pytest.mark.parametrize(("setting", "uploads"), [("all", True), (True, True), (False, False)])
-def test_a_wandb_logger_tells_whether_it_uploads_checkpoints(tmp_path, setting, uploads):
-    assert compat.uploads_checkpoints(WandbLogger(save_dir=tmp_path, log_model=setting)) is uploads
-
-
 def test_wandb_is_not_told_of_anonymous(tmp_path, monkeypatch):
     monkeypatch.setattr(wandb, "run", None)
     given: list[dict[str, Any]] = []

@@ -110,10 +110,9 @@ WAYS = {
 
 
 class _Way:
-    """One way to write a digit: its control points, and the matrix that draws smooth strokes through them."""
+    """One way to write a digit, a text of `WAYS`: its points, and the matrix that draws smooth strokes through them."""
 
     def __init__(self, text: str) -> None:
-        """Read the points from a text of `WAYS`."""
         strokes = [np.array([pair.split() for pair in part.split(",")], float) / 100 for part in text.split("/")]
         blocks = [_spline_matrix(stroke) for stroke in strokes]
         self.points = np.concatenate(strokes)
@@ -172,8 +171,8 @@ def write_mnist(folder: Path, train_count: int, test_count: int, seed: int = 0) 
 
     Args:
         folder: existing folder.
-        train_count: number of images in `train-images-idx3-ubyte` and of labels in `train-labels-idx1-ubyte`.
-        test_count: number of images in `t10k-images-idx3-ubyte` and of labels in `t10k-labels-idx1-ubyte`.
+        train_count: number of images and labels in the files `train-*`.
+        test_count: number of images and labels in the files `t10k-*`.
         seed: not negative. Image and label i of a split are a function of (seed, split, i) alone, so that a smaller set
             is the start of a larger one.
     """

@@ -107,9 +107,8 @@ def _zebra_colour(surface: Surface) -> np.ndarray:
     # White prevails under the belly.
     belly = (part == BODY) * _ramp(y, 0.62, 0.50)
     black = np.clip(wave * 2.2 + 0.5 - 2.6 * belly, 0, 1)
-    black = np.maximum(black, (part == HEAD) * _ramp(x, 0.32, 0.37))
-    black = np.maximum(black, (part == TAIL) * _ramp(x, 0.26, 0.32))
-    black = np.maximum(black, (part == EAR) * _ramp(x, 0.07, 0.10))
+    for tip, low, high in ((HEAD, 0.32, 0.37), (TAIL, 0.26, 0.32), (EAR, 0.07, 0.10)):
+        black = np.maximum(black, (part == tip) * _ramp(x, low, high))
     black = np.maximum(black, (part == HOOF) | (part == EYE))
     white, dark = np.array((0.96, 0.94, 0.90), np.float32), np.array((0.07, 0.06, 0.06), np.float32)
     return (white + black[:, None] * (dark - white)).astype(np.float32)

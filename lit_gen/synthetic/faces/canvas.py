@@ -5,7 +5,7 @@ the right and y down, before the head is posed.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -103,40 +103,38 @@ def box_around(points: np.ndarray, margin: float) -> Box:
 
 
 def polygon(shapes: np.ndarray | list[np.ndarray], blur: float = 0.0, scale: int = 3, box: Box | None = None) -> Patch:
-    """Return the inside of a polygon, or of several.
+    """Return the inside of a polygon, (N, 2) pixels, or of several.
 
     Args:
-        shapes: (N, 2) pixels, or a list of such.
+        shapes: polygon, or list of polygons.
         blur: standard deviation of the blur in pixels.
         scale: factor of the size in which the edges are drawn before they are averaged.
         box: place of the mask; by default what the polygons need.
     """
     shapes = shapes if isinstance(shapes, list) else [shapes]
     box = box or box_around(np.concatenate(shapes), 2.5 * blur + 1)
-    return _drawn(shapes, box, blur, scale, lambda pen, corners: pen.polygon(corners, fill=255))
+    return _drawn(shapes, box, blur, scale)
 
 
 def stroke(lines: np.ndarray | list[np.ndarray], width: float, blur: float = 0.5, scale: int = 2) -> Patch:
     """Return a line of `width` pixels, or several; the other arguments are those of `polygon`."""
     lines = lines if isinstance(lines, list) else [lines]
     box = box_around(np.concatenate(lines), 2.5 * blur + width + 1)
-    thick = max(1, round(width * scale))
-    return _drawn(lines, box, blur, scale, lambda pen, corners: pen.line(corners, fill=255, width=thick))
+    return _drawn(lines, box, blur, scale, line_width=max(1, round(width * scale)))
 
 
-def _drawn(
-    shapes: list[np.ndarray],
-    box: Box,
-    blur: float,
-    scale: int,
-    draw: Callable[[ImageDraw.ImageDraw, list[float]], None],
-) -> Patch:
+def _drawn(shapes: list[np.ndarray], box: Box, blur: float, scale: int, line_width: int = 0) -> Patch:
+    """Return the mask of polygons, or of lines that are `line_width` wide at `scale`."""
     if box.is_empty:
         return EMPTY
     image = Image.new("L", ((box.right - box.left) * scale, (box.bottom - box.top) * scale))
     pen = ImageDraw.Draw(image)
     for points in shapes:
-        draw(pen, ((points - (box.left, box.top)) * scale).ravel().tolist())
+        corners = ((points - (box.left, box.top)) * scale).ravel().tolist()
+        if line_width:
+            pen.line(corners, fill=255, width=line_width)
+        else:
+            pen.polygon(corners, fill=255)
     return to_patch(image, box, scale, blur)
 
 

@@ -55,16 +55,6 @@ SAYINGS: dict[tuple[str, bool], tuple[Saying, ...]] = {
     ("Heavy_Makeup", False): sayings_of(bares=["heavy makeup", "a lot of makeup"]),
     ("Bald", True): sayings_of(adjective=["bald"], has=["a bald head"], state=["bald"]),
     ("Bald", False): sayings_of(state=["not bald"]),
-    ("Bangs", True): sayings_of(has=["bangs"]),
-    ("Bangs", False): sayings_of(lacks=["bangs"]),
-    ("Receding_Hairline", True): sayings_of(has=["a receding hairline"]),
-    ("Receding_Hairline", False): sayings_of(lacks=["a receding hairline"]),
-    ("Sideburns", True): sayings_of(has=["sideburns"]),
-    ("Sideburns", False): sayings_of(lacks=["sideburns"]),
-    ("Goatee", True): sayings_of(has=["a goatee"]),
-    ("Goatee", False): sayings_of(lacks=["a goatee"]),
-    ("Mustache", True): sayings_of(has=["a mustache", "a moustache"]),
-    ("Mustache", False): sayings_of(lacks=["a mustache", "a moustache"]),
     ("5_o_Clock_Shadow", True): sayings_of(has=["stubble", "a five o'clock shadow"]),
     ("5_o_Clock_Shadow", False): sayings_of(lacks=["stubble"]),
     ("Pale_Skin", True): sayings_of(adjective=["pale", "pale-skinned"], has=["pale skin", "a pale complexion"]),
@@ -72,14 +62,17 @@ SAYINGS: dict[tuple[str, bool], tuple[Saying, ...]] = {
     ("High_Cheekbones", True): sayings_of(has=["high cheekbones"]),
     ("Chubby", True): sayings_of(adjective=["chubby", "plump"], state=["chubby"]),
     ("Chubby", False): sayings_of(state=["not chubby"]),
-    ("Double_Chin", True): sayings_of(has=["a double chin"]),
-    ("Double_Chin", False): sayings_of(lacks=["a double chin"]),
     ("Oval_Face", True): sayings_of(has=["an oval face"]),
     ("Big_Lips", True): sayings_of(has=["big lips", "full lips"]),
     ("Narrow_Eyes", True): sayings_of(has=["narrow eyes"]),
-    ("Bags_Under_Eyes", True): sayings_of(has=["bags under {his} eyes"]),
-    ("Bags_Under_Eyes", False): sayings_of(lacks=["bags under {his} eyes"]),
 }
+# What a face has or lacks, in the same words.
+for _name, _texts in {
+    "Bangs": ["bangs"], "Receding_Hairline": ["a receding hairline"], "Sideburns": ["sideburns"],
+    "Goatee": ["a goatee"], "Mustache": ["a mustache", "a moustache"], "Double_Chin": ["a double chin"],
+    "Bags_Under_Eyes": ["bags under {his} eyes"],
+}.items():  # fmt: skip
+    SAYINGS |= {(_name, True): sayings_of(has=_texts), (_name, False): sayings_of(lacks=_texts)}
 HAIR_COLOURS = {
     "Black_Hair": ("black",),
     "Blond_Hair": ("blond", "blonde"),
