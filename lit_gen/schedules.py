@@ -36,16 +36,13 @@ def growth(images_seen: int, fade_images: int, stable_images: int, last_stage: i
     return Growth(stage, min(1.0, into_stage / fade_images) if fade_images else 1.0)
 
 
-def constant_then_linear(progress: float, constant: float = 0.5) -> float:
-    """Return a factor for learning rates: 1 in the first part of the training, then linear to 0 at its end.
+def constant_then_linear(progress: float) -> float:
+    """Return a factor for learning rates: 1 in the first half of the training, then linear to 0 at its end.
 
-    Zhu et al. (arXiv:1703.10593), section 4, and Choi et al. (arXiv:1711.09020), section 5, decay in the second half.
-
-    Args:
-        progress: fraction of the training that is done, from 0 to 1.
-        constant: fraction of the training before the decay.
+    Zhu et al. (arXiv:1703.10593), section 4, and Choi et al. (arXiv:1711.09020), section 5, have it. `progress` is the
+    fraction of the training that is done, from 0 to 1.
     """
-    return 1.0 if progress <= constant else (1 - progress) / (1 - constant)
+    return min(1.0, 2 * (1 - progress))
 
 
 def log_spaced(progress: float, first: float, last: float) -> float:

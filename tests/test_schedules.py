@@ -71,11 +71,6 @@ def test_constant_then_linear(progress, factor):
     assert constant_then_linear(progress) == pytest.approx(factor)
 
 
-def test_constant_then_linear_with_another_start():
-    assert [constant_then_linear(p, 0.8) for p in (0.8, 0.9)] == pytest.approx([1, 0.5])
-    assert constant_then_linear(1.0, 1.0) == 1, "no decline asked for"
-
-
 def test_log_spaced_has_equal_factors():
     values = [log_spaced(step / 4, 1e-2, 1e-4) for step in range(5)]
     assert values[0] == pytest.approx(1e-2) and values[-1] == pytest.approx(1e-4)

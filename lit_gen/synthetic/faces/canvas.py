@@ -61,9 +61,9 @@ class Pose:
         """Return the pixels of the mirror image of points on the head, and of the points; arguments as of `place`."""
         return [self.place(np.array(points) * (side, 1), lift) for side in (-1, 1)]
 
-    def outline(self, points: Sequence | np.ndarray, lift: float = 0.0, depth: float | None = None) -> np.ndarray:
+    def outline(self, points: Sequence | np.ndarray, lift: float = 0.0) -> np.ndarray:
         """Return the pixels of a smooth outline through points on the head; arguments as of `place`."""
-        return self.place(closed_spline(points), lift, depth)
+        return self.place(closed_spline(points), lift)
 
     def unplace(self, box: Box) -> tuple[np.ndarray, np.ndarray]:
         """Return the head coordinates (without yaw) of every pixel in `box`: two float32 arrays (rows, columns)."""
@@ -116,11 +116,11 @@ def polygon(shapes: np.ndarray | list[np.ndarray], blur: float = 0.0, scale: int
     return _drawn(shapes, box, blur, scale)
 
 
-def stroke(lines: np.ndarray | list[np.ndarray], width: float, blur: float = 0.5, scale: int = 2) -> Patch:
-    """Return a line of `width` pixels, or several; the other arguments are those of `polygon`."""
+def stroke(lines: np.ndarray | list[np.ndarray], width: float, blur: float = 0.5) -> Patch:
+    """Return a line of `width` pixels, (N, 2) pixels, or several; `blur` is that of `polygon`."""
     lines = lines if isinstance(lines, list) else [lines]
     box = box_around(np.concatenate(lines), 2.5 * blur + width + 1)
-    return _drawn(lines, box, blur, scale, line_width=max(1, round(width * scale)))
+    return _drawn(lines, box, blur, scale=2, line_width=max(1, round(width * 2)))
 
 
 def _drawn(shapes: list[np.ndarray], box: Box, blur: float, scale: int, line_width: int = 0) -> Patch:
