@@ -1,0 +1,45 @@
+"""What is installed, and its lowest versions: no known hole in what reads files of somebody else."""
+
+import tomllib
+from importlib.metadata import version
+from pathlib import Path
+
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).parents[1]
+SAFE_FROM = {
+    "torch": "2.10.0",  # loading of weights only: CVE-2025-32434, CVE-2026-24747
+    "lightning": "2.6.6",  # load_from_checkpoint: CVE-2026-31221, CVE-2026-58659
+    "pillow": "13.0.0",  # JPEG and TIFF decoders: GHSA-5x8w-8jj5-q52h, GHSA-8g5g-8vmr-9782, GHSA-462x-pgg6-55fp
+    "tqdm": "4.66.3",  # CVE-2024-34062
+}
+
+
+def needed() -> dict[str, Requirement]:
+    """The packages that the project itself needs, as requirements.txt has them."""
+    lines = (ROOT / "requirements.txt").read_text().partition("# Tests")[0].splitlines()
+    requirements = [Requirement(text) for line in lines if (text := line.partition("#")[0].strip())]
+    return {requirement.name: requirement for requirement in requirements}
+
+
+def test_the_project_file_says_the_same():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert [Requirement(text) for text in project["dependencies"]] == list(needed().values())
+    assert project["requires-python"] == ">=3.11"
+
+
+def test_no_version_with_a_known_hole_is_allowed():
+    for name, safe in SAFE_FROM.items():
+        major, minor, patch = map(int, safe.split("."))
+        before = f"{major}.{minor}.{patch - 1}" if patch else f"{major}.{minor - 1}.99" if minor else f"{major - 1}.99"
+        assert safe in needed()[name].specifier and before not in needed()[name].specifier
+
+
+def test_what_is_installed_is_what_is_asked_for():
+    for name, requirement in needed().items():
+        assert requirement.specifier.contains(version(name), prereleases=True)
+
+
+def test_the_readme_says_the_lowest_versions():
+    text = (ROOT / "README.md").read_text()
+    assert "Python 3.11 to 3.13" in text and "torch 2.10" in text and "Pillow 13" in text
