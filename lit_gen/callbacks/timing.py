@@ -37,11 +37,12 @@ class TrainingTime(Callback):
 
 
 def training_seconds(path: Path, batches: int) -> float:
-    """Return the seconds that the first batches took, by the mean of all in the file; 0 where there is no file."""
-    if not batches or not path.is_file():
+    """Return the seconds that the first batches took, by the mean of all in the file; 0 where it does not say."""
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        return float(record["seconds"] * min(1, batches / record["batches"]))
+    except (OSError, ValueError, KeyError, TypeError, ZeroDivisionError):
         return 0.0
-    record = json.loads(path.read_text())
-    return record["seconds"] * min(1, batches / record["batches"])
 
 
 def _batches(trainer: Trainer) -> int:

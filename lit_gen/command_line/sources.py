@@ -19,7 +19,7 @@ PARTS = {"model": "models", "data": "data"}  # their packages
 def _tree(path: Path) -> ast.Module:
     try:
         return ast.parse(path.read_text(encoding="utf-8"))
-    except (OSError, SyntaxError):  # the command line says so; the help has the rest
+    except (OSError, SyntaxError, ValueError):  # the command line says so; the help has the rest
         return ast.Module([], [])
 
 

@@ -10,13 +10,23 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 
+from lit_gen.errors import UserError
 from lit_gen.files.atomic import complete_file, make_folder
 
 
 def whole_rows(path: Path) -> list[dict[str, str]]:
-    """Return the rows of a CSV file that may not be there, without a last one that was only half written."""
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.is_file() else []
-    return list(csv.DictReader(line for line in lines if line.endswith("\n")))
+    """Return the rows of a log that may not be there, without a last one that was only half written.
+
+    Raises:
+        UserError: the file is not what a run writes.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.is_file() else []
+        rows = list(csv.DictReader(line for line in lines if line.endswith("\n")))
+        _ = [int(row["step"]) for row in rows]
+    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+        raise UserError(f"{path} is not the log of a run ({error}). Move it away, and a new one begins.") from error
+    return rows
 
 
 class AppendingCSVLogger(Logger):

@@ -121,7 +121,7 @@ def wandb_logger(folder: Path, config: dict[str, Any], options: WandbOptions) ->
     id_file, page_file = folder / "wandb-id", folder / "wandb-page.json"
     before: dict[str, Any] = {}
     if page_file.is_file():
-        before = json.loads(page_file.read_text(encoding="utf-8"))
+        before = _page_of_run(page_file)
     elif id_file.is_file():  # a run of before there was that file
         before = {"project": PROJECT}
     default = {"project": PROJECT, "name": f"{folder.parent.name}/{folder.name}", "group": folder.parent.name}
@@ -137,6 +137,20 @@ def wandb_logger(folder: Path, config: dict[str, Any], options: WandbOptions) ->
         mode=mode,
         config=config,
     )
+
+
+def _page_of_run(file: Path) -> dict[str, Any]:
+    """Return what a run's file says of its page, and nothing else: W&B takes settings such as its server's address.
+
+    Raises:
+        UserError: the file is not what a run writes.
+    """
+    try:
+        page = json.loads(file.read_text(encoding="utf-8"))
+        kinds = {name: list if name == "tags" else str for name in VARIABLES}
+        return {name: value for name, value in page.items() if isinstance(value, (str, kinds[name]))}
+    except (OSError, ValueError, AttributeError, KeyError) as error:
+        raise UserError(f"{file} does not say where a run's page is. Remove it, and the run gets a new one.") from error
 
 
 def page_of_environment() -> dict[str, str]:
@@ -179,7 +193,7 @@ def wandb_id(folder: Path) -> str:
     file = folder / "wandb-id"
     if not file.is_file():
         file.write_text(os.environ.get("WANDB_RUN_ID") or secrets.token_hex(4))
-    return file.read_text().strip()
+    return file.read_text(errors="replace").strip()  # W&B refuses what is no id
 
 
 def has_wandb_key() -> bool:

@@ -63,4 +63,5 @@ def has_header(text: str) -> bool:
 
 def is_of_training(path: Path) -> bool:
     """Return whether a run's `config.yaml` was written by `fit`: the other commands have settings that it lacks."""
-    return not re.search(r"^(verbose|return_predictions):", path.read_text(encoding="utf-8"), re.MULTILINE)
+    text = path.read_text(encoding="utf-8", errors="replace")
+    return not re.search(r"^(verbose|return_predictions):", text, re.MULTILINE)

@@ -25,7 +25,7 @@ def requeue() -> str:
     """Have SLURM stop this job and start it again, and return a line about it."""
     command = ["scontrol", "requeue", str(job())]
     try:
-        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
     except OSError as error:
         return f"{' '.join(command)} failed: {error.strerror}"
     if done.returncode:
