@@ -41,6 +41,7 @@ from lit_gen.loggers.wandb import WandbOptions, check_wandb, finish_wandb
 from lit_gen.models.base import GenerativeModule
 from lit_gen.runs import folders, locks, processes
 from lit_gen.runs.changes import changes_of_run
+from lit_gen.runs.checkpoint_files import check_weights_only, heed_no_unsafe_loading
 from lit_gen.runs.settings import SaveSettings, read_settings
 from lit_gen.training.graphs import SpeedOptions
 
@@ -74,6 +75,7 @@ class LitGenCLI(LightningCLI):
             super().parse_arguments(parser, args)
         except UserError as error:  # here and not in the parser, which has parsers of its own for models and data
             raise UserError(explain(str(error), args, option_names(self, args[0]))) from error
+        check_weights_only(self.settings.get("weights_only"))
         # In the command's words. Out of Lightning's sight: it would let the checkpoint's settings overrule these.
         self.start = self.settings.get("ckpt_path")
         if self.start is not None:
@@ -232,6 +234,7 @@ def main(args: Sequence[str] | None = None) -> None:
     """
     args = answer(sys.argv[1:] if args is None else args)
     be_quiet()
+    heed_no_unsafe_loading()
     torch.set_float32_matmul_precision("high")  # TF32 where the GPU has it; nothing changes on a CPU
     with one_line_endings():
         if args[0] == "prepare":

@@ -13,6 +13,7 @@ from lightning.fabric.plugins.environments import ClusterEnvironment
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningCLI
 from lightning.pytorch.core.optimizer import LightningOptimizer
+from lightning.pytorch.core.saving import _default_map_location
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.loops.loop import _Loop
 from lightning.pytorch.utilities import rank_zero_only
@@ -156,6 +157,14 @@ def cluster_environment(trainer: Trainer) -> ClusterEnvironment:
 def whole_checkpoint(trainer: Trainer) -> dict[str, Any]:
     """Return what `trainer.save_checkpoint` would write to a file."""
     return trainer._checkpoint_connector.dump_checkpoint(weights_only=False)
+
+
+def where_saved(storage: Any, location: str) -> Any:
+    """Return where `torch.load` puts a tensor: the device that it was saved from, or the CPU where that is not there.
+
+    Lightning loads by it when it is told no `map_location`.
+    """
+    return _default_map_location(storage, location)
 
 
 def saves_by_the_clock(callback: ModelCheckpoint) -> bool:

@@ -6,7 +6,6 @@ import threading
 from pathlib import Path
 from typing import Any
 
-import torch
 from lightning import LightningModule, Trainer
 from lightning.fabric.plugins.environments import SLURMEnvironment
 from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
@@ -23,7 +22,7 @@ from lit_gen.lightning_compat import (
 )
 from lit_gen.limits import NonNegativeInt, PositiveInt
 from lit_gen.runs import slurm
-from lit_gen.runs.checkpoint_files import take_place
+from lit_gen.runs.checkpoint_files import read_checkpoint, take_place
 from lit_gen.runs.commands import resume_command
 from lit_gen.training.processes import Agreement
 from lit_gen.training.ring import NonFiniteTermError
@@ -206,7 +205,7 @@ class BestCheckpoint(ModelCheckpoint):
             return ""
         try:
             # As the file says: a run that was killed may be behind its best.ckpt. None of the weights is read.
-            checkpoint = torch.load(path, map_location="cpu", mmap=True, weights_only=False)
+            checkpoint = read_checkpoint(path, mmap=True)
             value, epoch = checkpoint["callbacks"][self.state_key]["best_model_score"], checkpoint["epoch"]
         except Exception as error:  # of another Checkpoint IO, or not whole
             return f"best.ckpt cannot be read: {error}"

@@ -66,11 +66,32 @@ def build(argument: Any, *sizes: Any) -> Any:
     Args:
         argument: what `network` returns, in which a class of this file may lack its module; or a callable.
         sizes: the network's first arguments.
+
+    Raises:
+        UserError: the argument names no network.
     """
     if not isinstance(argument, dict):
         return argument(*sizes)
-    module, _, name = argument["class_path"].rpartition(".")
-    return getattr(import_module(module or __name__), name)(*sizes, **argument.get("init_args", {}))
+    return network_class(argument["class_path"])(*sizes, **argument.get("init_args", {}))
+
+
+def network_class(path: str) -> type[nn.Module]:
+    """Return the class of a network.
+
+    Args:
+        path: import path; a class of this file may lack its module.
+
+    Raises:
+        UserError: there is no such class, or it is something else than a network.
+    """
+    module, _, name = path.rpartition(".")
+    try:
+        kind = getattr(import_module(module or __name__), name, None)
+    except ImportError as error:
+        raise UserError(f"cannot import the network {path}: {error}.") from error
+    if not (isinstance(kind, type) and issubclass(kind, nn.Module)):
+        raise UserError(f"{path} is no network. Set --model.encoder and --model.decoder to classes of networks.")
+    return kind
 
 
 def _linear_layers(sizes: list[int], activation: Activation) -> list[nn.Module]:

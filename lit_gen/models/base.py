@@ -1,6 +1,7 @@
 """What every model shares: the check against the data, the count of images, the log of named terms, and its task."""
 
 import math
+import os
 import sys
 from collections.abc import Mapping
 from copy import copy
@@ -18,8 +19,10 @@ from lit_gen.data.contract import check_pair
 from lit_gen.errors import UserError
 from lit_gen.layers.coders import plain_network
 from lit_gen.lightning_compat import data_of, trainer_of
-from lit_gen.old_versions.checkpoints import bring_up_to_date, settings_of_now
+from lit_gen.models.of_checkpoint import model_of_checkpoint
+from lit_gen.old_versions.checkpoints import bring_up_to_date
 from lit_gen.runs.changes import changes_of_model
+from lit_gen.runs.checkpoint_files import check_weights_only
 from lit_gen.tasks.base import Stage, Task
 from lit_gen.tasks.sampling import Sampling
 from lit_gen.training import graphs
@@ -113,21 +116,28 @@ class GenerativeModule(LoggedTerms):
         super().save_hyperparameters({name: plain_network(value) for name, value in self.hparams.items()})
 
     @classmethod
-    def load_from_checkpoint(cls, checkpoint_path: Any, *arguments: Any, **options: Any) -> Self:
-        """Build the model of a checkpoint from the settings in it, as Lightning's `load_from_checkpoint`.
+    def load_from_checkpoint(  # type: ignore[override]
+        cls,
+        checkpoint_path: str | os.PathLike,
+        map_location: Any = None,
+        strict: bool | None = None,
+        weights_only: bool | None = True,
+        **settings: Any,
+    ) -> Self:
+        """Build the model of a checkpoint from the settings in it; nothing in the file can run code.
 
         Args:
             checkpoint_path: file of this version or an older one.
-            arguments: Lightning's arguments, such as `map_location`.
-            options: the same by name, and settings that replace the checkpoint's.
+            map_location: as Lightning has it.
+            strict: as Lightning has it.
+            weights_only: as Lightning has it, but never false.
+            settings: those that replace the checkpoint's.
 
         Raises:
-            UserError: the checkpoint names a network that is not of this project, and no other is given.
+            UserError: the checkpoint names a network that is not of this project, and no other is given; or it is none.
         """
-        checkpoint = torch.load(checkpoint_path, map_location="cpu", weights_only=True, mmap=True)
-        settings = settings_of_now(checkpoint.get("hyper_parameters", {}), options)
-        # Lightning's way to build a model would import whatever the checkpoint names.
-        return super().load_from_checkpoint(checkpoint_path, *arguments, **settings | options, _instantiator=None)
+        check_weights_only(weights_only)
+        return model_of_checkpoint(cls, checkpoint_path, map_location, strict, settings)
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
         """As torch's, but a `UserError` when the weights are those of other networks."""

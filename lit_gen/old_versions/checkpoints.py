@@ -1,6 +1,5 @@
 """Checkpoints of older versions, brought to the present form."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +8,7 @@ from lightning import LightningModule
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_info
 
-from lit_gen.errors import UserError
 from lit_gen.lightning_compat import data_of, trainer_of
-from lit_gen.old_versions.configs import translate_networks
 
 
 def bring_up_to_date(checkpoint: dict[str, Any], model: LightningModule) -> None:
@@ -34,25 +31,6 @@ def bring_up_to_date(checkpoint: dict[str, Any], model: LightningModule) -> None
         done = loops["epoch_loop.batch_progress"]["total"]["processed"]
         for steps in loops["epoch_loop.manual_optimization.optim_step_progress"].values():
             steps |= {"ready": done, "completed": done}
-
-
-def settings_of_now(settings: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return those of a checkpoint's settings whose names or meaning changed, as they are now.
-
-    Args:
-        settings: of the checkpoint.
-        given: settings that replace them.
-
-    Raises:
-        UserError: a network is of another package; only who loads the checkpoint may name such a class.
-    """
-    current = dict(settings)
-    translate_networks(current)
-    for name, value in current.items():
-        kind = str(value.get("class_path", "lit_gen.")) if isinstance(value, Mapping) else "lit_gen."
-        if name not in given and not kind.startswith("lit_gen."):
-            raise UserError(f"the checkpoint's {name} is {kind}, which is not of lit_gen. Load it with {name}=<class>.")
-    return {name: value for name, value in current.items() if name not in settings}
 
 
 def add_seed(checkpoint: dict[str, Any], counts: dict[str, Any], data: Any, says: bool) -> None:

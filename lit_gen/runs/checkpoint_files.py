@@ -1,20 +1,29 @@
-"""Checkpoint files: written complete or not at all, read with a line for those that are not."""
+"""Checkpoint files: written complete or not at all; read as plain values, with a line for what is no checkpoint."""
 
 import os
+import pickle
+import pickletools
+import re
 import shlex
 import shutil
+import warnings
+import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
+from lightning.pytorch.utilities import rank_zero_info
 
 from lit_gen.errors import UserError
 from lit_gen.files.atomic import complete_file
 
+UNSAFE = "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
+
 
 class WholeCheckpointIO(TorchCheckpointIO):
-    """Write checkpoints that appear complete or not at all, and name another where one cannot be read.
+    """Write checkpoints that appear complete or not at all, and read them by `read_checkpoint`.
 
     Lightning's own writer moves a file from the folder for temporary files. Where that is on another disk, the move is
     a copy: a run killed meanwhile would leave half a file in the place of the last good one.
@@ -24,14 +33,83 @@ class WholeCheckpointIO(TorchCheckpointIO):
         with complete_file(Path(path)) as partial, partial.open("wb") as file:
             torch.save(checkpoint, file)
 
-    def load_checkpoint(self, path: Any, *arguments: Any, **options: Any) -> dict[str, Any]:
-        try:
-            checkpoint = super().load_checkpoint(path, *arguments, **options)
-        except Exception as error:  # torch raises RuntimeError, EOFError, UnpicklingError, KeyError and others
-            raise UserError(f"{path} is truncated or no checkpoint.{_another(Path(path))}") from error
-        if not isinstance(checkpoint, dict) or not {"state_dict", "pytorch-lightning_version"} <= checkpoint.keys():
-            raise UserError(f"{path} is no checkpoint of a run.{_another(Path(path))}")
-        return checkpoint
+    def load_checkpoint(self, path: Any, map_location: Any = "cpu", weights_only: bool | None = True) -> dict[str, Any]:
+        return read_checkpoint(path, map_location)
+
+
+def read_checkpoint(path: str | os.PathLike, map_location: Any = "cpu", mmap: bool = False) -> dict[str, Any]:
+    """Return what a checkpoint holds: tensors and plain values. Nothing in the file can run code.
+
+    Args:
+        path: file on this machine, also where it begins with "http", which Lightning takes for an address.
+        map_location: as for `torch.load`.
+        mmap: whether tensors are read from the file when they are used.
+
+    Raises:
+        UserError: the file holds other objects, cannot be read, is cut short, or is no checkpoint of a run.
+    """
+    file = os.path.abspath(path)
+    try:
+        with warnings.catch_warnings(action="ignore"):  # of what is then refused
+            checkpoint = torch.load(file, map_location, weights_only=True, mmap=mmap)
+    except OSError as error:
+        raise UserError(f"cannot read the checkpoint {path}: {error.strerror or error}.") from error
+    except Exception as error:  # torch raises RuntimeError, EOFError, UnpicklingError, KeyError and others
+        if (name := _object_in(file, error)) is not None:
+            raise UserError(
+                f"{path} holds objects that could run code{name}, so it was not loaded. A run's checkpoint has tensors "
+                f"and plain values only.{_another(Path(path))}"
+            ) from error
+        raise UserError(f"{path} is truncated or no checkpoint.{_another(Path(path))}") from error
+    needed = {"state_dict": dict, "pytorch-lightning_version": str}
+    if (
+        not isinstance(checkpoint, dict)
+        or not all(isinstance(checkpoint.get(name), kind) for name, kind in needed.items())
+        or not isinstance(checkpoint.get("hyper_parameters", {}), Mapping)
+    ):
+        raise UserError(f"{path} is no checkpoint of a run.{_another(Path(path))}")
+    return checkpoint
+
+
+def check_weights_only(value: bool | None) -> None:
+    """Refuse Lightning's setting of that name where it is false."""
+    if value is False:
+        raise UserError(
+            "weights_only is false, which would let a checkpoint run code: leave it out. The checkpoints of a run have "
+            "tensors and plain values only."
+        )
+
+
+def heed_no_unsafe_loading() -> None:
+    """Take away the variable that has torch load objects wherever it is not told otherwise, and say so."""
+    if os.environ.pop(UNSAFE, "0") not in ("", "0"):
+        rank_zero_info(f"{UNSAFE} has no effect: checkpoints are loaded as tensors and plain values only")
+
+
+def _object_in(file: str, error: Exception) -> str | None:
+    """Return the name of an object that torch has refused to load, in brackets, or '' for one without a name.
+
+    Args:
+        file: path of the file.
+        error: torch's.
+
+    Returns:
+        None where the file holds no such object: it is damaged, or something else.
+    """
+    if found := re.search(r"GLOBAL ([\w.]+) (?:whose|was) ", str(error)):
+        return f" ({found[1]})"
+    if "TorchScript" in str(error) or ".tar format" in str(error):
+        return ""
+    if not isinstance(error, pickle.UnpicklingError):
+        return None
+    if zipfile.is_zipfile(file):
+        return ""
+    try:
+        with open(file, "rb") as opened:  # reads what the instructions are, and follows none
+            codes = {code.name for code, _, _ in pickletools.genops(opened)}
+    except Exception:  # no pickle
+        return None
+    return "" if codes & {"GLOBAL", "STACK_GLOBAL", "INST", "REDUCE", "NEWOBJ"} else None
 
 
 def _another(path: Path) -> str:

@@ -105,7 +105,7 @@ def run_of(checkpoint: str | os.PathLike) -> Path | None:
 
 
 def find_checkpoint(named: str | None, parent: Path, command: str) -> str | None:
-    """Return the path of the checkpoint that a command names; None for a training that names none.
+    """Return the absolute path of the checkpoint that a command names; None for a training that names none.
 
     Args:
         named: a path, or `last` or `best` of the newest run.
@@ -122,10 +122,10 @@ def find_checkpoint(named: str | None, parent: Path, command: str) -> str | None
             f"{command} needs a trained model: give --ckpt_path, for example runs/<system>/<run>/checkpoints/last.ckpt."
         )
     if named in ("last", "best"):
-        return str(newest_checkpoint(parent, named))
-    if not Path(named).is_file():
+        named = str(newest_checkpoint(parent, named))
+    elif not Path(named).is_file():
         raise UserError(f"there is no checkpoint {named}. Look below runs/<system>/<run>/checkpoints.")
-    return named
+    return os.path.abspath(named)  # Lightning takes a name that begins with "http" for an address
 
 
 def newest_checkpoint(parent: Path, name: str = "last") -> Path:
