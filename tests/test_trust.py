@@ -247,6 +247,34 @@ def test_a_run_that_goes_on_loads_no_objects_from_its_best_checkpoint(words, run
     assert OBJECTS in BestCheckpoint(run / "checkpoints", "val/loss").summary()
 
 
+def test_a_checkpoint_does_not_say_what_is_removed(words, run):
+    """Lightning's ModelCheckpoint takes the place of its former best from the checkpoint, and removes what is there."""
+    precious = run.parent / "precious"
+    precious.mkdir()
+    path, best = run / "checkpoints" / "last.ckpt", run / "checkpoints" / "best.ckpt"
+    checkpoint = torch.load(path, weights_only=True)
+    (key,) = (key for key in checkpoint["callbacks"] if "BestCheckpoint" in key)
+    there = str(run / "checkpoints" / ".." / ".." / "precious")
+    checkpoint["callbacks"][key] |= {"best_k_models": {there: torch.tensor(1e9)}, "best_model_score": torch.tensor(1e9)}
+    checkpoint["callbacks"][key] |= {
+        "kth_best_model_path": there,
+        "best_model_path": there,
+        "kth_value": torch.tensor(1e9),
+    }
+    checkpoint["callbacks"][key] |= {"dirpath": str(best.parent), "best_k_models": {there: torch.tensor(1e9)}}
+    torch.save(checkpoint, path)
+    best.unlink()
+    main(["fit", *words, f"--ckpt_path={path}", "--trainer.max_epochs=2", "--trainer.limit_train_batches=1"])
+    assert precious.is_dir() and best.is_file()
+
+
+def test_a_checkpoint_io_of_the_users_own(words, run, marker, capsys):
+    as_zip(run / "checkpoints" / "last.ckpt", marker)
+    chosen = "--trainer.plugins=lightning.pytorch.plugins.io.AsyncCheckpointIO"
+    words = ["predict", *words, chosen, f"--ckpt_path={run / 'checkpoints' / 'last.ckpt'}"]
+    assert "the checkpoint holds objects that could run code" in line(words, capsys)
+
+
 # ------------------------------------------------------------------------------------------------- what it is called
 
 
@@ -277,6 +305,14 @@ def test_what_is_no_checkpoint_is_called_that(content, tmp_path):
     path.write_bytes(content)
     with pytest.raises(UserError, match="last.ckpt is truncated or no checkpoint"):
         read_checkpoint(path)
+
+
+def test_a_checkpoint_cut_short_is_called_that(run, tmp_path):
+    whole = (run / "checkpoints" / "last.ckpt").read_bytes()
+    for length in (*range(1, 6000, 500), *range(6000, len(whole), len(whole) // 20), len(whole) - 1):
+        (tmp_path / "last.ckpt").write_bytes(whole[:length])
+        with pytest.raises(UserError, match="last.ckpt is truncated or no checkpoint"):
+            read_checkpoint(tmp_path / "last.ckpt")
 
 
 @pytest.mark.parametrize(
@@ -317,7 +353,7 @@ def module(tmp_path, monkeypatch, marker):
     )
     monkeypatch.syspath_prepend(tmp_path)
     yield MODULE
-    assert MODULE not in sys.modules
+    assert sys.modules.pop(MODULE, None) is None
 
 
 def popen(marker: Path) -> dict:

@@ -180,11 +180,11 @@ class BestCheckpoint(ModelCheckpoint):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         # A run that goes on has its best.ckpt, wherever its folder was moved to; Lightning would forget how good it is.
         best = os.path.join(self.dirpath, "best.ckpt")
-        if os.path.isfile(best) and state_dict["best_k_models"]:
-            (value,) = state_dict["best_k_models"].values()
-            paths = {"best_k_models": {best: value}, "kth_best_model_path": best, "best_model_path": best}
-            state_dict = state_dict | paths | {"dirpath": self.dirpath}
-        super().load_state_dict(state_dict)
+        if not os.path.isfile(best) or len(state_dict["best_k_models"]) != 1:
+            return  # and not the paths of the checkpoint: Lightning removes what is there, once it has a better one
+        (value,) = state_dict["best_k_models"].values()
+        paths = {"best_k_models": {best: value}, "kth_best_model_path": best, "best_model_path": best}
+        super().load_state_dict(state_dict | paths | {"dirpath": self.dirpath})
 
     def on_validation_end(self, trainer: Trainer, model: LightningModule) -> None:
         if self.monitor in trainer.callback_metrics:

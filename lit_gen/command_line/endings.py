@@ -5,6 +5,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pickle import UnpicklingError
 from types import TracebackType
 
 import torch
@@ -69,6 +70,8 @@ def mistake(error: BaseException) -> str | None:
         # The CPU's allocator has no error of its own.
         elif isinstance(cause, torch.OutOfMemoryError | MemoryError) or NO_MEMORY.search(str(cause)):
             line = "there is not enough memory. Set --data.batch_size, --data.image_size or the networks' sizes lower."
+        elif isinstance(cause, UnpicklingError):  # of a checkpoint IO that the user chose
+            line = "the checkpoint holds objects that could run code, or is damaged: it was not loaded."
         else:
             line, cause = wandb_mistake(cause), cause.__cause__  # jsonargparse wraps what constructors raise
     line = line or _of_lightnings(error)

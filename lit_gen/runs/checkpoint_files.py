@@ -50,11 +50,13 @@ def read_checkpoint(path: str | os.PathLike, map_location: Any = "cpu", mmap: bo
     """
     file = os.path.abspath(path)
     try:
+        open(file, "rb").close()
+    except OSError as error:
+        raise UserError(f"cannot read the checkpoint {path}: {error.strerror}.") from error
+    try:
         with warnings.catch_warnings(action="ignore"):  # of what is then refused
             checkpoint = torch.load(file, map_location, weights_only=True, mmap=mmap)
-    except OSError as error:
-        raise UserError(f"cannot read the checkpoint {path}: {error.strerror or error}.") from error
-    except Exception as error:  # torch raises RuntimeError, EOFError, UnpicklingError, KeyError and others
+    except Exception as error:  # torch raises RuntimeError, OSError, EOFError, UnpicklingError, KeyError and others
         if (name := _object_in(file, error)) is not None:
             raise UserError(
                 f"{path} holds objects that could run code{name}, so it was not loaded. A run's checkpoint has tensors "
