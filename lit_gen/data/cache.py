@@ -179,16 +179,16 @@ def _decode(files: Sequence[Path], target: Path, manifest: Manifest, name: str, 
                 f"smaller images. {HINT}"
             )
         offset = begin_array(partial_file, shape)
-        write = partial(_decode_into, partial_file, offset, files, settings)
-        by_own_range = map_indices(write, len(files), f"decoding {name} at {settings.size} px")
+        write = partial(_decode_into, partial_file, offset, settings)
+        by_own_range = map_indices(write, len(files), f"decoding {name} at {settings.size} px", items=files)
         if any(by_own_range):
             _save(np.flatnonzero(by_own_range), _own_range_file(target))
     return map_array(target, np.uint8, offset, shape)
 
 
-def _decode_into(file: Path, offset: int, paths: Sequence[Path], settings: Settings, index: int) -> bool:
+def _decode_into(file: Path, offset: int, settings: Settings, index: int, path: Path) -> bool:
     own_range: list[Path] = []
-    image = decode_image(paths[index], *settings[:4], own_range, settings.max_megapixels)
+    image = decode_image(path, *settings[:4], own_range, settings.max_megapixels)
     write_values(file, offset + index * image.size, image)
     return bool(own_range)
 
@@ -227,8 +227,8 @@ def readable_rows(
     if readable is None or len(readable) != len(there):
         if folder is not None:
             make_folder(folder, HINT)  # an error here comes before the work, not after it
-        check = partial(_is_readable, candidates, box, stored, max_megapixels)
-        found = map_indices(check, len(there), f"checking {name}")
+        check = partial(_is_readable, box, stored, max_megapixels)
+        found = map_indices(check, len(there), f"checking {name}", items=candidates)
         readable = np.array(found, bool)
         if target is not None:
             _save(readable, target)
@@ -256,11 +256,9 @@ def _save(array: np.ndarray, target: Path) -> None:
         np.save(file, array)
 
 
-def _is_readable(
-    paths: Sequence[Path], box: Box | None, stored: tuple[int, int] | None, max_megapixels: int, index: int
-) -> bool:
+def _is_readable(box: Box | None, stored: tuple[int, int] | None, max_megapixels: int, index: int, path: Path) -> bool:
     try:
-        decode_image(paths[index], 1, box, stored=stored, max_megapixels=max_megapixels)
+        decode_image(path, 1, box, stored=stored, max_megapixels=max_megapixels)
     except UserError:
         return False
     return True

@@ -117,8 +117,8 @@ class ImagesOnDemand:
         if self.checked:
             return 0
         self.checked = True
-        check = partial(_check, self.paths, *self.settings[1:], self.max_megapixels)
-        by_own_range = map_indices(check, len(self), f"checking {name}")
+        check = partial(_check, *self.settings[1:], self.max_megapixels)
+        by_own_range = map_indices(check, len(self), f"checking {name}", items=self.paths)
         count = sum(by_own_range)
         say_own_range(count, self.paths[by_own_range.index(True)].name if count else "", len(self), name)
         return count
@@ -145,13 +145,8 @@ def say_own_range(scaled: int, first: str, count: int, name: str) -> None:
 
 
 def _check(
-    paths: Sequence[Path],
-    box: Box | None,
-    channels: int,
-    stored: tuple[int, int] | None,
-    max_megapixels: int,
-    index: int,
+    box: Box | None, channels: int, stored: tuple[int, int] | None, max_megapixels: int, index: int, path: Path
 ) -> bool:
     own_range: list[Path] = []
-    decode_image(paths[index], 1, box, channels, stored, own_range, max_megapixels)
+    decode_image(path, 1, box, channels, stored, own_range, max_megapixels)
     return bool(own_range)

@@ -47,8 +47,9 @@ def complete_file(path: Path, hint: str = ELSEWHERE, lasting: bool = True, name:
         os.replace(partial, path)
         if lasting:
             _keep(path.parent)
-    except OSError as error:
-        raise _in_words(error, path, hint) from error
+    except Exception as error:
+        _raise_if_full(error, path, hint)
+        raise
     finally:
         partial.unlink(missing_ok=True)
 
@@ -75,8 +76,9 @@ def complete_folder(path: Path, hint: str = ELSEWHERE) -> Iterator[Path]:
         except OSError:
             if not path.is_dir():
                 raise
-    except OSError as error:
-        raise _in_words(error, path, hint) from error
+    except Exception as error:
+        _raise_if_full(error, path, hint)
+        raise
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
@@ -119,11 +121,13 @@ def remove_if_empty(*folders: Path) -> None:
             return
 
 
-def _in_words(error: OSError, path: Path, hint: str) -> Exception:
-    """Return the error for a full disk; other errors as they are."""
-    if error.errno not in NO_ROOM:
-        return error
-    return CannotWriteError(f"cannot write {path}: {error.strerror}. Make room. {hint}")
+def _raise_if_full(error: BaseException, path: Path, hint: str) -> None:
+    """Raise the error for a full disk if one led to `error`: torch.save raises another in its place."""
+    reason: BaseException | None = error
+    while reason is not None:
+        if isinstance(reason, OSError) and reason.errno in NO_ROOM:
+            raise CannotWriteError(f"cannot write {path}: {reason.strerror}. Make room. {hint}") from error
+        reason = reason.__cause__ or reason.__context__
 
 
 def _keep(path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import multiprocessing
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
@@ -22,7 +22,11 @@ Result = TypeVar("Result")
 
 
 def map_indices(
-    function: Callable[[int], Result], count: int, description: str, workers: int | None = None
+    function: Callable[..., Result],
+    count: int,
+    description: str,
+    workers: int | None = None,
+    items: Sequence[Any] | None = None,
 ) -> list[Result]:
     """Return [function(0), ..., function(count - 1)], computed by several processes.
 
@@ -31,6 +35,8 @@ def map_indices(
             ends the work and is raised here.
         count: number of indices.
         description: words of the progress bar.
+        items: `count` picklable things, of which the function gets the one at each index as its second argument. No
+            process holds more than a few of them at a time.
         workers: number of processes; by default one per available core, and none at all for fewer than 256 indices.
 
     Raises:
@@ -39,16 +45,16 @@ def map_indices(
     if workers is None:
         workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     bar = partial(tqdm, total=count, desc=description, unit="image", mininterval=0.5, disable=count < 256)
+    arguments = (range(count),) if items is None else (range(count), items)
     if workers <= 1 or count < 256:
-        return [function(index) for index in bar(range(count))]
-    # The function may carry a long list of paths: each process gets it once, not with every chunk.
+        return [function(*given) for given in bar(zip(*arguments, strict=True))]
     context = multiprocessing.get_context(START_METHOD)
     if START_METHOD == "forkserver":
         context.set_forkserver_preload(PRELOAD)
     # multiprocessing.Pool would replace workers that cannot start for ever; this one says so.
     pool = ProcessPoolExecutor(workers, context, _remember, (function,))
     try:
-        return list(bar(pool.map(_call, range(count), chunksize=32)))
+        return list(bar(pool.map(_call, *arguments, chunksize=32)))
     except BrokenProcessPool as error:
         raise UserError(
             f"a process ended while {description}. In a script of your own, start below `if __name__ == '__main__':`; "
@@ -58,13 +64,13 @@ def map_indices(
         pool.shutdown(cancel_futures=True)
 
 
-_function: Callable[[int], Any]
+_function: Callable[..., Any]
 
 
-def _remember(function: Callable[[int], Any]) -> None:
+def _remember(function: Callable[..., Any]) -> None:
     global _function
     _function = function
 
 
-def _call(index: int) -> Any:
-    return _function(index)
+def _call(*arguments: Any) -> Any:
+    return _function(*arguments)

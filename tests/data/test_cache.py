@@ -2,6 +2,7 @@ import lzma
 import math
 import multiprocessing
 import os
+import pickle
 import struct
 import subprocess
 import sys
@@ -13,9 +14,10 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
-from lit_gen.data import cache
+from lit_gen.data import cache, decoding
 from lit_gen.data.cache import cached_images, decode_image, readable_rows
 from lit_gen.errors import UserError
+from lit_gen.files.parallel import map_indices
 
 
 def colours(height: int, width: int, channels: int = 3, seed: int = 0) -> np.ndarray:
@@ -387,6 +389,21 @@ def test_many_images_are_the_same_by_several_processes(tmp_path):
     array = cached_images(paths, tmp_path / "cache", "tiny", 8)
     expected = np.stack([colours(8, 8, seed=seed) for seed in range(5)] * 60)
     np.testing.assert_array_equal(array, expected)
+
+
+def test_no_process_that_decodes_holds_the_paths_of_all_images(tmp_path, monkeypatch):
+    """Those of ten million images take gigabytes."""
+    paths, sent = tree(tmp_path / "in", 100), []
+
+    def note(function, *arguments, **options):
+        sent.append(len(pickle.dumps(function)))
+        return map_indices(function, *arguments, **options)
+
+    for module in (cache, decoding):
+        monkeypatch.setattr(module, "map_indices", note)
+    cached_images(paths, tmp_path / "cache", "tiny", 8, skip_broken=True)
+    decoding.ImagesOnDemand(paths, 8).check("tiny")
+    assert len(sent) == 3 and max(sent) < 1000
 
 
 def test_a_missing_image_is_named_before_the_work_begins(tmp_path):

@@ -173,6 +173,18 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(number, where, tmp_path, mon
     assert os.listdir(tmp_path) == []
 
 
-def test_other_errors_come_through_as_they_are(tmp_path):
-    with pytest.raises(FileNotFoundError, match="gone"), complete_file(tmp_path / "file"):
+def test_an_error_that_a_full_disk_led_to_is_that_of_a_full_disk(tmp_path):
+    """torch.save writes an end to what it could not write, and fails again."""
+    with pytest.raises(UserError, match="^cannot write .*file: No space left on device"):
+        with complete_file(tmp_path / "file"):
+            try:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            finally:
+                raise RuntimeError("unexpected pos 918656 vs 918576")
+
+
+@pytest.mark.parametrize("of", [complete_file, complete_folder])
+def test_other_errors_come_through_as_they_are(of, tmp_path):
+    with pytest.raises(FileNotFoundError, match="gone") as caught, of(tmp_path / "file"):
         open("gone")
+    assert caught.value.__cause__ is None

@@ -59,6 +59,16 @@ def test_functions_need_not_be_picklable_in_one_process():
     assert map_indices(lambda index: -index, 300, "negatives", workers=1) == [-index for index in range(300)]
 
 
+def join(index, item):
+    return f"{index}{item}"
+
+
+@pytest.mark.parametrize("count", [3, 300])
+def test_items_come_with_their_index(count):
+    words = [f" word {index}" for index in range(count)]
+    assert map_indices(join, count, "joining", workers=2, items=words) == [f"{k} word {k}" for k in range(count)]
+
+
 @pytest.mark.parametrize("imported", ["large", "os"])
 def test_workers_share_the_imports_of_a_room_that_asks_for_it(tmp_path, imported):
     """torch takes seconds and 0.5 GB per process: the data modules' workers get it from their server."""
