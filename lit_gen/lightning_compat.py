@@ -99,6 +99,14 @@ def stops_early(trainer: Trainer) -> bool:
     return trainer.should_stop and trainer.fit_loop._can_stop_early
 
 
+def last_epoch_is_done(trainer: Trainer) -> bool:
+    """Return whether the epoch that has just ended is the last; `fit_loop.done` prints a line and sets a count, too."""
+    epochs, steps = trainer.max_epochs, trainer.max_steps
+    progress: Any = trainer.fit_loop.epoch_progress.current
+    by_epochs = epochs is not None and 0 <= epochs <= progress.processed
+    return by_epochs or 0 <= steps <= trainer.global_step or stops_early(trainer)
+
+
 # ----------------------------------------------------------------------------------------------------------------- log
 
 
@@ -165,6 +173,18 @@ def where_saved(storage: Any, location: str) -> Any:
     Lightning loads by it when it is told no `map_location`.
     """
     return _default_map_location(storage, location)
+
+
+class DelayedCheckpoint(ModelCheckpoint):
+    """A ModelCheckpoint that has `keep` write a file, or not yet; Lightning has no public place to do so."""
+
+    def keep(self, trainer: Trainer, path: str) -> None:
+        """Keep the present state, which `path` is to hold. All processes call it."""
+        raise NotImplementedError
+
+    def _save_checkpoint(self, trainer: Trainer, filepath: str) -> None:
+        self.keep(trainer, filepath)
+        self._last_global_step_saved, self._last_checkpoint_saved = trainer.global_step, filepath
 
 
 def saves_by_the_clock(callback: ModelCheckpoint) -> bool:

@@ -1,5 +1,6 @@
 """Training schedules as pure functions of the images seen, or of the fraction of the training that is done."""
 
+import math
 from typing import NamedTuple
 
 
@@ -34,6 +35,17 @@ def growth(images_seen: int, fade_images: int, stable_images: int, last_stage: i
         return Growth(last_stage, 1.0)
     into_stage = into_cycle % cycle
     return Growth(stage, min(1.0, into_stage / fade_images) if fade_images else 1.0)
+
+
+def passes_a_tenth(before: int, now: int) -> bool:
+    """Return whether a count passes one of the numbers 1, 1.1, 1.1², 1.1³, ..., whose distances grow by a tenth.
+
+    Args:
+        before: count at the last look, which may have been 0.
+        now: count at this look.
+    """
+    powers = (math.floor(math.log(count, 1.1)) if count else -1 for count in (before, now))
+    return next(powers) < next(powers)
 
 
 def constant_then_linear(progress: float) -> float:

@@ -156,6 +156,37 @@ def test_an_early_stop_waits_for_min_steps(tmp_path):
     assert stops.answers == [False, False, True]
 
 
+class AfterEpoch(Callback):
+    """Asks whether the epoch was the last; one that says so itself ends the training after the third."""
+
+    def __init__(self, stops: bool) -> None:
+        self.stops, self.answers = stops, []
+
+    def on_train_epoch_end(self, trainer: Trainer, *_: Any) -> None:
+        trainer.should_stop |= self.stops and trainer.current_epoch == 2
+        self.answers.append(compat.last_epoch_is_done(trainer))
+        self.checkpoint = compat.whole_checkpoint(trainer)
+
+
+@pytest.mark.parametrize(
+    ("settings", "stops", "epochs"),
+    [
+        ({"max_epochs": 2}, False, 2),
+        ({"max_epochs": -1, "max_steps": 8}, False, 2),
+        ({"max_epochs": -1, "max_steps": 9}, False, 3),
+        ({"max_epochs": 5, "max_steps": 30}, False, 5),
+        ({"max_epochs": -1}, True, 3),
+        ({"max_epochs": 9, "min_epochs": 5}, True, 5),
+    ],
+)
+def test_the_last_epoch_is_known_when_it_ends(tmp_path, settings, stops, epochs):
+    asks = AfterEpoch(stops)
+    trainer = fit(tmp_path, OneWeight(), asks, **settings)
+    assert asks.answers == [False] * (epochs - 1) + [True] and trainer.current_epoch == epochs
+    counts = asks.checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]
+    assert counts["completed"] == epochs - 1, "asking must not count the epoch as complete, as fit_loop.done does"
+
+
 @pytest.mark.parametrize(("optimizers", "settings"), [(1, {"accumulate_grad_batches": 2}), (2, {}), (1, {})])
 def test_the_next_row_is_foretold(tmp_path, optimizers, settings):
     logger = Rows()
@@ -255,6 +286,19 @@ def test_a_checkpoint_without_a_file_is_what_the_file_would_hold(tmp_path):
     saved, whole = torch.load(tmp_path / "saved.ckpt", weights_only=False), compat.whole_checkpoint(trainer)
     assert whole.keys() == saved.keys() and {"optimizer_states", "loops", "callbacks"} <= whole.keys()
     assert whole["state_dict"] == saved["state_dict"] == {"weight": torch.tensor(-4.0)}
+
+
+def test_a_delayed_checkpoint_keeps_in_place_of_writing(tmp_path):
+    class Keeping(compat.DelayedCheckpoint):
+        kept: list[tuple[str, int]] = []
+
+        def keep(self, trainer: Trainer, path: str) -> None:
+            self.kept.append((path, trainer.global_step))
+
+    keeping = Keeping(tmp_path, "kept", enable_version_counter=False)
+    fit(tmp_path, OneWeight(), keeping, max_epochs=2, enable_checkpointing=True)
+    assert keeping.kept == [(str(tmp_path / "kept.ckpt"), 4), (str(tmp_path / "kept.ckpt"), 8)]
+    assert keeping.best_model_path == str(tmp_path / "kept.ckpt") and not list(tmp_path.rglob("*.ckpt"))
 
 
 def test_a_model_checkpoint_tells_whether_it_goes_by_the_clock():

@@ -64,6 +64,10 @@ def test_a_value_beyond_the_limits_is_refused(kind, word):
             "--checkpoints.every_n_batches=-1",
             "--checkpoints.every_n_batches must be of type int of at least 0, not -1.",
         ),
+        (
+            "--checkpoints.every_n_minutes=-0.5",
+            "--checkpoints.every_n_minutes must be of type finite float of at least 0, not -0.5.",
+        ),
         ("--health.every_n_batches=0.5", "--health.every_n_batches must be of type int of at least 0, not 0.5."),
         ("--trainer.accumulate_grad_batches=0", "--trainer.accumulate_grad_batches must be of type int of at least 1"),
     ],

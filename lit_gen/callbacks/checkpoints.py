@@ -8,21 +8,24 @@ from typing import Any
 
 from lightning import LightningModule, Trainer
 from lightning.fabric.plugins.environments import SLURMEnvironment
-from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
+from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.utilities import rank_zero_info
 
+from lit_gen.callbacks.best import BestCheckpoint
+from lit_gen.callbacks.timing import Clock
 from lit_gen.files.atomic import remove_partial
 from lit_gen.lightning_compat import (
     batches_so_far,
     cluster_environment,
     forget_sigterm,
+    last_epoch_is_done,
     stop_sharing_sigterm,
     stops_early,
     validation_follows,
 )
-from lit_gen.limits import NonNegativeInt, PositiveInt
+from lit_gen.limits import NonNegativeFloat, NonNegativeInt, PositiveInt
 from lit_gen.runs import slurm
-from lit_gen.runs.checkpoint_files import read_checkpoint, take_place
+from lit_gen.runs.checkpoint_files import take_place
 from lit_gen.runs.commands import resume_command
 from lit_gen.training.processes import Agreement
 from lit_gen.training.ring import NonFiniteTermError
@@ -43,7 +46,10 @@ class Stopped(SystemExit):
 
 
 class RunCheckpoints(Checkpoint):
-    """Write `folder/last.ckpt` every so many batches, at the end of each epoch, and when the run is told to stop.
+    """Write `folder/last.ckpt` every so many batches, at ends of epochs, and when the run ends or is told to stop.
+
+    At the end of an epoch the last checkpoint is replaced if it is `every_n_minutes` old. A run that is killed loses
+    what it trained since: at most `every_n_batches`, or these minutes and one epoch where that is less.
 
     SIGTERM and Ctrl-C stop the run after the present batch, or within a second of it where several processes are to
     know; a second Ctrl-C ends it at once. SIGUSR1, by which SLURM says that the time of a job is running out, stops it
@@ -54,10 +60,19 @@ class RunCheckpoints(Checkpoint):
         folder: the folder for checkpoints.
         every_n_batches: batches from one checkpoint to the next; 0 saves at the ends of epochs only.
         keep: checkpoints that stay: last.ckpt, previous-1.ckpt, and so on.
+        every_n_minutes: age of the last checkpoint at which the end of an epoch has another one; 0 saves at the end of
+            each. A better state for best.ckpt waits in memory as long at most, and until the next checkpoint.
     """
 
-    def __init__(self, folder: Path, every_n_batches: NonNegativeInt = 1_000, keep: PositiveInt = 2) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        every_n_batches: NonNegativeInt = 1_000,
+        keep: PositiveInt = 2,
+        every_n_minutes: NonNegativeFloat = 1.0,
+    ) -> None:
         self.folder, self.every_n_batches, self.keep = folder, every_n_batches, keep
+        self.clock = Clock(every_n_minutes)
         self._signal: int | None = None
         self._requeue_signal: int | None = None
         self._requeue = False
@@ -77,6 +92,7 @@ class RunCheckpoints(Checkpoint):
         self._signal = signal.SIGTERM if trainer.received_sigterm else None
         forget_sigterm(trainer)
         self._stopping = self._cut_short = self._after_validation = False
+        self.clock.restart()
         self._requeue_signal, self._requeue = _requeue_signal(trainer), False
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGTERM, signal.SIGINT, self._requeue_signal):
@@ -105,9 +121,8 @@ class RunCheckpoints(Checkpoint):
         # An epoch that is cut short can go on, if it is saved before Lightning counts it as done.
         self._cut_short = 0 < trainer.max_steps <= trainer.global_step
         self._cut_short |= stops_early(trainer)
-        due = self.every_n_batches and batches_so_far(trainer) % self.every_n_batches == 0
         self._stopping = self._told_to_stop(trainer)
-        if due or self._cut_short or self._stopping:
+        if self._enough_batches(trainer) or self._cut_short or self._stopping:
             # A resumed run would leave out a validation that is still to come.
             self._after_validation = validation_follows(trainer)
             if not self._after_validation:
@@ -120,9 +135,13 @@ class RunCheckpoints(Checkpoint):
             self.save(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, model: LightningModule) -> None:
-        if not self._cut_short:
+        if self._cut_short:
+            return
+        self._stopping = self._told_to_stop(trainer)
+        due = self._stopping or self._enough_batches(trainer) or last_epoch_is_done(trainer)
+        due = due or (trainer.is_global_zero and self.clock.is_due)  # the clocks of other processes differ
+        if trainer.strategy.reduce_boolean_decision(due, all=False):
             self.save(trainer)
-            self._stopping = self._told_to_stop(trainer)
 
     def on_exception(self, trainer: Trainer, model: LightningModule, exception: BaseException) -> None:
         if isinstance(exception, NonFiniteTermError):
@@ -147,6 +166,10 @@ class RunCheckpoints(Checkpoint):
             for number in range(self.keep - 1, 0, -1):
                 take_place(self.last if number == 1 else self._previous(number - 1), self._previous(number))
             os.replace(new, self.last)
+        self.clock.strike()
+
+    def _enough_batches(self, trainer: Trainer) -> bool:
+        return bool(self.every_n_batches) and batches_so_far(trainer) % self.every_n_batches == 0
 
     def _previous(self, number: int) -> Path:
         return self.folder / f"previous-{number}.ckpt"
@@ -167,49 +190,6 @@ class RunCheckpoints(Checkpoint):
         # A process that ends with another code than 0 would have Lightning kill the first one.
         code = 128 + number if trainer.is_global_zero else 0
         raise Stopped("\n".join([*best_of(trainer), words]), code, self._requeue)
-
-
-class BestCheckpoint(ModelCheckpoint):
-    """Write `folder/best.ckpt` when the metric `monitor` is the lowest so far; nothing where it is never measured."""
-
-    dirpath: str
-
-    def __init__(self, folder: Path, monitor: str) -> None:
-        super().__init__(folder, "best", monitor=monitor, enable_version_counter=False)
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        # A run that goes on has its best.ckpt, wherever its folder was moved to; Lightning would forget how good it is.
-        best = os.path.join(self.dirpath, "best.ckpt")
-        if not os.path.isfile(best) or len(state_dict["best_k_models"]) != 1:
-            return  # and not the paths of the checkpoint: Lightning removes what is there, once it has a better one
-        (value,) = state_dict["best_k_models"].values()
-        paths = {"best_k_models": {best: value}, "kth_best_model_path": best, "best_model_path": best}
-        super().load_state_dict(state_dict | paths | {"dirpath": self.dirpath})
-
-    def on_validation_end(self, trainer: Trainer, model: LightningModule) -> None:
-        if self.monitor in trainer.callback_metrics:
-            super().on_validation_end(trainer, model)
-
-    def on_train_epoch_end(self, trainer: Trainer, model: LightningModule) -> None:
-        if self.monitor in trainer.callback_metrics:
-            super().on_train_epoch_end(trainer, model)
-
-    def on_train_end(self, trainer: Trainer, model: LightningModule) -> None:
-        if not self.summary():
-            rank_zero_info(f"no best.ckpt: without a validation on held-out images there is no {self.monitor}")
-
-    def summary(self) -> str:
-        """Return a line about `best.ckpt`; '' where there is none."""
-        path = Path(self.dirpath) / "best.ckpt"
-        if not path.is_file():
-            return ""
-        try:
-            # As the file says: a run that was killed may be behind its best.ckpt. None of the weights is read.
-            checkpoint = read_checkpoint(path, mmap=True)
-            value, epoch = checkpoint["callbacks"][self.state_key]["best_model_score"], checkpoint["epoch"]
-        except Exception as error:  # of another Checkpoint IO, or not whole
-            return f"best.ckpt cannot be read: {error}"
-        return f"best.ckpt: {self.monitor} {float(value):.5g}, the lowest, in epoch {epoch} (the first is 0)"
 
 
 def best_of(trainer: Trainer) -> list[str]:

@@ -51,7 +51,8 @@ def callbacks_of_run(
         checkpoints = folder / "checkpoints"
         if model.task.monitor is not None:
             # First, so that last.ckpt holds the best value so far.
-            callbacks.append(BestCheckpoint(checkpoints, model.task.monitor))
+            minutes = settings.checkpoints.every_n_minutes
+            callbacks.append(BestCheckpoint(checkpoints, model.task.monitor, minutes))
         callbacks.append(RunCheckpoints(checkpoints, **settings.checkpoints.as_dict()))
         callbacks.append(TrainingTime(folder))
     return callbacks

@@ -13,7 +13,8 @@ from torchvision.transforms.functional import to_pil_image
 
 from lit_gen.errors import UserError
 from lit_gen.files.atomic import complete_file
-from lit_gen.lightning_compat import batches_so_far, data_of
+from lit_gen.lightning_compat import batches_so_far, data_of, last_epoch_is_done
+from lit_gen.schedules import passes_a_tenth
 
 
 def save_picture(image: Tensor, path: Path) -> None:
@@ -24,7 +25,10 @@ def save_picture(image: Tensor, path: Path) -> None:
 
 
 class SampleGrids(Callback):
-    """Write the model's sample grids every so many batches, at the end of each epoch and at the end of training.
+    """Write the model's sample grids every so many batches, at ends of epochs and at the end of training.
+
+    From about the tenth epoch on, an epoch's end has grids only where the images seen have grown by a tenth: to draw
+    them takes longer than an epoch of a small dataset.
 
     Each goes to `folder/<grid>-<batches so far>.png` and, where TensorBoard or W&B logs, there as an image. What W&B
     gets leaves the machine, offline logs too once they are synced: grids that hold originals, reconstructions or
@@ -32,7 +36,7 @@ class SampleGrids(Callback):
 
     Args:
         folder: where to write.
-        every_n_batches: number of batches from one to the next; 0 for the ends of epochs only.
+        every_n_batches: number of batches from one to the next, besides ends of epochs; 0 for those only.
         count: about how many images per grid.
         all_to_wandb: send all grids to W&B, whatever they hold.
     """
@@ -60,7 +64,12 @@ class SampleGrids(Callback):
             self.write(trainer, model)
 
     def on_train_epoch_end(self, trainer: Trainer, model: Any) -> None:
-        self.write(trainer, model)
+        seen = model.images_seen
+        if passes_a_tenth(seen - model.images_in_epoch, seen) or last_epoch_is_done(trainer):
+            self.write(trainer, model)
+
+    def on_train_end(self, trainer: Trainer, model: Any) -> None:
+        self.write(trainer, model)  # where a callback has ended the training after the last epoch
 
     @torch.no_grad()
     def write(self, trainer: Trainer, model: Any) -> None:

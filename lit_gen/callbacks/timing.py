@@ -1,6 +1,7 @@
-"""How long a run has trained."""
+"""How long a run has trained, and what is to be done every so many minutes."""
 
 import json
+import math
 import time
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,31 @@ from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 
 from lit_gen.files.atomic import complete_file
+
+
+class Clock:
+    """Tell whether so many minutes have passed since something was last done, or nothing was yet.
+
+    Args:
+        minutes: how many.
+    """
+
+    def __init__(self, minutes: float) -> None:
+        self.minutes = minutes
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget what was done."""
+        self._last = -math.inf
+
+    def strike(self) -> None:
+        """Note that it is done."""
+        self._last = time.monotonic()
+
+    @property
+    def is_due(self) -> bool:
+        """Whether it is to be done again."""
+        return time.monotonic() - self._last >= 60 * self.minutes
 
 
 class TrainingTime(Callback):

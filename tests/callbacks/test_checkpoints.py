@@ -40,10 +40,17 @@ def kept(folder: Path) -> dict[str, int]:
 @pytest.mark.parametrize(
     ("settings", "expected"),
     [
-        ({"every_n_batches": 3, "keep": 4}, {"last": 10, "previous-1": 9, "previous-2": 6, "previous-3": 5}),
+        (
+            {"every_n_batches": 3, "keep": 4, "every_n_minutes": 0},
+            {"last": 10, "previous-1": 9, "previous-2": 6, "previous-3": 5},
+        ),
+        ({"every_n_batches": 3, "keep": 4}, {"last": 10, "previous-1": 9, "previous-2": 6, "previous-3": 3}),
         ({"every_n_batches": 0}, {"last": 10, "previous-1": 5}),
         ({"every_n_batches": 1, "keep": 1}, {"last": 10}),
-        ({"every_n_batches": 4, "keep": 9}, {"last": 10, "previous-1": 8, "previous-2": 5, "previous-3": 4}),
+        (
+            {"every_n_batches": 4, "keep": 9, "every_n_minutes": 0},
+            {"last": 10, "previous-1": 8, "previous-2": 5, "previous-3": 4},
+        ),
     ],
 )
 @pytest.mark.parametrize("links", [True, False])
