@@ -1,5 +1,6 @@
 """Trainings that are killed at random moments, again and again, and go on to the end that they would have had."""
 
+import csv
 import json
 import os
 import random
@@ -137,12 +138,21 @@ def soak(command: list[str], kills: int, folder: Path, chance: random.Random) ->
     return Figures(len(in_writing), sum(in_writing), list(differences(expected, broken.finish())))
 
 
+def log_without_times(path: Path) -> list[dict[str, str]]:
+    """The rows of a log, without the columns that the clock fills."""
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    return [{name: value for name, value in row.items() if not name.startswith("speed/")} for row in rows]
+
+
 def differences(one: Path, other: Path) -> Iterator[str]:
     """What two runs do not share bit for bit: their log, sheets and checkpoints; and what is left half written."""
-    for pattern in ("metrics.csv", "samples/*.png"):
-        files = [{path.name: path.read_bytes() for path in run.glob(pattern)} for run in (one, other)]
-        if files[0] != files[1]:
-            yield pattern
+    logs = [log_without_times(run / "metrics.csv") for run in (one, other)]
+    if logs[0] != logs[1]:
+        yield "metrics.csv"
+    sheets = [{path.name: path.read_bytes() for path in run.glob("samples/*.png")} for run in (one, other)]
+    if sheets[0] != sheets[1]:
+        yield "samples"
     for name in ("last", "previous-1", "best"):
         pair = [torch.load(run / "checkpoints" / f"{name}.ckpt", weights_only=True) for run in (one, other)]
         for end in pair:

@@ -11,7 +11,7 @@ from lit_gen.callbacks.checkpoints import BestCheckpoint, RunCheckpoints
 from lit_gen.callbacks.evaluation import Evaluation
 from lit_gen.callbacks.health import Health
 from lit_gen.callbacks.predictions import PredictionWriter
-from lit_gen.callbacks.progress import TrainingBar
+from lit_gen.callbacks.progress import TrainingBar, TrainingSpeed
 from lit_gen.callbacks.rehearsal import Rehearsal
 from lit_gen.callbacks.sample_grids import SampleGrids
 from lit_gen.callbacks.timing import TrainingTime
@@ -44,7 +44,7 @@ def callbacks_of_run(
     if command == "predict":
         return [PredictionWriter(folder / "predictions")]
     sheets = settings.samples.as_dict() | {"all_to_wandb": settings.wandb.images == "all"}
-    callbacks: list[Callback] = [*bars, Evaluation(), SampleGrids(folder / "samples", **sheets)]
+    callbacks: list[Callback] = [*bars, TrainingSpeed(), Evaluation(), SampleGrids(folder / "samples", **sheets)]
     if isinstance(model, AdversarialModule):
         callbacks.append(Health(**settings.health.as_dict()))
     if settings.trainer.enable_checkpointing is not False:

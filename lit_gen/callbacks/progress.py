@@ -1,17 +1,71 @@
-"""The progress bar of a training."""
+"""The speed of a training, in its progress bar and in its log."""
 
 import time
 from datetime import timedelta
 from typing import Any
 
 import torch
-from lightning import LightningModule, Trainer
+from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import TQDMProgressBar
 
 from lit_gen.errors import UserError
+from lit_gen.lightning_compat import next_row
 from lit_gen.models.base import GenerativeModule
 
 REFRESH = 0.2  # seconds
+
+
+class Pace:
+    """How fast a training has been since the first look at it."""
+
+    def __init__(self) -> None:
+        self._begun: tuple[float, float, int] | None = None  # time, part that was done, images seen
+
+    def look(self, model: GenerativeModule) -> dict[str, float]:
+        """Return images per second, seconds left, and GiB of the GPU, as far as they are known; no GPU is waited for.
+
+        Args:
+            model: what is trained.
+        """
+        now, done = time.monotonic(), part_done(model)
+        if self._begun is None or model.images_seen < self._begun[2]:
+            self._begun = now, done, model.images_seen
+        since, done_before, images = self._begun
+        found = {}
+        if model.images_seen > images and now > since:
+            found["images/s"] = (model.images_seen - images) / (now - since)
+        if done > done_before:
+            found["left"] = (now - since) * (1 - done) / (done - done_before)
+        if model.device.type == "cuda":
+            found["GiB"] = torch.cuda.max_memory_allocated(model.device) / 2**30
+        return found
+
+
+class TrainingSpeed(Callback):
+    """Log `speed/images_per_second`, `speed/minutes_left` and `speed/gpu_gib` in the rows of the training's terms.
+
+    The first is since the previous row, whatever was done meanwhile, and counts the images of all processes. The second
+    goes by all that this process has trained, the third is the largest memory so far. Lightning's ThroughputMonitor,
+    which has the first, would wait for the GPU in each batch.
+    """
+
+    def on_train_start(self, trainer: Trainer, model: Any) -> None:
+        self._run, self._row = Pace(), Pace()
+        self._begun, model.speed = False, {}
+
+    def on_train_batch_end(self, trainer: Trainer, model: Any, *_: Any) -> None:
+        if not self._begun:  # the first batch, which takes longer, is left out
+            self._begun = True
+            self._run.look(model)
+            self._row.look(model)
+        elif next_row(trainer):
+            found = {"speed/images_per_second": self._row.look(model).get("images/s")}
+            of_run = self._run.look(model)
+            found |= {"speed/minutes_left": of_run["left"] / 60 if "left" in of_run else None}
+            found |= {"speed/gpu_gib": of_run.get("GiB")}
+            model.speed = {name: float(f"{value:.4g}") for name, value in found.items() if value is not None}
+            self._row = Pace()
+            self._row.look(model)
 
 
 class TrainingBar(TQDMProgressBar):
@@ -24,7 +78,7 @@ class TrainingBar(TQDMProgressBar):
     def __init__(self) -> None:
         super().__init__()
         self._drawn = 0.0
-        self._begun: tuple[float, float, int] | None = None  # time, part that was done, images seen
+        self._pace = Pace()
 
     def on_train_batch_end(self, trainer: Trainer, model: LightningModule, *arguments: Any) -> None:
         now = time.monotonic()
@@ -39,19 +93,12 @@ class TrainingBar(TQDMProgressBar):
 
     def speed(self, model: GenerativeModule) -> dict[str, str]:
         """Return images per second since the bar was first drawn, the time left, and the GPU's memory, as text."""
-        now, done = time.monotonic(), part_done(model)
-        if self._begun is None or model.images_seen < self._begun[2]:
-            self._begun = now, done, model.images_seen
-        since, done_before, images = self._begun
-        found = {}
-        if model.images_seen > images and now > since:
-            found["images/s"] = f"{(model.images_seen - images) / (now - since):,.0f}"
-        if done > done_before:
-            left = (now - since) * (1 - done) / (done - done_before)
-            found["left"] = str(timedelta(seconds=round(left)))
-        if model.device.type == "cuda":
-            found["GiB"] = f"{torch.cuda.max_memory_allocated(model.device) / 2**30:.1f}"
-        return found
+        words = {
+            "images/s": lambda value: f"{value:,.0f}",
+            "left": lambda value: str(timedelta(seconds=round(value))),
+            "GiB": lambda value: f"{value:.1f}",
+        }
+        return {name: words[name](value) for name, value in self._pace.look(model).items()}
 
 
 def part_done(model: GenerativeModule) -> float:

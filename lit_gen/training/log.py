@@ -18,6 +18,8 @@ class LoggedTerms(LightningModule):
         super().__init__()
         self._ring = TermRing()
         self._logged_step: int | None = None
+        self.speed: dict[str, float] = {}
+        """What a callback measured by the clock, for the next row of the log and no checkpoint."""
 
     def on_train_start(self) -> None:
         self._ring.clear()
@@ -62,7 +64,7 @@ class LoggedTerms(LightningModule):
         self.read_terms()
         self._logged_step = row.pop("step")
         for logger in self.trainer.loggers if self._ring.last else ():  # no step yet: several batches make one
-            logger.log_metrics(self._ring.last | row, self._logged_step)
+            logger.log_metrics(self._ring.last | self.speed | row, self._logged_step)
             logger.save()
 
     def read_terms(self) -> None:

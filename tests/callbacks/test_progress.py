@@ -1,13 +1,18 @@
 """The bar of a training: how fast, how long still, and the terms that were read last."""
 
+import csv
 import re
 
 import pytest
+import torch
+from lightning import Callback
 from lightning.pytorch.callbacks import TQDMProgressBar
 
 from lit_gen.callbacks import progress
-from lit_gen.callbacks.progress import TrainingBar, part_done
+from lit_gen.callbacks.checkpoints import RunCheckpoints
+from lit_gen.callbacks.progress import TrainingBar, TrainingSpeed, part_done
 from lit_gen.cli import main
+from lit_gen.loggers.metrics_file import AppendingCSVLogger
 from lit_gen.models import GAN, VAE, ProGAN
 from tests.models import tiny
 from tests.test_cli import TINY_VAE, data, runs  # noqa: F401  two are fixtures
@@ -65,6 +70,79 @@ def test_without_an_end_no_time_is_left(tmp_path, clock):
     )
     trainer.fit(tiny.build(VAE), datamodule=tiny.NoiseData(5))
     assert bar.shown and not any("left" in values for values in bar.shown)
+
+
+# --------------------------------------------------------------------------------------------------------- the log
+
+
+class Seconds(Callback):
+    """Time that passes in training batches only: so many seconds in each, given by their number from 1 on."""
+
+    def __init__(self, monkeypatch, of_batch) -> None:
+        self.now, self.of_batch = 50.0, of_batch
+        monkeypatch.setattr(progress.time, "monotonic", lambda: self.now)
+
+    def on_train_batch_start(self, trainer, model, *_):
+        self.now += self.of_batch(trainer.fit_loop.total_batch_idx + 1)
+
+
+def logged(folder, model, *callbacks, checkpoint=None, **settings):
+    """The rows of the log that have terms; batches are of 8 images, epochs of 6 batches."""
+    callbacks = [*callbacks, TrainingSpeed(), RunCheckpoints(folder, every_n_batches=1)]
+    settings = {"max_epochs": 2, "log_every_n_steps": 3} | settings
+    trainer = tiny.trainer(
+        folder, callbacks=callbacks, logger=AppendingCSVLogger(folder), enable_checkpointing=True, **settings
+    )
+    trainer.fit(model, datamodule=tiny.NoiseData(6), ckpt_path=checkpoint)
+    with (folder / "metrics.csv").open() as file:
+        return [row for row in csv.DictReader(file) if any(row[name] for name in row if name.startswith("train/"))]
+
+
+@pytest.mark.parametrize("model_class", [VAE, GAN])
+def test_rows_have_the_speed_since_the_last_and_the_time_left(model_class, tmp_path, monkeypatch):
+    seconds = Seconds(monkeypatch, lambda batch: 100 if batch == 1 else 2 if batch <= 6 else 4)
+    rows = logged(tmp_path, tiny.build(model_class), seconds)
+    assert [int(row["step"]) for row in rows] == [2, 5, 8, 11]
+    speeds = [float(row["speed/images_per_second"]) for row in rows]
+    assert speeds == [4, 4, 2, 2]  # the first batch's hundred seconds are not counted
+    left = [float(row["speed/minutes_left"]) for row in rows]
+    # Of 12 batches, one is not counted: 2 of 11 took 4 seconds, 5 took 10, 8 took 22.
+    assert left == pytest.approx([9 * 2 / 60, 6 * 2 / 60, 3 * 22 / 8 / 60, 0], abs=1e-3)
+    assert "speed/gpu_gib" not in rows[0], "no GPU, no memory of one"
+
+
+def test_without_an_end_the_log_has_no_time_left(tmp_path, monkeypatch):
+    seconds = Seconds(monkeypatch, lambda batch: 1)
+    rows = logged(tmp_path, tiny.build(VAE), seconds, max_epochs=-1, max_time={"seconds": 3})
+    assert rows and "speed/minutes_left" not in rows[0] and rows[-1]["speed/images_per_second"]
+
+
+def test_no_checkpoint_has_what_the_clock_says(tmp_path, monkeypatch):
+    for pace in (1, 3):
+        folder = tmp_path / str(pace)
+        logged(folder, tiny.build(GAN), Seconds(monkeypatch, lambda batch, pace=pace: pace))
+    quick, slow = (torch.load(tmp_path / str(pace) / "last.ckpt", weights_only=True) for pace in (1, 3))
+    tiny.assert_same(quick, slow)
+
+
+def test_a_run_that_goes_on_measures_its_own_time(tmp_path, monkeypatch):
+    logged(tmp_path, tiny.build(GAN), Seconds(monkeypatch, lambda batch: 1), max_epochs=1)
+    seconds = Seconds(monkeypatch, lambda batch: 5)
+    rows = logged(tmp_path, tiny.build(GAN), seconds, checkpoint=tmp_path / "last.ckpt")
+    assert [float(row["speed/images_per_second"]) for row in rows] == [8, 8, 1.6, 1.6]
+    assert float(rows[-2]["speed/minutes_left"]) == pytest.approx(3 * 5 / 60)
+
+
+# --------------------------------------------------------------------------------------------------- the command line
+
+
+def test_the_command_line_logs_the_speed(data, runs):  # noqa: F811
+    words = ["fit", *data, *TINY_VAE, f"--trainer.default_root_dir={runs}", "--trainer.max_epochs=1"]
+    main([*words, "--trainer.log_every_n_steps=1", "--trainer.enable_progress_bar=false"])
+    (path,) = runs.glob("*/*/metrics.csv")
+    with path.open() as file:
+        rows = [row for row in csv.DictReader(file) if row["train/loss_kl"]]
+    assert all(float(row["speed/images_per_second"]) > 0 for row in rows[1:]) and len(rows) > 2
 
 
 def test_the_command_line_has_it_unless_the_user_has_another(data, runs, capsys):  # noqa: F811
