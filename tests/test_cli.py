@@ -57,8 +57,10 @@ def fit(model, data, runs, *words):
 
 
 def rows(run):
-    with (run / "metrics.csv").open() as file:
-        return list(csv.DictReader(file))
+    """The rows of a run's log, without the columns that the clock fills."""
+    with (run / "metrics.csv").open(newline="") as file:
+        found = list(csv.DictReader(file))
+    return [{name: value for name, value in row.items() if not name.startswith("speed/")} for row in found]
 
 
 def times(run):

@@ -1,6 +1,5 @@
 """Trainings that are killed at random moments, again and again, and go on to the end that they would have had."""
 
-import csv
 import json
 import os
 import random
@@ -16,6 +15,7 @@ import pytest
 import torch
 
 from tests.models.tiny import assert_same
+from tests.test_cli import rows
 from tests.test_configs import NARROW, data_words, words
 
 SMALL = NARROW | {
@@ -138,16 +138,9 @@ def soak(command: list[str], kills: int, folder: Path, chance: random.Random) ->
     return Figures(len(in_writing), sum(in_writing), list(differences(expected, broken.finish())))
 
 
-def log_without_times(path: Path) -> list[dict[str, str]]:
-    """The rows of a log, without the columns that the clock fills."""
-    with path.open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    return [{name: value for name, value in row.items() if not name.startswith("speed/")} for row in rows]
-
-
 def differences(one: Path, other: Path) -> Iterator[str]:
     """What two runs do not share bit for bit: their log, sheets and checkpoints; and what is left half written."""
-    logs = [log_without_times(run / "metrics.csv") for run in (one, other)]
+    logs = [rows(run) for run in (one, other)]
     if logs[0] != logs[1]:
         yield "metrics.csv"
     sheets = [{path.name: path.read_bytes() for path in run.glob("samples/*.png")} for run in (one, other)]

@@ -58,7 +58,7 @@ class TrainingTime(Callback):
         if not trainer.is_global_zero or trainer.state.fn != TrainerFn.FITTING or self._begun is None:
             return
         seconds = self._before + time.monotonic() - self._begun
-        with complete_file(self.path) as partial:
+        with complete_file(self.path, lasting=False) as partial:  # also for a best.ckpt that waits, in each short epoch
             partial.write_text(json.dumps({"seconds": round(seconds, 2), "batches": _batches(trainer)}) + "\n")
 
 

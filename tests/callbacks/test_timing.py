@@ -64,5 +64,11 @@ def test_checkpoints_do_not_depend_on_the_time(train, tmp_path):
     tiny.assert_same(*(file["callbacks"] for file in files))
 
 
+def test_a_record_that_a_loss_of_power_has_emptied_keeps_no_run_from_going_on(train, tmp_path):
+    train(1)
+    (tmp_path / "time.json").write_text("")
+    assert train(2, "last") == {"seconds": 4, "batches": 8}
+
+
 def test_no_record(tmp_path):
     assert training_seconds(tmp_path / "time.json", 5) == 0

@@ -16,9 +16,10 @@ from lightning import Callback
 from lit_gen.cli import main
 from lit_gen.models import GAN
 from tests.models.tiny import assert_same
+from tests.test_cli import rows
 from tests.test_configs import NARROW, data_words, words
 from tests.test_old_checkpoints import RUNS
-from tests.test_soak import SMALL, log_without_times
+from tests.test_soak import SMALL
 
 ON_CPU = os.environ.get("LIT_GEN_CARD") == "cpu"
 ACCELERATOR = "cpu" if ON_CPU else "gpu"
@@ -67,7 +68,7 @@ def difference(one: Path, other: Path) -> str:
         assert_same(*([optimizer["state"] for optimizer in end["optimizer_states"]] for end in pair))
     except AssertionError as error:
         return str(error).splitlines()[0]
-    return "" if log_without_times(one / "metrics.csv") == log_without_times(other / "metrics.csv") else "metrics.csv"
+    return "" if rows(one) == rows(other) else "metrics.csv"
 
 
 # --------------------------------------------------------------------------------------------- random numbers in graphs
