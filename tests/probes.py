@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from lightning import Callback, LightningModule, Trainer
 
-from lit_gen.training.processes import Agreement
+from lit_gen.callbacks.checkpoints import RunCheckpoints
 
 
 def digest(model: LightningModule) -> str:
@@ -21,15 +21,14 @@ def digest(model: LightningModule) -> str:
 class SignalBetween(Callback):
     """Sends `$PROBE_SIGNAL` to the first process, in the middle of batch number `$PROBE_BATCH` (from 1).
 
-    With `$PROBE_GROUP`, to the whole process group: to the loading processes too. With `$PROBE_AGREEMENT`, the
-    processes of a training ask each other in each batch.
+    With `$PROBE_GROUP`, to the whole process group: to the loading processes too. Several processes ask each other in
+    each batch, so that they stop after this one.
     """
 
-    def __init__(self) -> None:
-        if "PROBE_AGREEMENT" in os.environ:
-            Agreement.most_batches = 1
-
     def on_train_batch_start(self, trainer: Trainer, *_: Any) -> None:
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(callback, RunCheckpoints):
+                callback._agreement.most_batches = 1
         if trainer.is_global_zero and trainer.fit_loop.total_batch_idx + 1 == int(os.environ["PROBE_BATCH"]):
             group = os.environ.get("PROBE_GROUP")
             os.kill(-os.getpgrp() if group else os.getpid(), int(os.environ["PROBE_SIGNAL"]))

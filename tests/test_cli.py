@@ -265,8 +265,7 @@ def test_loading_processes_outlive_the_signal(number, data, runs, monkeypatch):
     assert done.returncode == 128 + number and "after batch 7. To go on: " in done.stderr, done.stderr
 
 
-def test_two_processes_stop_together_and_go_on_to_the_bit(data, tmp_path, monkeypatch):
-    monkeypatch.setenv("PROBE_AGREEMENT", "each batch")
+def test_two_processes_stop_together_and_go_on_to_the_bit(data, tmp_path):
     two = ["--trainer.devices=2", "--trainer.accelerator=cpu", "--trainer.logger=false"]
     two += ["--health.every_n_batches=2", "--trainer.accumulate_grad_batches=2"]  # a step of batches 8 and 9
     words = ["fit", *data, *TINY_DCGAN, *STOPPABLE, *two]
