@@ -276,7 +276,7 @@ def test_progan_at_every_stage(precision, make_data, monkeypatch):
         run = Run(case, data, gpu, monkeypatch)
         model, batch = run.model, run.batch()
         assert isinstance(model, ProGAN) and model.last_stage == 5
-        monkeypatch.setattr(model, "grow", lambda: None)
+        monkeypatch.setattr(model, "before_step", lambda: None)
         for stage, alpha in [(0, 1.0), *product(range(1, model.last_stage + 1), (0.5, 1.0))]:
             model.stage, model.alpha = stage, alpha
             with run.without_waiting():
