@@ -24,6 +24,7 @@ import torch
 from benchmarks import speed
 from benchmarks.measure import commit, hardware
 from lit_gen.files.atomic import complete_file
+from lit_gen.runs.checkpoint_files import read_checkpoint
 
 TINY = os.environ.get("LIT_GEN_CARD") == "cpu"
 REPOSITORY = Path(__file__).parents[1]
@@ -164,16 +165,15 @@ def images(record: Record, systems: list[str]) -> None:
 
 def trained(run: Path, folder: Path) -> dict[str, Any]:
     """Return what a run has trained, and copy its last grids."""
-    checkpoint = torch.load(run / "checkpoints" / "last.ckpt", map_location="cpu", weights_only=True)
-    seen = checkpoint["state_dict"]["_extra_state"]["images_seen"]
+    state = read_checkpoint(run / "checkpoints" / "last.ckpt")["state_dict"]["_extra_state"]
     grids = sorted((run / "samples").glob("*.png"), key=lambda path: path.stem.rsplit("-", 1)[1])
     last = [path for path in grids if path.stem.rsplit("-", 1)[1] == grids[-1].stem.rsplit("-", 1)[1]]
     folder.mkdir(parents=True, exist_ok=True)
     for path in last:
         shutil.copyfile(path, folder / f"{path.stem.rsplit('-', 1)[0]}.png")
     seconds = json.loads((run / "time.json").read_text())["seconds"]
-    terms = {name: round(value, 4) for name, value in checkpoint["state_dict"]["_extra_state"]["log"].items()}
-    return {"images_seen": seen, "seconds": seconds, "grids": len(last), "terms": terms}
+    terms = {name: round(value, 4) for name, value in state["log"].items()}
+    return {"images_seen": state["images_seen"], "seconds": seconds, "grids": len(last), "terms": terms}
 
 
 PARTS = {"tests": tests, "checks": checks, "table": table, "images": images}

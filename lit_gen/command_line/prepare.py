@@ -9,16 +9,16 @@ from lightning import LightningDataModule
 
 from lit_gen.command_line.parser import OneLineParser
 from lit_gen.command_line.refusals import explain
+from lit_gen.command_line.sources import own_settings
 from lit_gen.command_line.words import check_words, options_of
 from lit_gen.data.base import ImageData
 from lit_gen.errors import UserError, nearest
 
 READ = ("config", "data", "print_config", "help")
-LEFT_OUT = (
-    "model", "trainer", "samples", "checkpoints", "evaluation", "health", "wandb", "ckpt_path", "seed_everything",
-    "weights_only", "verbose", "return_predictions",
+LIGHTNINGS = (
+    "model", "trainer", "ckpt_path", "seed_everything", "weights_only", "verbose", "return_predictions",
 )  # fmt: skip
-"""First parts of the settings that other commands have: the words of a `fit` need not be picked over."""
+"""First parts of Lightning's settings that other commands have."""
 
 
 class DataParser(OneLineParser):
@@ -67,6 +67,8 @@ def _of_data(words: Sequence[str]) -> list[str]:
     Raises:
         UserError: a word is no setting of any command.
     """
+    # Those of this project, too: the words of a `fit` need not be picked over.
+    left_out = {*LIGHTNINGS, *(name.removeprefix("--").partition(".")[0] for name, _ in own_settings())}
     kept: list[str] = []
     strange = list(words[1:])
     for option in options_of(words):
@@ -75,8 +77,8 @@ def _of_data(words: Sequence[str]) -> list[str]:
         part = option.name.partition(".")[0]
         if part in READ or option.typed == "-h":
             kept += typed
-        elif part not in LEFT_OUT:
-            raise UserError(f"prepare has no setting --{option.name}.{nearest(part, [*READ, *LEFT_OUT])}")
+        elif part not in left_out:
+            raise UserError(f"prepare has no setting --{option.name}.{nearest(part, [*READ, *sorted(left_out)])}")
     if strange:
         raise UserError(f"prepare cannot do anything with {strange[0]!r}. A config is given as --config {strange[0]}.")
     return kept

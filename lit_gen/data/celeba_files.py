@@ -57,7 +57,6 @@ class CelebAFiles:
         """
         reason = self._unpack() or "is not there, and download is off"
         if download and self.missing:
-            there = self.folder.parent.exists()
             try:
                 for name in self.missing:
                     urls = (*(f"{drive}{ON_DRIVE[name]}" for drive in DRIVES), *MIRRORS.get(name, ()))
@@ -67,7 +66,7 @@ class CelebAFiles:
             except DownloadError as error:
                 reason = f"could not be downloaded: {error}"
             finally:
-                remove_if_empty(self.folder, *([] if there else [self.folder.parent]))
+                remove_if_empty(self.folder)
         if missing := self.missing:
             links = (f"https://drive.google.com/file/d/{ON_DRIVE[name].replace('&', '/view?')}" for name in missing)
             raise UserError(

@@ -1,6 +1,5 @@
 """The download and unpacking of archives: checked, resumed, complete or not at all."""
 
-import fcntl
 import lzma
 import os
 import shutil
@@ -21,7 +20,7 @@ from tqdm import tqdm
 from lit_gen.data.server import FAILURES, PREFIX, UnfitError, length, reason, receive
 from lit_gen.errors import UserError
 from lit_gen.files.atomic import ELSEWHERE, CannotWriteError, complete_folder, make_folder, remove_partial_of
-from lit_gen.files.lock import alone
+from lit_gen.files.lock import alone, fcntl, is_at
 
 ROOT_HINT = "Set --data.root to a folder that can be written, or put the files there."
 ROUNDS = 3  # times that all servers are asked in vain before a download ends
@@ -202,11 +201,7 @@ def _partial_file(target: Path, hint: str) -> Iterator[FileIO | None]:
             raise CannotWriteError(f"cannot write to the folder {path.parent}: {error.strerror}. {hint}") from error
         with file:
             _lock(file, target.name)
-            try:
-                current = os.path.samestat(os.fstat(file.fileno()), path.stat())
-            except FileNotFoundError:
-                current = False
-            if not current:  # the process that had the lock has renamed or removed the file
+            if not is_at(file.fileno(), path):  # the process that had the lock has renamed or removed the file
                 continue
             try:
                 yield file
@@ -220,7 +215,9 @@ def _partial_file(target: Path, hint: str) -> Iterator[FileIO | None]:
 
 
 def _lock(file: FileIO, name: str) -> None:
-    """Wait until no other process downloads to `file`."""
+    """Wait until nobody else downloads to `file`: no other process, and no other thread of this one."""
+    if fcntl is None:
+        return
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

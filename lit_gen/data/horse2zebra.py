@@ -17,7 +17,6 @@ from lit_gen.data.decoding import ImageArray
 from lit_gen.data.download import ROOT_HINT, DamagedArchiveError, DownloadError, Remote, fetch, unpack
 from lit_gen.data.image_files import MAX_MEGAPIXELS, NoImageError, image_files
 from lit_gen.errors import UserError, nearest
-from lit_gen.files.atomic import remove_if_empty
 from lit_gen.limits import NonNegativeInt, PositiveInt
 from lit_gen.synthetic.animals.write import write_horse2zebra
 
@@ -166,7 +165,6 @@ class Horse2Zebra(ImageData):
                     raise
                 rank_zero_info(f"{error} {self.dataset} is downloaded again")
         if may_download:
-            there = self.root.exists()
             try:
                 urls = tuple(f"{site}{self.dataset}.zip" for site in (SITE, MIRROR))
                 fetch(Remote(urls, *SETS[self.dataset]), archive, ROOT_HINT)
@@ -174,9 +172,6 @@ class Horse2Zebra(ImageData):
                 return
             except DownloadError as error:
                 reason = f"could not be downloaded: {error}"
-            finally:
-                if not there:
-                    remove_if_empty(self.root)
         raise UserError(
             f"{self.dataset} {reason} Put trainA/, trainB/, testA/ and testB/ into {folder}, or "
             f"{archive.name} (the public ones are at {SITE}) into {self.root}; see data/README.md. For "

@@ -106,7 +106,6 @@ class MNIST(ImageData):
             return
         reason = "is not there, and download is off."
         if self.download:
-            there = self.root.exists()
             try:
                 for name in missing:
                     self._fetch(name)
@@ -114,7 +113,7 @@ class MNIST(ImageData):
             except DownloadError as error:
                 reason = f"could not be downloaded: {error}"
             finally:
-                remove_if_empty(self.raw_folder, self.raw_folder.parent, *([] if there else [self.root]))
+                remove_if_empty(self.raw_folder, self.raw_folder.parent)
         raise UserError(
             f"MNIST {reason} Put {', '.join(missing)} (or the same ending in .gz) into {self.raw_folder}; they are at "
             f"{' and '.join(SITES)}, see data/README.md. For rendered digits set --data.synthetic=true."

@@ -14,7 +14,7 @@ from lit_gen.losses import Terms, total
 from lit_gen.models.base import GenerativeModule
 from lit_gen.schedules import log_spaced
 from lit_gen.tasks.reconstruction import Reconstruction
-from lit_gen.training.graphs import differentiable, loss_with_gradients
+from lit_gen.training.graphs import Gradients, differentiable, gradients_of
 from lit_gen.training.modes import evaluating
 from lit_gen.training.processes import gather
 from lit_gen.training.step import clip_gradients
@@ -89,22 +89,16 @@ class AutoencodingModule(GenerativeModule):
             terms = self.losses(batch)
             loss = total(terms)
         else:
-            terms, loss, gradients = self.graphs.run(None, self.losses_and_gradients, batch)
-            loss = differentiable(loss, gradients, self.trained_parameters)
+            terms, gradients = self.graphs.run(None, self.losses_and_gradients, batch)
+            loss = differentiable(gradients)
         self.log_terms(terms)
         self._images_waiting += len(batch[0])
         return loss
 
-    @property
-    def trained_parameters(self) -> list[Tensor]:
-        """Return the parameters that take gradients."""
-        return [parameter for parameter in self.parameters() if parameter.requires_grad]
-
-    def losses_and_gradients(self, batch: Any) -> tuple[Terms, Tensor, tuple[Tensor | None, ...]]:
-        """Return the terms, their sum, and its gradient for each parameter; a graph computes all of it at once."""
+    def losses_and_gradients(self, batch: Any) -> tuple[Terms, Gradients]:
+        """Return the terms, and the gradients of their sum; a graph computes all of it at once."""
         terms = self.losses(batch)
-        loss, gradients = loss_with_gradients(total(terms), self.trained_parameters)
-        return {name: value.detach() for name, value in terms.items()}, loss, gradients
+        return {name: value.detach() for name, value in terms.items()}, gradients_of(total(terms), self)
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         # Not before: the schedule stands still between the batches of one step.

@@ -171,8 +171,8 @@ class ProGAN(AdversarialModule):
         self.generator = Generator(latent_dim, widths, channels)
         self.discriminator = Discriminator(widths, channels, stddev_group)
         self.start_average()
+        self.stage, self._alpha = 0, 1.0
         self.register_buffer("alpha_on_device", torch.ones(()), persistent=False)
-        self.stage, self.alpha = 0, 1.0
 
     def get_extra_state(self) -> dict[str, Any]:
         return super().get_extra_state() | {"stage": self.stage, "alpha": self.alpha}
@@ -188,8 +188,9 @@ class ProGAN(AdversarialModule):
 
     @alpha.setter
     def alpha(self, alpha: float) -> None:
-        self._alpha = alpha
-        self.alpha_on_device.fill_(alpha)
+        if alpha != self._alpha:
+            self._alpha = alpha
+            self.alpha_on_device.fill_(alpha)
 
     @property
     def blend(self) -> Tensor | float:

@@ -247,8 +247,9 @@ class PuzzleGAN(AdversarialModule):
         return terms
 
     def before_step(self) -> None:
+        progress = self.progress
         for weight, ends in zip(self.weights, (self.mask_weight, self.appearance_weight), strict=True):
-            weight.fill_(log_spaced(self.progress, *ends))
+            weight.fill_(log_spaced(progress, *ends))
 
     @torch.no_grad()
     def assemble(self, patches: Tensor, latent: Tensor | None = None) -> tuple[Tensor, Tensor]:

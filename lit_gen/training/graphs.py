@@ -265,13 +265,22 @@ class _Loss(torch.autograd.Function):
         return None, None, *(None if some is None else next(scaled) for some in context.gradients)
 
 
-def loss_with_gradients(loss: Tensor, parameters: list[Tensor]) -> tuple[Tensor, tuple[Tensor | None, ...]]:
-    """Return a loss without its graph, and its gradient for each parameter, as Lightning would compute it."""
+class Gradients(NamedTuple):
+    """A loss without its graph, and its gradient for each of the parameters; None where it does not depend on one."""
+
+    loss: Tensor
+    parameters: list[Tensor]
+    gradients: tuple[Tensor | None, ...]
+
+
+def gradients_of(loss: Tensor, model: LightningModule) -> Gradients:
+    """Return the gradients of a loss for a model's parameters, as Lightning would compute them."""
+    parameters: list[Tensor] = [parameter for parameter in model.parameters() if parameter.requires_grad]
     with torch.autocast(loss.device.type, enabled=False):  # Lightning's backward is outside of it
         gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
-    return loss.detach(), gradients
+    return Gradients(loss.detach(), parameters, gradients)
 
 
-def differentiable(loss: Tensor, gradients: tuple[Tensor | None, ...], parameters: list[Tensor]) -> Tensor:
-    """Return a loss on which `backward` gives the parameters these gradients."""
-    return _Loss.apply(loss, gradients, *parameters)
+def differentiable(known: Gradients) -> Tensor:
+    """Return a loss on which `backward` gives the parameters their known gradients."""
+    return _Loss.apply(known.loss, known.gradients, *known.parameters)

@@ -57,6 +57,12 @@ def test_the_words_of_a_training_prepare_its_data(folder, tmp_path, monkeypatch,
     assert list(tmp_path.glob("runs/vae/*/checkpoints/last.ckpt"))
 
 
+def test_all_groups_of_settings_are_left_out(folder, capsys):
+    """Whatever group this project adds to a training's settings; here the latest and the first."""
+    main(["prepare", *FOLDER, f"--data.root={folder}", "--speed.graphs=auto", "--samples.count=4"])
+    assert "prepared ImageFolder" in capsys.readouterr().out
+
+
 def test_a_config_and_the_data_s_settings_are_enough(folder, tmp_path):
     """With an overlay, and with no model at all."""
     (tmp_path / "base.yaml").write_text(
