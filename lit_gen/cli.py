@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ from lit_gen.command_line.quiet import be_quiet
 from lit_gen.command_line.refusals import explain
 from lit_gen.command_line.summary import summary
 from lit_gen.command_line.trainer import CommandLineTrainer, arguments_for, check_amounts
-from lit_gen.command_line.words import check_words
+from lit_gen.command_line.words import check_words, first_config
 from lit_gen.data.base import ImageData
 from lit_gen.data.contract import check_pair
 from lit_gen.errors import UserError
@@ -39,9 +40,11 @@ from lit_gen.loggers.of_run import loggers_of_run
 from lit_gen.loggers.of_user import defer
 from lit_gen.loggers.wandb import WandbOptions, check_wandb, finish_wandb
 from lit_gen.models.base import GenerativeModule
+from lit_gen.old_versions.folders import runs_of_then
 from lit_gen.runs import folders, locks, processes
 from lit_gen.runs.changes import changes_of_run
 from lit_gen.runs.checkpoint_files import check_weights_only, heed_no_unsafe_loading
+from lit_gen.runs.names import RunOptions, check_name, system_of
 from lit_gen.runs.settings import SaveSettings, read_settings
 from lit_gen.training.graphs import SpeedOptions
 
@@ -67,10 +70,12 @@ class LitGenCLI(LightningCLI):
         parser.add_class_arguments(Health, "health", instantiate=False)
         parser.add_class_arguments(WandbOptions, "wandb", instantiate=False)
         parser.add_class_arguments(SpeedOptions, "speed", instantiate=False)
+        parser.add_class_arguments(RunOptions, None, instantiate=False)
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         check_words(args)
         self.seed_typed = any(str(word).partition("=")[0] == "--seed_everything" for word in args)
+        self.base_config = first_config(args)
         try:
             super().parse_arguments(parser, args)
         except UserError as error:  # here and not in the parser, which has parsers of its own for models and data
@@ -90,9 +95,14 @@ class LitGenCLI(LightningCLI):
 
     def before_instantiate_classes(self) -> None:
         settings, command = self.settings, self.subcommand
+        settings.system = system_of(settings.system, self.base_config, settings.model.class_path)
+        check_name("name", settings.name)
+        check_name("system", settings.system)
         told = processes.told()
         named = self.start if told is None else told[1]
-        if (found := folders.find_checkpoint(named, self.parent_of_runs, command)) is not None:
+        model = settings.model.as_dict()
+        of_then = partial(runs_of_then, self.parent_of_runs, model["class_path"], model.get("init_args", {}))
+        if (found := folders.find_checkpoint(named, self.parent_of_runs, command, of_then)) is not None:
             settings.ckpt_path = found
         check_pair(_import(settings.model.class_path), _import(settings.data.class_path), command == "predict")
         check_amounts(command, settings.trainer.as_dict())
@@ -106,7 +116,7 @@ class LitGenCLI(LightningCLI):
 
     @property
     def parent_of_runs(self) -> Path:
-        return folders.parent_of_runs(self.settings.trainer.default_root_dir, self.settings.model.class_path)
+        return folders.parent_of_runs(self.settings.trainer.default_root_dir, self.settings.system)
 
     @property
     def wandb_options(self) -> WandbOptions:
@@ -126,7 +136,8 @@ class LitGenCLI(LightningCLI):
         """Take the run that this training goes on with, if there is one."""
         try:
             checkpoint = self.settings.get("ckpt_path")
-            found = folders.going_on(self.parent_of_runs, self.saved_settings, checkpoint, self.start)
+            name = self.settings.name
+            found = folders.going_on(self.parent_of_runs, self.saved_settings, checkpoint, self.start, name)
         except folders.FinishedError as finished:
             rank_zero_info(str(finished))
             raise SystemExit(0) from None
@@ -185,7 +196,8 @@ class LitGenCLI(LightningCLI):
         if (told := processes.told()) is not None:
             self.run_folder = told[0]
         elif self.run_folder is None:
-            self.run_folder = folders.new_folder(self.parent_of_runs, self.subcommand == "fit", self.start)
+            training, name = self.subcommand == "fit", self.settings.name
+            self.run_folder = folders.new_folder(self.parent_of_runs, training, self.start, name)
         return self.run_folder
 
     # Around the run

@@ -58,7 +58,7 @@ def trained_before(command, workplace):
     Each of several pytest workers has a workplace, and some of the commands.
     """
     system = re.search(r"configs/(\w+)\.yaml", command)
-    if "--ckpt_path=last" not in command or any(workplace.glob(f"runs/{system[1].replace('_', '')}/*/*/last.ckpt")):
+    if "--ckpt_path=last" not in command or any(workplace.glob(f"runs/{system[1]}/*/*/last.ckpt")):
         return []
     fits = [other for other in COMMANDS if " fit " in other and f"configs/{system[1]}.yaml" in other]
     return [next(other for other in fits if "--ckpt_path" not in other)]

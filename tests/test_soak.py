@@ -39,23 +39,23 @@ class Training:
 
     Args:
         command: what to say to main.py.
-        folder: for the runs; those that were killed before their first checkpoint stay there too.
+        folder: for the run, which has one folder however often it was killed.
     """
 
     def __init__(self, command: list[str], folder: Path) -> None:
         self.folder = folder
         folder.mkdir()
-        self.command = [sys.executable, "main.py", *command, f"--trainer.default_root_dir={folder}"]
+        more = [f"--trainer.default_root_dir={folder}", "--name=run", "--ckpt_path=auto"]
+        self.command = [sys.executable, "main.py", *command, *more]
 
     def start(self) -> None:
-        """Begins the training, or goes on from the last checkpoint where there is one."""
-        last = ["--ckpt_path=last"] if self.files("checkpoints/last.ckpt") else []
+        """Begins the training, or goes on from the last checkpoint where there is one: the same command does both."""
         self.before = self.files(".*", "checkpoints/.*"), self.log()
         environment = os.environ | {"OMP_NUM_THREADS": "1"}
         environment.pop("WANDB_SERVICE", None)  # this process's own, if it has logged already
         with (self.folder / "said").open("w") as file:
             self.process = subprocess.Popen(
-                [*self.command, *last],
+                self.command,
                 env=environment,
                 stdout=file,
                 stderr=subprocess.STDOUT,
@@ -105,8 +105,8 @@ class Training:
     def finish(self) -> Path:
         """Waits for the end, which must be a good one; the folder of the run."""
         assert self.process.wait(600) == 0, (self.folder / "said").read_text()
-        ((last, _),) = self.files("checkpoints/last.ckpt")
-        return last.parents[1]
+        ((run, _),) = self.files(".")
+        return run
 
 
 class Figures(NamedTuple):

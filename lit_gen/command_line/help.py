@@ -26,7 +26,7 @@ EXAMPLES = {
     "fit": (
         "--config configs/vae.yaml --model.beta=4 --trainer.max_epochs=20",
         "--config configs/progan.yaml --config configs/quick/progan.yaml",
-        "--config configs/vae.yaml --ckpt_path=last --trainer.max_epochs=400",
+        "--config configs/vae.yaml --name=first --ckpt_path=auto",
     ),
     "validate": (
         "--config configs/vae.yaml --ckpt_path=last",
@@ -51,7 +51,7 @@ EXAMPLES = {
 }
 FIRST = (
     ("--config FILE", "configs/<system>.yaml; an overlay: configs/quick/<system>.yaml"),
-    ("--ckpt_path FILE|last|best", "what to go on with or to use; last, best: of the newest run"),
+    ("--ckpt_path FILE|last|best", "what to go on with or to use; last, best: the newest run's; auto: --name's"),
     ("--seed_everything 0", "the seed of everything random"),
 )
 LAST = (

@@ -1,5 +1,6 @@
 """The command `prepare`: download, decode and cache a dataset, without a model or a Trainer."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -68,7 +69,7 @@ def _of_data(words: Sequence[str]) -> list[str]:
         UserError: a word is no setting of any command.
     """
     # Those of this project, too: the words of a `fit` need not be picked over.
-    left_out = {*LIGHTNINGS, *(name.removeprefix("--").partition(".")[0] for name, _ in own_settings())}
+    left_out = {*LIGHTNINGS, *(re.split("[. ]", name.removeprefix("--"))[0] for name, _ in own_settings())}
     kept: list[str] = []
     strange = list(words[1:])
     for option in options_of(words):

@@ -15,6 +15,7 @@ from lit_gen.command_line.help import COMMANDS
 from lit_gen.command_line.sources import PARTS, known, settings_of
 from lit_gen.errors import UserError, nearest
 from lit_gen.old_versions.configs import OLD_NETWORK_SETTINGS
+from lit_gen.runs.settings import is_of_run
 
 
 class Option(NamedTuple):
@@ -77,6 +78,12 @@ def options_of(words: Sequence[str]) -> Iterator[Option]:
         # `-c`, and whatever argparse takes for an abbreviation.
         is_config = name == "-c" or (len(name) > 3 and "--config".startswith(name))
         yield Option(word, "config" if is_config else name.removeprefix("--").rstrip("+"), value)
+
+
+def first_config(words: Sequence[str]) -> str | None:
+    """Return the first config file among the words that no run wrote; None where there is none."""
+    configs = [option.value for option in options_of(words) if option.name == "config" and option.value is not None]
+    return next((config for config in configs if Path(config).is_file() and not is_of_run(Path(config))), None)
 
 
 def _given(option: Option) -> Iterator[Given]:

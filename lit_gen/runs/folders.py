@@ -15,6 +15,8 @@ from lit_gen.runs.locks import RECORD, HeldError, RunLock, read_record
 from lit_gen.runs.processes import is_first_process
 from lit_gen.runs.settings import SETTINGS, is_of_run, is_of_training, read_settings
 
+AUTO = "auto"
+"""What `--ckpt_path` says for: begin the run of this name, or go on with it."""
 OWN_CHECKPOINTS = "own_checkpoints"
 """Where a user's ModelCheckpoint writes in a run's folder: `checkpoints` holds the states that the run goes on from."""
 
@@ -33,26 +35,32 @@ class FinishedError(Exception):
 # ---------------------------------------------------------------------------------------------------------- new runs
 
 
-def parent_of_runs(root: str | None, class_path: str) -> Path:
-    """Return the folder that holds the runs of a model.
+def parent_of_runs(root: str | None, system: str) -> Path:
+    """Return the folder that holds the runs of a system.
 
     Args:
         root: `trainer.default_root_dir`.
-        class_path: of the model.
+        system: name of the folder below it.
     """
-    return Path(root or ".").expanduser() / class_path.rsplit(".", 1)[-1].lower()
+    return Path(root or ".").expanduser() / system
 
 
-def new_folder(parent: Path, training: bool, start: str | None = None) -> Path:
-    """Create a folder with a free name below `parent`: the time, or the job for a training in a batch job of SLURM.
+def new_folder(parent: Path, training: bool, start: str | None = None, name: str | None = None) -> Path:
+    """Create a folder below `parent` that is called `name`.
+
+    Without one it has a free name: the time, or the job for a training in a batch job of SLURM.
 
     Args:
-        parent: the folder that holds the model's runs.
+        parent: the folder that holds the system's runs.
         training: whether a training will write to the new folder, which it then locks.
         start: the checkpoint that the command names.
+        name: the run's name, where the user gives one.
+
+    Raises:
+        UserError: there is something of that name, or the folder cannot be made.
     """
-    job = slurm.job() if training else None
-    first = parent / (job or time.strftime("%Y%m%d-%H%M%S"))
+    job = slurm.job() if training and name is None else None
+    first = parent / (name or job or time.strftime("%Y%m%d-%H%M%S"))
     if not is_first_process():
         return first  # it writes nothing, and may not yet see the folder
     leftovers.remember(parent)
@@ -62,6 +70,8 @@ def new_folder(parent: Path, training: bool, start: str | None = None) -> Path:
         try:
             folder.mkdir()
         except FileExistsError:
+            if name is not None:
+                raise UserError(_taken(folder, training)) from None
             if job is None or not _was_never_begun(folder, job):
                 continue
         except OSError as error:
@@ -76,6 +86,12 @@ def new_folder(parent: Path, training: bool, start: str | None = None) -> Path:
         leftovers.made(folder)
         return folder
     raise UserError(f"too many runs called {first}.")
+
+
+def _taken(folder: Path, training: bool) -> str:
+    """Return the line for a name that is taken."""
+    line = f"there is {folder} already: choose another --name"
+    return f"{line}, or go on with that run by --ckpt_path=auto." if training else f"{line}."
 
 
 def _was_never_begun(folder: Path, job: str) -> bool:
@@ -104,13 +120,16 @@ def run_of(checkpoint: str | os.PathLike) -> Path | None:
     return None
 
 
-def find_checkpoint(named: str | None, parent: Path, command: str) -> str | None:
+def find_checkpoint(
+    named: str | None, parent: Path, command: str, of_then: Callable[[str], list[Path]] = lambda name: []
+) -> str | None:
     """Return the absolute path of the checkpoint that a command names; None for a training that names none.
 
     Args:
-        named: a path, or `last` or `best` of the newest run.
-        parent: the folder that holds the model's runs.
+        named: a path; `last` or `best` of the newest run; or `auto`, which a training looks for later.
+        parent: the folder that holds the system's runs.
         command: fit, validate, test or predict.
+        of_then: gives the runs of older versions that have a checkpoint of this name, which lie elsewhere.
 
     Raises:
         UserError: there is no such checkpoint, or the command needs one.
@@ -121,16 +140,28 @@ def find_checkpoint(named: str | None, parent: Path, command: str) -> str | None
         raise UserError(
             f"{command} needs a trained model: give --ckpt_path, for example runs/<system>/<run>/checkpoints/last.ckpt."
         )
+    if named == AUTO:
+        if command != "fit":
+            raise UserError(f"--ckpt_path={AUTO} is for fit. {command} takes --ckpt_path=last, best or a file.")
+        return None
     if named in ("last", "best"):
-        named = str(newest_checkpoint(parent, named))
+        named = str(newest_checkpoint(parent, named, of_then))
     elif not Path(named).is_file():
         raise UserError(f"there is no checkpoint {named}. Look below runs/<system>/<run>/checkpoints.")
     return os.path.abspath(named)  # Lightning takes a name that begins with "http" for an address
 
 
-def newest_checkpoint(parent: Path, name: str = "last") -> Path:
-    """Return `checkpoints/<name>.ckpt` of the run below `parent` that was trained last, of those that have one."""
+def newest_checkpoint(parent: Path, name: str = "last", of_then: Callable[[str], list[Path]] = lambda name: []) -> Path:
+    """Return `checkpoints/<name>.ckpt` of the run below `parent` that was trained last, of those that have one.
+
+    Args:
+        parent: the folder that holds the system's runs.
+        name: last or best.
+        of_then: gives runs that lie elsewhere, for the case that there is none.
+    """
     found = {path.parent.parent: path for path in parent.glob(f"*/checkpoints/{name}.ckpt")}
+    if not any(parent.glob("*/checkpoints/last.ckpt")):
+        found = found or {run: run / "checkpoints" / f"{name}.ckpt" for run in of_then(name)}
     what = "checkpoint" if name == "last" else f"{name}.ckpt"
     if not found and any(parent.glob("*/checkpoints/last.ckpt")):
         raise UserError(f"no run below {parent} has a {what}: none was validated yet. Use --ckpt_path=last.")
@@ -153,24 +184,38 @@ def newest_checkpoint(parent: Path, name: str = "last") -> Path:
 
 
 def going_on(
-    parent: Path, settings: Callable[[], dict[str, Any]], checkpoint: str | None, start: str | None
+    parent: Path,
+    settings: Callable[[], dict[str, Any]],
+    checkpoint: str | None,
+    start: str | None,
+    name: str | None = None,
 ) -> Found | None:
     """Return the run that a training goes on with, and lock it; None when the training begins a new run.
 
     That is the run of the checkpoint. In a job that SLURM has started again it is what the job had begun with the same
-    settings and from the same checkpoint, and goes on from its own last one.
+    settings and from the same checkpoint, and goes on from its own last one. With `auto` it is the run of this name, or
+    what this job has begun with the same settings.
 
     Args:
-        parent: the folder that holds the model's runs.
+        parent: the folder that holds the system's runs.
         settings: gives the command's, as its `config.yaml` will hold them.
         checkpoint: the path of the one that the command names.
         start: that checkpoint in the command's words, such as "last".
+        name: the run's name, where the command gives one.
 
     Raises:
-        FinishedError: what the job had begun is finished.
+        FinishedError: the run that would go on is finished.
         HeldError: another process is training there.
+        UserError: `auto` is given without a name; or the run of the checkpoint has another name.
     """
+    if start == AUTO:
+        return _of_name(parent, settings, name)
     folder = run_of(checkpoint) if checkpoint else None
+    if name is not None and folder is not None and folder.name != name:
+        raise UserError(
+            f"--ckpt_path goes on with {folder}, whose name is not {name}: leave --name out, or begin a new run from "
+            "a copy of the checkpoint elsewhere."
+        )
     if slurm.job() is not None and slurm.restarts():
         begun = list(_begun_by_this_job(parent, folder, start, settings()))
         for run in (run for run, state in begun if state != "finished"):
@@ -187,6 +232,37 @@ def going_on(
         return None
     _take(folder, start)
     return Found(folder, checkpoint)
+
+
+def _of_name(parent: Path, settings: Callable[[], dict[str, Any]], name: str | None) -> Found | None:
+    """Return the run that `--ckpt_path=auto` goes on with, and lock it; None when it is to be begun.
+
+    A run that was stopped before its first checkpoint begins again in its folder.
+    """
+    if name is None and slurm.job() is None:
+        raise UserError(f"--ckpt_path={AUTO} needs --name=<name of the run>, to begin it or to go on with it.")
+    if name is not None:
+        runs = [parent / name] if (parent / name).is_dir() else []
+    else:
+        runs = [
+            path.parent for path in parent.glob(f"*/{RECORD}") if read_record(path.parent).get("job") == slurm.job()
+        ]
+    for run in sorted(runs, key=lambda path: (len(path.name), path.name)):
+        same = _same_settings(read_settings(run), settings())
+        if name is None and not same:
+            continue  # of another command in this job
+        if same and read_record(run).get("state") == "finished":
+            raise FinishedError(f"{run} is finished: there is nothing left to do")
+        _take(run, AUTO)
+        last = run / "checkpoints" / "last.ckpt"
+        return Found(run, str(last) if last.is_file() else None)
+    return None
+
+
+def _same_settings(old: dict[str, Any], new: dict[str, Any]) -> bool:
+    """Return whether two commands have the same settings, but for the run that they begin or go on with."""
+    apart: dict[str, Any] = {"ckpt_path": None, "name": None}
+    return old | apart == new | apart
 
 
 def _take(folder: Path, start: str | None) -> None:
@@ -209,5 +285,5 @@ def _begun_by_this_job(
         earlier = record["restarts"] < slurm.restarts()
         if not earlier and (is_first_process() or record["state"] != "running"):
             continue
-        if read_settings(folder) | {"ckpt_path": None} == settings | {"ckpt_path": None}:
+        if _same_settings(read_settings(folder), settings):
             yield folder, record["state"]

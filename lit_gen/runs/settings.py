@@ -32,6 +32,7 @@ class SaveSettings(SaveConfigCallback):
 
     def save_config(self, trainer: Trainer, model: LightningModule, stage: str) -> None:
         settings = self.config.clone()
+        settings.pop("name", None)  # a run has one that is its own
         if stage == "fit":
             settings.pop("ckpt_path", None)
         with complete_file(Path(trainer.default_root_dir) / SETTINGS) as partial:
