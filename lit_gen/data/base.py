@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -21,6 +21,7 @@ from lit_gen.data.decoding import ImageArray, ImagesOnDemand
 from lit_gen.data.image_files import MAX_MEGAPIXELS, Found, Search, in_words
 from lit_gen.data.image_files import image_files as image_files  # for others to import from here
 from lit_gen.data.order import EvaluationOrder, ResumableData, SeededFetches, loader_options
+from lit_gen.data.splits import places_of
 from lit_gen.errors import UserError
 from lit_gen.files.atomic import CannotWriteError, complete_folder, remove_partial_of
 from lit_gen.files.lock import alone
@@ -93,6 +94,11 @@ class ImageData(ResumableData):
     """Whether unreadable images are left out; a setting of some subclasses."""
     max_megapixels: int = MAX_MEGAPIXELS
     """The size of the largest image file that is decoded, in millions of pixels."""
+    split: Mapping[str, Any] = {}
+    """What decides which images are for training, validation and test, where the dataset itself does not: a checkpoint
+    keeps it, and a run that goes on, or is tested, has that of its checkpoint."""
+    split_before: Mapping[str, Any] = {}
+    """The part of `split` that held before checkpoints kept it."""
 
     def __init__(
         self,
@@ -164,6 +170,20 @@ class ImageData(ResumableData):
         key = f"{os.path.abspath(archive)}|{status.st_size}|{status.st_mtime_ns}"
         return self.own_folder / f"{usual.name}-{hashlib.sha1(os.fsencode(key)).hexdigest()[:12]}"
 
+    def state_dict(self) -> dict[str, Any]:
+        return super().state_dict() | ({"split": dict(self.split)} if self.split else {})
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        super().load_state_dict(state_dict)
+        split = {**self.split, **state_dict.get("split", self.split_before)}
+        if split == self.split:
+            return
+        words = ", ".join(f"{name} = {value}" for name, value in split.items() if value != self.split.get(name))
+        rank_zero_info(f"the split of the images is that of the checkpoint: {words}")
+        self.split = split
+        if self.datasets:
+            self.setup(self._command() or "fit")
+
     def prepare_data(self) -> None:
         """Render, find or download the files. Of several processes that call it, one does the work; the others wait."""
         if not self.synthetic:
@@ -218,7 +238,8 @@ class ImageData(ResumableData):
                 of_file = {key: value for key, value in settings.items() if key != "channels"}
                 rows = readable_rows(paths, None, name, **of_file)
                 paths = [paths[row] for row in rows]
-            found = CachedSet(ImagesOnDemand(paths, size, **settings), rows, left_out, 0)
+            places = np.array(places_of(paths, files.folder) if isinstance(files, Search) else [], np.int64)
+            found = CachedSet(ImagesOnDemand(paths, size, **settings), rows, left_out, 0, places)
         if isinstance(files, Search) and found.left_out:
             self.left_out += sum(found.left_out.values())
             rank_zero_info(f"left out {in_words(found.left_out)} (in {files.folder})")

@@ -15,6 +15,7 @@ from lit_gen.data.decoding import Box, ImageArray, decode_image, say_own_range
 from lit_gen.data.image_files import MAX_MEGAPIXELS, NoImageError, Search, endings
 from lit_gen.data.keys import digest_of, key_of
 from lit_gen.data.manifest import Manifest, folder_times, some_files
+from lit_gen.data.splits import places_of
 from lit_gen.errors import UserError
 from lit_gen.files.arrays import begin_array, load_array, map_array, write_values
 from lit_gen.files.atomic import CannotWriteError, complete_file, make_folder, remove_partial_of
@@ -45,6 +46,8 @@ class CachedSet(NamedTuple):
     """Numbers of other files in the folder that was searched, per reason."""
     own_range: int
     """Number of images that were scaled by their own lowest and highest value."""
+    places: np.ndarray
+    """Places (N,) of their files, as `lit_gen.data.splits` has them; none (0,) unless a folder was searched."""
 
 
 def cached_images(files: Sequence[Path] | Search, folder: Path, name: str, size: int, **options: Any) -> ImageArray:
@@ -100,7 +103,7 @@ def cached_set(
     array, rows, facts = found
     scaled, first = facts["own_range"]
     say_own_range(scaled, first, len(array), name)
-    return CachedSet(array, rows, facts["left_out"], scaled)
+    return CachedSet(array, rows, facts["left_out"], scaled, np.array(facts["places"], np.int64))
 
 
 Made = tuple[np.ndarray, np.ndarray | None, dict[str, Any]]
@@ -111,6 +114,8 @@ def _known(manifest: Manifest) -> Made | None:
     """Return what a manifest tells of; None if that is not of the files as they are now, or not there."""
     facts = manifest.read()
     if facts is None:
+        return None
+    if "places" not in facts:  # of an older version
         return None
     array, rows = load_array(manifest.folder / facts["array"]), None
     if facts["skipped"] is not None:
@@ -126,7 +131,8 @@ def _known(manifest: Manifest) -> Made | None:
 
 def _make(manifest: Manifest, files: Sequence[Path] | Search, name: str, settings: Settings, skip_broken: bool) -> Made:
     """List the files, decode them unless there is an array of them as they are, and write the manifest."""
-    facts: dict[str, Any] = {"left_out": {}, "skipped": None}
+    facts: dict[str, Any] = {"left_out": {}, "skipped": None, "places": []}
+    searched = files.folder if isinstance(files, Search) else None
     if isinstance(files, Search):
         where = f"below {files.folder} ({', '.join(sorted(endings()))}). Put some there"
         files, facts["left_out"], folders = files.find()
@@ -141,6 +147,8 @@ def _make(manifest: Manifest, files: Sequence[Path] | Search, name: str, setting
         rows = readable_rows(files, folder, name, settings.box, settings.stored, settings.max_megapixels)
         facts["skipped"] = _skipped(files, rows, name) or ""
         files = [files[row] for row in rows]
+    if searched is not None:
+        facts["places"] = places_of(files, searched)
     target = folder / f"{name}-{settings.size}px-{digest_of(files, folder, *settings[:4])}.npy"
     array: np.ndarray | None = load_array(target)
     if array is None or array.shape != (len(files), settings.size, settings.size, settings.channels):

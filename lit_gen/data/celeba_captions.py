@@ -58,7 +58,12 @@ class CelebACaptions(CaptionedData, CelebA):
 
     def __init__(self, held_out: list[list[str]] | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.held_out = [self._combination(words) for words in held_out or ()]
+        self.split = {"held_out": [self._combination(words) for words in held_out or ()]}
+
+    @property
+    def held_out(self) -> list[dict[str, bool]]:
+        """The held-out combinations, such as {"Male": True, "Young": False}; of a checkpoint, those it trained by."""
+        return self.split["held_out"]
 
     def _combination(self, words: Sequence[str]) -> dict[str, bool]:
         """Return ["Male", "not Young"] as {"Male": True, "Young": False}."""

@@ -1,21 +1,23 @@
 """horse2zebra and the other datasets of CycleGAN (Zhu et al. 2017, arXiv:1703.10593): images of two domains."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
+from torchvision.transforms.functional import center_crop
 
 from lit_gen.data.base import ArrayDataset, ImageData
 from lit_gen.data.batches import DataSpec, UnpairedImages
-from lit_gen.data.cache import HINT, cached_images
+from lit_gen.data.cache import HINT, CachedSet, cached_images
 from lit_gen.data.decoding import ImageArray
 from lit_gen.data.download import ROOT_HINT, DamagedArchiveError, DownloadError, Remote, fetch, unpack
 from lit_gen.data.image_files import MAX_MEGAPIXELS, NoImageError, image_files
+from lit_gen.data.splits import parts_by_place
 from lit_gen.errors import UserError, nearest
 from lit_gen.limits import NonNegativeInt, PositiveInt
 from lit_gen.synthetic.animals.write import write_horse2zebra
@@ -45,32 +47,44 @@ class UnpairedDataset(ArrayDataset):
         images_b: (N_B, H, W, C) uint8.
         fixed: take row i modulo the number of rows of the other domain, for validation and test; by default a random
             row, drawn anew at each fetch.
+        rows: numbers of the rows of each domain to use; all by default.
+        size: side in pixels of the square in the middle that is taken; all by default.
     """
 
-    def __init__(self, images_a: ImageArray, images_b: ImageArray, fixed: bool) -> None:
-        self.domains, self.fixed = (images_a, images_b), fixed
+    def __init__(
+        self,
+        images_a: ImageArray,
+        images_b: ImageArray,
+        fixed: bool,
+        rows: Sequence[np.ndarray] | None = None,
+        size: int | None = None,
+    ) -> None:
+        self.domains, self.fixed, self.size = (images_a, images_b), fixed, size
+        self.rows_of = [np.arange(len(images)) for images in self.domains] if rows is None else list(rows)
         self.batch_type = UnpairedImages
 
     def __len__(self) -> int:
-        counts = [len(images) for images in self.domains]
+        counts = [len(rows) for rows in self.rows_of]
         return max(counts) if min(counts) else 0  # an image needs a partner
 
     def __getitems__(self, indices: Sequence[int]) -> UnpairedImages:
-        images_a, images_b = self.domains
-        other = 0 if len(images_a) < len(images_b) else 1  # the smaller domain; B when both are equally large
+        rows_a, rows_b = self.rows_of
+        other = 0 if len(rows_a) < len(rows_b) else 1  # the smaller domain; B when both are equally large
         fields = []
-        for domain, images in enumerate(self.domains):
-            rows = np.asarray(indices) % len(images)
+        for domain, (images, own) in enumerate(zip(self.domains, self.rows_of, strict=True)):
+            chosen = np.asarray(indices) % len(own)
             if domain == other and not self.fixed:
-                rows = torch.randint(len(images), (len(rows),)).numpy()
-            fields.append(torch.from_numpy(images[rows]).permute(0, 3, 1, 2))  # (B, C, H, W)
+                chosen = torch.randint(len(own), (len(chosen),)).numpy()
+            fields.append(torch.from_numpy(images[own[chosen]]).permute(0, 3, 1, 2))  # (B, C, H, W)
+        if self.size is not None:
+            fields = [center_crop(field, self.size) for field in fields]
         return UnpairedImages(*fields)
 
 
 class Horse2Zebra(ImageData):
     """Unpaired images of two domains, such as horse2zebra, in `root/<dataset>/{trainA,trainB,testA,testB}`.
 
-    The test images also serve as validation images, because the public datasets have no third split.
+    The public datasets have no third split: some of the training images (`val_fraction`) are for validation.
 
     Args:
         root: folder that holds the datasets.
@@ -79,6 +93,8 @@ class Horse2Zebra(ImageData):
         load_size: side in pixels to which training images are resized before random cropping (286 for 256 in the
             paper); 1.12 times `image_size` by default.
         batch_size: pairs per batch and process.
+        val_fraction: fraction of the training images of each domain that is kept for validation, where `best.ckpt` is
+            chosen. A hash of a file's name decides. The paper trains on all: 0.
         num_workers: number of loading processes; 0 is fastest, because a batch is one read from a memory map.
         horizontal_flip: mirror each training image with probability 1/2.
         synthetic: use rendered animals; they are rendered on first use.
@@ -93,6 +109,7 @@ class Horse2Zebra(ImageData):
     """
 
     batch_type = UnpairedImages
+    split_before: ClassVar[Mapping[str, Any]] = {"rule": "test images for validation"}
 
     def __init__(
         self,
@@ -109,6 +126,7 @@ class Horse2Zebra(ImageData):
         skip_broken: bool = False,
         max_megapixels: PositiveInt = MAX_MEGAPIXELS,
         cache_folder: Path | None = None,
+        val_fraction: float = 0.05,
     ) -> None:
         super().__init__(
             root,
@@ -121,6 +139,9 @@ class Horse2Zebra(ImageData):
             download,
             cache_folder,
         )
+        if not 0 <= val_fraction < 1:
+            raise UserError(f"val_fraction must be at least 0 and below 1, not {val_fraction}.")
+        self.split = {"rule": "hash of the name", "val_fraction": val_fraction}
         self.dataset, self.skip_broken, self.max_megapixels = dataset, skip_broken, max_megapixels
         self.load_size = load_size or round(image_size * 286 / 256)
         if self.load_size < image_size:
@@ -144,9 +165,13 @@ class Horse2Zebra(ImageData):
         (folder / "horse2zebra").mkdir()
         write_horse2zebra(folder / "horse2zebra", self.synthetic_count, self.synthetic_count // 10)
 
+    @property
+    def val_fraction(self) -> float:
+        return self.split["val_fraction"]
+
     def prepare_data(self) -> None:
         super().prepare_data()
-        _ = self.arrays  # decoded now, by one process, and kept for setup
+        _ = self.sets  # decoded now, by one process, and kept for setup
 
     def find_or_download(self) -> None:
         folder, archive = self.folder, self.root / f"{self.dataset}.zip"
@@ -179,29 +204,48 @@ class Horse2Zebra(ImageData):
         )
 
     def setup(self, stage: str) -> None:
-        images = self.arrays
-        self.datasets = {"train": UnpairedDataset(images["trainA"], images["trainB"], fixed=False)}
-        for split in ("val", "test"):
-            self.datasets[split] = UnpairedDataset(images["testA"], images["testB"], fixed=True)
+        training, test = ([self.sets[f"{part}{domain}"] for domain in "AB"] for part in ("train", "test"))
+        images = [found.images for found in training]
+        tested = UnpairedDataset(*(found.images for found in test), fixed=True)
+        if self.split["rule"] == self.split_before["rule"]:
+            self.datasets = {"train": UnpairedDataset(*images, fixed=False), "val": tested, "test": tested}
+            return
+        parts = [parts_by_place(found.places, self.val_fraction) for found in training]
+        train, val, _ = zip(*parts, strict=True)
+        self.datasets = {
+            "train": UnpairedDataset(*images, fixed=False, rows=train),
+            "val": UnpairedDataset(*images, fixed=True, rows=val, size=self.image_size),
+            "test": tested,
+        }
 
-    @cached_property
+    @property
     def arrays(self) -> dict[str, ImageArray]:
         """The images of each part, (N, S, S, 3) uint8: memory maps, or for `predict` possibly decoded when read."""
-        images: dict[str, ImageArray] = {}
+        return {part: found.images for part, found in self.sets.items()}
+
+    @cached_property
+    def sets(self) -> dict[str, CachedSet]:
+        """What was found of each part."""
+        sets: dict[str, CachedSet] = {}
         for part in ("trainA", "trainB", "testA", "testB"):
             folder = self.folder / part
             if not folder.is_dir():
                 raise UserError(f"the folder {folder} is missing. Unpack {self.dataset} again.")
             size = self.load_size if part.startswith("train") else self.image_size
             try:
-                images[part] = self.decoded(self.images_below(folder), f"{self.dataset}-{part}", size)
+                sets[part] = self.decoded_set(self.images_below(folder), f"{self.dataset}-{part}", size)
             except NoImageError:
                 if part.startswith("train"):
                     raise
-                images[part] = np.zeros((0, size, size, 3), np.uint8)  # training needs no test images
-        return images
+                # Training needs no test images.
+                sets[part] = CachedSet(np.zeros((0, size, size, 3), np.uint8), None, {}, 0, np.zeros(0, np.int64))
+        return sets
 
     def how_to_fill(self, split: str) -> str:
+        if split == "val" and self.split["rule"] != self.split_before["rule"]:
+            if self.val_fraction:
+                return f"Put images into trainA and trainB in {self.folder}; each needs at least two."
+            return "Set --data.val_fraction above 0, and train anew: all images were for training."
         return f"Put images into testA and testB in {self.folder}; each needs at least one."
 
     def domain_examples(self) -> UnpairedDataset:

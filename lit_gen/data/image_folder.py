@@ -1,16 +1,19 @@
 """Your own images: any folder of image files."""
 
-import math
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 from torch.utils.data import DataLoader
 
 from lit_gen.data.base import ArrayDataset, ImageData
 from lit_gen.data.batches import DataSpec, Images
+from lit_gen.data.cache import CachedSet
 from lit_gen.data.decoding import ImageArray, ImagesOnDemand
 from lit_gen.data.image_files import MAX_MEGAPIXELS
+from lit_gen.data.splits import parts_by_place
 from lit_gen.errors import UserError
 from lit_gen.limits import NonNegativeInt, PositiveInt
 
@@ -24,7 +27,8 @@ class ImageFolder(ImageData):
         image_size: side of the images in pixels.
         channels: 3 for colour, 1 for grey.
         batch_size: images per batch and process.
-        val_fraction: fraction of the images, spread evenly over the sorted names, kept for validation and test.
+        val_fraction: fraction of the images that is kept from training: half of them for validation, half for test. A
+            hash of a file's path in `root` decides, so that no image changes its part when others are added.
         num_workers: number of loading processes; 0 is fastest, because a batch is one read from a memory map.
         horizontal_flip: mirror each training image with probability 1/2.
         skip_broken: leave out unreadable image files, and print their number; by default the first stops the run.
@@ -35,6 +39,7 @@ class ImageFolder(ImageData):
     """
 
     batch_type = Images
+    split_before: ClassVar[Mapping[str, Any]] = {"rule": "evenly spread names, for validation and test alike"}
 
     def __init__(
         self,
@@ -54,12 +59,17 @@ class ImageFolder(ImageData):
             raise UserError(f"channels must be 1 or 3, not {channels}.")
         if not 0 <= val_fraction < 1:
             raise UserError(f"val_fraction must be at least 0 and below 1, not {val_fraction}.")
-        self.channels, self.val_fraction, self.skip_broken = channels, val_fraction, skip_broken
+        self.channels, self.skip_broken = channels, skip_broken
+        self.split = {"rule": "hash of the path", "val_fraction": val_fraction}
         self.max_megapixels = max_megapixels
 
     @property
     def spec(self) -> DataSpec:
         return DataSpec(image_shape=[self.channels, self.image_size, self.image_size], num_classes=0, attributes=[])
+
+    @property
+    def val_fraction(self) -> float:
+        return self.split["val_fraction"]
 
     def prepare_data(self) -> None:
         self.find_or_download()  # without a lock in `root`, which would count as a change of the folder
@@ -76,21 +86,20 @@ class ImageFolder(ImageData):
         return self.own_folder or self.root / ".cache"
 
     def setup(self, stage: str) -> None:
-        images = self.arrays
-        held_out = np.zeros(len(images), dtype=bool)
-        count = min(len(images) - 1, round(len(images) * self.val_fraction))
-        held_out[np.linspace(0, len(images) - 1, count).astype(int)] = True
-        train, val = np.flatnonzero(~held_out), np.flatnonzero(held_out)
-        splits = {"train": train, "val": val, "test": val}
+        images, fraction = self.arrays, self.val_fraction
+        if self.split["rule"] == self.split_before["rule"]:
+            count = min(len(images) - 1, round(len(images) * fraction))
+            val = test = np.unique(np.linspace(0, len(images) - 1, count).astype(int))
+            train = np.setdiff1d(np.arange(len(images)), val)
+        else:
+            train, val, test = parts_by_place(self.found.places, fraction / 2, fraction / 2)
+        splits = {"train": train, "val": val, "test": test}
         self.datasets = {split: ArrayDataset(Images, (images,), rows) for split, rows in splits.items()}
 
     def how_to_fill(self, split: str) -> str:
-        count = len(self.arrays)
-        if count < 2:
-            return f"Put more images than {count} into {self.root}."
-        return (
-            f"Set --data.val_fraction to {math.ceil(100 / count) / 100} or more: it is {self.val_fraction} of {count}."
-        )
+        if self.val_fraction:
+            return f"Put more images than {len(self.arrays)} into {self.root}."
+        return "Set --data.val_fraction above 0, and train anew: all images were for training."
 
     def check_split(self, command: str) -> None:
         if command != "predict":  # predict reads all images
@@ -101,7 +110,11 @@ class ImageFolder(ImageData):
         self.datasets["predict"] = ArrayDataset(Images, (self.arrays,))
         return self._loader("predict")
 
-    @cached_property
+    @property
     def arrays(self) -> ImageArray:
         """All images, (N, S, S, C) uint8: a memory map, or for `predict` possibly images decoded when they are read."""
-        return self.decoded(self.images_below(self.root), "images", self.image_size, channels=self.channels)
+        return self.found.images
+
+    @cached_property
+    def found(self) -> CachedSet:
+        return self.decoded_set(self.images_below(self.root), "images", self.image_size, channels=self.channels)

@@ -86,11 +86,15 @@ class MNIST(ImageData):
         )
         if labelled is not None and self.batch_type is not LabelledImages:
             raise UserError(f"{type(self).__name__} has no labels to hide. Leave --data.labelled out.")
-        self.val_size, self.labelled = val_size, labelled
+        self.split, self.labelled = {"val_size": val_size}, labelled
 
     @property
     def spec(self) -> DataSpec:
         return DataSpec(image_shape=[1, self.image_size, self.image_size], num_classes=10, attributes=[])
+
+    @property
+    def val_size(self) -> int:
+        return self.split["val_size"]
 
     @property
     def raw_folder(self) -> Path:

@@ -29,6 +29,7 @@ def test_all_data_are_shared(data_class, processes, workers, request):
     settings = {"root": root, "batch_size": 3, "num_workers": workers}
     settings |= {"val_size": 47} if data_class in (MNIST, MNISTCaptions) else {}
     settings |= {} if data_class in (MNIST, MNISTCaptions) else {"image_size": 16}
+    settings |= {"val_fraction": 0.5} if data_class in (Horse2Zebra, ImageFolder) else {}
     data = data_class(**settings)
     data.prepare_data()
     data.setup("fit")

@@ -87,7 +87,57 @@ def test_one_index_is_one_pair(horse2zebra_root):
 
 def test_lengths_of_the_splits(horse2zebra_root):
     data = ready(horse2zebra_root)
+    assert {split: len(dataset) for split, dataset in data.datasets.items()} == {"train": 11, "val": 1, "test": 4}
+
+
+def files_of(data: Horse2Zebra, split: str, domain: int) -> set[int]:
+    """The numbers, in the order of their names, of the training files that a split shows."""
+    dataset = data.datasets[split]
+    assert dataset.domains[domain] is data.arrays[f"train{'AB'[domain]}"]
+    return set(dataset.rows_of[domain].tolist())
+
+
+def test_validation_shows_training_files_that_training_does_not(horse2zebra_root):
+    data = ready(horse2zebra_root, val_fraction=0.4)
+    for domain in range(2):
+        train, val = (files_of(data, split, domain) for split in ("train", "val"))
+        assert not train & val and train | val == set(range(12)) and val
+    counts = [len(rows) for rows in data.datasets["val"].rows_of]
+    assert len(data.datasets["val"]) == max(counts)
+    pair = data.datasets["val"][0]
+    row = data.datasets["val"].rows_of[0][0]
+    middle = data.arrays["trainA"][row][2:18, 2:18]  # of 20 pixels
+    np.testing.assert_array_equal(pair.image_a.permute(1, 2, 0), middle)
+    assert data.preview_batch(1).image_a.shape == (1, 3, 16, 16)
+    seen = {image.numpy().tobytes() for batch in data.train_dataloader() for image in batch.image_a}
+    assert seen <= {
+        np.ascontiguousarray(data.arrays["trainA"][row].transpose(2, 0, 1)).tobytes()
+        for row in files_of(data, "train", 0)
+    }
+
+
+def test_more_files_move_none(copied_root):
+    before = ready(copied_root, val_fraction=0.4)
+    folder = copied_root / "horse2zebra" / "trainA"
+    kept = files_of(before, "val", 0)
+    for number in range(100, 130):
+        shutil.copy(folder / "0001.jpg", folder / f"{number:04d}.jpg")
+    after = ready(copied_root, val_fraction=0.4)
+    assert {row for row in files_of(after, "val", 0) if row < 12} == kept
+    assert files_of(after, "val", 1) == files_of(before, "val", 1)
+
+
+def test_a_run_of_before_keeps_the_test_images_for_validation(horse2zebra_root):
+    data = ready(horse2zebra_root)
+    new = data.state_dict()
+    data.load_state_dict({"order_seed": 0})
     assert {split: len(dataset) for split, dataset in data.datasets.items()} == {"train": 12, "val": 4, "test": 4}
+    assert data.datasets["val"] is data.datasets["test"]
+    fresh = ready(horse2zebra_root)
+    fresh.load_state_dict(data.state_dict())
+    assert len(fresh.datasets["train"]) == 12
+    fresh.load_state_dict(new)
+    assert len(fresh.datasets["train"]) == 11
 
 
 def test_uneven_domains(copied_root):
@@ -96,10 +146,10 @@ def test_uneven_domains(copied_root):
     for number in range(6, 13):
         (copied_root / "horse2zebra" / "trainB" / f"{number:04d}.jpg").unlink()
     data = ready(copied_root)
-    assert {split: len(dataset) for split, dataset in data.datasets.items()} == {"train": 12, "val": 4, "test": 4}
+    assert {split: len(dataset) for split, dataset in data.datasets.items()} == {"train": 11, "val": 1, "test": 4}
     [batch] = data.test_dataloader()
     assert torch.equal(batch.image_a, batch.image_a[:1].expand(4, -1, -1, -1))
-    assert sum(len(batch.image_b) for batch in data.train_dataloader()) == 12
+    assert sum(len(batch.image_b) for batch in data.train_dataloader()) == 8  # whole batches of 4 among 11
 
 
 # -------------------------------------------------------------------------------------------------------- the pictures
@@ -160,7 +210,7 @@ def test_load_size_must_leave_room_for_the_crop():
 
 
 def test_preview_is_the_same_each_time(horse2zebra_root):
-    data = ready(horse2zebra_root)
+    data = ready(horse2zebra_root, val_fraction=0.5)
     first, second = data.preview_batch(3), data.preview_batch(3)
     assert first.image_a.shape == (3, 3, 16, 16)
     assert torch.equal(first.image_a, second.image_a)
@@ -321,7 +371,7 @@ def test_a_misspelt_set_gets_a_hint_and_asks_no_server(tmp_path, monkeypatch):
 
 def test_a_set_of_your_own(copied_root):
     (copied_root / "horse2zebra").rename(copied_root / "cats and dögs")
-    assert len(ready(copied_root, dataset="cats and dögs").datasets["train"]) == 12
+    assert len(ready(copied_root, dataset="cats and dögs").datasets["train"]) == 11
 
 
 def test_a_missing_part_is_named(copied_root):
@@ -355,5 +405,5 @@ def test_rendered_animals(tmp_path, monkeypatch):
     with Image.open(folder / "trainA" / "0001.jpg") as image:
         assert (image.format, image.size, image.mode) == ("JPEG", (256, 256), "RGB")
     data.setup("fit")
-    assert [len(data.datasets[split]) for split in ("train", "val", "test")] == [5, 2, 2]
+    assert [len(data.datasets[split]) for split in ("train", "val", "test")] == [4, 1, 2]
     assert os.listdir(tmp_path) == ["rendered"]

@@ -1,4 +1,5 @@
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ from PIL import Image
 
 from lit_gen.cli import main
 from lit_gen.data import ImageFolder, cache
+from lit_gen.data.splits import places_of
 from lit_gen.errors import UserError
 
 
@@ -30,29 +32,89 @@ def ready(root: Path, **settings) -> ImageFolder:
 
 def numbers(data: ImageFolder, split: str) -> list[int]:
     dataset = data.datasets[split]
-    return dataset.__getitems__(range(len(dataset))).image[:, 0, 0, 0].tolist()
+    return dataset.__getitems__(range(len(dataset))).image[:, 0, 0, 0].tolist() if len(dataset) else []
 
 
-def test_all_images_of_all_folders_are_in_one_split(tmp_path):
+SPLITS = ("train", "val", "test")
+
+
+def parts(data: ImageFolder) -> dict[str, set[int]]:
+    return {split: set(numbers(data, split)) for split in SPLITS}
+
+
+@pytest.mark.parametrize("fraction", [0, 0.001, 0.05, 0.25, 0.5, 0.99])
+def test_each_image_is_in_one_of_three_parts(tmp_path, fraction):
+    data = ready(make_tree(tmp_path), val_fraction=fraction, batch_size=1)
+    found = [numbers(data, split) for split in SPLITS]
+    assert sorted(sum(found, [])) == list(range(20))
+    assert all(part == sorted(part) for part in found)
+    assert [len(part) > 0 for part in found] == [True, fraction > 0, fraction > 0]
+
+
+def test_an_image_stays_in_its_part_when_others_come_and_go(tmp_path):
+    """And where the folder lies, and how its files are listed, makes no difference."""
+    folder = make_tree(tmp_path / "one", 200)
+    before = parts(ready(folder, val_fraction=0.3))
+    assert 15 <= len(before["val"]) <= 45 and 15 <= len(before["test"]) <= 45  # 30 expected, deviation 5
+    for number in range(200, 250):
+        Image.new("RGB", (8, 8), (number, 0, 255)).save(folder / f"0{number}.png")  # before all others
+    after = parts(ready(folder, val_fraction=0.3))
+    assert all(before[split] == {number for number in after[split] if number < 200} for split in SPLITS)
+    for number in range(0, 200, 3):
+        next(folder.rglob(f"{number:03d}.*")).unlink()
+    folder.rename(tmp_path / "other")
+    left = parts(ready(tmp_path / "other", val_fraction=0.3))
+    assert all(left[split] == {number for number in after[split] if number >= 200 or number % 3} for split in SPLITS)
+
+
+def test_a_larger_fraction_keeps_what_a_smaller_one_holds_out(tmp_path):
+    make_tree(tmp_path, 100)
+    small, large = (parts(ready(tmp_path, val_fraction=fraction)) for fraction in (0.2, 0.6))
+    assert small["val"] < large["val"] and small["test"] < large["test"]
+
+
+@pytest.mark.parametrize(("count", "sizes"), [(1, (1, 0, 0)), (2, (1, 1, 0)), (3, (1, 1, 1))])
+def test_of_few_images_the_first_is_for_training(tmp_path, count, sizes):
+    for fraction in (0.001, 0.9):
+        data = ready(make_tree(tmp_path, count), val_fraction=fraction, batch_size=1)
+        assert tuple(len(data.datasets[split]) for split in SPLITS) == sizes
+
+
+def test_the_split_of_a_checkpoint_holds(tmp_path, caplog):
+    make_tree(tmp_path, 60)
+    trained = ready(tmp_path, val_fraction=0.5)
+    state = trained.state_dict()
+    assert state["split"]["val_fraction"] == 0.5
+    tested = ready(tmp_path, val_fraction=0.9)
+    assert parts(tested) != parts(trained)
+    with caplog.at_level("INFO"):
+        tested.load_state_dict(state)
+    assert parts(tested) == parts(trained) and tested.state_dict()["split"] == state["split"]
+    assert "the split of the images is that of the checkpoint: val_fraction = 0.5" in caplog.text
+    caplog.clear()
+    trained.load_state_dict(state)
+    assert not caplog.text
+
+
+def test_a_run_of_before_the_split_was_stored_keeps_its_split(tmp_path):
+    """As commit e45cbfd had it: evenly spread over the sorted names, the same for validation and test."""
     data = ready(make_tree(tmp_path), val_fraction=0.25)
-    train, val = numbers(data, "train"), numbers(data, "val")
-    assert sorted(train + val) == list(range(20))
-    assert len(val) == 5
-    assert numbers(data, "test") == val
-    assert val == [0, 4, 9, 14, 19]  # spread evenly
-    assert train == sorted(train)
+    data.load_state_dict({"order_seed": 0})
+    old = {"train": set(range(20)) - {0, 4, 9, 14, 19}, "val": {0, 4, 9, 14, 19}, "test": {0, 4, 9, 14, 19}}
+    assert parts(data) == old
+    again = ready(tmp_path, val_fraction=0.25)  # what that run writes now says so
+    again.load_state_dict(data.state_dict())
+    assert parts(again) == old
 
 
-@pytest.mark.parametrize(("fraction", "held_out"), [(0, 0), (0.05, 1), (0.5, 10), (0.99, 19)])
-def test_the_validation_fraction(tmp_path, fraction, held_out):
-    data = ready(make_tree(tmp_path), val_fraction=fraction)
-    assert (len(data.datasets["train"]), len(data.datasets["val"])) == (20 - held_out, held_out)
-
-
-def test_a_single_image_is_for_training(tmp_path):
-    data = ready(make_tree(tmp_path, 1), val_fraction=0.9, batch_size=1)
-    assert numbers(data, "train") == [0]
-    assert len(data.datasets["val"]) == 0
+def test_accents_and_systems_do_not_decide(tmp_path):
+    composed, decomposed = (Path("in", "b", name) for name in ("caf\u00e9.png", "cafe\u0301.png"))
+    assert (
+        places_of([composed], Path("in"))
+        == places_of([decomposed], Path("in"))
+        == places_of([Path("b/café.png")], Path())
+    )
+    assert places_of([Path("in/a.png")], Path("in")) != places_of([Path("in/b/a.png")], Path("in"))
 
 
 def test_types_at_each_stage(tmp_path):
@@ -86,7 +148,7 @@ def test_a_new_image_is_seen(tmp_path):
     ready(make_tree(tmp_path))
     Image.new("RGB", (8, 8), (200, 0, 0)).save(tmp_path / "new.webp", lossless=True)
     data = ready(tmp_path)
-    assert 200 in numbers(data, "train") + numbers(data, "val")
+    assert 200 in set.union(*parts(data).values())
 
 
 def test_equal_names_in_several_folders(tmp_path):
@@ -116,7 +178,10 @@ def test_broken_images_are_skipped_on_request(tmp_path):
         (path,) = tmp_path.rglob(f"{number:03d}.*")
         path.write_bytes(b"no image")
     data = ready(tmp_path, val_fraction=0.25, skip_broken=True)
-    shown = sorted(numbers(data, "train") + numbers(data, "val"))
+    whole = parts(ready(make_tree(tmp_path / "whole"), val_fraction=0.25))
+    assert all(part == whole[split] - {3, 12} for split, part in parts(data).items())
+    shutil.rmtree(tmp_path / "whole")
+    shown = sorted(set.union(*parts(data).values()))
     assert shown == [number for number in range(20) if number not in (3, 12)]
     with pytest.raises(UserError, match="a/003.PNG"):
         ready(tmp_path)
