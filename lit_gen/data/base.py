@@ -97,7 +97,7 @@ class ImageData(ResumableData):
     split: Mapping[str, Any] = {}
     """What decides which images are for training, validation and test, where the dataset itself does not: a checkpoint
     keeps it, and a run that goes on, or is tested, has that of its checkpoint."""
-    split_before: Mapping[str, Any] = {}
+    split_before: ClassVar[Mapping[str, Any]] = {}
     """The part of `split` that held before checkpoints kept it."""
 
     def __init__(

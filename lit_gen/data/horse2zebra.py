@@ -204,18 +204,17 @@ class Horse2Zebra(ImageData):
         )
 
     def setup(self, stage: str) -> None:
-        training, test = ([self.sets[f"{part}{domain}"] for domain in "AB"] for part in ("train", "test"))
-        images = [found.images for found in training]
-        tested = UnpairedDataset(*(found.images for found in test), fixed=True)
+        images_a, images_b = self.sets["trainA"].images, self.sets["trainB"].images
+        test = UnpairedDataset(self.sets["testA"].images, self.sets["testB"].images, fixed=True)
         if self.split["rule"] == self.split_before["rule"]:
-            self.datasets = {"train": UnpairedDataset(*images, fixed=False), "val": tested, "test": tested}
+            self.datasets = {"train": UnpairedDataset(images_a, images_b, fixed=False), "val": test, "test": test}
             return
-        parts = [parts_by_place(found.places, self.val_fraction) for found in training]
-        train, val, _ = zip(*parts, strict=True)
+        parts = [parts_by_place(self.sets[part].places, self.val_fraction) for part in ("trainA", "trainB")]
+        train, val = ([part[number] for part in parts] for number in range(2))
         self.datasets = {
-            "train": UnpairedDataset(*images, fixed=False, rows=train),
-            "val": UnpairedDataset(*images, fixed=True, rows=val, size=self.image_size),
-            "test": tested,
+            "train": UnpairedDataset(images_a, images_b, fixed=False, rows=train),
+            "val": UnpairedDataset(images_a, images_b, fixed=True, rows=val, size=self.image_size),
+            "test": test,
         }
 
     @property
