@@ -57,6 +57,25 @@ def constant_then_linear(progress: float) -> float:
     return min(1.0, 2 * (1 - progress))
 
 
+def linear(images_seen: int, first: float, last: float, images: float) -> float:
+    """Return a value that goes from `first` to `last` in equal steps over `images`, and stays there."""
+    return first + (last - first) * (min(1.0, images_seen / images) if images else 1.0)
+
+
+def divided(images_seen: int, divisor: float, images: int) -> float:
+    """Return a factor that is divided by `divisor` for each `images` seen."""
+    return math.exp(-math.log(divisor) * images_seen / images)
+
+
+def tripling_stages(images_seen: int, first_images: int) -> float:
+    """Return the factor on learning rates of Burda et al. (arXiv:1509.00519), section 5: 10^(-i/7) in stage i.
+
+    Stage i is of 3^i times the images of the first, i = 0, ..., 7; the last goes on without an end.
+    """
+    stage = sum(images_seen >= first_images * (3**later - 1) // 2 for later in range(1, 8))
+    return 10 ** (-stage / 7)
+
+
 def log_spaced(progress: float, first: float, last: float) -> float:
     """Return the value of an exponential decay (or growth) from `first` to `last` over the training.
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lit_gen.schedules import constant_then_linear, growth, log_spaced
+from lit_gen.schedules import constant_then_linear, divided, growth, linear, log_spaced, tripling_stages
 
 
 @pytest.mark.parametrize(
@@ -77,3 +77,32 @@ def test_log_spaced_has_equal_factors():
     assert [later / earlier for earlier, later in zip(values, values[1:], strict=False)] == pytest.approx(
         [10**-0.5] * 4
     )
+
+
+@pytest.mark.parametrize(
+    ("epoch", "momentum"), [(1, 0.5), (84, 0.5 + 0.2 / 3), (167, 0.5 + 0.4 / 3), (250, 0.7), (900, 0.7)]
+)
+def test_momentum_of_the_authors_of_gan(epoch, momentum):
+    """From 0.5 in the first of epochs of 50,000 images to 0.7 in the 250th."""
+    assert linear((epoch - 1) * 50_000, 0.5, 0.7, 12_450_000) == pytest.approx(momentum, abs=1e-12)
+
+
+@pytest.mark.parametrize(("batches", "factor"), [(0, 1.0), (1, 1 / 1.000004), (173_287, 0.5), (2_878_237, 1e-5)])
+def test_rates_of_the_authors_of_gan(batches, factor):
+    """They halve in 173,287 batches; and after any number of batches there is no overflow."""
+    assert divided(100 * batches, 1.000004, 100) == pytest.approx(factor, rel=2e-6)
+    assert divided(10**15, 1.000004, 100) == 0
+
+
+@pytest.mark.parametrize(
+    ("epoch", "rate"),  # each stage's first and last epoch, as the authors' code rounds its rate
+    [
+        (0, 1e-3), (1, 7.2e-4), (3, 7.2e-4), (4, 5.2e-4), (12, 5.2e-4), (13, 3.7e-4), (39, 3.7e-4), (40, 2.7e-4),
+        (120, 2.7e-4), (121, 1.9e-4), (363, 1.9e-4), (364, 1.4e-4), (1092, 1.4e-4), (1093, 1e-4), (3279, 1e-4),
+        (9999, 1e-4),
+    ],
+)  # fmt: skip
+def test_stages_of_burda_et_al(epoch, rate):
+    """Stages of 1, 3, 9, 27, 81, 243, 729 and 2,187 epochs of 59,600 images: 3,280 in all."""
+    for images in (epoch * 59_600, (epoch + 1) * 59_600 - 20):
+        assert 1e-3 * tripling_stages(images, 59_600) == pytest.approx(rate, rel=0.03)

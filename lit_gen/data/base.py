@@ -340,6 +340,12 @@ class ImageData(ResumableData):
         for rows in torch.randperm(len(dataset), generator=generator)[:count].split(size):
             yield self.to_floats(dataset.__getitems__(rows.tolist()), flip=False)
 
+    def mean_image(self) -> Tensor:
+        """Return the mean (C, H, W) of all training images, none mirrored, as floats in [-1, 1]."""
+        count = len(self.datasets["train"])
+        batches = self.training_batches(count, 1_000, torch.Generator().manual_seed(0))
+        return sum(batch[0].double().sum(0) for batch in batches) / count
+
     @property
     def has_attributes(self) -> bool:
         """Whether a classifier can learn attributes of the images."""

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+from torch import Tensor
 
 from lit_gen.data.batches import BatchReader, DataSpec
 from lit_gen.data.decoding import ImageArray
@@ -36,6 +37,9 @@ class DataModule(Protocol):
 
     def training_batches(self, count: int, size: int, generator: torch.Generator) -> Iterator[Any]:
         """Yield `count` training rows drawn at random, `size` at a time: for the distance of their codes to a prior."""
+
+    def mean_image(self) -> Tensor:
+        """Return the mean (C, H, W) of all training images in [-1, 1]: for `output_bias_from_data`."""
 
     def attribute_examples(self, names: Sequence[str]) -> BatchReader:
         """Return images and the attributes of these names, for a classifier to learn from."""

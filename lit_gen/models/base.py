@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from copy import copy
 from typing import Any, ClassVar, Self
 
-import numpy
 import torch
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning.pytorch.utilities import rank_zero_info
@@ -29,6 +28,7 @@ from lit_gen.training import graphs
 from lit_gen.training.graphs import GraphsWhen, StepGraphs
 from lit_gen.training.log import LoggedTerms
 from lit_gen.training.seeds import seed_generators
+from lit_gen.training.step import set_number
 
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 
@@ -160,7 +160,9 @@ class GenerativeModule(LoggedTerms):
         checkpoint["state_dict"]["_extra_state"] = self.get_extra_state()  # and not that of averaged weights
         for state in checkpoint.get("optimizer_states", []):
             for group in state["param_groups"]:
-                group["lr"] = float(group["lr"])  # a tensor where graphs read it
+                group |= {
+                    name: float(value) for name, value in group.items() if isinstance(value, Tensor)
+                }  # for graphs
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self._trained_with = checkpoint.get("hyper_parameters", {})
@@ -208,13 +210,16 @@ class GenerativeModule(LoggedTerms):
     def on_train_end(self) -> None:
         self.graphs = None
 
-    def adam(self, parameters: Any, learning_rate: float, betas: tuple[float, float] = (0.9, 0.999)) -> Adam:
+    def adam(
+        self, parameters: Any, learning_rate: float, betas: tuple[float, float] = (0.9, 0.999), **settings: float
+    ) -> Adam:
         """Return Adam for parameters, or for groups, which may have learning rates of their own.
 
         Its steps are one kernel but in 16-mixed: the scaler would hand a fused one scaled gradients.
         """
         trainer = trainer_of(self)
-        return Adam(parameters, learning_rate, betas, fused=trainer is None or trainer.precision != "16-mixed")
+        fused = trainer is None or trainer.precision != "16-mixed"
+        return Adam(parameters, learning_rate, betas, fused=fused, **settings)
 
     def learning_rate_factor(self) -> float:
         """Return the factor on the optimizers' learning rates in this step; models with a schedule override it."""
@@ -225,11 +230,7 @@ class GenerativeModule(LoggedTerms):
         factor = self.learning_rate_factor()
         for optimizer in optimizers:
             for group in optimizer.param_groups:
-                rate = group["initial_lr"] * factor
-                if isinstance(group["lr"], Tensor):
-                    group["lr"].fill_(rate)  # in place, as a graph needs it
-                else:
-                    group["lr"] = float(numpy.float32(rate))  # as exact as that tensor, for the same steps
+                set_number(group, "lr", group["initial_lr"] * factor)
 
     @property
     def progress(self) -> float:

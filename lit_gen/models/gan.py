@@ -1,10 +1,17 @@
 """GAN: Goodfellow et al., "Generative Adversarial Nets", NIPS 2014, arXiv:1406.2661.
 
 Departures from the paper:
-    - Adam in place of SGD with momentum; `optimizer: sgd`, `learning_rate: 0.1` and `momentum: 0.5` are the paper's.
-    - D steps before G, where the authors step both at once; the factor 1/2 of their code's D loss is not there.
-    - PyTorch's initialization of the weights, and no schedules for momentum and learning rate.
+    - D steps before G, where the authors step both at once.
     - D may have LeakyReLU layers (`maxout_pieces: 0`); by default it has the authors' maxout layers of 240 units x 5.
+
+By default, and in configs/gan.yaml, also these; configs/gan_sgd.yaml has the authors' own, from their published code:
+    - Adam with a rate of 2e-4 in place of SGD with momentum and their schedules, for 100 epochs. (Their code has no
+      rule where to stop; gan_sgd.yaml trains for 1,000.) Their momentum rises from one epoch to the next, that of
+      gan_sgd.yaml from step to step.
+    - PyTorch's initialization of the weights, and of G's output.
+    - Pixels in [-1, 1] and a tanh, where theirs are in [0, 1] after a sigmoid.
+    - D's loss is the sum of its two terms, and not half of it, which makes a difference to SGD only.
+    - 55,000 training images, where they kept 10,000 for validation.
 """
 
 import math
@@ -12,13 +19,20 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.optim import SGD, Optimizer
+from torch.optim import Optimizer
 
 from lit_gen.data.batches import DataSpec, WithImages
+from lit_gen.errors import UserError
 from lit_gen.limits import BelowOne, NonNegativeFloat, NonNegativeInt, PositiveInt
 from lit_gen.losses import Terms
 from lit_gen.losses.adversarial import minimax_discriminator, nonsaturating_generator, saturating_generator
 from lit_gen.models.adversarial import AdversarialModule, real_and_fake
+from lit_gen.schedules import divided, linear
+from lit_gen.training.output_bias import mean_pixels, output_bias, starts_at_mean
+from lit_gen.training.sgd import ScheduledSGD
+from lit_gen.training.step import set_number
+
+AUTHORS_BATCH = 100
 
 
 class Maxout(nn.Module):
@@ -39,6 +53,17 @@ class Maxout(nn.Module):
         return self.linear(x).unflatten(1, (-1, self.pieces)).amax(-1)  # (B, out_features)
 
 
+class Affine(nn.Module):
+    """The function a x + b of each pixel."""
+
+    def __init__(self, factor: float, offset: float) -> None:
+        super().__init__()
+        self.factor, self.offset = factor, offset
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.factor * x + self.offset
+
+
 class GAN(AdversarialModule):
     """Generative adversarial nets (Goodfellow et al. 2014): fully connected G and D, and the two-player game.
 
@@ -54,8 +79,20 @@ class GAN(AdversarialModule):
         loss: loss of G: `nonsaturating` (section 3), or the `saturating` minimax game itself (equation 1).
         optimizer: `adam`, or the paper's `sgd`.
         learning_rate: learning rate of both optimizers.
-        momentum: first beta of Adam, or SGD's momentum.
+        momentum: first beta of Adam, or SGD's momentum; with a `final_momentum`, at the beginning.
         n_critic: D steps per G step; the paper's k.
+        final_momentum: SGD's momentum at the end of a linear rise (authors: 0.7); the same throughout by default.
+        momentum_kimg: thousands of images that this rise takes; by default the authors' 249 epochs of 50,000.
+        learning_rate_divisor: divisor of the learning rate per hundred images, the authors' batch (1.000004); 1 for a
+            constant rate.
+        learning_rate_floor: the learning rate falls no lower (authors: 1e-6).
+        generator_range: half width of the uniform distribution of G's initial weights (authors: 0.05), with biases of
+            zero; PyTorch's initialization by default.
+        discriminator_range: the same for D (authors: 0.005).
+        discriminator_weight: weight of both terms of D's loss (authors: 0.5).
+        unit_interval: G ends in a sigmoid, and D sees pixels in [0, 1], as in the authors' code; by default a tanh, and
+            [-1, 1].
+        output_bias_from_data: start G's output at the mean of the training images (authors: true).
     """
 
     def __init__(
@@ -73,11 +110,29 @@ class GAN(AdversarialModule):
         momentum: BelowOne = 0.5,
         n_critic: PositiveInt = 1,
         ema_decay: BelowOne = 0.0,
+        final_momentum: BelowOne | None = None,
+        momentum_kimg: NonNegativeFloat = 12_450.0,
+        learning_rate_divisor: NonNegativeFloat = 1.0,
+        learning_rate_floor: NonNegativeFloat = 0.0,
+        generator_range: NonNegativeFloat | None = None,
+        discriminator_range: NonNegativeFloat | None = None,
+        discriminator_weight: NonNegativeFloat = 1.0,
+        unit_interval: bool = False,
+        output_bias_from_data: bool = False,
     ) -> None:
         super().__init__(spec, n_critic, ema_decay)
         self.save_hyperparameters()
+        if final_momentum is not None and optimizer != "sgd":
+            raise UserError("final_momentum is SGD's. Set --model.optimizer=sgd, or leave --model.final_momentum out.")
+        if learning_rate_divisor < 1:
+            raise UserError(f"learning_rate_divisor must be at least 1, not {learning_rate_divisor}.")
         self.latent_dim, self.optimizer = latent_dim, optimizer
         self.learning_rate, self.momentum = learning_rate, momentum
+        self.final_momentum = momentum if final_momentum is None else final_momentum
+        self.momentum_kimg = momentum_kimg
+        self.learning_rate_divisor, self.learning_rate_floor = learning_rate_divisor, learning_rate_floor
+        self.discriminator_weight, self.output_bias_from_data = discriminator_weight, output_bias_from_data
+        self.output_scale = 1.0 if unit_interval else 2.0  # tanh(y) = 2 sigmoid(2 y) − 1
         self.generator_term = nonsaturating_generator if loss == "nonsaturating" else saturating_generator
         pixels = math.prod(self.image_shape)
 
@@ -85,16 +140,40 @@ class GAN(AdversarialModule):
         for before, size in zip([latent_dim, *generator_sizes], generator_sizes, strict=False):
             layers += [nn.Linear(before, size), nn.ReLU()]
         last = nn.Linear((generator_sizes or [latent_dim])[-1], pixels)
-        self.generator = nn.Sequential(*layers, last, nn.Tanh(), nn.Unflatten(1, self.image_shape))
+        squash = nn.Sequential(nn.Sigmoid(), Affine(2, -1)) if unit_interval else nn.Tanh()
+        self.generator = nn.Sequential(*layers, last, squash, nn.Unflatten(1, self.image_shape))
 
-        layers = [nn.Flatten(), nn.Dropout(input_dropout)]
+        flat = nn.Sequential(nn.Flatten(), Affine(0.5, 0.5)) if unit_interval else nn.Flatten()
+        layers = [flat, nn.Dropout(input_dropout)]
         for before, size in zip([pixels, *discriminator_sizes], discriminator_sizes, strict=False):
             if maxout_pieces:
                 layers += [Maxout(before, size, maxout_pieces), nn.Dropout(hidden_dropout)]
             else:
                 layers += [nn.Linear(before, size), nn.LeakyReLU(0.2), nn.Dropout(hidden_dropout)]
         self.discriminator = nn.Sequential(*layers, nn.Linear((discriminator_sizes or [pixels])[-1], 1))
+        for network, reach in ((self.generator, generator_range), (self.discriminator, discriminator_range)):
+            for part in network.modules() if reach is not None else ():
+                if isinstance(part, nn.Linear):
+                    nn.init.uniform_(part.weight, -reach, reach)
+                    nn.init.zeros_(part.bias)
         self.start_average()
+
+    def setup(self, stage: str) -> None:
+        super().setup(stage)
+        if starts_at_mean(self, stage):
+            start = mean_pixels(self).clamp(1e-7, 1 - 1e-7).logit() / self.output_scale
+            with torch.no_grad():
+                output_bias(self.generator, self.image_shape).copy_(start.flatten())
+
+    def before_step(self) -> None:
+        if self.optimizer == "sgd":
+            momentum = linear(self.images_seen, self.momentum, self.final_momentum, 1000 * self.momentum_kimg)
+            for group in (group for optimizer in self.trainer.optimizers for group in optimizer.param_groups):
+                set_number(group, "momentum", momentum)
+
+    def learning_rate_factor(self) -> float:
+        floor = min(1.0, self.learning_rate_floor / self.learning_rate) if self.learning_rate else 1.0
+        return max(floor, divided(self.images_seen, self.learning_rate_divisor, AUTHORS_BATCH))
 
     def sample_latent(self, count: int, generator: torch.Generator | None = None) -> Tensor:
         """Return noise (count, Z), uniform with unit variance, as in the authors' code."""
@@ -106,10 +185,11 @@ class GAN(AdversarialModule):
     def discriminator_loss(self, batch: WithImages, fakes: Tensor) -> Terms:
         """Return D's terms (equation 1).
 
-        d_real = −E[log D(x)]
-        d_fake = −E[log(1 − D(G(z)))]
+        d_real = −w E[log D(x)]
+        d_fake = −w E[log(1 − D(G(z)))]
         """
-        return minimax_discriminator(*real_and_fake(self.discriminator, batch.image, fakes))
+        terms = minimax_discriminator(*real_and_fake(self.discriminator, batch.image, fakes))
+        return {name: self.discriminator_weight * term for name, term in terms.items()}
 
     def generator_loss(self, batch: WithImages, fakes: Tensor) -> Terms:
         """Return G's term (section 3), or the one of equation 1 for the `saturating` loss.
@@ -121,6 +201,6 @@ class GAN(AdversarialModule):
     def configure_optimizers(self) -> list[Optimizer]:
         networks = (self.discriminator, self.generator)
         if self.optimizer == "sgd":
-            return [SGD(network.parameters(), self.learning_rate, self.momentum) for network in networks]
+            return [ScheduledSGD(network.parameters(), self.learning_rate, self.momentum) for network in networks]
         betas = (self.momentum, 0.999)
         return [self.adam(network.parameters(), self.learning_rate, betas) for network in networks]

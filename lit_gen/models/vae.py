@@ -3,16 +3,33 @@
 Kingma & Welling, "Auto-Encoding Variational Bayes", ICLR 2014, arXiv:1312.6114; with the importance-weighted
 bound of Burda, Grosse, Salakhutdinov, "Importance Weighted Autoencoders", ICLR 2016, arXiv:1509.00519.
 
-Departures from the papers:
-    - Adam (as Burda et al.) in place of Adagrad, and no decay of the weights.
-    - The encoder's head is log-variance, where Burda et al. have log-sigma.
+Departures from the papers, in all configs:
+    - The encoder's head is log-variance, where Burda et al. have log-sigma; one layer gives it and the mean.
+    - Trained on the ELBO, the KL term is in closed form, where Burda et al. sample it too.
+    - Gradients are means over a batch, where the code of Burda et al. sums over its 20 images, beside which Adam's
+      epsilon of 1e-4 is smaller. Their code has a first beta of 0.99 (the paper, as here, 0.9), starts second moments
+      at 1, and never shuffles.
+
+By default, and in configs/vae.yaml, also these; configs/vae_iwae.yaml has the settings of Burda et al.,
+configs/vae_aevb.yaml those of Kingma & Welling:
+    - Batches of 100 with Adam at a constant 1e-3 for 200 epochs of 55,000 images. Burda et al. have batches of 20, an
+      epsilon of 1e-4, eight falling rates and 3,280 epochs of 59,600 images; Kingma & Welling have Adagrad with a decay
+      of the weights.
+    - PyTorch's initialization of the weights and of the decoder's output.
+    - The network of Burda et al.: two hidden layers of 200 units and a latent of 50, where Kingma & Welling have one of
+      500 and latents of 3 to 200.
+configs/vae_residual.yaml has a network and a schedule of its own.
+
+vae_aevb.yaml reads "N(0, 0.01)" as a deviation of 0.01, takes 0.02 of the paper's three rates and 20 of its latents,
+and has images made binary, of which the paper says nothing. It ends after 10^8 images, as the paper's figure 2.
 """
 
 import math
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.optim import Adagrad, Optimizer
 
 from lit_gen.data.batches import DataSpec
 from lit_gen.errors import UserError
@@ -26,7 +43,9 @@ from lit_gen.losses.likelihood import (
     importance_weighted_bound,
 )
 from lit_gen.models.autoencoding import AutoencodingModule
+from lit_gen.schedules import tripling_stages
 from lit_gen.tasks.reconstruction import LikelihoodReconstruction
+from lit_gen.training.output_bias import mean_pixels, output_bias, starts_at_mean
 
 
 class VAE(AutoencodingModule):
@@ -45,6 +64,15 @@ class VAE(AutoencodingModule):
         beta: weight of the KL term; 1 gives the ELBO.
         num_importance_samples: K of the K-sample bound in training; 1 uses the ELBO with its closed-form KL.
         num_eval_samples: K of the test set's log-likelihood; the papers' number takes minutes on a CPU.
+        optimizer: `adam` (Burda et al.), or `adagrad` (Kingma & Welling).
+        adam_epsilon: epsilon of Adam (Burda et al.: 1e-4).
+        weight_decay: weight w of w/2 ‖θ‖² beside the loss per image. The prior N(0, I) of the parameters of Kingma &
+            Welling is 1 over the number of training images.
+        learning_rate_stage_kimg: thousands of images at the initial learning rate, an epoch for Burda et al. Each of
+            seven further rates, down to a tenth, has three times as many as the one before; 0 for none of this.
+        initialization: initial weights: `default` are PyTorch's; `glorot` has Glorot & Bengio's uniform weights and
+            biases of zero (Burda et al.), `normal` a deviation of 0.01 for both (Kingma & Welling).
+        output_bias_from_data: start the decoder's output at the mean of the training images (Burda et al.).
     """
 
     task = LikelihoodReconstruction()
@@ -63,6 +91,12 @@ class VAE(AutoencodingModule):
         decoder: DecoderArgument | None = None,
         learning_rate: NonNegativeFloat = 1e-3,
         learning_rate_decay: float = 1.0,
+        optimizer: Literal["adam", "adagrad"] = "adam",
+        adam_epsilon: NonNegativeFloat = 1e-8,
+        weight_decay: NonNegativeFloat = 0.0,
+        learning_rate_stage_kimg: NonNegativeFloat = 0.0,
+        initialization: Literal["default", "glorot", "normal"] = "default",
+        output_bias_from_data: bool = False,
     ) -> None:
         super().__init__(
             spec, latent_dim, encoder, decoder, learning_rate, learning_rate_decay, code_features=2 * latent_dim
@@ -77,6 +111,32 @@ class VAE(AutoencodingModule):
         self.likelihood, self.binarize, self.beta = likelihood, binarize, beta
         self.log_pixel_variance = 2 * math.log(pixel_deviation)
         self.num_importance_samples, self.num_eval_samples = num_importance_samples, num_eval_samples
+        self.optimizer, self.adam_epsilon, self.weight_decay = optimizer, adam_epsilon, weight_decay
+        self.learning_rate_stage_kimg, self.output_bias_from_data = learning_rate_stage_kimg, output_bias_from_data
+        if output_bias_from_data:
+            output_bias(self.decoder, self.image_shape)  # an error now rather than after the data are there
+        for part in self.modules():
+            if isinstance(part, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)):
+                initialize(part, initialization)
+
+    def setup(self, stage: str) -> None:
+        super().setup(stage)
+        if starts_at_mean(self, stage):
+            mean = mean_pixels(self)
+            bernoulli = self.likelihood == "bernoulli"
+            start = mean.clamp(0.001, 0.999).logit() if bernoulli else 2 * mean - 1
+            with torch.no_grad():
+                output_bias(self.decoder, self.image_shape).copy_(start.flatten())
+
+    def learning_rate_factor(self) -> float:
+        first = round(1000 * self.learning_rate_stage_kimg)
+        return super().learning_rate_factor() * (tripling_stages(self.images_seen, first) if first else 1.0)
+
+    def configure_optimizers(self) -> Optimizer:
+        decay = self.weight_decay
+        if self.optimizer == "adagrad":
+            return Adagrad(self.parameters(), self.learning_rate, weight_decay=decay)
+        return self.adam(self.parameters(), self.learning_rate, eps=self.adam_epsilon, weight_decay=decay)
 
     def encode(self, target: Tensor) -> tuple[Tensor, Tensor]:
         """Return mean and log-variance (B, Z) of q(z|x), in float32, of images (B, C, H, W) as `target` makes them."""
@@ -148,3 +208,13 @@ class VAE(AutoencodingModule):
     def reconstruct(self, image: Tensor) -> Tensor:
         """Return the mean image for the mean code."""
         return self.decode(self.encode(self.target(image))[0])
+
+
+def initialize(layer: nn.Linear | nn.Conv2d | nn.ConvTranspose2d, how: str) -> None:
+    """Draw a layer's initial parameters as the argument `initialization` of `VAE` says."""
+    if how == "glorot":
+        nn.init.xavier_uniform_(layer.weight)
+    elif how == "normal":
+        nn.init.normal_(layer.weight, std=0.01)
+    if how != "default" and layer.bias is not None:
+        nn.init.normal_(layer.bias, std=0.01) if how == "normal" else nn.init.zeros_(layer.bias)

@@ -160,7 +160,7 @@ class StepGraphs:
 def start(trainer: Trainer, model: LightningModule, when: GraphsWhen) -> StepGraphs | None:
     """Return the graphs for a model's steps in this training; None, with a line that says why, if there can be none.
 
-    The optimizers' learning rates become tensors, which the graphs read.
+    The learning rates become tensors, which the graphs read; so do other settings that an optimizer calls `scheduled`.
     """
     if when == "never":
         return None
@@ -169,7 +169,8 @@ def start(trainer: Trainer, model: LightningModule, when: GraphsWhen) -> StepGra
         return None
     for optimizer in trainer.optimizers:
         for group in optimizer.param_groups:
-            group["lr"] = torch.tensor(group["lr"], dtype=torch.float32, device=model.device)
+            for name in getattr(optimizer, "scheduled", ("lr",)):
+                group[name] = torch.tensor(group[name], dtype=torch.float32, device=model.device)
     return StepGraphs(model, trainer.optimizers, when, RECORDERS[model.device.type]())
 
 

@@ -4,9 +4,10 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy
 from lightning import LightningModule
 from lightning.pytorch.core.optimizer import LightningOptimizer
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 from torch.optim import Optimizer
 
@@ -49,6 +50,14 @@ def descend(
     optimizer.step()
     model.untoggle_optimizer(optimizer)
     return means
+
+
+def set_number(group: dict[str, Any], name: str, value: float) -> None:
+    """Set a setting of an optimizer's parameter group: in place where it is a tensor, which a graph reads."""
+    if isinstance(group[name], Tensor):
+        group[name].fill_(value)
+    else:
+        group[name] = float(numpy.float32(value))  # as exact as that tensor, for the same steps
 
 
 def clip_gradients(optimizer: Optimizer, value: float | None, algorithm: str | None) -> None:

@@ -299,6 +299,55 @@ def test_network_of_the_iwae_paper():
     assert mean.shape == log_variance.shape == (2, 50)
 
 
+def test_initial_weights_of_the_papers():
+    """Glorot & Bengio: uniform within sqrt(6 / (in + out)), biases of zero; Kingma & Welling: a deviation of 0.01."""
+    glorot, normal = (VAE(tiny.spec(size=28), initialization=how) for how in ("glorot", "normal"))
+    first, hidden = glorot.encoder[1], glorot.encoder[3]
+    assert first.weight.abs().max().item() == pytest.approx(math.sqrt(6 / 984), rel=1e-3)
+    assert hidden.weight.abs().max().item() == pytest.approx(math.sqrt(6 / 400), rel=1e-3)
+    assert all(part.bias.abs().max() == 0 for part in glorot.modules() if isinstance(part, nn.Linear))
+    assert normal.encoder[1].weight.std().item() == pytest.approx(0.01, rel=0.02)
+    assert normal.decoder[4].bias.std().item() == pytest.approx(0.01, rel=0.1)
+
+
+def test_adam_s_epsilon_and_the_prior_of_the_parameters():
+    (group,) = tiny.build(VAE, adam_epsilon=1e-4, weight_decay=2e-5).configure_optimizers().param_groups
+    assert (group["eps"], group["weight_decay"]) == (1e-4, 2e-5)
+
+
+def test_adagrad_with_the_prior_by_its_closed_form():
+    """Of w x + w x^2 / 2 per image, under x's prior: a step is the rate over the root of all squares so far."""
+    model = tiny.build(VAE, optimizer="adagrad", learning_rate=0.1, weight_decay=0.5)
+    optimizer = model.configure_optimizers()
+    parameter = model.encoder[-1].bias
+    with torch.no_grad():
+        parameter.fill_(2.0)
+    expected, squares = 2.0, 0.0
+    for gradient in (3.0, -1.0, 0.5):
+        parameter.grad = torch.full_like(parameter, gradient)
+        optimizer.step()
+        gradient += 0.5 * expected  # of the negative logarithm of the prior
+        squares += gradient**2
+        expected -= 0.1 * gradient / math.sqrt(squares)
+        assert parameter.tolist() == pytest.approx([expected] * len(parameter), rel=1e-5)
+
+
+def test_the_stages_of_burda_et_al_in_a_training(tmp_path):
+    """A first stage of two batches, a second of six."""
+    rates = []
+    model = tiny.build(VAE, learning_rate_stage_kimg=0.016)
+    model.on_before_zero_grad = lambda optimizer: rates.append(optimizer.param_groups[0]["lr"])
+    tiny.trainer(tmp_path, limit_val_batches=0, max_epochs=2).fit(model, datamodule=tiny.NoiseData(5))
+    expected = [1e-3] * 2 + [7.1969e-4] * 6 + [5.1795e-4] * 2
+    assert rates == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("encoder", ["ConvEncoder", "ResidualEncoder"])
+def test_a_bias_per_pixel_is_asked_for(encoder):
+    with pytest.raises(UserError, match="such as MLPDecoder"):
+        VAE(tiny.spec(), output_bias_from_data=True, encoder={"class_path": encoder})
+
+
 def test_lists_in_the_signature_stay_as_they_are():
     """Public code reverses its caller's list in place."""
     sizes = [12, 8]

@@ -130,6 +130,17 @@ def test_the_penalty_s_turn_is_a_graph_of_its_own(tape, tmp_path):
     tiny.assert_same(*both)
 
 
+def test_sgd_s_momentum_changes_within_a_graph(tape, tmp_path):
+    """And a run that goes on with graphs, from a step without, has it from there."""
+    settings = {"optimizer": "sgd", "learning_rate": 0.1, "final_momentum": 0.7, "momentum_kimg": 0.08}
+    settings |= {"learning_rate_divisor": 1.5}
+    both = [fit(GAN, tmp_path / when, when, settings=settings)[1] for when in ("never", "always")]
+    assert tape.recorded == 1 and 0.5 < both[0]["optimizer_states"][0]["param_groups"][0]["momentum"] < 0.7 + 1e-6
+    tiny.assert_same(*both)
+    middle = tmp_path / "never" / "previous-2.ckpt"
+    tiny.assert_same(both[0], fit(GAN, tmp_path / "resumed", "always", settings=settings, resume=middle)[1])
+
+
 def test_the_pool_s_exchanges_are_drawn_anew(tape, tmp_path):
     both = [fit(CycleGAN, tmp_path / when, when, settings={"pool_size": 6})[1] for when in ("never", "always")]
     assert tape.recorded == 1
