@@ -46,23 +46,28 @@ def test_the_networks_answer_as_they_did(run):
 
 
 @pytest.mark.parametrize("run", RUNS, ids=lambda run: run.name)
-def test_the_run_goes_on_to_its_end(run, roots, tmp_path):
+def test_the_run_goes_on_to_its_end(run, roots, tmp_path, caplog, recwarn):
     """In its own folder, with the config that it left, from the middle of its second epoch to the end of that."""
     resumed = tmp_path / "runs" / run.name / run.name
     shutil.copytree(run, resumed)
     data = yaml.safe_load((run / "config.yaml").read_text())["data"]
     root = roots[data["class_path"].rsplit(".")[-1]]
     before = torch.load(resumed / "checkpoints" / "last.ckpt", weights_only=True)
-    main(
-        ["fit", f"--config={resumed / 'config.yaml'}", f"--ckpt_path={resumed / 'checkpoints' / 'last.ckpt'}"]
-        + [f"--data.root={root}", "--trainer.max_steps=-1", "--trainer.max_epochs=2", "--trainer.logger=false"]
-    )
+    with caplog.at_level("INFO"):
+        main(
+            ["fit", f"--config={resumed / 'config.yaml'}", f"--ckpt_path={resumed / 'checkpoints' / 'last.ckpt'}"]
+            + [f"--data.root={root}", "--trainer.max_steps=-1", "--trainer.max_epochs=2", "--trainer.logger=false"]
+        )
     after = torch.load(resumed / "checkpoints" / "last.ckpt", weights_only=True)
     assert after["epoch"] == 1 and after["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"] == 2
     # Not by global_step: ProGAN's counted the pieces of batches.
     done = [state["loops"]["fit_loop"]["epoch_loop.batch_progress"]["total"]["processed"] for state in (before, after)]
     assert done[1] > done[0] and after["global_step"] == done[1]
     assert after["state_dict"].keys() >= before["state_dict"].keys()
+    best = [key for key in after["callbacks"] if key.startswith("BestCheckpoint")]
+    anew = "best.ckpt is now chosen by val/penalized_reconstruction" in caplog.text
+    assert len(best) == 1 and anew == (run.name == "aae") == ("val/penalized_reconstruction" in best[0])
+    assert not any("callbacks used to create the checkpoint" in str(warning.message) for warning in recwarn)
     if run.name == "cyclegan":  # no training image of then is held out now
         assert after["Horse2Zebra"]["split"]["rule"] == "test images for validation"
         assert "split" not in before["Horse2Zebra"]

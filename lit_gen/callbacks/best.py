@@ -100,6 +100,8 @@ class BestCheckpoint(DelayedCheckpoint):
             # As the file says: a run that was killed may be behind its best.ckpt. None of the weights is read.
             checkpoint = read_checkpoint(path, mmap=True)
             value, epoch = checkpoint["callbacks"][self.state_key]["best_model_score"], checkpoint["epoch"]
+        except KeyError:  # of a run that goes on from an older version, and has not been validated since
+            return f"best.ckpt: chosen by another value than {self.monitor}"
         except Exception as error:  # of another Checkpoint IO, or not whole
             return f"best.ckpt cannot be read: {error}"
         return f"best.ckpt: {self.monitor} {float(value):.5g}, the lowest, in epoch {epoch} (the first is 0)"

@@ -49,10 +49,10 @@ def callbacks_of_run(
         callbacks.append(Health(**settings.health.as_dict()))
     if settings.trainer.enable_checkpointing is not False:
         checkpoints = folder / "checkpoints"
-        if model.task.monitor is not None:
+        if (monitor := model.task.monitored(model)) is not None:
             # First, so that last.ckpt holds the best value so far.
             minutes = settings.checkpoints.every_n_minutes
-            callbacks.append(BestCheckpoint(checkpoints, model.task.monitor, minutes))
+            callbacks.append(BestCheckpoint(checkpoints, monitor, minutes))
         callbacks.append(RunCheckpoints(checkpoints, **settings.checkpoints.as_dict()))
         callbacks.append(TrainingTime(folder))
     return callbacks

@@ -25,6 +25,8 @@ def bring_up_to_date(checkpoint: dict[str, Any], model: LightningModule) -> None
         add_seed(checkpoint, counts, data, says=trainer.state.fn == TrainerFn.FITTING)
     if "images_in_epoch" not in counts:
         add_counts(checkpoint, counts, trainer and trainer.ckpt_path, data)
+    if trainer is not None and trainer.state.fn == TrainerFn.FITTING:
+        forget_best(checkpoint, model)
     if trainer is not None and not model.automatic_optimization and "loops" in checkpoint:
         # ProGAN's steps on the pieces of a batch were counted once.
         loops = checkpoint["loops"]["fit_loop"]
@@ -51,6 +53,14 @@ def add_seed(checkpoint: dict[str, Any], counts: dict[str, Any], data: Any, says
             "this checkpoint is of a version that kept random states: from here on, what is drawn follows from the "
             f"run's seed, {seed}, and the images seen"
         )
+
+
+def forget_best(checkpoint: dict[str, Any], model: Any) -> None:
+    """Leave out how good `best.ckpt` is, where it was chosen by another value than now: the two cannot be compared."""
+    monitor, callbacks = model.task.monitored(model), checkpoint.get("callbacks", {})
+    for key in [key for key in callbacks if key.startswith("BestCheckpoint{") and f"'{monitor}'" not in key]:
+        del callbacks[key]
+        rank_zero_info(f"best.ckpt is now chosen by {monitor}: the next validation begins it anew")
 
 
 def add_counts(checkpoint: dict[str, Any], counts: dict[str, Any], path: Any, data: Any) -> None:

@@ -39,7 +39,7 @@ class Task:
     needs_to_predict: ClassVar[tuple[str, ...] | None] = None
     """Those that `predict` reads, where it can do with fewer."""
     monitor: ClassVar[str | None] = None
-    """The logged value whose lowest point is kept as the best checkpoint, where there is one."""
+    """The logged value whose lowest point is kept as the best checkpoint, where there is one; see `monitored`."""
     generated_grids: ClassVar[tuple[str, ...]] = ()
     """Names (or patterns, `code_*`) of the grids that show neither images of the data nor what was made from them."""
     makes_samples: ClassVar[bool] = False
@@ -50,6 +50,10 @@ class Task:
         protocols = [kind for kind in self.verbs.__mro__ if kind not in (Protocol, Generic, object)]
         names = {name for kind in protocols for name in [*vars(kind), *vars(kind).get("__annotations__", {})]}
         return sorted(name for name in names if not name.startswith("_") and not hasattr(model, name))
+
+    def monitored(self, model: Any) -> str | None:
+        """Return the logged value whose lowest point is kept as the best checkpoint of this model."""
+        return self.monitor
 
     def predict(self, model: Any, batch: Any) -> Tensor:
         """Return what `predict` writes: an image (B, C, H, W) in [-1, 1] for each row of the batch."""

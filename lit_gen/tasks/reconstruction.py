@@ -8,7 +8,8 @@ from torch import Tensor
 
 from lit_gen.data.contract import DataModule
 from lit_gen.losses import Terms
-from lit_gen.metrics.codes import ActiveUnits, PriorDistance
+from lit_gen.losses.likelihood import importance_weighted_bound
+from lit_gen.metrics.codes import ActiveUnits, PenalizedReconstruction, PriorDistance
 from lit_gen.metrics.evaluator import Evaluator, Options
 from lit_gen.metrics.likelihood import NegativeLogLikelihood
 from lit_gen.tasks.base import Stage, Task, grid
@@ -68,6 +69,9 @@ class LatentVariableModel(Autoencoder, Protocol):
     def encode(self, target: Tensor) -> tuple[Tensor, Tensor]:
         """Return mean and log-variance (B, Z) of q(z|x)."""
 
+    num_importance_samples: int
+    """Importance samples per image in training; with several, the model is trained on their bound."""
+
     def elbo_terms(self, target: Tensor) -> Terms:
         """Return `reconstruction`, -E[log p(x|z)], and `kl`, KL(q(z|x) || p(z)), in nats per image."""
 
@@ -80,11 +84,22 @@ class LikelihoodReconstruction(Reconstruction):
 
     verbs: ClassVar[type] = LatentVariableModel
 
+    def monitored(self, model: Any) -> str | None:
+        """Return what the model is trained on: the loss by the ELBO, or the negative K-sample bound."""
+        return "val/bound" if model.num_importance_samples > 1 else self.monitor
+
     def held_out_terms(self, model: Any, batch: Any, stage: Stage) -> Terms:
-        """Return the terms of the ELBO without weights, the ELBO and the loss, all in nats per image."""
-        terms = model.elbo_terms(model.target(batch.image))
+        """Return the terms of the ELBO without weights, the ELBO and the loss, all in nats per image.
+
+        `bound` is the negative K-sample bound, where the model is trained on that.
+        """
+        target = model.target(batch.image)
+        terms = model.elbo_terms(target)
         reconstruction, kl = terms["reconstruction"], terms["kl"]
-        return terms | {"elbo": -(reconstruction + kl), "loss": reconstruction + model.beta * kl}
+        terms |= {"elbo": -(reconstruction + kl), "loss": reconstruction + model.beta * kl}
+        if model.num_importance_samples > 1:
+            terms["bound"] = -importance_weighted_bound(model.log_weights(target, model.num_importance_samples)).mean()
+        return terms
 
     def evaluators(self, model: Any, data: DataModule, options: Options) -> list[Evaluator]:
         """Return the quality of samples, the test log-likelihood and the number of active units."""
@@ -111,12 +126,16 @@ class PriorMatching(Reconstruction):
     """Reconstruction by a model whose codes are to follow a prior: how far they do comes with it."""
 
     verbs: ClassVar[type] = PriorMatcher
-    monitor: ClassVar[str | None] = "val/reconstruction"
+    monitor: ClassVar[str | None] = "val/penalized_reconstruction"
     generated_grids: ClassVar[tuple[str, ...]] = ("samples", "plane", "codes")
 
     def evaluators(self, model: Any, data: DataModule, options: Options) -> list[Evaluator]:
         """Return the quality of samples, and the distance of the codes to the prior."""
         return [*super().evaluators(model, data, options), PriorDistance()]
+
+    def validation_evaluators(self, model: Any, data: DataModule) -> list[Evaluator]:
+        """Return what judges reconstruction and codes together: neither alone tells a good model."""
+        return [PenalizedReconstruction()]
 
     def sample_grids(self, model: Any, batch: Any, count: int = 64) -> dict[str, Tensor]:
         """Return `samples` and `reconstructions`; for codes in the plane also the decoded `plane` and the `codes`."""

@@ -75,8 +75,8 @@ def test_evaluators_run_in_each_validation_but_the_sanity_check(interval, tmp_pa
 @pytest.mark.parametrize("model_class", tiny.ALL)
 def test_each_model_logs_what_it_monitors(model_class, tmp_path):
     model = tiny.build(model_class)
-    trainer = fit(model, tmp_path, Evaluation(), BestCheckpoint(tmp_path, model.task.monitor), max_epochs=1)
-    value = trainer.callback_metrics[model.task.monitor].item()
+    trainer = fit(model, tmp_path, Evaluation(), BestCheckpoint(tmp_path, model.task.monitored(model)), max_epochs=1)
+    value = trainer.callback_metrics[model.task.monitored(model)].item()
     assert math.isfinite(value) and value > 0
     assert (tmp_path / "best.ckpt").is_file()
 
@@ -119,7 +119,7 @@ def test_the_best_checkpoint_has_the_lowest_value(tmp_path, monkeypatch):
     model.task = Measured(Falling)
 
     def run(epochs, checkpoint=None):
-        callbacks = [Evaluation(), BestCheckpoint(tmp_path, model.task.monitor), RunCheckpoints(tmp_path)]
+        callbacks = [Evaluation(), BestCheckpoint(tmp_path, model.task.monitored(model)), RunCheckpoints(tmp_path)]
         trainer = tiny.trainer(tmp_path, callbacks=callbacks, max_epochs=epochs, enable_checkpointing=True)
         trainer.fit(model, datamodule=tiny.NoiseData(1), ckpt_path=checkpoint)
         return torch.load(tmp_path / "best.ckpt", weights_only=True)["epoch"]

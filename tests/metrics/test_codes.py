@@ -8,7 +8,7 @@ import torch
 
 from lit_gen.data.base import ImageData
 from lit_gen.data.batches import LabelledImages
-from lit_gen.metrics.codes import ActiveUnits, CodeInformation, PriorDistance
+from lit_gen.metrics.codes import ActiveUnits, CodeInformation, PenalizedReconstruction, PriorDistance
 from lit_gen.models import AAE, InfoGAN
 from tests.metrics.pictures import in_two_processes
 from tests.models import tiny
@@ -105,6 +105,28 @@ def test_training_images_beside():
     assert figures["mmd_ratio"].value > 3
     swapped = evaluate(PriorDistance(), Codes(), batches(normal(6_000, seed=2), 400), Data(codes))
     assert swapped["mmd_training_ratio"].value == pytest.approx(figures["mmd_ratio"].value, rel=0.01)
+
+
+class Reconstructing(Codes):
+    """Wrong by 0.2 on [-1, 1] in both numbers: 2 x 0.1^2 on [0, 1]."""
+
+    def reconstruct(self, image):
+        return image + 0.2
+
+
+def test_reconstruction_and_codes_are_judged_together():
+    """Codes that follow the prior leave the error as it is, but for luck; others multiply it by their ratio."""
+    good, bad = (
+        evaluate(PenalizedReconstruction(), Reconstructing(), batches(normal(800) + shift, 300))
+        for shift in (0, torch.tensor([1.0, 0.0]))
+    )
+    assert good["penalized_reconstruction"].value == pytest.approx(0.02 * max(1, good["mmd_ratio"].value))
+    assert 0.02 <= good["penalized_reconstruction"].value < 0.02 * 1.35
+    assert bad["mmd_ratio"].value > 5
+    assert bad["penalized_reconstruction"].value == pytest.approx(0.02 * bad["mmd_ratio"].value)
+    close = evaluate(PenalizedReconstruction(), Reconstructing(), batches(normal(2_000, seed=0), 300))
+    assert close["mmd_ratio"].value < 1  # the very draws
+    assert close["penalized_reconstruction"].value == pytest.approx(0.02)
 
 
 def half_of_the_codes(rank):

@@ -1,5 +1,7 @@
 """Reconstruction: what predict and grids show, and what validation logs, of the models that encode."""
 
+import math
+
 import pytest
 import torch
 
@@ -30,6 +32,27 @@ def test_originals_stand_to_the_left_of_their_reconstructions(model_class):
         original, decoded = (grids["reconstructions"][:, top : top + 16, at : at + 16] for at in (left, left + 18))
         assert torch.equal(original, batch.image[number])
         torch.testing.assert_close(decoded, predicted[number])
+
+
+def test_a_model_is_judged_by_the_bound_that_it_is_trained_on(tmp_path):
+    """Without weights p(x|z) is 1/2 per pixel, and both bounds are exact; otherwise that of K samples is tighter."""
+
+    def measured(model):
+        return tiny.trainer(tmp_path).validate(model, datamodule=tiny.NoiseData(2), verbose=False)[0]
+
+    one, several = tiny.build(VAE), tiny.build(VAE, num_importance_samples=50)
+    assert [model.task.monitored(model) for model in (one, several)] == ["val/loss", "val/bound"]
+    assert "val/bound" not in measured(one)
+    with torch.no_grad():
+        several.decoder.requires_grad_(False)
+        for parameter in several.decoder.parameters():
+            parameter.mul_(8)  # what the code says matters
+    values = measured(several)
+    assert values["val/bound"] < values["val/loss"] - 1 and values["val/loss"] == pytest.approx(-values["val/elbo"])
+    for parameter in several.parameters():
+        torch.nn.init.zeros_(parameter)
+    values = measured(several)
+    assert values["val/bound"] == pytest.approx(256 * math.log(2), rel=1e-5) == pytest.approx(values["val/loss"])
 
 
 def test_the_elbo_has_no_beta(tmp_path):
