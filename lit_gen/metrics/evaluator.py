@@ -12,7 +12,7 @@ class Figure(NamedTuple):
     """A value of a metric.
 
     samples: number of images, pairs or latents that it is computed from.
-    features: name of the network that looked at them; empty if there is none.
+    features: name of the network that looked at them, and which real images they are compared with; may be empty.
     """
 
     value: float

@@ -1,59 +1,48 @@
-"""Metrics of generated images beside real ones: FID, KID, precision, recall, SWD and MS-SSIM."""
+"""Metrics of generated images beside real ones: FID, KID, precision, recall, SWD and MS-SSIM, at little cost."""
 
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torchmetrics.image import (
-    FrechetInceptionDistance,
-    KernelInceptionDistance,
-    MultiScaleStructuralSimilarityIndexMeasure,
-)
+from torch import Tensor
 from torchmetrics.utilities import dim_zero_cat
 
 from lit_gen.data.contract import DataModule
+from lit_gen.metrics.comparison import Names, feature_figures, patch_figures, similarity_figures, some
 from lit_gen.metrics.evaluator import Evaluator, Figure, Options
-from lit_gen.metrics.features import DigitFeatures, Features
-from lit_gen.metrics.precision_recall import precision_recall
+from lit_gen.metrics.features import Features
 from lit_gen.metrics.processes import from_first, place
-from lit_gen.metrics.sliced_wasserstein import PATCH, sliced_wasserstein
 
-KID_SUBSETS, KID_SUBSET_SIZE = 100, 1_000  # Bińkowski et al., arXiv:1801.01401
 MOST_FOR_SWD = 4_096  # images per set: half a minute per level on a CPU; the paper has 16,384
-SSIM_BETAS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # Wang et al. 2003
-SSIM_WINDOW = 11  # pixels
-STATES = ("places", "made", "real", "made_features", "real_features")
 
 
 class SampleQuality(Evaluator):
-    """The quality and variety of generated images, compared with real images.
+    """The quality and variety of generated images, compared with as many test images.
 
-    Images are first rounded to 8 bits per value, as in a saved file. Four metrics compare the features of a network
-    (see `lit_gen.metrics.features`), which the metrics' names end with:
+    Images are first rounded to 8 bits per value, as in a saved file. Some metrics compare the features of a network
+    (see `lit_gen.metrics.features`). Their names begin with `digit_` if that is the digit classifier, and end with the
+    network's name otherwise.
 
     - `fid` (↓): Fréchet distance between Gaussians with the features' means and covariances (Heusel et al.,
-      arXiv:1706.08500). It means little with fewer images than features (128 of `digits`, 2,048 of `inception`), and
-      falls with the number of images.
-    - `kid` (↓): squared maximum mean discrepancy under a cubic kernel, unbiased (Bińkowski et al., arXiv:1801.01401).
-    - `precision`, `recall` (↑): see `precision_recall`.
+      arXiv:1706.08500). It means little with fewer images than features (128 of digits, 2,048 of Inception), and
+      falls with the number of images. `fid_infinity` is its value extrapolated to infinitely many generated images,
+      and `fid_real` that of two halves of the real images.
+    - `kid` (↓), `kid_deviation`: see `lit_gen.metrics.kernel_distance`.
+    - `precision`, `recall` (↑): see `lit_gen.metrics.precision_recall`.
     - `least_digit`, `most_digit`: for digits, the smallest and the largest ratio of a digit's frequency in generated
       images to that in real ones. 1 is ideal; 0 means that a digit is missing.
 
     Two metrics compare pixels:
 
-    - `swd_<side>` (↓) for each level of a pyramid, and `swd_mean`: see `sliced_wasserstein`.
-    - `ms_ssim_<n>_scales`: mean similarity of two generated images in random pairs (Odena et al., arXiv:1610.09585;
-      Wang et al. 2003), and of two real images (`..._real`). Above the real value, the generator lacks variety. Small
-      images have fewer than the paper's five scales; the weights of the remaining ones are scaled to sum to 1. Values
-      of different numbers of scales are not comparable.
+    - `swd<N>_<side>` (↓) for each level of a pyramid, and `swd<N>_mean`, of N images: see `sliced_wasserstein`.
+    - `ms_ssim`: mean similarity of two generated images in random pairs, and of two real images (`ms_ssim_real`); see
+      `lit_gen.metrics.ms_ssim`. Above the real value, the generator lacks variety.
 
     With fewer `samples` than test images, the first test images are taken (in MNIST, other writers than the rest).
 
     The values do not depend on the number of processes. Noise is drawn from fixed seeds, so that a checkpoint has the
-    same values each time.
+    same values each time. `PublishedQuality` has the published protocol.
 
     Args:
         options: the user's settings.
@@ -61,15 +50,15 @@ class SampleQuality(Evaluator):
         make: function from a batch to generated images (B, C, H, W) in [-1, 1], one per row.
         real: function from a batch to the real images (B, C, H, W) to compare with.
         prefix: beginning of the metrics' names.
-        features: the feature network, if several evaluators share it.
+        features: the feature networks, if several evaluators share them.
         distinct: numbers of distinct generated and real images, if the data repeat some at the end.
+        from_real: whether images are generated from the real ones. They are then compared with others: what is made of
+            every other row with the rows between.
     """
 
     places: list[Tensor]
     made: list[Tensor]
     real: list[Tensor]
-    made_features: list[Tensor]
-    real_features: list[Tensor]
 
     def __init__(
         self,
@@ -80,22 +69,28 @@ class SampleQuality(Evaluator):
         prefix: str = "",
         features: Features | None = None,
         distinct: tuple[int, int] | None = None,
+        from_real: bool = False,
     ) -> None:
         super().__init__()
         self.samples, self.make, self.take, self.prefix = options.samples, make, real, prefix
         self.features = features or Features(options.features, image_shape)
-        self.distinct = distinct or (options.samples, options.samples)
+        self.rows = (slice(0, None, 2), slice(1, None, 2)) if from_real else (slice(None), slice(None))
+        self.seen = options.samples * (1 + from_real)  # rows of the data
+        self.distinct = distinct or (self.seen, self.seen)
         self.batches = self.images = 0
-        for state in STATES:
+        for state in ("places", "made", "real"):
             self.add_state(state, [], "cat")
 
     def prepare(self, model: Any, data: DataModule) -> None:
-        self.network = self.features.load(model.device)
+        self.networks = self.features.load(model.device)
+        for number in range(len(self.networks)):
+            for state in (f"made_features_{number}", f"real_features_{number}"):
+                self.add_state(state, [], "cat")
 
     def update(self, model: Any, batch: Any) -> None:
         process, processes = place()
         # The processes' shares differ by one image at most: no process stops before all together have enough.
-        if (self.images - 1) * processes + 1 >= self.samples:
+        if (self.images - 1) * processes + 1 >= self.seen:
             return
         turn = self.batches * processes + process
         with own_noise(turn, model.device):
@@ -105,9 +100,9 @@ class SampleQuality(Evaluator):
         self.places.append(torch.full((len(made),), turn, device=made.device))
         self.made.append(made)
         self.real.append(real)
-        if self.network is not None:
-            self.made_features.append(self.network(made))
-            self.real_features.append(self.network(real))
+        for number, network in enumerate(self.networks):
+            getattr(self, f"made_features_{number}").append(network(made))
+            getattr(self, f"real_features_{number}").append(network(real))
 
     def compute(self) -> dict[str, Figure]:
         """Return the metrics, computed by rank 0 for all processes; each already has all images."""
@@ -115,30 +110,26 @@ class SampleQuality(Evaluator):
 
     def figures(self) -> dict[str, Figure]:
         order = dim_zero_cat(self.places).argsort(stable=True)
-        orders = [order[: min(self.samples, distinct)] for distinct in self.distinct]
-        made, real = (dim_zero_cat(state)[rows] for state, rows in zip((self.made, self.real), orders, strict=True))
-        figures: dict[str, Figure] = {}
-        if self.network is not None and min(len(made), len(real)) > 1:
-            states = self.made_features, self.real_features
-            features = [dim_zero_cat(state)[rows] for state, rows in zip(states, orders, strict=True)]
-            count, title = min(map(len, features)), self.network.title
-            values = feature_distances(*features)
-            if isinstance(self.network, DigitFeatures):
-                made_shares, real_shares = map(self.network.shares, features)
-                ratio = made_shares / real_shares.clamp(min=1 / count)
-                values |= {"least_digit": float(ratio.min()), "most_digit": float(ratio.max())}
-            figures |= {f"{name}_{title}": Figure(value, count, title) for name, value in values.items()}
-        if min(made.shape[-2:]) >= PATCH:
-            count = min(len(made), len(real), MOST_FOR_SWD)
-            distances = sliced_wasserstein(some(made, count), some(real, count))
-            figures |= {f"swd_{side}": Figure(value, count) for side, value in distances.items()}
-            figures["swd_mean"] = Figure(sum(distances.values()) / len(distances), count)
-        scales = ssim_scales(min(made.shape[-2:]))
-        if scales and min(len(made), len(real)) > 1:
-            for ending, images in (("", made), ("_real", real)):
-                name = f"ms_ssim_{scales}_scale{'s' * (scales > 1)}{ending}"
-                figures[name] = Figure(similarity(images, scales), len(images) // 2)
-        return {f"{self.prefix}{name}": figure for name, figure in figures.items()}
+        orders = [
+            order[: min(self.seen, distinct)][rows] for distinct, rows in zip(self.distinct, self.rows, strict=True)
+        ]
+
+        def pair(made: Any, real: Any) -> tuple[Tensor, Tensor]:
+            return dim_zero_cat(made)[orders[0]], dim_zero_cat(real)[orders[1]]
+
+        made, real = pair(self.made, self.real)
+        names, figures = Names("test images", prefix=self.prefix), dict[str, Figure]()
+        enough = min(len(made), len(real)) > 1
+        for number, network in enumerate(self.networks if enough else []):
+            features = pair(getattr(self, f"made_features_{number}"), getattr(self, f"real_features_{number}"))
+            figures |= feature_figures(network, features[0], features[1], names)
+        count = min(len(made), len(real), MOST_FOR_SWD)
+        if count:
+            figures |= patch_figures(some(made, count), some(real, count), names)
+        for ending, images in (("", made), ("_real", real)):
+            if enough:
+                figures |= similarity_figures(some(images, len(images)), names, ending)
+        return figures
 
 
 def as_bytes(images: Tensor) -> Tensor:
@@ -154,51 +145,3 @@ def own_noise(seed: int, device: torch.device) -> Iterator[None]:
         if device.type == "cuda":
             torch.cuda.manual_seed(seed)
         yield
-
-
-def some(images: Tensor, count: int) -> Tensor:
-    """Return `count` of the images (N, ...) in a fixed random order, because datasets may begin with one kind."""
-    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))
-    return images[order[:count].to(images.device)]
-
-
-def feature_distances(made: Tensor, real: Tensor) -> dict[str, float]:
-    """Return `fid`, `kid`, `precision` and `recall` of features (N, F) and (M, F), at least two of each."""
-    identity: Any = nn.Identity()
-    identity.num_features = made.shape[1]
-    size = min(KID_SUBSET_SIZE, len(made), len(real))
-    subsets = 1 if size == max(len(made), len(real)) else KID_SUBSETS  # a subset of all is always the same
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", ".*will save all extracted features in buffer.*")
-        kid = KernelInceptionDistance(identity, subsets, size, sync_on_compute=False)
-    fid = FrechetInceptionDistance(identity, sync_on_compute=False).to(made.device)
-    for metric in (fid, kid):
-        metric.update(made.double(), real=False)
-        metric.update(real.double(), real=True)
-    with own_noise(0, torch.device("cpu")):  # KID's subsets
-        distances = {"fid": float(fid.compute()), "kid": float(kid.compute()[0])}
-    precision, recall = precision_recall(made, real)
-    return distances | {"precision": precision, "recall": recall}
-
-
-def ssim_scales(side: int) -> int:
-    """Return the number of scales for images of `side` pixels: the window must fit into the smallest."""
-    fitting = [
-        count
-        for count in range(1, len(SSIM_BETAS) + 1)
-        # The second is torchmetrics' own condition.
-        if side >> (count - 1) >= SSIM_WINDOW and side // max(1, count - 1) ** 2 >= SSIM_WINDOW
-    ]
-    return max(fitting, default=0)
-
-
-def similarity(images: Tensor, scales: int) -> float:
-    """Return the mean MS-SSIM over random pairs of images (N, C, H, W) uint8; an image is in one pair at most."""
-    first, second = some(images, len(images) // 2 * 2).chunk(2)
-    betas = tuple(beta / sum(SSIM_BETAS[:scales]) for beta in SSIM_BETAS[:scales])
-    metric = MultiScaleStructuralSimilarityIndexMeasure(
-        data_range=255.0, betas=betas, sync_on_compute=False, compute_with_cache=False
-    ).to(images.device)
-    for pair in zip(first.split(100), second.split(100), strict=True):
-        metric.update(*(piece.float() for piece in pair))
-    return float(metric.compute())

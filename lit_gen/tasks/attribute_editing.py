@@ -12,6 +12,8 @@ from lit_gen.losses import Terms
 from lit_gen.losses.likelihood import attribute_cross_entropy
 from lit_gen.metrics.attributes import AttributeChanges
 from lit_gen.metrics.evaluator import Evaluator, Options
+from lit_gen.metrics.features import Features
+from lit_gen.metrics.target_domains import TargetDomains
 from lit_gen.tasks.base import Stage, Task, grid, quality
 
 HAIR_COLOURS = ("Black_Hair", "Blond_Hair", "Brown_Hair", "Gray_Hair")
@@ -24,6 +26,7 @@ class AttributeEditor(Protocol):
     """Names of the A attributes that it changes."""
     data_attributes: Sequence[str]
     """Names of the attributes of the data."""
+    image_shape: tuple[int, int, int]
     classification_weight: float
     reconstruction_weight: float
 
@@ -80,14 +83,23 @@ class AttributeEditing(Task):
         }
 
     def evaluators(self, model: Any, data: DataModule, options: Options) -> list[Evaluator]:
-        """Return the quality of translations to the neighbours' attributes, and what a classifier sees in them.
+        """Return the quality of translations, together and per attribute, and what a classifier sees in them.
 
-        Where one can learn the attributes, it says whether each change is there, and all else as it was.
+        The first translates to the neighbours' attributes. Where a classifier can learn the attributes, it says whether
+        each change is there, and all else as it was.
         """
-        found = quality(model, options, lambda batch: model.translate(batch.image, model.labels(batch).roll(1, 0)))
+
+        def to_neighbours(batch: Any) -> Tensor:
+            return model.translate(batch.image, model.labels(batch).roll(1, 0))
+
+        features = Features(options.features, model.image_shape)
+        found: list[Evaluator] = [
+            quality(model, options, to_neighbours, from_real=True, features=features),
+            TargetDomains(options, model.attributes, single_changes, features),
+        ]
         if getattr(data, "has_attributes", False):
-            return [found, AttributeChanges(model.attributes, single_changes, options.samples)]
-        return [found]
+            found.append(AttributeChanges(model.attributes, single_changes, options.samples))
+        return found
 
 
 @torch.no_grad()

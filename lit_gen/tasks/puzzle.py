@@ -51,8 +51,12 @@ class Puzzle(Task):
         return assembly_measures(image, mask, batch.image, key) | mean_outputs(model, batch, image)
 
     def evaluators(self, model: PatchAssembler, data: DataModule, options: Options) -> list[Evaluator]:
-        """Return the distances of generated images to those that the patches are from."""
-        return [quality(model, options, lambda batch: model.assemble(key_patches(batch.image).patches)[0])]
+        """Return the distances of generated images to other real ones than those that their patches are from."""
+
+        def assembled(batch: Any) -> Tensor:
+            return model.assemble(key_patches(batch.image).patches)[0]
+
+        return [quality(model, options, assembled, from_real=True)]
 
 
 def strips(model: PatchAssembler, real: Tensor, latent: Tensor | None = None) -> Tensor:

@@ -1,26 +1,17 @@
-import itertools
 from operator import attrgetter
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 import torch
 
 from lit_gen.data.batches import Images
 from lit_gen.metrics import samples as module
+from lit_gen.metrics.comparison import Names, feature_figures, some
 from lit_gen.metrics.digits import load_digits
 from lit_gen.metrics.evaluator import Options
 from lit_gen.metrics.features import DigitFeatures
-from lit_gen.metrics.samples import (
-    SSIM_BETAS,
-    SampleQuality,
-    as_bytes,
-    feature_distances,
-    own_noise,
-    similarity,
-    some,
-    ssim_scales,
-)
+from lit_gen.metrics.ms_ssim import similarity
+from lit_gen.metrics.samples import SampleQuality, as_bytes, own_noise
 from tests.metrics.pictures import in_two_processes
 from tests.models import tiny
 
@@ -62,117 +53,14 @@ def test_shares_of_digits_by_hand():
 
     def figures(made):
         evaluator = SampleQuality(Options("digits", 200), (1, 28, 28), lambda _: made, attrgetter("image"))
-        evaluator.network = ByBrightness().eval()
+        evaluator.features.load = lambda device: [ByBrightness().eval()]
+        evaluator.prepare(MODEL, None)
         evaluator.update(MODEL, Images(real))
-        found = {name.split("_digits-")[0]: figure.value for name, figure in evaluator.compute().items()}
-        return found["least_digit"], found["most_digit"]
+        found = evaluator.compute()
+        return found["least_digit"].value, found["most_digit"].value
 
     assert figures(made) == pytest.approx((0, 2.5))
     assert figures(real) == pytest.approx((1, 1))
-
-
-def crossed(scales: list[float], shift: float) -> torch.Tensor:
-    """Points along the axes: mean `shift` in all, and a diagonal covariance that is known."""
-    axes = torch.diag(torch.tensor(scales, dtype=torch.float64))
-    return torch.cat([axes, -axes]) + shift
-
-
-def test_fid_in_closed_form():
-    """|difference of means|^2 + sum of (difference of standard deviations)^2 for diagonal covariances."""
-    real, made = crossed([1, 2, 3, 4], 0), crossed([2, 2, 5, 1], 0.5)
-    unit = (2 / 7) ** 0.5  # standard deviation of a coordinate, of 8 points
-    expected = 4 * 0.5**2 + unit**2 * (1 + 0 + 4 + 9)
-    assert feature_distances(made, real)["fid"] == pytest.approx(expected, rel=1e-6)
-    assert feature_distances(real + 3, real)["fid"] == pytest.approx(4 * 9, rel=1e-6)
-    assert feature_distances(real, real)["fid"] == pytest.approx(0, abs=1e-6)
-
-
-def kid_by_loops(made, real):
-    """The unbiased estimate of the squared discrepancy under (x.y / F + 1)^3."""
-
-    def kernel(a, b):
-        return (float(a @ b) / len(a) + 1) ** 3
-
-    within = sum(
-        sum(kernel(a, b) for a, b in itertools.permutations(points, 2)) / (len(points) * (len(points) - 1))
-        for points in (made, real)
-    )
-    return within - 2 * sum(kernel(a, b) for a in made for b in real) / (len(made) * len(real))
-
-
-def test_kid_by_loops():
-    torch.manual_seed(0)
-    made, real = torch.randn(12, 5).double(), torch.randn(12, 5).double() + 0.3
-    assert feature_distances(made, real)["kid"] == pytest.approx(kid_by_loops(made.numpy(), real.numpy()), rel=1e-6)
-
-
-def test_kid_of_many_pictures_is_a_mean_over_subsets(monkeypatch):
-    monkeypatch.setattr(module, "KID_SUBSET_SIZE", 20)
-    torch.manual_seed(0)
-    made, real = torch.randn(100, 5).double(), torch.randn(60, 5).double() + 0.5
-    torch.manual_seed(1)
-    first = feature_distances(made, real)
-    assert first["kid"] == pytest.approx(kid_by_loops(made.numpy(), real.numpy()), rel=0.2)
-    assert first == feature_distances(made, real)
-    assert torch.equal(torch.rand(2), torch.rand(2, generator=torch.Generator().manual_seed(1)))
-
-
-# By the pictures themselves
-
-
-def test_scales():
-    sides = {8: 0, 10: 0, 16: 1, 21: 1, 28: 2, 32: 2, 64: 3, 128: 4, 256: 5}
-    assert {side: ssim_scales(side) for side in sides} == sides
-
-
-@pytest.mark.parametrize("side", range(11, 260, 3))
-def test_all_sides_can_be_compared(side):
-    images = torch.randint(256, (2, 1, side, side), dtype=torch.uint8)
-    value = similarity(images, ssim_scales(side))
-    assert 0 <= value < 0.9 and np.isfinite(value)
-
-
-def ssim_maps(a, b):
-    """SSIM and its contrast part at each place of the 11x11 window inside the images (Wang et al. 2004)."""
-    window = np.exp(-((np.arange(11) - 5) ** 2) / (2 * 1.5**2))
-    window = np.outer(window, window) / window.sum() ** 2
-    rows, columns = (side - 10 for side in a.shape)
-    ssim, contrast = np.zeros((rows, columns)), np.zeros((rows, columns))
-    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
-    for r, c in itertools.product(range(rows), range(columns)):
-        x, y = (image[r : r + 11, c : c + 11] for image in (a, b))
-        mx, my = (window * x).sum(), (window * y).sum()
-        vx, vy = (window * (x - mx) ** 2).sum(), (window * (y - my) ** 2).sum()
-        covariance = (window * (x - mx) * (y - my)).sum()
-        contrast[r, c] = (2 * covariance + c2) / (vx + vy + c2)
-        ssim[r, c] = contrast[r, c] * (2 * mx * my + c1) / (mx**2 + my**2 + c1)
-    return ssim.mean(), contrast.mean()
-
-
-def test_similarity_by_loops():
-    torch.manual_seed(0)
-    base = tiny.images(1, 1, 28)
-    images = as_bytes(torch.cat([base, 0.6 * base + 0.2 * torch.randn(1, 1, 28, 28)]))
-    a, b = images[:, 0].double().numpy()
-    expected = 1.0
-    weights = np.array(SSIM_BETAS[:2]) / sum(SSIM_BETAS[:2])
-    for level, weight in enumerate(weights):
-        if level == 0:
-            expected *= ssim_maps(a, b)[1] ** weight
-            a, b = (image.reshape(14, 2, 14, 2).mean((1, 3)) for image in (a, b))
-        else:  # torchmetrics mirrors the border here
-            expected *= ssim_maps(*(np.pad(image, 5, mode="reflect") for image in (a, b)))[0] ** weight
-    assert 0.3 < expected < 0.95
-    assert similarity(images, 2) == pytest.approx(expected, abs=1e-4)
-
-
-def test_similarity_is_a_mean_over_pairs():
-    image = as_bytes(tiny.images(1, 1, 28))
-    assert similarity(image.repeat(7, 1, 1, 1), 2) == pytest.approx(1, abs=1e-5)  # a generator of one picture
-    torch.manual_seed(0)
-    images = torch.randint(256, (6, 1, 28, 28), dtype=torch.uint8)
-    every = [similarity(images[list(pair)], 2) for pair in itertools.combinations(range(6), 2)]
-    assert min(every) < similarity(images, 2) < max(every)
 
 
 # The evaluator
@@ -198,31 +86,50 @@ def run(metric, images, size=8):
 def test_figures_and_their_names():
     figures = run(evaluator(prefix="a_to_b_"), tiny.images(21, 1, 28))
     _, title = load_digits()
-    counts = {name.removeprefix("a_to_b_"): (figure.samples, figure.features) for name, figure in figures.items()}
-    by_features = "fid", "kid", "precision", "recall", "least_digit", "most_digit"
-    assert counts == {f"{name}_{title}": (21, title) for name in by_features} | {
-        "swd_28": (21, ""), "swd_mean": (21, ""), "ms_ssim_2_scales": (10, ""), "ms_ssim_2_scales_real": (10, ""),
+    counts = {name.removeprefix("a_to_b_"): tuple(figure[1:]) for name, figure in figures.items()}
+    by_features = "fid", "fid_infinity", "kid", "precision", "recall"
+    assert counts == {f"digit_{name}": (21, f"{title}, against 21 test images") for name in by_features} | {
+        "digit_fid_real": (10, f"{title}, against 11 test images"),  # between two halves
+        "least_digit": (21, f"{title}, against 21 test images"), "most_digit": (21, f"{title}, against 21 test images"),
+        "swd21_28": (21, "against 21 test images"), "swd21_mean": (21, "against 21 test images"),
+        "ms_ssim": (10, ""), "ms_ssim_real": (10, ""),
     }  # fmt: skip
 
 
 def test_each_figure_is_of_made_and_real_pictures():
     images = tiny.images(24, 1, 28)
     figures = run(evaluator(), images)
-    network, title = load_digits()
-    made, real = ((as_bytes(side).float() / 127.5 - 1) for side in (paint(Images(images)), images))
-    with torch.no_grad():
-        expected = feature_distances(network.features(made), network.features(real))
-    for name, value in expected.items():
-        assert figures[f"{name}_{title}"].value == pytest.approx(value, rel=1e-3)
-    assert figures["ms_ssim_2_scales_real"].value == pytest.approx(similarity(as_bytes(images), 2))
-    assert figures["ms_ssim_2_scales"].value != figures["ms_ssim_2_scales_real"].value
+    network = DigitFeatures()
+    made, real = (network(as_bytes(side)) for side in (paint(Images(images)), images))
+    for name, value in feature_figures(network, made, real, Names("test images")).items():
+        assert figures[name].value == pytest.approx(value.value, rel=1e-3)
+    shuffled = some(as_bytes(images), 24)
+    assert figures["ms_ssim_real"].value == pytest.approx(similarity(shuffled))
+    assert figures["ms_ssim"].value != figures["ms_ssim_real"].value
     same = run(evaluator(make=attrgetter("image")), images)
-    assert same[f"fid_{title}"].value == pytest.approx(0, abs=1e-4)
-    assert same[f"precision_{title}"].value == same[f"recall_{title}"].value == 1
+    assert same["digit_fid"].value == pytest.approx(0, abs=1e-4)
+    assert same["digit_precision"].value == same["digit_recall"].value == 1
 
 
-@pytest.mark.parametrize("size, names", [(16, ["swd_16", "swd_mean", "ms_ssim_1_scale", "ms_ssim_1_scale_real"]),
-                                         (8, ["swd_8", "swd_mean"]), (4, [])])  # fmt: skip
+def test_pictures_made_from_real_ones_are_compared_with_others():
+    """A generator that changes nothing is no nearer to them than real images are, and of 40 rows 20 are made anew."""
+    images = tiny.images(50, 1, 28)
+    unchanged = run(evaluator(20, make=attrgetter("image"), from_real=True), images)
+    even, odd = images[:40:2], images[1:40:2]
+    network = DigitFeatures()
+    parts = [network(as_bytes(part)) for part in (even, odd)]
+    assert unchanged["digit_fid"].samples == 20
+    for name, figure in feature_figures(network, *parts, Names("test images")).items():
+        assert unchanged[name].value == pytest.approx(figure.value, rel=1e-3), name
+    assert unchanged["digit_fid"].value > 0.1 and unchanged["swd20_28"].value > 1
+    by_sixes = run(evaluator(20, make=attrgetter("image"), from_real=True), images, 6)
+    assert {name: figure.value for name, figure in by_sixes.items()} == pytest.approx(
+        {name: figure.value for name, figure in unchanged.items()}, rel=1e-4
+    )
+
+
+@pytest.mark.parametrize("size, names", [(16, ["swd6_16", "swd6_mean", "ms_ssim", "ms_ssim_real"]),
+                                         (8, ["swd6_8", "swd6_mean"]), (4, [])])  # fmt: skip
 def test_small_pictures(size, names):
     figures = run(evaluator(features="none", shape=(3, size, size)), tiny.images(6, 3, size))
     assert list(figures) == names
@@ -237,7 +144,7 @@ def test_it_stops_when_there_are_enough():
 
     images = tiny.images(40, 1, 28)
     figures = run(evaluator(12, "none", make=make), images)
-    assert seen == [8, 8] and figures["swd_28"].samples == 12
+    assert seen == [8, 8] and figures["swd12_28"].samples == 12
     assert figures == run(evaluator(1_000, "none"), images[:12])
 
 
@@ -254,11 +161,12 @@ def test_repeated_pictures_count_once():
         return metric.compute()
 
     there, back = figures(0, 1, distinct=(12, 20)), figures(1, 0, distinct=(20, 12))
-    (fid,) = [name for name in there if name.startswith("fid")]
-    assert there[fid].value == pytest.approx(back[fid].value) and there[fid].samples == 12
-    assert there["ms_ssim_2_scales"].samples == back["ms_ssim_2_scales_real"].samples == 6
-    assert there["ms_ssim_2_scales_real"].samples == 10
-    assert there[fid].value != pytest.approx(figures(0, 1)[fid].value)
+    assert there["digit_fid"].value == pytest.approx(back["digit_fid"].value)
+    assert there["digit_fid"][1:] == (12, f"{load_digits()[1]}, against 20 test images")
+    assert back["digit_fid"][1:] == (20, f"{load_digits()[1]}, against 12 test images")
+    assert there["ms_ssim"].samples == back["ms_ssim_real"].samples == 6
+    assert there["ms_ssim_real"].samples == 10
+    assert there["digit_fid"].value != pytest.approx(figures(0, 1)["digit_fid"].value)
 
 
 def test_noise_is_its_own(monkeypatch):
@@ -315,7 +223,7 @@ def test_two_processes_give_what_one_gives(samples):
     first, second = in_two_processes(shared, samples)
     assert first == second
     alone = run(evaluator(samples), tiny.images(27, 1, 28))
-    assert alone["swd_28"].samples == min(samples, 27)
+    assert alone[f"swd{min(samples, 27)}_28"].samples == min(samples, 27)
     assert first.keys() == alone.keys()
     for name, figure in alone.items():
         assert first[name].value == pytest.approx(figure.value, rel=1e-4, abs=1e-7), name

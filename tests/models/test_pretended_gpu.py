@@ -196,7 +196,7 @@ class Run:
         assert (self.gpu.copies, self.gpu.waits) == ([], [])
 
 
-class Stub(nn.Module):
+class Stub(features.Network):
     """In place of Inception: what it gives, without its 91 MB."""
 
     num_features, title = 8, "stub"
@@ -209,8 +209,8 @@ class Stub(nn.Module):
 def own_networks(monkeypatch):
     """The evaluation's networks are built on the GPU, and neither read from files nor trained."""
 
-    def load(self: features.Features, device: torch.device) -> nn.Module:
-        return Stub() if self.choice == "inception" else features.DigitFeatures()
+    def load(self: features.Features, device: torch.device) -> list[nn.Module]:
+        return [Stub() if choice == "inception" else features.DigitFeatures() for choice in self.choices]
 
     def classifier_for(question: Any, data: Any, device: torch.device) -> Classifier:
         with torch.device(device):

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from lit_gen.callbacks.evaluation import Evaluation
 from lit_gen.data.batches import AttributedImages, Images
 from lit_gen.models import StarGAN
 from lit_gen.tasks.attribute_editing import known_or_guessed_labels, single_changes
@@ -99,3 +100,16 @@ def test_validation_by_hand(tmp_path, batch_size):
     weighted = model.reconstruction_weight * there_and_back.item() + metrics["val/classification"]
     assert metrics["val/translation"] == pytest.approx(weighted, rel=1e-4) and model.task.monitor == "val/translation"
     assert all(math.isfinite(value) for value in metrics.values())
+
+
+def test_a_generator_that_changes_nothing_is_not_perfect(tmp_path):
+    """Images are compared with other real ones than those that they are made from: FID was 0 here."""
+    model = tiny.build(StarGAN, size=28)
+    model.generator.forward = lambda image, target: image
+    evaluation = Evaluation(features="digits")
+    data = tiny.NoiseData(6, size=28, kind=AttributedImages)
+    tiny.trainer(tmp_path, callbacks=[evaluation]).test(model, datamodule=data, verbose=False)
+    figures = {name.removeprefix("test/"): figure for name, figure in evaluation.figures.items()}
+    assert figures["digit_fid"].value > 0.1 and figures["swd24_28"].value > 1
+    assert {f"{name}_digit_fid" for name in FIVE} <= set(figures)
+    assert all(figure.value > 0.1 for name, figure in figures.items() if name.endswith("_digit_fid"))

@@ -73,7 +73,7 @@ def test_test_and_predict(tmp_path):
     trainer = tiny.trainer(tmp_path, callbacks=callbacks)
     trainer.test(model, datamodule=data, verbose=False)
     figures = json.loads((tmp_path / "test.json").read_text())["figures"]
-    assert {f"test/{way}_swd_mean" for way in ("a_to_b", "b_to_a")} | {"test/cycle_a"} <= set(figures)
+    assert {f"test/{way}_swd16_mean" for way in ("a_to_b", "b_to_a")} | {"test/cycle_a"} <= set(figures)
     trainer.predict(model, datamodule=data, return_predictions=False)
     assert len(list((tmp_path / "predictions").iterdir())) == 16
     assert model.predict_step(Images(tiny.images(2, 3)), 0).shape == (2, 3, 16, 16)

@@ -3,8 +3,10 @@
 import pytest
 import torch
 
+from lit_gen.callbacks.evaluation import Evaluation
 from lit_gen.layers.key_patches import KeyPatches, key_patches
 from lit_gen.models import PuzzleGAN
+from lit_gen.tasks import puzzle
 from lit_gen.tasks.puzzle import assembly_measures
 from tests.models import tiny
 from tests.models.test_puzzle_gan import halves
@@ -53,3 +55,16 @@ def test_grids_can_be_compared():
     assert torch.equal(*grids)
     assert grids[0].shape == (3, 2 * 18 + 2, 2 * (7 * 16 + 6 * 2 + 2) + 2)
     assert tiny.grids(model, batch, 1)["puzzle"].shape == (3, 16, 7 * 16 + 6 * 2)
+
+
+def test_images_as_they_were_are_not_perfect(tmp_path, monkeypatch):
+    """Images are compared with other real ones than those that their patches are from: FID was 0 here."""
+    model = tiny.build(PuzzleGAN, size=32)
+    monkeypatch.setattr(
+        puzzle, "key_patches", lambda image: KeyPatches(image[:, None], torch.ones_like(image[:, :1]), torch.empty(0))
+    )
+    model.assemble = lambda patches, latent=None: (patches[:, 0], torch.ones_like(patches[:, 0, :1]))
+    evaluation = Evaluation(features="digits")
+    tiny.trainer(tmp_path, callbacks=[evaluation]).test(model, datamodule=tiny.NoiseData(3, size=32), verbose=False)
+    figures = {name.removeprefix("test/"): figure for name, figure in evaluation.figures.items()}
+    assert figures["digit_fid"].value > 0.1 and figures["swd12_32"].value > 1
