@@ -211,15 +211,15 @@ class GenerativeModule(LoggedTerms):
         self.graphs = None
 
     def adam(
-        self, parameters: Any, learning_rate: float, betas: tuple[float, float] = (0.9, 0.999), **settings: float
+        self, parameters: Any, learning_rate: float, betas: tuple[float, float] = (0.9, 0.999), **settings: Any
     ) -> Adam:
         """Return Adam for parameters, or for groups, which may have learning rates of their own.
 
         Its steps are one kernel but in 16-mixed: the scaler would hand a fused one scaled gradients.
         """
         trainer = trainer_of(self)
-        fused = trainer is None or trainer.precision != "16-mixed"
-        return Adam(parameters, learning_rate, betas, fused=fused, **settings)
+        settings |= {"fused": trainer is None or trainer.precision != "16-mixed"}
+        return Adam(parameters, learning_rate, betas, **settings)
 
     def learning_rate_factor(self) -> float:
         """Return the factor on the optimizers' learning rates in this step; models with a schedule override it."""

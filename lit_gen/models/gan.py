@@ -152,8 +152,8 @@ class GAN(AdversarialModule):
                 layers += [nn.Linear(before, size), nn.LeakyReLU(0.2), nn.Dropout(hidden_dropout)]
         self.discriminator = nn.Sequential(*layers, nn.Linear((discriminator_sizes or [pixels])[-1], 1))
         for network, reach in ((self.generator, generator_range), (self.discriminator, discriminator_range)):
-            for part in network.modules() if reach is not None else ():
-                if isinstance(part, nn.Linear):
+            for part in network.modules():
+                if reach is not None and isinstance(part, nn.Linear):
                     nn.init.uniform_(part.weight, -reach, reach)
                     nn.init.zeros_(part.bias)
         self.start_average()

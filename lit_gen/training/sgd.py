@@ -19,7 +19,7 @@ class ScheduledSGD(SGD):
     """Settings that CUDA graphs read from tensors."""
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Take one step; with a closure, after its backward pass, whose loss is returned."""
         loss = None
         if closure is not None:
