@@ -56,7 +56,7 @@ class ArrayDataset(Dataset):
         return self.batch_type(*(field[0] for field in self.__getitems__([index])))
 
     def __getitems__(self, indices: Sequence[int]) -> Any:
-        rows = self.rows[np.asarray(indices)]
+        rows = self.rows[np.asarray(indices, int)]
         return self.batch_type(*(_to_tensor(array[rows]) for array in self.arrays))
 
 

@@ -16,7 +16,7 @@ class DataModule(Protocol):
     """The names that models, tasks, metrics and callbacks know of a data module, beside those of Lightning.
 
     A data module of your own needs `batch_type` and `spec` only; each other name adds what its docstring says.
-    `lit_gen.data.base.ImageData` has all but the last two, which are `Horse2Zebra`'s.
+    `lit_gen.data.base.ImageData` has all but `labelled_images`, which is `MNIST`'s, and the last two, `Horse2Zebra`'s.
     """
 
     batch_type: type[Any]
@@ -37,6 +37,9 @@ class DataModule(Protocol):
 
     def training_batches(self, count: int, size: int, generator: torch.Generator) -> Iterator[Any]:
         """Yield `count` training rows drawn at random, `size` at a time: for the distance of their codes to a prior."""
+
+    def labelled_images(self) -> Any:
+        """Return all training images whose labels are known, as the loader gives them: for SemiSupervisedAAE."""
 
     def mean_image(self) -> Tensor:
         """Return the mean (C, H, W) of all training images in [-1, 1]: for `output_bias_from_data`."""

@@ -185,11 +185,21 @@ class MNIST(ImageData):
         if self.labelled is None:
             return dataset
         images, labels = dataset.arrays
-        kept = dataset.rows[balanced_rows(labels[dataset.rows], self.labelled, self.run_seed)]
+        kept = dataset.rows[self._labelled_rows()]
         shown = np.full_like(labels, UNLABELLED)
         shown[kept] = labels[kept]
         rank_zero_info(f"labels: {len(kept)} of {len(dataset)} training images keep theirs")
         return ArrayDataset(dataset.batch_type, (images, shown), dataset.rows)
+
+    def labelled_images(self) -> LabelledImages:
+        """Return all training images whose labels are known, with these, as stored: images (N, 1, 28, 28) uint8."""
+        return self.datasets["train"].__getitems__(self._labelled_rows().tolist())
+
+    def _labelled_rows(self) -> np.ndarray:
+        dataset = self.datasets["train"]
+        if self.labelled is None:
+            return np.arange(len(dataset))
+        return balanced_rows(dataset.arrays[1][dataset.rows], self.labelled, self.run_seed)
 
     def how_to_fill(self, split: str) -> str:
         if split == "val":

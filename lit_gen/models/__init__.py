@@ -1,6 +1,7 @@
 """The models, one file a paper. The command line knows a model by being imported here."""
 
 from lit_gen.models.aae import AAE
+from lit_gen.models.aae_semi_supervised import SemiSupervisedAAE
 from lit_gen.models.autoencoder import AutoEncoder
 from lit_gen.models.cyclegan import CycleGAN
 from lit_gen.models.dcgan import DCGAN
@@ -22,6 +23,7 @@ __all__ = [
     "InfoGAN",
     "ProGAN",
     "PuzzleGAN",
+    "SemiSupervisedAAE",
     "StarGAN",
     "Text2Image",
 ]

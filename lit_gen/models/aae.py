@@ -92,11 +92,8 @@ class AAE(AutoencodingModule):
         self.adversarial_weight, self.input_dropout = adversarial_weight, input_dropout
         self.discriminator_learning_rate, self.betas = discriminator_learning_rate, betas
         # With labels, D sees one class more: "unlabelled".
-        layers: list[nn.Module] = []
-        sizes = [latent_dim + (self.num_classes + 1 if conditional else 0), *discriminator_sizes]
-        for before, size in zip(sizes, discriminator_sizes, strict=False):
-            layers += [nn.Linear(before, size), nn.ReLU()]
-        self.discriminator = nn.Sequential(*layers, nn.Linear(sizes[-1], 1))
+        labels = self.num_classes + 1 if conditional else 0
+        self.discriminator = code_discriminator(latent_dim + labels, discriminator_sizes)
 
     def setup(self, stage: str) -> None:
         super().setup(stage)
@@ -165,8 +162,7 @@ class AAE(AutoencodingModule):
         labels = batch.label if self.num_classes else component
         # As many draws of the prior are unlabelled as codes, so that D cannot tell them apart by that.
         prior_labels = component.masked_fill(labels == UNLABELLED, UNLABELLED)
-        frozen = {name: parameter.detach() for name, parameter in self.discriminator.named_parameters()}
-        fooled = functional_call(self.discriminator, frozen, self.discriminator_input(code, labels))
+        fooled = frozen(self.discriminator, self.discriminator_input(code, labels))
         real = self.discriminator(self.discriminator_input(prior, prior_labels))
         fake = self.discriminator(self.discriminator_input(code.detach(), labels))
         encoder_term = self.adversarial_weight * nonsaturating_generator(fooled)["g_adversarial"]
@@ -193,6 +189,19 @@ class AAE(AutoencodingModule):
             {"params": self.discriminator.parameters(), "lr": self.discriminator_learning_rate},
         ]
         return self.adam(groups, self.learning_rate, self.betas)
+
+
+def code_discriminator(features: int, sizes: list[int]) -> nn.Sequential:
+    """Return a discriminator of codes (B, features) to logits (B, 1), with hidden layers of these sizes."""
+    layers: list[nn.Module] = []
+    for before, size in zip([features, *sizes], sizes, strict=False):
+        layers += [nn.Linear(before, size), nn.ReLU()]
+    return nn.Sequential(*layers, nn.Linear([features, *sizes][-1], 1))
+
+
+def frozen(network: nn.Module, x: Tensor) -> Tensor:
+    """Return the network's output for x, whose gradient goes to x and to no parameter of the network."""
+    return functional_call(network, {name: value.detach() for name, value in network.named_parameters()}, x)
 
 
 def make_prior(name: str, latent_dim: int, scale: float) -> Prior:

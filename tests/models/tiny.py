@@ -24,6 +24,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "AutoEncoder": {"latent_dim": 4, "encoder": TINY_ENCODER},
     "VAE": {"latent_dim": 4, "encoder": TINY_ENCODER, "num_eval_samples": 3},
     "AAE": {"latent_dim": 4, "encoder": TINY_ENCODER, "discriminator_sizes": [16]},
+    "SemiSupervisedAAE": {"style_dim": 4, "encoder": TINY_ENCODER, "discriminator_sizes": [16]},
     "GAN": {"latent_dim": 8, "generator_sizes": [16], "discriminator_sizes": [16]},
     "DCGAN": {"latent_dim": 8, "max_channels": 16},
     "CycleGAN": {"residual_blocks": 1, "channels": 4, "discriminator_channels": 4, "discriminator_layers": 1},

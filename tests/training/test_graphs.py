@@ -300,14 +300,15 @@ def test_a_replayed_training_is_the_eager_one_on_a_gpu(model_class, precision, t
     tiny.assert_same(eager, replayed)
 
 
-def test_the_command_line_asks_for_graphs(tape, mnist_root, tmp_path):
+@pytest.mark.parametrize("more", [["--model=VAE"], ["--model=SemiSupervisedAAE", "--data.labelled=40"]])
+def test_the_command_line_asks_for_graphs(more, tape, mnist_root, tmp_path):
     words = ["--data=MNIST", f"--data.root={mnist_root}", "--data.download=false", "--data.val_size=100"]
-    words += ["--data.batch_size=16", "--model=VAE", "--model.encoder.hidden_sizes=[8]", "--trainer.accelerator=cpu"]
+    words += ["--data.batch_size=16", *more, "--model.encoder.hidden_sizes=[8]", "--trainer.accelerator=cpu"]
     words += ["--trainer.limit_train_batches=6", "--trainer.max_epochs=1", "--trainer.logger=false"]
     states = {}
     for when in ("never", "always"):
         main(["fit", *words, f"--speed.graphs={when}", f"--trainer.default_root_dir={tmp_path / when}"])
-        (last,) = tmp_path.glob(f"{when}/vae/*/checkpoints/last.ckpt")
+        (last,) = tmp_path.glob(f"{when}/*/*/checkpoints/last.ckpt")
         states[when] = torch.load(last, weights_only=True)["state_dict"]
     assert tape.replayed == 4
     tiny.assert_same(states["never"], states["always"])

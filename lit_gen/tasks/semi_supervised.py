@@ -1,0 +1,56 @@
+"""Semi-supervised classification by a model that reconstructs: few labels are known in training, all in `test`."""
+
+from typing import Any, ClassVar, Protocol
+
+import torch
+from torch import Tensor
+
+from lit_gen.data.batches import UNLABELLED
+from lit_gen.data.contract import DataModule
+from lit_gen.losses import Terms
+from lit_gen.metrics.evaluator import Evaluator
+from lit_gen.tasks.base import Stage, grid
+from lit_gen.tasks.reconstruction import PriorMatcher, PriorMatching
+from lit_gen.training.modes import evaluating
+
+
+class ClassifyingAutoencoder(PriorMatcher, Protocol):
+    """What the task asks of a model, beside what `PriorMatcher` lists."""
+
+    num_classes: int
+    style_dim: int
+
+    def classify(self, image: Tensor) -> Tensor:
+        """Return class logits (B, classes) of images (B, C, H, W)."""
+
+    def codes_of(self, label: Tensor, style: Tensor) -> Tensor:
+        """Return codes (B, classes + Z) of class indices (B,) and styles (B, Z)."""
+
+
+class SemiSupervised(PriorMatching):
+    """Reconstruction by codes of a class and a style: the classification error comes with it."""
+
+    verbs: ClassVar[type] = ClassifyingAutoencoder
+    needs: ClassVar[tuple[str, ...]] = ("image", "label")
+    needs_to_predict: ClassVar[tuple[str, ...] | None] = ("image",)
+    monitor: ClassVar[str | None] = "val/classification_error"
+    generated_grids: ClassVar[tuple[str, ...]] = ("samples", "analogies")
+
+    def held_out_terms(self, model: Any, batch: Any, stage: Stage) -> Terms:
+        """Return the terms of the loss, and `classification_error`: the part of images given another class."""
+        known = batch.label != UNLABELLED
+        wrong = (model.classify(batch.image).argmax(1) != batch.label) & known
+        return super().held_out_terms(model, batch, stage) | {"classification_error": wrong.sum() / known.sum()}
+
+    def validation_evaluators(self, model: Any, data: DataModule) -> list[Evaluator]:
+        """Return nothing: the classification error is among the held-out terms."""
+        return []
+
+    def sample_grids(self, model: Any, batch: Any, count: int = 64) -> dict[str, Tensor]:
+        """Return `samples`, `reconstructions`, and `analogies`: a style per row, a class per column."""
+        rows, classes = max(1, round(count / model.num_classes)), model.num_classes
+        style = model.noise(rows, model.style_dim, generator=torch.Generator().manual_seed(0))
+        label = torch.arange(classes, device=style.device).repeat(rows)
+        with evaluating(model):
+            analogies = model.decode(model.codes_of(label, style.repeat_interleave(classes, dim=0)))
+        return super().sample_grids(model, batch, count) | {"analogies": grid(analogies, classes)}
