@@ -49,6 +49,7 @@ SHOWN = {
         ("held_out_stated", "stated attributes present, held-out combinations", "at least 0.80"),
         ("held_out_all_stated", "all stated attributes present", ""),
         ("test_stated", "stated attributes present, test captions", ""),
+        ("effect_error_ratio", "error of what an attribute does to an image, over no effect's", ""),
         *PICTURES,
     ],
     "PuzzleGAN": [
@@ -65,6 +66,9 @@ SHOWN = {
     "StarGAN": [
         ("changed", "changed attribute recognised", "at least 0.85"),
         ("kept", "others unchanged", "at least 0.90"),
+        ("inside_error_ratio", "error to the true image in the region of the change, over the identity's", ""),
+        ("outside_error", "error outside of it, of 2", ""),
+        ("identity_kept", "nearest to the true image of the same face", ""),
         FID,
     ],
     "ProGAN": [

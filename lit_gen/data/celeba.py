@@ -2,7 +2,8 @@
 
 import codecs
 import re
-from functools import cached_property
+from collections.abc import Mapping, Sequence
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -12,7 +13,9 @@ from lit_gen.data.base import ArrayDataset, ImageData
 from lit_gen.data.batches import AttributedImages, DataSpec
 from lit_gen.data.celeba_files import LISTS, CelebAFiles
 from lit_gen.data.decoding import ImageArray
+from lit_gen.data.rendered_faces import true_images
 from lit_gen.errors import UserError, nearest
+from lit_gen.files.parallel import map_indices
 from lit_gen.limits import NonNegativeInt
 from lit_gen.synthetic.faces.names import ATTRIBUTES
 from lit_gen.synthetic.faces.write import write_celeba
@@ -134,6 +137,27 @@ class CelebA(ImageData):
         settings: dict[str, Any] = {"name": "celeba", "box": self.box, "stored": (WIDTH, HEIGHT)}
         images, rows, *_ = self.decoded_set(paths, size=self.image_size, **settings)
         return (images, attributes, partition) if rows is None else (images, attributes[rows], partition[rows])
+
+    def counterfactuals(
+        self, split: str, places: Sequence[int], wanted: Sequence[Sequence[Mapping[str, bool]]]
+    ) -> list[list[np.ndarray | None]] | None:
+        """Return the true images of rendered faces with other attributes, or None: real faces have none.
+
+        Args:
+            split: name of a split.
+            places: numbers of its rows.
+            wanted: for each of them the images that are wanted, as values of attributes by their names; all others stay
+                as they are.
+
+        Returns:
+            For each row its images, (S, S, 3) uint8; None for one that does not exist (the hair of a bald head).
+        """
+        if not self.synthetic:
+            return None
+        rows, attributes = self.datasets[split].rows[np.asarray(places, int)], self.arrays[1]
+        faces = [(int(row), attributes[row], of_row) for row, of_row in zip(rows, wanted, strict=True)]
+        draw = partial(true_images, self.image_size, self.box)
+        return map_indices(draw, len(faces), "rendering true images", items=faces)
 
     def how_to_fill(self, split: str) -> str:
         partition = self.files.list_file(LISTS[1])

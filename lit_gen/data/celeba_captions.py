@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from lit_gen.data.alphabet import encode
 from lit_gen.data.captioned import CaptionedData, CaptionedDataset, Captions
 from lit_gen.data.celeba import CelebA
 from lit_gen.errors import UserError, nearest
@@ -92,6 +93,33 @@ class CelebACaptions(CaptionedData, CelebA):
             for_judges = np.setdiff1d(rows, self.datasets["test"].rows)[::2]
             for split, part in (("held_out", np.setdiff1d(rows, for_judges)), ("for_judges", for_judges)):
                 self.datasets[split] = CaptionedDataset(images, attributes, captions, part, vary=False)
+
+    def opposite_captions(self, split: str, places: Sequence[int], name: str) -> np.ndarray | None:
+        """Return for each row two sentences that state one attribute, false and true, and at most the sex besides.
+
+        Args:
+            split: name of a split.
+            places: numbers of its rows.
+            name: the attribute.
+
+        Returns:
+            Character numbers (B, 2, L), int64; None if captions have no words for the attribute, or its opposite.
+        """
+        try:
+            for value in (False, True):
+                check_sayable({name: value})
+        except UserError:
+            return None
+        dataset, column = self.datasets[split], self.attributes.index("Male") if "Male" in self.attributes else None
+        sentences = []
+        for row in dataset.rows[np.asarray(places, int)].tolist():
+            sex = {} if column is None else {"Male": bool(dataset.arrays[1][row, column] > 0.5)}
+            both = [
+                describe_face({**sex, name: value}, Random(row), self.caption_length, [name])[0]
+                for value in (False, True)
+            ]
+            sentences.append([encode(sentence, self.caption_length).numpy() for sentence in both])
+        return np.array(sentences, np.int64)
 
     def how_to_fill(self, split: str) -> str:
         fewer = " Or hold out fewer combinations (--data.held_out)." if self.held_out and split != "test" else ""

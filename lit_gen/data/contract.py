@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -16,7 +17,8 @@ class DataModule(Protocol):
     """The names that models, tasks, metrics and callbacks know of a data module, beside those of Lightning.
 
     A data module of your own needs `batch_type` and `spec` only; each other name adds what its docstring says.
-    `lit_gen.data.base.ImageData` has all but `labelled_images`, which is `MNIST`'s, and the last two, `Horse2Zebra`'s.
+    `lit_gen.data.base.ImageData` has all but `labelled_images`, which is `MNIST`'s, and the last five, which are those of
+    `Horse2Zebra` and of rendered data.
     """
 
     batch_type: type[Any]
@@ -55,6 +57,17 @@ class DataModule(Protocol):
 
     def test_images(self, domain: str) -> Mapping[str, ImageArray]:
         """Return the test images of domain A or B, each once; of rendered ones also their `truth` and `mask`."""
+
+    def counterfactuals(
+        self, split: str, places: Sequence[int], wanted: Sequence[Sequence[Mapping[str, bool]]]
+    ) -> list[list[np.ndarray | None]] | None:
+        """Return the true images of rows with other attributes, for errors against them; None if they are not known."""
+
+    def opposite_captions(self, split: str, places: Sequence[int], name: str) -> np.ndarray | None:
+        """Return two sentences for each row, (B, 2, L): one states that the attribute is false, one that it is true."""
+
+    def factors(self, split: str, places: Sequence[int]) -> Mapping[str, np.ndarray] | None:
+        """Return what the scenes of rows were drawn from, each (N,), for MIG and DCI; None if it is not known."""
 
 
 def fields_read(model: Any, predicting: bool = False) -> tuple[str, ...]:

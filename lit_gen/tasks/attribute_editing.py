@@ -14,6 +14,7 @@ from lit_gen.metrics.attributes import AttributeChanges
 from lit_gen.metrics.evaluator import Evaluator, Options
 from lit_gen.metrics.features import Features
 from lit_gen.metrics.target_domains import TargetDomains
+from lit_gen.metrics.true_images import TrueEdits
 from lit_gen.tasks.base import Stage, Task, grid, quality
 
 HAIR_COLOURS = ("Black_Hair", "Blond_Hair", "Brown_Hair", "Gray_Hair")
@@ -86,7 +87,7 @@ class AttributeEditing(Task):
         """Return the quality of translations, together and per attribute, and what a classifier sees in them.
 
         The first translates to the neighbours' attributes. Where a classifier can learn the attributes, it says whether
-        each change is there, and all else as it was.
+        each change is there, and all else as it was. For rendered images the true images say so too.
         """
 
         def to_neighbours(batch: Any) -> Tensor:
@@ -99,6 +100,8 @@ class AttributeEditing(Task):
         ]
         if getattr(data, "has_attributes", False):
             found.append(AttributeChanges(model.attributes, single_changes, options.samples))
+        if hasattr(data, "counterfactuals"):
+            found.append(TrueEdits(model.attributes, single_changes, options.samples))
         return found
 
 

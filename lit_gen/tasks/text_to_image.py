@@ -17,6 +17,7 @@ from lit_gen.layers.text import contradictions, joint_embedding_loss, mean_where
 from lit_gen.losses import Terms
 from lit_gen.metrics.captions import CaptionMatching, StatedAttributes
 from lit_gen.metrics.evaluator import Evaluator, Options
+from lit_gen.metrics.true_images import TrueEffects
 from lit_gen.tasks.base import DISTANCE, Stage, Task, grid, quality
 
 LINE_HEIGHT, CHARACTER_WIDTH, NARROWEST = 13, 6, 200  # of lettering, in pixels
@@ -108,11 +109,14 @@ class TextToImage(Task):
     def evaluators(self, model: Any, data: DataModule, options: Options) -> list[Evaluator]:
         """Return the quality of images of test sentences, and how well the model's encoders match both.
 
-        Where a classifier can learn the attributes, it also says whether the images show what the sentences state.
+        Where a classifier can learn the attributes, it also says whether the images show what the sentences state. The
+        true images of rendered faces say what each attribute does to an image.
         """
         found: list[Evaluator] = [quality(model, options, lambda batch: model.draw(batch.caption))]
         if getattr(data, "has_attributes", False):
             found.append(StatedAttributes(options.samples))
+        if hasattr(data, "counterfactuals") and hasattr(data, "opposite_captions"):
+            found.append(TrueEffects(data.spec["attributes"], model.image_shape, options.samples))
         return [*found, CaptionMatching(options.samples)]
 
 

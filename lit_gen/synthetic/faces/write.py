@@ -10,7 +10,8 @@ from lit_gen.errors import UserError
 from lit_gen.files.parallel import map_indices
 from lit_gen.synthetic.drawing import save_jpeg
 from lit_gen.synthetic.faces.names import ATTRIBUTES, LANDMARKS
-from lit_gen.synthetic.faces.render import render_face
+from lit_gen.synthetic.faces.render import draw_scene
+from lit_gen.synthetic.faces.scene import Scene, sample_scene
 
 TRAIN_TENTHS, VALID_TENTHS = 8, 1  # the rest is the test part, as in the official split
 
@@ -46,9 +47,14 @@ def write_celeba(folder: Path, count: int, seed: int = 0) -> None:
     write_list("identity_CelebA.txt", (str(index + 1) for index in range(count)))
 
 
+def scene_of(index: int, seed: int = 0) -> Scene:
+    """Return the scene of an image of `write_celeba`, the first of which has the index 0."""
+    return sample_scene(np.random.default_rng([seed, index]))
+
+
 def _write_face(folder: Path, seed: int, index: int) -> tuple[list[int], list[int]]:
     """Write one image; return its attributes (1 or -1) and landmarks (pixels)."""
-    face = render_face(np.random.default_rng([seed, index]))
+    face = draw_scene(scene_of(index, seed))
     save_jpeg(face.image, folder / "img_align_celeba" / _file_name(index))
     return [1 if value else -1 for value in face.attributes.values()], list(face.landmarks.values())
 

@@ -1,0 +1,45 @@
+"""What is known of rendered faces: the images of the same scene with other attributes, and the scene's factors."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from lit_gen.data.decoding import Box, decode_image
+from lit_gen.synthetic.drawing import save_jpeg
+from lit_gen.synthetic.faces.changes import with_attributes
+from lit_gen.synthetic.faces.render import draw_scene
+from lit_gen.synthetic.faces.scene import scene_attributes
+from lit_gen.synthetic.faces.write import scene_of
+
+Face = tuple[int, np.ndarray, Sequence[Mapping[str, bool]]]
+"""The number of a rendered image, its attributes (40,) in {0, 1}, and the attributes of the images that are wanted."""
+
+
+def true_images(size: int, box: Box, _: int, face: Face) -> list[np.ndarray | None]:
+    """Return the images of a face with other attributes, (size, size, 3) uint8, made like those of the dataset.
+
+    Args:
+        size: side of the images in pixels.
+        box: part of the image to cut out.
+        face: number, attributes, and what is wanted.
+
+    Returns:
+        None for attributes that no such image has, and for all of a face that is not the renderer's.
+    """
+    number, attributes, wanted = face
+    scene = scene_of(number)
+    if list(scene_attributes(scene).values()) != (attributes > 0.5).tolist():
+        return [None] * len(wanted)
+    images: list[np.ndarray | None] = []
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "face.jpg"
+        for values in wanted:
+            changed = with_attributes(scene, values)
+            if changed is None:
+                images.append(None)
+                continue
+            save_jpeg(draw_scene(changed).image, path)
+            images.append(decode_image(path, size, box))
+    return images
