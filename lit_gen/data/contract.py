@@ -17,8 +17,8 @@ class DataModule(Protocol):
     """The names that models, tasks, metrics and callbacks know of a data module, beside those of Lightning.
 
     A data module of your own needs `batch_type` and `spec` only; each other name adds what its docstring says.
-    `lit_gen.data.base.ImageData` has all but `labelled_images`, which is `MNIST`'s, and the last five, which are those of
-    `Horse2Zebra` and of rendered data.
+    `lit_gen.data.base.ImageData` has all but `labelled_images`, which is `MNIST`'s, and the last five, which are
+    `Horse2Zebra`'s and those of rendered data.
     """
 
     batch_type: type[Any]
