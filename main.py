@@ -1,4 +1,4 @@
-"""The command line: `python main.py {fit,validate,test,predict,prepare} --help`."""
+"""The command line: `python main.py {fit,validate,test,predict,prepare,runs} --help`."""
 
 if __name__ == "__main__":
     import sys

@@ -18,6 +18,7 @@ from lightning.pytorch.utilities import rank_zero_info
 import lit_gen.data  # noqa: F401  so that the short names of data modules resolve
 import lit_gen.models  # noqa: F401  likewise those of models
 from lit_gen.callbacks.checkpoints import RunCheckpoints, last_words
+from lit_gen.callbacks.dry_run import DryRun
 from lit_gen.callbacks.evaluation import Evaluation
 from lit_gen.callbacks.health import Health
 from lit_gen.callbacks.of_run import callbacks_of_run
@@ -29,6 +30,8 @@ from lit_gen.command_line.parser import OneLineParser
 from lit_gen.command_line.prepare import prepare
 from lit_gen.command_line.quiet import be_quiet
 from lit_gen.command_line.refusals import explain
+from lit_gen.command_line.runs import runs
+from lit_gen.command_line.seeds import asks_for_seeds, train_seeds
 from lit_gen.command_line.summary import summary
 from lit_gen.command_line.trainer import CommandLineTrainer, arguments_for, check_amounts
 from lit_gen.command_line.words import check_words, first_config
@@ -48,12 +51,15 @@ from lit_gen.runs.names import RunOptions, check_name, system_of
 from lit_gen.runs.settings import SaveSettings, read_settings
 from lit_gen.training.graphs import SpeedOptions
 
+DRY_RUN = "--dry_run"
+
 
 class LitGenCLI(LightningCLI):
     """LightningCLI with one link (data.spec to model.spec), a check of the pair, and a folder for each run."""
 
     subcommand: str
     run_folder: Path | None = None
+    dry_run = False
     last_words: Sequence[str] = ()  # printed after all others
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
@@ -73,6 +79,8 @@ class LitGenCLI(LightningCLI):
         parser.add_class_arguments(RunOptions, None, instantiate=False)
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        self.dry_run = args[0] == "fit" and DRY_RUN in args
+        args = [word for word in args if not (self.dry_run and word == DRY_RUN)]
         check_words(args)
         self.seed_typed = any(str(word).partition("=")[0] == "--seed_everything" for word in args)
         self.base_config = first_config(args)
@@ -80,6 +88,9 @@ class LitGenCLI(LightningCLI):
             super().parse_arguments(parser, args)
         except UserError as error:  # here and not in the parser, which has parsers of its own for models and data
             raise UserError(explain(str(error), args, option_names(self, args[0]))) from error
+        if self.dry_run:
+            self.settings.trainer.update(Namespace(DryRun.trainer_settings))
+            self.save_config_callback = None
         check_weights_only(self.settings.get("weights_only"))
         # In the command's words. Out of Lightning's sight: it would let the checkpoint's settings overrule these.
         self.start = self.settings.get("ckpt_path")
@@ -126,7 +137,7 @@ class LitGenCLI(LightningCLI):
     def writes(self) -> bool:
         """Whether the command writes anything: a training in barebones mode does not."""
         trainer = self.settings.trainer
-        return not trainer.fast_dev_run and not (trainer.barebones and self.subcommand == "fit")
+        return not (trainer.fast_dev_run or self.dry_run or (trainer.barebones and self.subcommand == "fit"))
 
     def saved_settings(self) -> dict[str, Any]:
         """Return the settings as config.yaml will hold them."""
@@ -163,10 +174,12 @@ class LitGenCLI(LightningCLI):
             options = self.wandb_options
             kwargs["logger"] = loggers_of_run(given, self.run_folder, self.subcommand, self.config_dump, options)
         kwargs |= arguments_for(self.model, settings)
-        given = prepare_callbacks(self.given_callbacks, self.run_folder, self.model)
-        kwargs["callbacks"] = given + callbacks_of_run(
-            self.subcommand, self.settings, self.model, self.run_folder, given
-        )
+        if self.dry_run:
+            kwargs["callbacks"] = [DryRun()]
+        else:
+            given = prepare_callbacks(self.given_callbacks, self.run_folder, self.model)
+            brought = callbacks_of_run(self.subcommand, self.settings, self.model, self.run_folder, given)
+            kwargs["callbacks"] = given + brought
         try:
             return super().instantiate_trainer(**kwargs)
         except (ValueError, TypeError, RuntimeError, ImportError) as error:
@@ -207,7 +220,7 @@ class LitGenCLI(LightningCLI):
             return  # the data may still be in the making on another machine
         if not isinstance(self.datamodule, ImageData):  # which is set up already
             self.datamodule.setup(self.subcommand)
-        mode = "fast_dev_run" if self.settings.trainer.fast_dev_run else "barebones"
+        mode = "fast_dev_run" if self.settings.trainer.fast_dev_run else "dry_run" if self.dry_run else "barebones"
         run = str(self.run_folder or f"none: {mode} writes nothing")
         rank_zero_info(summary(self.trainer, self.model, self.datamodule, run, self.changes()))
 
@@ -251,6 +264,10 @@ def main(args: Sequence[str] | None = None) -> None:
     with one_line_endings():
         if args[0] == "prepare":
             return prepare(args)
+        if args[0] == "runs":
+            return runs(args)
+        if asks_for_seeds(args):
+            return train_seeds(args)
         cli = LitGenCLI(
             GenerativeModule,
             LightningDataModule,

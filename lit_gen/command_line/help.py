@@ -20,6 +20,7 @@ COMMANDS = {
     "test": "compute a trained model's test metrics, and write test.json",
     "predict": "write images: samples, reconstructions, translations",
     "prepare": "download, decode and cache a dataset, before several processes start to train",
+    "runs": "list the runs; `runs compare A B` has what differs between them",
 }
 OTHER_WORDS = {"train": "fit", "eval": "test", "evaluate": "test", "sample": "predict", "generate": "predict"}
 EXAMPLES = {
@@ -48,11 +49,16 @@ EXAMPLES = {
         "--config configs/progan.yaml --data.cache_folder=caches",
         "--data=CelebA --data.image_size=64 --data.root=data",
     ),
+    "runs": ("", "elsewhere/runs", "compare vae/first vae/second"),
 }
 FIRST = (
     ("--config FILE", "configs/<system>.yaml; an overlay: configs/quick/<system>.yaml"),
     ("--ckpt_path FILE|last|best", "what to go on with or to use; last, best: the newest run's; auto: --name's"),
     ("--seed_everything 0", "the seed of everything random"),
+)
+OF_FIT = (
+    ("--train_seeds 0-4", "train with each of these seeds; then the mean and deviation of what they reach"),
+    ("--dry_run", "ten timed batches: images/s, memory, time of the whole training; writes nothing"),
 )
 LAST = (
     ("--trainer.max_epochs 100", "and .devices, .precision and more of Lightning's Trainer"),
@@ -77,11 +83,11 @@ def _cut(text: str, room: int) -> str:
 
 
 def _examples(command: str) -> list[str]:
-    return ["examples", *(f"  python main.py {command} {words}" for words in EXAMPLES[command])]
+    return ["examples", *(f"  python main.py {command} {words}".rstrip() for words in EXAMPLES[command])]
 
 
 def _lists(command: str) -> list[str]:
-    lines = []
+    lines: list[str] = []
     for part, title in PARTS.items():
         if command == "prepare" and part != "data":
             continue
@@ -107,13 +113,17 @@ def main_help() -> str:
 
 def command_help(command: str) -> str:
     """Return the answer to `main.py <command> --help`."""
+    if command == "runs":
+        usage = ["usage: python main.py runs [FOLDER]", "       python main.py runs compare A B [--root FOLDER]"]
+        return "\n".join([*usage, f"  {COMMANDS[command]}", "", *_examples(command)])
+    more = OF_FIT if command == "fit" else ()
     lines = [
         f"usage: python main.py {command} --config FILE [--config OVERLAY] [--<setting>=<value> ...]",
         f"  {COMMANDS[command]}",
         "",
         *_lists(command),
         "settings",
-        *_rows(FIRST[:1] + LAST[-2:] if command == "prepare" else [*FIRST, *own_settings(), *LAST]),
+        *_rows(FIRST[:1] + LAST[-2:] if command == "prepare" else [*FIRST, *more, *own_settings(), *LAST]),
         "",
         *_examples(command),
     ]

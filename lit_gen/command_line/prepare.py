@@ -18,8 +18,9 @@ from lit_gen.errors import UserError, nearest
 READ = ("config", "data", "print_config", "help")
 LIGHTNINGS = (
     "model", "trainer", "ckpt_path", "seed_everything", "weights_only", "verbose", "return_predictions",
+    "system", "train_seeds", "dry_run",
 )  # fmt: skip
-"""First parts of Lightning's settings that other commands have."""
+"""First parts of Lightning's settings that other commands have, and of those that the list of this project's lacks."""
 
 
 class DataParser(OneLineParser):

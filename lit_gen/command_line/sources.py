@@ -140,13 +140,13 @@ def own_settings() -> Iterator[tuple[str, str]]:
             continue
         options = {option.arg: option.value for option in call.keywords}
         name, group = call.args[0].id, ast.literal_eval(call.args[1])
-        prefix = f"--{group}." if group else "--"
+        prefix, between = (f"--{group}.", ".") if group else ("--", "--")
         kind = _class(name, _imported(path).get(name, path))
         skip = ast.literal_eval(options["skip"]) if "skip" in options else set()
         found = list(_settings(kind, skip)) if kind else []
-        if len(found) > 3:
-            first, *others = (name for name, _, _ in found)  # in one line
-            yield f"{prefix}{first}", f"and .{', .'.join(others)}: {_summary(kind)}"
+        if len(found) > 3 or not group:  # in one line
+            first, *others = (name for name, _, _ in found)
+            yield f"{prefix}{first}", f"and {', '.join(between + other for other in others)}: {_summary(kind)}"
         else:
             yield from ((f"{prefix}{name} {default}".strip(), text) for name, default, text in found)
 

@@ -21,6 +21,8 @@ BEGINNING = 5.0  # seconds in which a process that has the lock must have writte
 PATIENCE = 60.0  # seconds that a job which SLURM has started again gives its former processes to end
 
 Record = dict[str, Any]
+FIELDS = {"state": str, "process": int, "host": str, "since": str, "restarts": int, "start": str | None}
+"""What a record has at least; a file that lacks it is of somebody else, and says nothing."""
 
 
 class HeldError(UserError):
@@ -170,6 +172,23 @@ def read_record(folder: Path) -> Record:
         return {}
 
 
+def is_at_work(folder: Path) -> bool:
+    """Return whether the process that the record names is at work, as far as can be seen from here.
+
+    A process of this machine is asked for; of one elsewhere the record's age tells.
+    """
+    record = read_record(folder)
+    if record.get("state") != "running":
+        return False
+    try:
+        changed = (folder / RECORD).stat().st_mtime
+    except OSError:
+        return False
+    if _is_of_another_machine(record, changed):
+        return _now(folder) - changed <= DEAD_AFTER
+    return _is_alive(record["process"])
+
+
 def _read(file: int) -> Record:
     # Not by its path: a POSIX lock ends when its process closes the file, whichever descriptor that was.
     return _parse(os.pread(file, 10_000, 0))
@@ -181,7 +200,8 @@ def _parse(content: bytes) -> Record:
         record = json.loads(content.partition(b"\n")[0])
     except ValueError:
         return {}
-    return record if isinstance(record, dict) else {}
+    whole = isinstance(record, dict) and all(isinstance(record.get(name), kind) for name, kind in FIELDS.items())
+    return record if whole else {}
 
 
 def _is_of_another_machine(record: Record, last_change: float) -> bool:

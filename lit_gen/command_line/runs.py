@@ -1,0 +1,99 @@
+"""The command `runs`: a list of the runs, and what differs between some of them."""
+
+import argparse
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, NoReturn
+
+from lit_gen.errors import UserError
+from lit_gen.runs.listing import Run, find_run, last_metrics, runs_below, settings_of
+
+ROOT = Path("runs")
+NONE = "-"
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"runs: {message}. `runs [FOLDER]` lists, `runs compare A B` compares.")
+
+
+def runs(words: Sequence[str]) -> None:
+    """Print the runs below a folder, or what differs between the runs that are named.
+
+    Args:
+        words: what stands behind the program's name, "runs" first.
+
+    Raises:
+        UserError: there is no such folder or run.
+    """
+    compares = list(words[1:2]) == ["compare"]
+    parser = _Parser(prog="main.py runs", add_help=False)
+    if compares:
+        parser.add_argument("run", nargs="+")
+        parser.add_argument("--root", type=Path, default=ROOT)
+        given = parser.parse_args(words[2:])
+        if len(given.run) < 2:
+            raise UserError("runs compare takes two runs or more, such as vae/first vae/second.")
+        print(comparison([find_run(name, given.root) for name in given.run]))
+    else:
+        parser.add_argument("root", nargs="?", type=Path, default=ROOT)
+        root = parser.parse_args(words[1:]).root
+        if not root.is_dir():
+            raise UserError(f"there is no folder {root}: nothing was trained here yet. `runs FOLDER` looks elsewhere.")
+        print(listing(runs_below(root), root))
+
+
+def listing(found: Sequence[Run], root: Path) -> str:
+    """Return a table of the runs that have a checkpoint, and below it the names of the others."""
+    trained = [run for run in found if run.state not in ("no checkpoint", "use")]
+    rows = [("run", "state", "epoch", "images", "best", "time", "size")]
+    rows += [
+        (
+            run.name,
+            run.state,
+            NONE if run.epoch is None else str(run.epoch),
+            NONE if run.images is None else f"{run.images:,}",
+            NONE if run.best is None else f"{run.best[0]} {run.best[1]:.5g}",
+            NONE if run.seconds is None else str(timedelta(seconds=round(run.seconds))),
+            _size(run.size),
+        )
+        for run in trained
+    ]
+    lines = columns(rows) if trained else [f"no run below {root} has a checkpoint"]
+    for title, state in (("without a checkpoint", "no checkpoint"), ("tests and predictions", "use")):
+        others = [run for run in found if run.state == state]
+        if others:
+            names = ", ".join(run.name for run in others)
+            lines += ["", f"{title} ({_size(sum(run.size for run in others))}): {names}"]
+    return "\n".join(lines)
+
+
+def comparison(folders: Sequence[Path]) -> str:
+    """Return the settings and the last metrics that differ between runs, a column for each run."""
+    heads = [f"{folder.resolve().parent.name}/{folder.resolve().name}" for folder in folders]
+    parts: list[str] = []
+    for title, values in (("setting", [settings_of(folder) for folder in folders]),
+                          ("metric", [last_metrics(folder) for folder in folders])):  # fmt: skip
+        names = list(dict.fromkeys(name for one in values for name in one))
+        differing = [name for name in names if any(one.get(name, NONE) != values[0].get(name, NONE) for one in values)]
+        rows = [(title, *heads), *((name, *(_short(one.get(name, NONE)) for one in values)) for name in differing)]
+        parts.append("\n".join(columns(rows)) if differing else f"no {title} differs")
+    return "\n\n".join(parts)
+
+
+def columns(rows: Iterable[Sequence[str]]) -> list[str]:
+    """Return rows as lines of equal columns, the first row as a heading."""
+    rows = list(rows)
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = ["  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return [lines[0], "-" * len(lines[0]), *lines[1:]]
+
+
+def _size(count: int) -> str:
+    return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.1f} MiB"
+
+
+def _short(value: Any) -> str:
+    text = f"{value:.5g}" if isinstance(value, float) else str(value)
+    return text if len(text) <= 40 else f"{text[:37]}..."

@@ -1,0 +1,117 @@
+"""`fit --train_seeds=0-4`: the same training with several seeds, and the mean and deviation of what they reach."""
+
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import fmean, stdev
+
+from lit_gen.command_line.config_files import read_config
+from lit_gen.command_line.runs import columns
+from lit_gen.command_line.sources import PACKAGE
+from lit_gen.command_line.words import Option, options_of
+from lit_gen.errors import UserError
+from lit_gen.runs.listing import find_run, last_metrics, look_at
+
+SEEDS = "train_seeds"
+
+
+def asks_for_seeds(words: Sequence[str]) -> bool:
+    """Return whether a command asks for a training with each of several seeds."""
+    return any(option.name == SEEDS for option in options_of(words))
+
+
+def train_seeds(words: Sequence[str]) -> None:
+    """Train with one seed after the other, each in a run and a process of its own, and print what all reached.
+
+    The runs are called `<name>-seed0` and so on. With `--ckpt_path=auto`, those that are finished are left as they are.
+
+    Args:
+        words: what stands behind the program's name, "fit" first.
+
+    Raises:
+        UserError: the seeds cannot be read, or something else says which seed or run it is.
+        SystemExit: a training failed or was stopped, with its exit code.
+    """
+    options = {option.name: option for option in options_of(words)}
+    if words[0] != "fit":
+        raise UserError(f"--{SEEDS} is for fit.")
+    if "seed_everything" in options:
+        raise UserError(f"--{SEEDS} and --seed_everything both say which seed: leave one out.")
+    if "ckpt_path" in options and options["ckpt_path"].value != "auto":
+        raise UserError(f"--{SEEDS} trains anew with each seed: leave --ckpt_path out, or set it to auto.")
+    seeds = seeds_of(options[SEEDS].value)
+    name = options["name"].value if "name" in options else None
+    if name is None and "ckpt_path" in options:
+        raise UserError("--ckpt_path=auto needs --name=<name of the runs>, to begin them or to go on with them.")
+    name = name or time.strftime("%Y%m%d-%H%M%S")
+    rest = _without(words, [options[SEEDS], *([options["name"]] if "name" in options else [])])
+    program = sys.argv[0] if Path(sys.argv[0]).name == "main.py" else str(PACKAGE.parent / "main.py")
+    for seed in seeds:
+        print(f"seed {seed}: {name}-seed{seed}", flush=True)
+        command = [sys.executable, program, *rest, f"--seed_everything={seed}", f"--name={name}-seed{seed}"]
+        if code := subprocess.call(command):
+            again = f"--name={name} --ckpt_path=auto goes on with it"
+            print(f"the training with seed {seed} ended with exit code {code}; {again}", file=sys.stderr)
+            raise SystemExit(code if code > 0 else 128 - code)
+    print(report([find_run(f"{name}-seed{seed}", _root(words)) for seed in seeds], seeds))
+
+
+def seeds_of(text: str | None) -> list[int]:
+    """Return the seeds in `0-4` or `1,5,7`.
+
+    Raises:
+        UserError: the text is neither, or has a seed twice.
+    """
+    seeds: list[int] = []
+    for part in (text or "").split(","):
+        found = re.fullmatch(r"\s*(\d+)(?:-(\d+))?\s*", part)
+        if not found or int(found[2] or found[1]) < int(found[1]):
+            raise UserError(f"--{SEEDS} takes seeds such as 0-4 or 1,5,7, not {text!r}.")
+        seeds += range(int(found[1]), int(found[2] or found[1]) + 1)
+    if len(set(seeds)) < len(seeds):
+        raise UserError(f"--{SEEDS}={text} has a seed twice.")
+    return seeds
+
+
+def report(runs: Sequence[Path], seeds: Sequence[int]) -> str:
+    """Return a table of the runs' last validation metrics and best values: mean, standard deviation, each seed."""
+    values = []
+    for run in runs:
+        best = look_at(run).best
+        metrics = {name: value for name, value in last_metrics(run).items() if name.startswith("val/")}
+        values.append(metrics | ({f"best {best[0]}": best[1]} if best else {}))
+    rows = [("metric", "mean", "deviation", *(f"seed {seed}" for seed in seeds))]
+    for name in dict.fromkeys(name for one in values for name in one):
+        found = [one.get(name) for one in values]
+        known = [value for value in found if value is not None]
+        deviation = f"{stdev(known):.3g}" if len(known) > 1 else "-"
+        each = ("-" if value is None else f"{value:.5g}" for value in found)
+        rows.append((name, f"{fmean(known):.5g}", deviation, *each))
+    return "\n".join(columns(rows))
+
+
+def _without(words: Sequence[str], options: Sequence[Option]) -> list[str]:
+    """Return the words of a command without some options and their values."""
+    left: list[str] = []
+    skip = False
+    for word in words:
+        option = next((one for one in options if one.typed == word), None)
+        if option is None and not skip:
+            left.append(word)
+        skip = option is not None and "=" not in word
+    return left
+
+
+def _root(words: Sequence[str]) -> Path:
+    """Return the folder of all runs that a command asks for."""
+    root = "runs"
+    for option in options_of(words):
+        if option.name == "config" and option.value is not None:
+            trainer = read_config(option.value).get("trainer")
+            root = (trainer.get("default_root_dir") if isinstance(trainer, dict) else None) or root
+        elif option.name == "trainer.default_root_dir" and option.value:
+            root = option.value
+    return Path(root).expanduser()

@@ -1,0 +1,139 @@
+"""What run folders hold: how far each run came, its best value, its settings and its last metrics."""
+
+import csv
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from lit_gen.errors import UserError, nearest
+from lit_gen.runs.checkpoint_files import read_checkpoint
+from lit_gen.runs.locks import RECORD, is_at_work, read_record
+from lit_gen.runs.settings import SETTINGS, is_of_training, read_settings
+
+
+class Run(NamedTuple):
+    """A run folder, and what can be said of it; None where nothing says it."""
+
+    folder: Path
+    state: str
+    """running, killed, stopped or finished for a training; `no checkpoint`; `use` for test, validate and predict."""
+    epoch: int | None
+    """The one that it is in, or ended in; the first is 1."""
+    images: int | None
+    best: tuple[str, float] | None
+    """Name and value of the metric that `best.ckpt` has the lowest value of."""
+    seconds: float | None
+    size: int
+    """Bytes of all files."""
+
+    @property
+    def name(self) -> str:
+        """Return `<system>/<name>`."""
+        return f"{self.folder.parent.name}/{self.folder.name}"
+
+
+def runs_below(root: Path) -> list[Run]:
+    """Return the runs below a folder that holds a folder for each system, in the order of their settings' age."""
+    folders = {path.parent for name in (SETTINGS, RECORD) for path in root.glob(f"*/*/{name}")}
+    return [look_at(folder) for folder in sorted(folders, key=_begun)]
+
+
+def _begun(folder: Path) -> float:
+    path = folder / SETTINGS
+    return (path if path.exists() else folder).stat().st_mtime
+
+
+def look_at(folder: Path) -> Run:
+    """Return what a run folder holds. Its checkpoints run no code, and of those that cannot be read nothing is said."""
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+    config = folder / SETTINGS
+    if config.is_file() and not is_of_training(config):
+        return Run(folder, "use", None, None, None, None, size)
+    last, best = (_read(folder / "checkpoints" / f"{name}.ckpt") for name in ("last", "best"))
+    record = read_record(folder)
+    state = str(record.get("state", "ended"))
+    if state == "running" and not is_at_work(folder):
+        state = "killed"
+    if not last and state != "running":
+        state = "no checkpoint"
+    images = last.get("state_dict", {}).get("_extra_state", {}).get("images_seen")
+    seconds = _json(folder / "time.json").get("seconds")
+    return Run(folder, state, last.get("epoch", -1) + 1 if last else None, images, _best_of(best), seconds, size)
+
+
+def _read(path: Path) -> Mapping[str, Any]:
+    try:
+        return read_checkpoint(path, mmap=True)
+    except UserError:
+        return {}
+
+
+def _best_of(checkpoint: Mapping[str, Any]) -> tuple[str, float] | None:
+    """Return name and value of the metric that a `best.ckpt` was kept for."""
+    for name, state in checkpoint.get("callbacks", {}).items():
+        if name.startswith("BestCheckpoint") and state.get("best_model_score") is not None:
+            return str(state["monitor"]), float(state["best_model_score"])
+    return None
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def find_run(named: str, root: Path) -> Path:
+    """Return the folder of a run that is named by its path, by `<system>/<name>`, or by its name alone.
+
+    Raises:
+        UserError: there is no such run, or there are several.
+    """
+    if any((Path(named) / file).is_file() for file in (SETTINGS, RECORD)):
+        return Path(named)
+    folders = sorted({path.parent for file in (SETTINGS, RECORD) for path in root.glob(f"*/*/{file}")})
+    found = [folder for folder in folders if named in (folder.name, f"{folder.parent.name}/{folder.name}")]
+    if len(found) > 1:
+        raise UserError(f"there are {len(found)} runs {named!r}: {', '.join(map(str, found))}. Name one by its path.")
+    if not found:
+        known = [f"{folder.parent.name}/{folder.name}" for folder in folders]
+        raise UserError(f"there is no run {named!r} below {root}.{nearest(named, known)} `runs` lists them.")
+    return found[0]
+
+
+def settings_of(folder: Path) -> dict[str, Any]:
+    """Return the settings of a run by their names on the command line, such as `model.latent_dim`."""
+    return dict(_flat(read_settings(folder)))
+
+
+def _flat(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    if not isinstance(value, Mapping) or not value:
+        yield name, value
+        return
+    for part, inner in value.items():
+        if part == "class_path":
+            yield name, str(inner).rpartition(".")[2]
+        else:
+            yield from _flat(inner, name if part == "init_args" else f"{name}.{part}" if name else str(part))
+
+
+def last_metrics(folder: Path) -> dict[str, float]:
+    """Return the last value of each column of a run's log, or the metrics of its `test.json`."""
+    figures = _json(folder / "test.json").get("figures", {})
+    found = {
+        name: figure["value"] for name, figure in figures.items() if isinstance(figure, dict) and "value" in figure
+    }
+    try:
+        with (folder / "metrics.csv").open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, ValueError, csv.Error):
+        rows = []
+    for row in rows:
+        for name, value in row.items():
+            try:
+                found[name] = float(value)
+            except (TypeError, ValueError):  # empty, or a row that was half written
+                continue
+    return {name: value for name, value in found.items() if name and name not in ("step", "epoch")}

@@ -1,0 +1,142 @@
+"""The commands about several runs: `runs`, `runs compare`, `fit --train_seeds`; and `fit --dry_run`, which has none."""
+
+import json
+import math
+import shutil
+
+import pytest
+import torch
+
+from lit_gen.cli import main
+from lit_gen.command_line.seeds import report, seeds_of
+from lit_gen.errors import UserError
+from tests.test_cli import SHORT, TINY_PROGAN, TINY_VAE, data, mistake, runs, signalled  # noqa: F401  two are fixtures
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, mnist_root):
+    """A folder with two runs, `vae/first` and `vae/second`, and what was left of others."""
+    root = tmp_path_factory.mktemp("trained") / "runs"
+    words = ["--data=MNIST", f"--data.root={mnist_root}", "--data.val_size=100", "--data.batch_size=16", *TINY_VAE]
+    words += [f"--trainer.default_root_dir={root}", "--wandb.mode=disabled"]
+    main(["fit", *words, *SHORT, "--name=first"])
+    main(["fit", *words, *SHORT, "--name=second", "--model.beta=4", "--trainer.max_epochs=2"])
+    main(["test", *words, "--ckpt_path=last", "--name=tested", "--evaluation.features=none",
+          "--trainer.limit_test_batches=1"])  # fmt: skip
+    shutil.copytree(root / "vae" / "first", root / "vae" / "killed")
+    record = root / "vae" / "killed" / "run.json"
+    record.write_text(json.dumps(json.loads(record.read_text()) | {"state": "running", "process": 2**22 + 1}))
+    shutil.copytree(root / "vae" / "first", root / "vae" / "failed", ignore=lambda *_: ["checkpoints"])
+    return root
+
+
+def test_the_list_of_runs(trained, capsys):
+    main(["runs", str(trained)])
+    text = capsys.readouterr().out
+    lines = {line.split()[0]: line.split() for line in text.splitlines() if line.startswith("vae/")}
+    assert set(lines) == {"vae/first", "vae/second", "vae/killed"}
+    assert [lines[f"vae/{name}"][1] for name in ("first", "second", "killed")] == ["finished", "finished", "killed"]
+    assert lines["vae/first"][2:5] == ["1", "48", "val/loss"]  # an epoch of three batches of 16
+    assert lines["vae/second"][2:4] == ["2", "96"]
+    best = torch.load(trained / "vae" / "first" / "checkpoints" / "best.ckpt", weights_only=True)
+    (state,) = (value for name, value in best["callbacks"].items() if name.startswith("BestCheckpoint"))
+    assert math.isclose(float(lines["vae/first"][5]), float(state["best_model_score"]), rel_tol=1e-4)
+    assert [line for line in text.splitlines() if line.startswith("without a checkpoint")][0].endswith("vae/failed")
+    assert [line for line in text.splitlines() if line.startswith("tests and")][0].endswith("vae/tested")
+
+
+def test_what_differs_between_runs(trained, capsys, monkeypatch):
+    monkeypatch.chdir(trained.parent)  # where `runs` is the default
+    main(["runs", "compare", "first", "vae/second"])
+    text = capsys.readouterr().out
+    settings, metrics = text.split("\n\n")
+    rows = {line.split()[0]: line.split()[1:] for line in settings.splitlines()[2:]}
+    assert rows == {"model.beta": ["1", "4"], "trainer.max_epochs": ["1", "2"]}
+    assert "val/loss" in metrics and "train/loss_kl" in metrics
+    main(["runs", "compare", str(trained / "vae" / "first"), "first"])
+    assert capsys.readouterr().out.split("\n\n") == ["no setting differs", "no metric differs\n"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["nowhere"], "no folder nowhere"),
+        (["compare", "first"], "two runs or more"),
+        (["compare", "first", "secnd"], "Did you mean vae/second?"),
+        (["--all"], "unrecognized arguments"),
+    ],
+)
+def test_mistakes(words, said, trained, capsys, monkeypatch):
+    monkeypatch.chdir(trained.parent)
+    assert said in mistake(["runs", *words], capsys)
+
+
+def test_two_runs_of_one_name(trained, tmp_path, capsys):
+    for system in ("one", "two"):
+        shutil.copytree(trained / "vae" / "first", tmp_path / system / "first")
+    line = mistake(["runs", "compare", "first", "one/first", f"--root={tmp_path}"], capsys)
+    assert "there are 2 runs 'first'" in line
+
+
+# ------------------------------------------------------------------------------------------------------------- seeds
+
+
+@pytest.mark.parametrize(
+    ("text", "seeds"), [("0-4", [0, 1, 2, 3, 4]), ("7", [7]), ("1,5, 7", [1, 5, 7]), ("0-1,9", [0, 1, 9])]
+)
+def test_seeds(text, seeds):
+    assert seeds_of(text) == seeds
+
+
+@pytest.mark.parametrize("text", [None, "", "4-0", "-1", "a", "1,,2", "1.5", "0-2,1"])
+def test_what_are_no_seeds(text):
+    with pytest.raises(UserError):
+        seeds_of(text)
+
+
+def test_the_table_of_several_seeds(trained):
+    """By hand: the mean, and the deviation of a sample of two, |a - b| / sqrt(2)."""
+    lines = report([trained / "vae" / "first", trained / "vae" / "second"], [3, 8]).splitlines()
+    assert lines[0].split() == ["metric", "mean", "deviation", "seed", "3", "seed", "8"]
+    row = next(line.split() for line in lines if line.startswith("val/loss"))
+    mean, deviation, *each = map(float, row[1:])
+    assert math.isclose(mean, sum(each) / 2, rel_tol=1e-3)
+    assert math.isclose(deviation, abs(each[0] - each[1]) / math.sqrt(2), rel_tol=1e-2)
+    assert any(line.startswith("best val/loss") for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--train_seeds=x"], "takes seeds such as"),
+        (["--train_seeds=0-1", "--seed_everything=3"], "both say which seed"),
+        (["--train_seeds=0-1", "--ckpt_path=last"], "set it to auto"),
+        (["--train_seeds=0-1", "--ckpt_path=auto"], "needs --name"),
+    ],
+)
+def test_mistaken_seeds(words, said, capsys):
+    assert said in mistake(["fit", "--config", "configs/vae.yaml", *words], capsys)
+
+
+def test_trainings_with_two_seeds(data, runs, capfd):  # noqa: F811
+    words = ["fit", *data, *TINY_VAE, *SHORT, f"--trainer.default_root_dir={runs}", "--trainer.logger=false"]
+    main([*words, "--name", "both", "--train_seeds", "0,1"])
+    text = capfd.readouterr().out
+    assert {path.name for path in (runs / "vae").iterdir()} == {"both-seed0", "both-seed1"}
+    ends = [torch.load(runs / "vae" / f"both-seed{seed}" / "checkpoints" / "last.ckpt", weights_only=True)
+            for seed in (0, 1)]  # fmt: skip
+    assert [end["state_dict"]["_extra_state"]["run_seed"] for end in ends] == [0, 1]
+    assert "best val/loss" in text and "deviation" in text
+
+
+# ----------------------------------------------------------------------------------------------------------- dry run
+
+
+@pytest.mark.parametrize("model", [TINY_VAE, TINY_PROGAN], ids=["VAE", "ProGAN"])
+def test_a_dry_run_times_ten_batches_and_writes_nothing(model, data, runs, caplog):  # noqa: F811
+    with caplog.at_level("INFO"):
+        main(["fit", "--dry_run", *data, *model, f"--trainer.default_root_dir={runs}", "--trainer.max_epochs=2"])
+    (report,) = (message for message in caplog.messages if message.startswith("dry run"))
+    assert "(10 batches, 160 images, in" in report and "GiB" in report and "for the whole training" in report
+    assert ("at the first resolution" in report) == (model is TINY_PROGAN)
+    assert not runs.exists()
