@@ -165,9 +165,20 @@ def test_every_setting_is_explained(name):
     assert explained and all(text and len(text.split()) > 1 for text in explained.values()), explained
 
 
-@pytest.mark.parametrize("command", help.EXAMPLES)
+@pytest.mark.parametrize("command", [name for name in help.EXAMPLES if name != "runs"])
 def test_the_examples_are_commands(command, capsys):
     for example in help.EXAMPLES[command]:
         words = [word.strip('"') for word in re.findall(r'\S*".*?"|\S+', example)]
         if "<run>" not in example:
             assert output([command, *words, "--print_config"], capsys)[0] == 0
+
+
+def test_the_examples_of_runs(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for run in ("runs/vae/first", "runs/vae/second", "elsewhere/runs/vae/third"):
+        Path(run).mkdir(parents=True)
+        Path(run, "config.yaml").write_text("trainer: {max_epochs: 1}\n")
+    for example in help.EXAMPLES["runs"]:
+        main(["runs", *example.split()])
+        said = capsys.readouterr().out
+        assert ("no setting differs" if "compare" in example else "without a checkpoint") in said

@@ -48,7 +48,7 @@ def test_the_words_of_a_training_prepare_its_data(folder, tmp_path, monkeypatch,
     words += [f"--trainer.default_root_dir={tmp_path}/runs", "--seed_everything", "3"]
     main(["prepare", *words])
     assert (
-        f"prepared ImageFolder: 38 train, 2 val, 2 test images; caches are in {folder}/.cache"
+        f"prepared ImageFolder: 37 train, 2 val, 1 test images; caches are in {folder}/.cache"
         in capsys.readouterr().out
     )
     assert len(arrays(folder)) == 1 and not (tmp_path / "runs").exists()

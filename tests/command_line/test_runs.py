@@ -118,6 +118,7 @@ def test_mistaken_seeds(words, said, capsys):
     assert said in mistake(["fit", "--config", "configs/vae.yaml", *words], capsys)
 
 
+@pytest.mark.slow  # the README has such a command, too
 def test_trainings_with_two_seeds(data, runs, capfd):  # noqa: F811
     words = ["fit", *data, *TINY_VAE, *SHORT, f"--trainer.default_root_dir={runs}", "--trainer.logger=false"]
     main([*words, "--name", "both", "--train_seeds", "0,1"])
