@@ -25,19 +25,32 @@ class Evaluation(Callback):
         folder: where to write; nothing is written without one.
         features: the network whose features FID, KID, precision and recall are computed on: `digits` comes with the
             project, `inception` is downloaded on first use; `auto` takes the former for grey images of 28 to 32 pixels
-            and the latter for all others; `none` leaves these metrics out.
-        samples: how many images of a generator are compared with as many held-out ones, at most.
+            and the latter for all others; `dinov2` (FD-DINOv2) is fetched by torch.hub, with code that is run;
+            `none` leaves these metrics out.
+        samples: how many images of a generator are compared with as many held-out ones, at most; by default 10,000. In
+            the published protocol, how many are generated; by default 50,000.
+        protocol: `quick` compares with as many test images; `published` has the numbers of images and the networks of
+            published values and takes minutes on a GPU, hours on a CPU.
+        split: which real images the published protocol compares with: `train` (the default) or `test`. Translations
+            between two domains are compared with test images.
     """
 
     def __init__(
         self,
         folder: Path | None = None,
-        features: Literal["auto", "digits", "inception", "none"] = "auto",
-        samples: int = 10_000,
+        features: Literal["auto", "digits", "inception", "dinov2", "none"] = "auto",
+        samples: int | None = None,
+        protocol: Literal["quick", "published"] = "quick",
+        split: Literal["train", "test"] | None = None,
     ) -> None:
-        if samples < 2:
+        if samples is not None and samples < 2:
             raise UserError(f"evaluation.samples must be at least 2, not {samples}.")
-        self.folder, self.options = folder, Options(features, samples)
+        if split == "train" and protocol == "quick":
+            raise UserError("the quick protocol compares with test images. Set --evaluation.protocol=published too.")
+        chosen = Options(features, published=protocol == "published", split=split)
+        if samples is not None:
+            chosen = chosen._replace(samples=samples, generated=samples)
+        self.folder, self.options = folder, chosen
         self.figures: dict[str, Figure] = {}
         self._evaluators: list[Evaluator] = []
 

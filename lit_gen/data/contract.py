@@ -33,6 +33,8 @@ class DataModule(Protocol):
     """Where classifiers are kept."""
     datasets: Mapping[str, BatchReader]
     """The rows of each split: if one is called `held_out`, `test` measures images of its captions too."""
+    held_back: int
+    """Number of the dataset's training images that are in no training split; by default 0. See `fid50k_full`."""
 
     def preview_batch(self, count: int) -> Any:
         """Return the first `count` held-out rows: for sample grids, `val/sliced_wasserstein` and Parzen windows."""

@@ -97,6 +97,11 @@ class MNIST(ImageData):
         return self.split["val_size"]
 
     @property
+    def held_back(self) -> int:
+        """The number of training images that are not in the training split."""
+        return self.val_size
+
+    @property
     def raw_folder(self) -> Path:
         return self.source / "MNIST" / "raw"
 

@@ -90,15 +90,17 @@ def nearness_figures(network: Network, made: Tensor, real: Tensor, names: Names)
     return figures
 
 
-def patch_figures(made: Tensor, real: Tensor, names: Names, ending: str = "") -> dict[str, Figure]:
+def patch_figures(
+    made: Tensor, real: Tensor, names: Names, ending: str = "", device: torch.device | None = None
+) -> dict[str, Figure]:
     """Return `swd<N>_<side>` for each level of a pyramid and `swd<N>_mean`, of equally many images (N, C, H, W)."""
     if min(made.shape[-2:]) < PATCH:
         return {}
-    distances: dict[Any, float] = dict(sliced_wasserstein(made, real))
+    distances: dict[Any, float] = dict(sliced_wasserstein(made, real, device=device))
     distances["mean"] = sum(distances.values()) / len(distances)
     count = len(made)
     return {
-        f"{names.prefix}swd{count}_{level}{ending}": Figure(value, count, names.by(len(real)))
+        f"{names.prefix}swd{count}{ending}_{level}": Figure(value, count, names.by(len(real)))
         for level, value in distances.items()
     }
 

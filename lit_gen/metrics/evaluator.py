@@ -25,6 +25,9 @@ class Options(NamedTuple):
 
     features: str = "auto"
     samples: int = 10_000
+    published: bool = False
+    generated: int = 50_000
+    split: str | None = None
 
 
 class Evaluator(Metric):

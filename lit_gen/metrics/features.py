@@ -26,10 +26,12 @@ class Network(nn.Module):
         title: name with a hash of the weights: values of different weights are not comparable.
         num_features: F.
         measures: which of FID, KID and precision (with recall) its features are for.
+        kept_as: type of the features.
     """
 
     title: str
     num_features: int
+    kept_as = torch.float32
     measures: tuple[str, ...] = (FID, KID, PRECISION)
 
     def named(self, name: str) -> str:
@@ -55,7 +57,8 @@ class DigitFeatures(Network):
 
     def shares(self, features: Tensor) -> Tensor:
         """Return the fraction (10,) of images, given their features (B, 128), that are classified as each digit."""
-        return self.network.answer(features).argmax(1).bincount(minlength=10) / len(features)
+        answer = self.network.answer
+        return answer(features.to(answer.weight.device)).argmax(1).bincount(minlength=10) / len(features)
 
 
 class Weights(NamedTuple):
@@ -118,7 +121,7 @@ class FidelityFeatures(Network):
     def forward(self, image: Tensor) -> Tensor:
         """Return features (B, F) of images (B, C, H, W) uint8; grey images get three equal channels."""
         (features,) = self.network(image.expand(-1, 3, -1, -1).contiguous())
-        return features
+        return features.to(self.kept_as)
 
 
 def inception() -> FidelityFeatures:
@@ -134,7 +137,9 @@ def vgg16() -> FidelityFeatures:
     from torch_fidelity.feature_extractor_vgg16 import FeatureExtractorVGG16
 
     network = FeatureExtractorVGG16("vgg16", ["fc2_relu"], str(VGG16_WEIGHTS.ready()))
-    return FidelityFeatures(network, f"vgg16-{VGG16_WEIGHTS.sha256[:8]}", 4096, (PRECISION,))
+    found = FidelityFeatures(network, f"vgg16-{VGG16_WEIGHTS.sha256[:8]}", 4096, (PRECISION,))
+    found.kept_as = torch.float16  # as the authors do
+    return found
 
 
 def dinov2() -> FidelityFeatures:

@@ -1,9 +1,11 @@
 """The division of a test's work over several processes, and the exchange of results."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from torch import distributed
+import torch
+from torch import Tensor, distributed
+from tqdm import tqdm
 
 T = TypeVar("T")
 
@@ -39,3 +41,37 @@ def from_first(make: Callable[[], T]) -> T:
     if processes > 1:
         distributed.broadcast_object_list(made)
     return made[0]
+
+
+def in_pieces(
+    count: int, size: int, look: Callable[[int, range], Mapping[str, Tensor]], work: str
+) -> dict[str, Tensor]:
+    """Look at `count` rows, `size` at a time, shared out over the processes, with a progress bar.
+
+    Pieces are the same for any number of processes. All processes must call it together.
+
+    Args:
+        count: number of rows.
+        size: rows per piece.
+        look: function from a piece's number and its rows to named tensors (N, ...) of any N; names may be missing.
+        work: words for the progress bar.
+
+    Returns:
+        The tensors of all pieces on the CPU, joined per name in the order of the pieces.
+    """
+    number, processes = place()
+    pieces = range(number, -(-count // size), processes)
+    found: dict[str, list[tuple[int, Tensor]]] = {}
+    for piece in tqdm(pieces, desc=work, unit="batch", mininterval=1, disable=number > 0):
+        for name, values in look(piece, range(piece * size, min(count, (piece + 1) * size))).items():
+            found.setdefault(name, []).append((piece, values.cpu()))
+    everyone: list[Any] = [found]
+    if processes > 1:
+        everyone = [None] * processes
+        distributed.all_gather_object(everyone, found)
+    names = dict.fromkeys(name for one in everyone for name in one)
+    numbered = {name: [pair for one in everyone for pair in one.get(name, ())] for name in names}
+    return {
+        name: torch.cat([values for _, values in sorted(pairs, key=lambda pair: pair[0])])
+        for name, pairs in numbered.items()
+    }

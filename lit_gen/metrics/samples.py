@@ -72,10 +72,11 @@ class SampleQuality(Evaluator):
         from_real: bool = False,
     ) -> None:
         super().__init__()
-        self.samples, self.make, self.take, self.prefix = options.samples, make, real, prefix
-        self.features = features or Features(options.features, image_shape)
+        self.make, self.take, self.prefix, self.published = make, real, prefix, options.published
+        self.samples = options.generated if options.published else options.samples
+        self.features = features or Features(options.features, image_shape, options.published)
         self.rows = (slice(0, None, 2), slice(1, None, 2)) if from_real else (slice(None), slice(None))
-        self.seen = options.samples * (1 + from_real)  # rows of the data
+        self.seen = self.samples * (1 + from_real)  # rows of the data
         self.distinct = distinct or (self.seen, self.seen)
         self.batches = self.images = 0
         for state in ("places", "made", "real"):
@@ -118,7 +119,8 @@ class SampleQuality(Evaluator):
             return dim_zero_cat(made)[orders[0]], dim_zero_cat(real)[orders[1]]
 
         made, real = pair(self.made, self.real)
-        names, figures = Names("test images", prefix=self.prefix), dict[str, Figure]()
+        numbers = f"{len(made)}_test" if self.published else ""
+        names, figures = Names("test images", numbers, self.prefix), dict[str, Figure]()
         enough = min(len(made), len(real)) > 1
         for number, network in enumerate(self.networks if enough else []):
             features = pair(getattr(self, f"made_features_{number}"), getattr(self, f"real_features_{number}"))

@@ -12,7 +12,9 @@ REPEATS, DIRECTIONS = 4, 128
 AT_ONCE = 32  # directions
 
 
-def sliced_wasserstein(made: Tensor, real: Tensor, seed: int = 0, per_image: int = PATCHES) -> dict[int, float]:
+def sliced_wasserstein(
+    made: Tensor, real: Tensor, seed: int = 0, per_image: int = PATCHES, device: torch.device | None = None
+) -> dict[int, float]:
     """Return the distance, times 1,000, between the patches of two sets of images at each level of a Laplacian pyramid.
 
     Each image gives 128 random patches of 7x7 pixels per level. Each set's patches are normalized to mean 0 and
@@ -25,6 +27,7 @@ def sliced_wasserstein(made: Tensor, real: Tensor, seed: int = 0, per_image: int
         real: real images (N, C, H, W), as many, on the same scale.
         seed: seed of the patches' places and of the directions.
         per_image: number of patches per image and level; fewer are faster.
+        device: where to compute; by default where the images are.
 
     Returns:
         The distance at each level, by the level's shorter side in pixels, the finest first. Each side is half of the
@@ -33,7 +36,7 @@ def sliced_wasserstein(made: Tensor, real: Tensor, seed: int = 0, per_image: int
     generator = torch.Generator().manual_seed(seed)
     distances = {}
     for level, side in enumerate(levels(min(made.shape[-2:]))):
-        first, second = (normed(patches(images, level, per_image, generator)) for images in (made, real))
+        first, second = (normed(patches(images, level, per_image, generator, device)) for images in (made, real))
         distances[side] = 1e3 * distance(first, second, generator)
     return distances
 
@@ -46,17 +49,20 @@ def levels(side: int) -> list[int]:
     return sides
 
 
-def patches(images: Tensor, level: int, per_image: int, generator: torch.Generator) -> Tensor:
+def patches(
+    images: Tensor, level: int, per_image: int, generator: torch.Generator, device: torch.device | None = None
+) -> Tensor:
     """Return random patches (N * per_image, C, 49), float32, of one level of the images (N, C, H, W)."""
-    found = []
-    for piece in images.split(256):
-        maps = laplacian(piece.float())[level]
-        count, channels, height, width = maps.shape
+    device = device or images.device
+    found = torch.empty(len(images) * per_image, images.shape[1], PATCH**2, device=device)
+    for place, piece in zip(found.split(256 * per_image), images.split(256), strict=True):
+        maps = laplacian(piece.to(device).float())[level]
+        count, _, height, width = maps.shape
         windows = maps.unfold(2, PATCH, 1).unfold(3, PATCH, 1)  # (B, C, H', W', 7, 7)
         image = torch.arange(count).repeat_interleave(per_image)
         row, column = (torch.randint(side - PATCH + 1, (len(image),), generator=generator) for side in (height, width))
-        found.append(windows[image, :, row, column].reshape(-1, channels, PATCH**2))
-    return torch.cat(found)
+        place[:] = windows[image, :, row, column].flatten(2)
+    return found
 
 
 def laplacian(images: Tensor) -> list[Tensor]:
@@ -92,9 +98,9 @@ def double(images: Tensor, size: torch.Size) -> Tensor:
 
 
 def normed(found: Tensor) -> Tensor:
-    """Normalize patches (P, C, 49) to mean 0 and variance 1 per channel, as (P, C * 49)."""
+    """Normalize patches (P, C, 49), in place, to mean 0 and variance 1 per channel; return them as (P, C * 49)."""
     variance, mean = torch.var_mean(found, (0, 2), correction=0, keepdim=True)
-    return ((found - mean) * (variance + 1e-12).rsqrt()).flatten(1)
+    return found.sub_(mean).mul_((variance + 1e-12).rsqrt()).flatten(1)
 
 
 def distance(made: Tensor, real: Tensor, generator: torch.Generator) -> float:

@@ -13,6 +13,7 @@ from lit_gen.losses.likelihood import attribute_cross_entropy
 from lit_gen.metrics.attributes import AttributeChanges
 from lit_gen.metrics.evaluator import Evaluator, Options
 from lit_gen.metrics.features import Features
+from lit_gen.metrics.published import PublishedTargetDomains
 from lit_gen.metrics.target_domains import TargetDomains
 from lit_gen.metrics.true_images import TrueEdits
 from lit_gen.tasks.base import Stage, Task, grid, quality
@@ -93,10 +94,11 @@ class AttributeEditing(Task):
         def to_neighbours(batch: Any) -> Tensor:
             return model.translate(batch.image, model.labels(batch).roll(1, 0))
 
-        features = Features(options.features, model.image_shape)
+        features = Features(options.features, model.image_shape, options.published)
+        per_attribute = PublishedTargetDomains if options.published else TargetDomains
         found: list[Evaluator] = [
-            quality(model, options, to_neighbours, from_real=True, features=features),
-            TargetDomains(options, model.attributes, single_changes, features),
+            quality(model, options, to_neighbours, from_real=True, once=True, features=features),
+            per_attribute(options, model.attributes, single_changes, features),
         ]
         if getattr(data, "has_attributes", False):
             found.append(AttributeChanges(model.attributes, single_changes, options.samples))

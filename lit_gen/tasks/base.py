@@ -17,7 +17,9 @@ from torchvision.utils import make_grid
 from lit_gen.data.contract import DataModule
 from lit_gen.losses import Terms, total
 from lit_gen.metrics.evaluator import Evaluator, Options
+from lit_gen.metrics.features import Features
 from lit_gen.metrics.held_out import HeldOutDistance
+from lit_gen.metrics.published import PublishedQuality
 from lit_gen.metrics.samples import SampleQuality
 from lit_gen.metrics.sliced_wasserstein import PATCH
 
@@ -123,11 +125,17 @@ def quality(
     model: Any,
     options: Options,
     make: Callable[[Any], Tensor],
-    real: Callable[[Any], Tensor] = itemgetter(0),
-    **settings: Any,
-) -> SampleQuality:
-    """Return the evaluator that compares what `make` makes of a batch with its first field; see `SampleQuality`."""
-    return SampleQuality(options, model.image_shape, make, real, **settings)
+    from_real: bool = False,
+    once: bool = False,
+    features: Features | None = None,
+) -> Evaluator:
+    """Return the evaluator that compares what `make` makes of batches with real images, by the chosen protocol.
+
+    See `SampleQuality` and `PublishedQuality`.
+    """
+    if options.published:
+        return PublishedQuality(options, model.image_shape, make, features, from_real, once)
+    return SampleQuality(options, model.image_shape, make, itemgetter(0), features=features, from_real=from_real)
 
 
 def mean_outputs(model: Any, batch: Any, fakes: Any) -> Terms:

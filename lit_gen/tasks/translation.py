@@ -8,11 +8,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from lit_gen.data.contract import DataModule
+from lit_gen.errors import UserError
 from lit_gen.losses import Terms
 from lit_gen.metrics.evaluator import Evaluator, Options
 from lit_gen.metrics.features import Features
+from lit_gen.metrics.samples import SampleQuality
 from lit_gen.metrics.translation import DomainTranslations
-from lit_gen.tasks.base import DISTANCE, Stage, Task, grid, quality
+from lit_gen.tasks.base import DISTANCE, Stage, Task, grid
 
 WAYS = {"a_to_b": ("image_a", "image_b"), "b_to_a": ("image_b", "image_a")}
 """Each way with the fields of a batch that it leads from and to."""
@@ -86,12 +88,18 @@ class Translation(Task):
         """
         known = hasattr(data, "test_images")
         size_a, size_b = (len(data.test_images(domain)["test"]) if known else options.samples for domain in "AB")
-        features = Features(options.features, model.image_shape)
+        if options.split == "train":
+            raise UserError("translations are compared with test images, as published ones are. Set no other split.")
+        features = Features(options.features, model.image_shape, options.published)
 
         def translations(way: str, distinct: tuple[int, int]) -> Evaluator:
             source, target = (attrgetter(field) for field in WAYS[way])
-            settings = {"prefix": f"{way}_", "features": features, "distinct": distinct}
-            return quality(model, options, lambda batch: model.translate(source(batch), way), target, **settings)
+
+            def translated(batch: Any) -> Tensor:
+                return model.translate(source(batch), way)
+
+            settings: Any = {"prefix": f"{way}_", "features": features, "distinct": distinct}
+            return SampleQuality(options, model.image_shape, translated, target, **settings)
 
         found = [translations("a_to_b", (size_a, size_b)), translations("b_to_a", (size_b, size_a))]
         return [*found, DomainTranslations(options.samples)] if known else found

@@ -1,3 +1,5 @@
+import json
+import warnings
 from pathlib import Path
 
 import pytest
@@ -6,6 +8,7 @@ import torch
 from lit_gen.data import download, server
 from lit_gen.errors import UserError
 from lit_gen.metrics import features as module
+from lit_gen.metrics import inception_vector
 from lit_gen.metrics.digits import load_digits
 from lit_gen.metrics.features import INCEPTION_WEIGHTS, DigitFeatures, Features
 
@@ -20,6 +23,7 @@ from lit_gen.metrics.features import INCEPTION_WEIGHTS, DigitFeatures, Features
         ("auto", (3, 32, 32), ["inception"]),
         ("digits", (1, 28, 28), ["digits"]),
         ("inception", (1, 28, 28), ["inception"]),
+        ("dinov2", (1, 28, 28), ["dinov2"]),
         ("none", (3, 64, 64), []),
     ],
 )
@@ -100,3 +104,106 @@ def test_inception_takes_grey_and_coloured_bytes(tmp_path, monkeypatch):
     assert found.shape == (2, network.num_features) and found.dtype == torch.float32
     assert torch.equal(found, network(grey.repeat(1, 3, 1, 1)))
     assert not torch.allclose(found[0], found[1])
+
+
+# The published protocol
+
+
+@pytest.mark.parametrize(
+    "choice, shape, expected",
+    [
+        ("auto", (1, 28, 28), ["digits", "inception", "vgg16"]),
+        ("auto", (3, 64, 64), ["inception", "vgg16"]),
+        ("digits", (1, 28, 28), ["digits"]),
+        ("inception", (1, 28, 28), ["inception", "vgg16"]),
+        ("dinov2", (3, 64, 64), ["dinov2"]),
+        ("none", (3, 64, 64), []),
+    ],
+)
+def test_published_choice(choice, shape, expected):
+    assert Features(choice, shape, published=True).choices == expected
+
+
+def test_without_a_network_the_digits_go_on(hub, caplog):
+    with caplog.at_level("INFO"):
+        (network,) = Features("auto", (1, 28, 28), published=True).load("cpu")
+    assert isinstance(network, DigitFeatures) and network.measures == ("fid", "kid", "precision")
+    warnings = [line for line in caplog.messages if line.startswith("warning: ")]
+    assert ["FID and KID", "precision and recall"] == [line[9:].split(" are left out: ")[0] for line in warnings]
+    assert all("no route to host" in line and "\n" not in line for line in warnings)
+
+
+def test_dinov2_that_cannot_be_had_is_one_line(monkeypatch, caplog):
+    def refuse(*_, **__):
+        raise RuntimeError("no route to host\nand more")
+
+    monkeypatch.setattr(torch.hub, "load", refuse)
+    with caplog.at_level("INFO"):
+        assert Features("dinov2", (3, 64, 64)).load("cpu") == []
+    (warning,) = [line for line in caplog.messages if line.startswith("warning: ")]
+    assert "facebookresearch/dinov2 (no route to host)" in warning
+
+
+def extractors(monkeypatch, tmp_path):
+    """Both networks of torch-fidelity with random weights."""
+    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+    from torchvision.models import VGG
+
+    torch.save({}, tmp_path / "weights.pth")
+    monkeypatch.setattr(module.Weights, "ready", lambda weights: tmp_path / "weights.pth")
+    for kind in (FeatureExtractorInceptionV3, VGG):
+        monkeypatch.setattr(kind, "load_state_dict", lambda *_: None)
+    torch.manual_seed(0)
+    return Features("inception", (3, 16, 16), published=True).load("cpu")
+
+
+class Seen(torch.nn.Module):
+    """Keeps what enters a network, and ends there."""
+
+    def forward(self, image):
+        self.image = image
+        raise EOFError
+
+
+def test_what_enters_the_networks_by_hand(monkeypatch, tmp_path):
+    """Grey bytes in three channels, resized as TensorFlow 1 did: pixel i of the new image lies at i·old/new of the old.
+
+    Not at (i + 1/2)·old/new − 1/2, as elsewhere: the last pixels all have the last value. The values are not rounded.
+    """
+    inception, vgg = extractors(monkeypatch, tmp_path)
+    assert (inception.measures, vgg.measures) == (("fid", "kid"), ("precision",))
+    assert (inception.title, vgg.title) == ("inception-6726825d", "vgg16-397923af")
+    found = vgg(torch.randint(256, (2, 3, 16, 16), dtype=torch.uint8))
+    assert found.shape == (2, 4096) and found.dtype == torch.float16 and found.min() >= 0  # after the ReLU
+    old = torch.tensor([[0, 100], [200, 50]], dtype=torch.uint8)
+    for network, first, side, scaled in (
+        (inception, "Conv2d_1a_3x3", 299, lambda pixels, _: (pixels - 128) / 128),
+        (vgg, "model", 224, lambda pixels, channel: (pixels / 255 - (0.485, 0.456, 0.406)[channel])
+         / (0.229, 0.224, 0.225)[channel]),
+    ):  # fmt: skip
+        seen = Seen()
+        setattr(network.network, first, seen)
+        with pytest.raises(EOFError):
+            network(old[None, None])
+        assert seen.image.shape == (1, 3, side, side)
+        for row, column in ((0, 0), (0, side - 1), (side - 1, 0), (0, 1), (side // 2, side // 3), (side // 4, 7)):
+            down, right = min(1.0, row * 2 / side), min(1.0, column * 2 / side)
+            top, bottom = 0 + right * 100, 200 + right * (50 - 200)
+            pixels = top + down * (bottom - top)
+            for channel in range(3):
+                found = float(seen.image[0, channel, row, column])
+                assert found == pytest.approx(scaled(pixels, channel), abs=1e-4), (row, column, channel)
+
+
+def test_real_inception_features():
+    if not (inception_vector.TARGET.is_file() and INCEPTION_WEIGHTS.path.is_file()):
+        problem = (
+            "UNTESTED: real Inception features. Run python -m lit_gen.metrics.inception_vector where they can be had"
+        )
+        warnings.warn(problem, stacklevel=1)
+        pytest.skip(problem)
+    vector = json.loads(inception_vector.TARGET.read_text())
+    network = module.inception()
+    assert vector["network"] == network.title
+    for name, image in inception_vector.known_images().items():
+        torch.testing.assert_close(network(image)[0], torch.tensor(vector["features"][name]), rtol=1e-3, atol=1e-3)

@@ -1,0 +1,69 @@
+"""The settings of an evaluation, and the published protocol of whole models on small data."""
+
+import math
+
+import pytest
+
+from lit_gen.callbacks.evaluation import Evaluation
+from lit_gen.data import MNIST, CelebA, Horse2Zebra
+from lit_gen.errors import UserError
+from lit_gen.models import GAN, VAE, CycleGAN, PuzzleGAN
+from tests.models import tiny
+
+
+def test_settings():
+    options = Evaluation().options
+    assert not options.published and options.samples == 10_000
+    options = Evaluation(protocol="published", samples=70, split="test").options
+    assert options.published and options.generated == options.samples == 70 and options.split == "test"
+    options = Evaluation(protocol="published").options
+    assert options.generated == 50_000 and options.samples == 10_000  # Parzen windows have 10,000 in all papers
+    with pytest.raises(UserError, match="protocol=published"):
+        Evaluation(split="train")
+
+
+def measured(model, data, tmp_path, **settings):
+    evaluation = Evaluation(protocol="published", **{"features": "none", "samples": 12} | settings)
+    tiny.trainer(tmp_path, callbacks=[evaluation]).test(model, datamodule=data, verbose=False)
+    assert all(math.isfinite(figure.value) for figure in evaluation.figures.values())
+    return {name.removeprefix("test/"): figure for name, figure in evaluation.figures.items()}
+
+
+@pytest.mark.parametrize("model_class", [GAN, VAE])
+def test_digits(model_class, mnist_root, tmp_path, caplog):
+    """Without a network Inception and VGG-16 are missing, and a line for each says so."""
+    data = MNIST(mnist_root, val_size=100, batch_size=30, cache_folder=tmp_path / "cache")
+    model = tiny.build(model_class, size=28)
+    with caplog.at_level("INFO"):
+        figures = measured(model, data, tmp_path, samples=40, features="auto")
+    assert sum(line.startswith("warning: ") for line in caplog.messages) == 2
+    assert figures["digit_fid40_train"][1:] == (40, figures["least_digit"].features)
+    assert figures["least_digit"].features.endswith(", against 300 training images")
+    assert (
+        figures["digit_fid_real"].samples == 150
+        and figures["digit_fid_real"].value < figures["digit_fid40_train"].value
+    )
+    names = "digit_fid40_train_infinity digit_kid40_train digit_kid40_train_deviation digit_precision40_train"
+    names += " digit_recall40_train swd40_mean swd40_real_mean ms_ssim ms_ssim_real"
+    assert set(names.split()) <= set(figures)
+    data = MNIST(mnist_root, val_size=100, batch_size=7, cache_folder=tmp_path / "cache")
+    again = measured(model, data, tmp_path, samples=40, features="auto")
+    for name in figures:
+        if "40" in name or "_real" in name or "ssim" in name or "digit" in name:
+            assert again[name] == figures[name], name  # the batch size changes nothing
+
+
+def test_models_that_are_given_real_images(roots, tmp_path):
+    faces = CelebA(roots["CelebA"], image_size=32, batch_size=8, cache_folder=tmp_path / "cache")
+    figures = measured(tiny.build(PuzzleGAN, 3, 32), faces, tmp_path)
+    assert figures["swd12_mean"][1:] == (12, "against 12 training images")
+    animals = Horse2Zebra(roots["Horse2Zebra"], image_size=32, batch_size=2, cache_folder=tmp_path / "cache")
+    figures = measured(tiny.build(CycleGAN, 3, 32), animals, tmp_path)
+    assert figures["a_to_b_swd4_mean"].features == "against 4 test images"
+    with pytest.raises(UserError, match="compared with test images"):
+        measured(tiny.build(CycleGAN, 3, 32), animals, tmp_path, split="train")
+
+
+def test_data_of_ones_own_without_rows(tmp_path):
+    with pytest.raises(UserError, match="NoiseData.*--evaluation.protocol=quick"):
+        measured(tiny.build(GAN), tiny.NoiseData(2), tmp_path)
