@@ -124,6 +124,13 @@ class LitGenCLI(LightningCLI):
         if command == "fit" and self.writes and told is None:
             self.find_run()
         self.parser.add_instantiator(defer, Logger)
+        self.parser.add_instantiator(self.fitting_data, LightningDataModule)
+
+    def fitting_data(self, kind: type, *arguments: Any, **settings: Any) -> LightningDataModule:
+        """Return the data module, if the model can read its batches: of some data, only an object knows their type."""
+        data = kind(*arguments, **settings)
+        check_pair(_import(self.settings.model.class_path), data, self.subcommand == "predict")
+        return data
 
     @property
     def parent_of_runs(self) -> Path:

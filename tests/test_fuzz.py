@@ -6,10 +6,12 @@ The settings are drawn by the types in the signatures, so that a new model or da
 import inspect
 import io
 import json
+import shutil
 import signal
 import types
 from collections.abc import Callable
 from contextlib import redirect_stderr
+from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import hypothesis
@@ -21,7 +23,7 @@ from PIL import Image
 import lit_gen.data
 import lit_gen.models
 from lit_gen.cli import main
-from lit_gen.data.contract import fields_read
+from lit_gen.data.contract import batch_types, fields_read
 from lit_gen.limits import BelowOne, NonNegativeFloat, NonNegativeInt, PositiveInt
 from lit_gen.synthetic.faces.names import ATTRIBUTES
 from tests.models.tiny import SMALL
@@ -46,7 +48,18 @@ BY_NAME = {
     "latent_dim": st.one_of(INTEGERS, st.just(HUGE)),
     "pool_size": st.one_of(INTEGERS, st.just(HUGE)),
 }
-NOT_DRAWN = {"self", "spec", "kwargs", "root", "cache_folder", "synthetic", "synthetic_count", "download"}
+NOT_DRAWN = {
+    "self",
+    "spec",
+    "kwargs",
+    "root",
+    "cache_folder",
+    "synthetic",
+    "synthetic_count",
+    "download",
+    "folder_a",
+    "folder_b",
+}
 TRAINER = [
     "precision=bf16-mixed", "precision=16-mixed", "precision=64-true", "precision=bf16-true",
     "accumulate_grad_batches=2", "gradient_clip_val=1", "deterministic=true", "devices=0", "accelerator=cuda",
@@ -116,6 +129,8 @@ SMALL_DATA = {
     "CelebACaptions": {"batch_size": 8, "image_size": 16},
     "Horse2Zebra": {"batch_size": 2, "image_size": 16},
     "ImageFolder": {"batch_size": 2, "image_size": 16},
+    "ImageTable": {"batch_size": 2, "image_size": 16},
+    "UnpairedFolders": {"batch_size": 2, "image_size": 16},
 }
 
 
@@ -124,7 +139,8 @@ def commands(draw: Any) -> list[str]:
     """The words of a `fit` with a random model, random data and a few settings of each."""
     model = getattr(lit_gen.models, draw(st.sampled_from(lit_gen.models.__all__)))
     kinds = [getattr(lit_gen.data, name) for name in lit_gen.data.__all__]
-    fitting = [kind for kind in kinds if set(fields_read(model)) <= set(kind.batch_type._fields)]
+    needs = set(fields_read(model))
+    fitting = [kind for kind in kinds if any(needs <= set(one._fields) for one in batch_types(kind))]
     data = draw(st.sampled_from(fitting if draw(st.integers(0, 9)) else kinds))
     chosen = SMALL.get(model.__name__, {}) | drawn(draw, model, 3)
     given = SMALL_DATA[data.__name__] | drawn(draw, data, 2)
@@ -194,16 +210,23 @@ def roots(mnist_root, celeba_root, horse2zebra_root, tmp_path_factory) -> dict[s
     for number in range(9):
         mode = ("RGB", "L", "RGBA")[number % 3]
         Image.new(mode, (20 + number, 30)).save(own / f"größe {number}.png")
+    table = Path(shutil.copytree(own, tmp_path_factory.mktemp("table") / "in"))
+    rows = [
+        f"größe {number}.png,{number % 3},yes,{'no' if number % 2 else 'Yes'},sentence {number}" for number in range(9)
+    ]
+    (table / "metadata.csv").write_text("\n".join(["file_name,label,red,Young,caption", *rows]))
     return {
         "MNIST": mnist_root, "MNISTCaptions": mnist_root, "CelebA": celeba_root, "CelebACaptions": celeba_root,
-        "Horse2Zebra": horse2zebra_root, "ImageFolder": own,
+        "Horse2Zebra": horse2zebra_root, "ImageFolder": own, "ImageTable": table,
     }  # fmt: skip
 
 
 def complete(command: list[str], roots: dict[str, str]) -> list[str]:
     """With the place of the data, which is not drawn: no download is tried."""
     [kind] = [word.removeprefix("--data=") for word in command if word.startswith("--data=")]
-    offline = [] if kind == "ImageFolder" else ["--data.download=false"]
+    if kind == "UnpairedFolders":
+        return [*command, f"--data.folder_a={roots['ImageFolder']}", f"--data.folder_b={roots['ImageTable']}"]
+    offline = [] if kind in ("ImageFolder", "ImageTable") else ["--data.download=false"]
     return [*command, f"--data.root={roots[kind]}", *offline]
 
 

@@ -1,5 +1,6 @@
 """The alphabet of the sentences that models read, and the conversion of sentences to character numbers."""
 
+import re
 from collections.abc import Iterable
 
 import numpy as np
@@ -17,6 +18,12 @@ SHORTEST = 80  # characters that are enough for any digit, and for one statement
 
 _NUMBERS = {symbol: ALPHABET.index(symbol) + 1 for symbol in ALPHABET}
 _UNKNOWN = "\N{REPLACEMENT CHARACTER}"
+_READABLE = re.compile(f"[{re.escape(ALPHABET.strip())}]", re.IGNORECASE)
+
+
+def readable(text: str) -> bool:
+    """Return whether a text has a character of the alphabet except spaces."""
+    return _READABLE.search(text) is not None
 
 
 def encode(text: str, length: int) -> Tensor:
@@ -38,14 +45,19 @@ def encode(text: str, length: int) -> Tensor:
     words = " ".join(text.lower().split())
     if not words:
         raise UserError("a sentence is empty. Write what the image is to show, for example 'a smiling woman'.")
-    numbers = [_NUMBERS.get(symbol, 0) for symbol in words[:length]]
-    if not set(numbers) - {0, _NUMBERS[" "]}:
+    if not readable(words[:length]):
         raise UserError(
             f"the sentence {words[:40]!r} has no character that can be read. Write it in English letters and digits."
         )
+    return torch.from_numpy(numbers_of(text, length))
+
+
+def numbers_of(text: str, length: int) -> np.ndarray:
+    """Return what `encode` does, of any text."""
     padded = np.zeros(length, np.int64)
+    numbers = [_NUMBERS.get(symbol, 0) for symbol in " ".join(text.lower().split())[:length]]
     padded[: len(numbers)] = numbers
-    return torch.from_numpy(padded)
+    return padded
 
 
 def decode(numbers: Iterable[int] | Tensor) -> str:

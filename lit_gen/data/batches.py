@@ -1,7 +1,7 @@
 """The types of batches, one named tuple per kind of dataset, and the description of a dataset."""
 
 from collections.abc import Sequence, Sized
-from typing import Any, NamedTuple, Protocol, TypedDict
+from typing import Any, Literal, NamedTuple, NotRequired, Protocol, TypedDict
 
 from torch import Tensor
 
@@ -36,6 +36,14 @@ class AttributedImages(NamedTuple):
     attributes: Tensor
 
 
+class LabelledAttributedImages(NamedTuple):
+    """A batch as of `AttributedImages`, and its class indices (B,), int64."""
+
+    image: Tensor
+    attributes: Tensor
+    label: Tensor
+
+
 class UnpairedImages(NamedTuple):
     """A batch of images of two domains, each (B, C, H, W) in [-1, 1]; two images of the same row are unrelated."""
 
@@ -50,13 +58,24 @@ class CaptionedImages(NamedTuple):
     caption: (B, L) character numbers, int64; 0 pads and stands for characters outside the alphabet.
     attributes: (B, A), float in {0, 1}: 1 for an attribute that is true of the image.
     stated: (B, A), float in {0, 1}: 1 for an attribute that the sentence states, as true or as false. An image fits a
-        sentence if it agrees with the sentence's own image in all stated attributes.
+        sentence if it agrees with the sentence's own image in all stated attributes; where A is 0, if it has the same
+        sentence.
     """
 
     image: Tensor
     caption: Tensor
     attributes: Tensor
     stated: Tensor
+
+
+class LabelledCaptionedImages(NamedTuple):
+    """A batch as of `CaptionedImages`, and its class indices (B,), int64."""
+
+    image: Tensor
+    caption: Tensor
+    attributes: Tensor
+    stated: Tensor
+    label: Tensor
 
 
 class BatchReader(Sized, Protocol):
@@ -76,3 +95,7 @@ class DataSpec(TypedDict):
     """Number of classes; 0 for data without labels."""
     attributes: list[str]
     """Names of the columns of a batch's `attributes`; empty for data without attributes."""
+    classes: NotRequired[list[str]]
+    """Names of the classes in the order of their indices, where a table of the user's gives them."""
+    wrong_images: NotRequired[Literal["other captions", "other attributes"]]
+    """The images that a caption of such a table does not fit: all with another caption, or with other attributes."""

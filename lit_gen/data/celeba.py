@@ -1,6 +1,5 @@
 """CelebA (Liu et al. 2015, arXiv:1411.7766): 202,599 aligned faces of 178x218 pixels with 40 binary attributes."""
 
-import codecs
 import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property, partial
@@ -14,6 +13,7 @@ from lit_gen.data.batches import AttributedImages, DataSpec
 from lit_gen.data.celeba_files import LISTS, CelebAFiles
 from lit_gen.data.decoding import ImageArray
 from lit_gen.data.rendered_faces import true_images
+from lit_gen.data.text_files import read_text
 from lit_gen.errors import UserError, nearest
 from lit_gen.files.parallel import map_indices
 from lit_gen.limits import NonNegativeInt
@@ -217,16 +217,4 @@ def read_partition(path: Path, names: list[str]) -> np.ndarray:
 
 def _rows(path: Path) -> list[list[str]]:
     """Return the words of each line of a list; blank lines, encodings and separators do not matter."""
-    try:
-        content = path.read_bytes()
-        lines = content.decode(_encoding(content)).splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"cannot read {path} ({error}). Put it back, or download it again.") from error
-    return [row for line in lines if (row := line.translate(SEPARATORS).split())]
-
-
-def _encoding(content: bytes) -> str:
-    """Return the encoding of a text that begins with a letter or digit: UTF-8, or UTF-16 as some editors save it."""
-    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return "utf-16"
-    return {0: "utf-16-be", 1: "utf-16-le"}.get(content[:2].find(0), "utf-8-sig")
+    return [row for line in read_text(path).splitlines() if (row := line.translate(SEPARATORS).split())]

@@ -82,24 +82,37 @@ def fields_read(model: Any, predicting: bool = False) -> tuple[str, ...]:
 
 def check_pair(model: type, data: Any, predicting: bool = False) -> None:
     """Raise a `UserError` naming data that do fit when `data` (class or object) lack a field that `model` reads."""
-    batch_type = getattr(data, "batch_type", None)
-    if batch_type is None or not hasattr(model, "task"):
+    given = batch_types(data)
+    if not given or not hasattr(model, "task"):
         return
     needs = fields_read(model, predicting)
-    if set(needs) <= set(batch_type._fields):
+    if any(set(needs) <= set(kind._fields) for kind in given):
         return
     from lit_gen import data as package
 
     name_of_data = (data if isinstance(data, type) else type(data)).__name__
-
+    read = ""
+    if len(given) == 1:
+        read = f"; {name_of_data} gives {given[0].__name__}({', '.join(given[0]._fields)})"
+    if hasattr(data, "what_is_missing") and not isinstance(data, type):
+        missing = [field for field in needs if field not in given[0]._fields]
+        raise UserError(
+            f"{model.__name__} needs batches with fields {', '.join(needs)}{read}. {data.what_is_missing(missing)}"
+        )
     fitting = [
         name
         for name, candidate in vars(package).items()
-        if isinstance(candidate, type)
-        and set(needs) <= set(getattr(getattr(candidate, "batch_type", None), "_fields", ()))
+        if isinstance(candidate, type) and any(set(needs) <= set(kind._fields) for kind in batch_types(candidate))
     ]
     raise UserError(
-        f"{model.__name__} needs batches with fields {', '.join(needs)}; {name_of_data} gives "
-        f"{batch_type.__name__}({', '.join(batch_type._fields)}). "
+        f"{model.__name__} needs batches with fields {', '.join(needs)}{read}. "
         f"Data that fit: {', '.join(sorted(fitting)) or 'none'}."
     )
+
+
+def batch_types(data: Any) -> tuple[type[Any], ...]:
+    """Return the types that the batches of data (class or object) may have; several of a class whose files tell."""
+    if isinstance(data, type) and hasattr(data, "batch_types"):
+        return data.batch_types
+    found = getattr(data, "batch_type", None)
+    return () if found is None else (found,)

@@ -1,23 +1,15 @@
 """horse2zebra and the other datasets of CycleGAN (Zhu et al. 2017, arXiv:1703.10593): images of two domains."""
 
-from collections.abc import Mapping, Sequence
-from functools import cached_property
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
-import torch
 from lightning.pytorch.utilities import rank_zero_info
-from torch import Tensor
-from torchvision.transforms.functional import center_crop
 
-from lit_gen.data.base import ArrayDataset, ImageData
-from lit_gen.data.batches import DataSpec, UnpairedImages
-from lit_gen.data.cache import HINT, CachedSet, cached_images
-from lit_gen.data.decoding import ImageArray
+from lit_gen.data.cache import HINT, cached_images
 from lit_gen.data.download import ROOT_HINT, DamagedArchiveError, DownloadError, Remote, fetch, unpack
-from lit_gen.data.image_files import MAX_MEGAPIXELS, NoImageError, image_files
-from lit_gen.data.splits import parts_by_place
+from lit_gen.data.image_files import MAX_MEGAPIXELS, image_files
+from lit_gen.data.unpaired import UnpairedData, UnpairedDataset
 from lit_gen.errors import UserError, nearest
 from lit_gen.limits import NonNegativeInt, PositiveInt
 from lit_gen.synthetic.animals.write import write_horse2zebra
@@ -39,49 +31,7 @@ SETS = {
 }
 
 
-class UnpairedDataset(ArrayDataset):
-    """A dataset of unrelated pairs: row i of the larger domain (A if equal), and a row of the other domain.
-
-    Args:
-        images_a: (N_A, H, W, C) uint8.
-        images_b: (N_B, H, W, C) uint8.
-        fixed: take row i modulo the number of rows of the other domain, for validation and test; by default a random
-            row, drawn anew at each fetch.
-        rows: numbers of the rows of each domain to use; all by default.
-        size: side in pixels of the square in the middle that is taken; all by default.
-    """
-
-    def __init__(
-        self,
-        images_a: ImageArray,
-        images_b: ImageArray,
-        fixed: bool,
-        rows: Sequence[np.ndarray] | None = None,
-        size: int | None = None,
-    ) -> None:
-        self.domains, self.fixed, self.size = (images_a, images_b), fixed, size
-        self.rows_of = [np.arange(len(images)) for images in self.domains] if rows is None else list(rows)
-        self.batch_type = UnpairedImages
-
-    def __len__(self) -> int:
-        counts = [len(rows) for rows in self.rows_of]
-        return max(counts) if min(counts) else 0  # an image needs a partner
-
-    def __getitems__(self, indices: Sequence[int]) -> UnpairedImages:
-        rows_a, rows_b = self.rows_of
-        other = 0 if len(rows_a) < len(rows_b) else 1  # the smaller domain; B when both are equally large
-        fields = []
-        for domain, (images, own) in enumerate(zip(self.domains, self.rows_of, strict=True)):
-            chosen = np.asarray(indices) % len(own)
-            if domain == other and not self.fixed:
-                chosen = torch.randint(len(own), (len(chosen),)).numpy()
-            fields.append(torch.from_numpy(images[own[chosen]]).permute(0, 3, 1, 2))  # (B, C, H, W)
-        if self.size is not None:
-            fields = [center_crop(field, self.size) for field in fields]
-        return UnpairedImages(*fields)
-
-
-class Horse2Zebra(ImageData):
+class Horse2Zebra(UnpairedData):
     """Unpaired images of two domains, such as horse2zebra, in `root/<dataset>/{trainA,trainB,testA,testB}`.
 
     The public datasets have no third split: some of the training images (`val_fraction`) are for validation.
@@ -108,7 +58,6 @@ class Horse2Zebra(ImageData):
             written; `predict` needs none.
     """
 
-    batch_type = UnpairedImages
     split_before: ClassVar[Mapping[str, Any]] = {"rule": "test images for validation"}
 
     def __init__(
@@ -139,17 +88,8 @@ class Horse2Zebra(ImageData):
             download,
             cache_folder,
         )
-        if not 0 <= val_fraction < 1:
-            raise UserError(f"val_fraction must be at least 0 and below 1, not {val_fraction}.")
-        self.split = {"rule": "hash of the name", "val_fraction": val_fraction}
-        self.dataset, self.skip_broken, self.max_megapixels = dataset, skip_broken, max_megapixels
-        self.load_size = load_size or round(image_size * 286 / 256)
-        if self.load_size < image_size:
-            raise UserError(f"load_size ({self.load_size}) must not be smaller than image_size ({image_size}).")
-
-    @property
-    def spec(self) -> DataSpec:
-        return DataSpec(image_shape=[3, self.image_size, self.image_size], num_classes=0, attributes=[])
+        self.dataset = dataset
+        self.begin("hash of the name", val_fraction, load_size, skip_broken, max_megapixels)
 
     @property
     def public(self) -> bool:
@@ -166,12 +106,11 @@ class Horse2Zebra(ImageData):
         write_horse2zebra(folder / "horse2zebra", self.synthetic_count, self.synthetic_count // 10)
 
     @property
-    def val_fraction(self) -> float:
-        return self.split["val_fraction"]
+    def parts(self) -> dict[str, Path]:
+        return {part: self.folder / part for part in ("trainA", "trainB", "testA", "testB")}
 
-    def prepare_data(self) -> None:
-        super().prepare_data()
-        _ = self.sets  # decoded now, by one process, and kept for setup
+    def name_of(self, part: str) -> str:
+        return f"{self.dataset}-{part}"
 
     def find_or_download(self) -> None:
         folder, archive = self.folder, self.root / f"{self.dataset}.zip"
@@ -204,41 +143,10 @@ class Horse2Zebra(ImageData):
         )
 
     def setup(self, stage: str) -> None:
-        images_a, images_b = self.sets["trainA"].images, self.sets["trainB"].images
-        test = UnpairedDataset(self.sets["testA"].images, self.sets["testB"].images, fixed=True)
+        super().setup(stage)
         if self.split["rule"] == self.split_before["rule"]:
-            self.datasets = {"train": UnpairedDataset(images_a, images_b, fixed=False), "val": test, "test": test}
-            return
-        parts = [parts_by_place(self.sets[part].places, self.val_fraction) for part in ("trainA", "trainB")]
-        train, val = ([part[number] for part in parts] for number in range(2))
-        self.datasets = {
-            "train": UnpairedDataset(images_a, images_b, fixed=False, rows=train),
-            "val": UnpairedDataset(images_a, images_b, fixed=True, rows=val, size=self.image_size),
-            "test": test,
-        }
-
-    @property
-    def arrays(self) -> dict[str, ImageArray]:
-        """The images of each part, (N, S, S, 3) uint8: memory maps, or for `predict` possibly decoded when read."""
-        return {part: found.images for part, found in self.sets.items()}
-
-    @cached_property
-    def sets(self) -> dict[str, CachedSet]:
-        """What was found of each part."""
-        sets: dict[str, CachedSet] = {}
-        for part in ("trainA", "trainB", "testA", "testB"):
-            folder = self.folder / part
-            if not folder.is_dir():
-                raise UserError(f"the folder {folder} is missing. Unpack {self.dataset} again.")
-            size = self.load_size if part.startswith("train") else self.image_size
-            try:
-                sets[part] = self.decoded_set(self.images_below(folder), f"{self.dataset}-{part}", size)
-            except NoImageError:
-                if part.startswith("train"):
-                    raise
-                # Training needs no test images.
-                sets[part] = CachedSet(np.zeros((0, size, size, 3), np.uint8), None, {}, 0, np.zeros(0, np.int64))
-        return sets
+            images_a, images_b = self.sets["trainA"].images, self.sets["trainB"].images
+            self.datasets |= {"train": UnpairedDataset(images_a, images_b, fixed=False), "val": self.datasets["test"]}
 
     def how_to_fill(self, split: str) -> str:
         if split == "val" and self.split["rule"] != self.split_before["rule"]:
@@ -247,32 +155,16 @@ class Horse2Zebra(ImageData):
             return "Set --data.val_fraction above 0, and train anew: all images were for training."
         return f"Put images into testA and testB in {self.folder}; each needs at least one."
 
-    def domain_examples(self) -> UnpairedDataset:
-        """Return a dataset of fixed pairs of training images of both domains, for a classifier to learn from."""
-        return UnpairedDataset(self.arrays["trainA"], self.arrays["trainB"], fixed=True)
-
-    def test_images(self, domain: str) -> dict[str, ImageArray]:
+    def test_images(self, domain: str) -> dict[str, Any]:
         """Return the test images of domain A or B, each once, (N, S, S, 3) uint8.
 
         Returns:
             The images as `test`. Rendered data also have `truth`, their counterparts in the other domain, and `mask`,
             which is not 0 where the animal is.
         """
-        images = {"test": self.arrays[f"test{domain}"]}
+        images = super().test_images(domain)
         if (self.folder / f"truth{domain}").is_dir():
             for part in ("truth", "mask"):
                 files = image_files(self.folder / f"{part}{domain}")
                 images[part] = cached_images(files, self.cache_folder, f"{part}{domain}", self.image_size)
         return images
-
-    def to_floats(self, batch: Any, flip: bool) -> Any:
-        batch = super().to_floats(batch, flip)
-        return type(batch)(*(self._crop(image) for image in batch))
-
-    def _crop(self, image: Tensor) -> Tensor:
-        """Cut out a square of side `image_size` at a random place, the same for the whole batch."""
-        spare = image.shape[-1] - self.image_size
-        if spare == 0:
-            return image
-        top, left = torch.randint(spare + 1, (2,)).tolist()
-        return image[..., top : top + self.image_size, left : left + self.image_size]

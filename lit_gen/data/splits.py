@@ -13,11 +13,18 @@ from pathlib import Path
 import numpy as np
 
 PLACES = 2**32
+NAMES_OF_SPLITS = {"train": "train", "training": "train", "test": "test", "testing": "test", "eval": "test"}
+NAMES_OF_SPLITS |= {"evaluation": "test", "val": "val", "valid": "val", "validation": "val", "dev": "val"}
+"""The names of splits that the Hugging Face imagefolder knows, and what they are called here."""
 
 
 def places_of(paths: Iterable[Path], folder: Path) -> list[int]:
     """Return the place of each file, from 0 to `PLACES` - 1: a hash of its path below `folder`, on every system."""
-    names = (os.path.relpath(path, folder).replace(os.sep, "/") for path in paths)
+    return places_of_names(os.path.relpath(path, folder).replace(os.sep, "/") for path in paths)
+
+
+def places_of_names(names: Iterable[str]) -> list[int]:
+    """Return the places of files by their paths below the folder, with slashes between the parts."""
     # macOS may write an accent as a character of its own. A name need not be UTF-8.
     return [int(hashlib.sha1(os.fsencode(unicodedata.normalize("NFC", name))).hexdigest()[:8], 16) for name in names]
 

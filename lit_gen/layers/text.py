@@ -5,7 +5,8 @@ arXiv:1605.05395.
 
 Departures from the paper:
     - Adam, not RMSprop, and a small convolutional image encoder in place of GoogLeNet's features.
-    - There are no classes: an image does not fit a sentence when it contradicts an attribute that the sentence states.
+    - There are no classes: an image does not fit a sentence when it contradicts an attribute that the sentence states,
+      or, in data without attributes, when its own sentence is another.
       All pairs of a batch that do not fit enter the objective, not one pair for each other class.
     - A wrong image is one of those that contradict the fewest attributes: the others are told apart without reading all
       that the sentence says. A sentence that all images of the batch fit has no wrong image.
@@ -112,7 +113,12 @@ def joint_embedding_loss(scores: Tensor, mismatch: Tensor) -> Tensor:
 
 
 def contradictions(batch: CaptionedImages) -> Tensor:
-    """Return the number of attributes stated by sentence i (row) that image j (column) contradicts, (B, B) int64."""
+    """Return the number of attributes stated by sentence i (row) that image j (column) contradicts, (B, B) int64.
+
+    Without attributes, it is 1 for an image with another caption.
+    """
+    if not batch.attributes.shape[1]:
+        return (batch.caption[:, None] != batch.caption[None]).any(2).long()
     differ = batch.attributes[:, None] != batch.attributes[None]  # (B, B, A)
     return (differ & (batch.stated[:, None] > 0)).sum(2)
 

@@ -128,7 +128,12 @@ class CaptionMatching(Evaluator):
 
 
 def contradictions(batch: CaptionedImages) -> Tensor:
-    """Return whether two captions state the opposite of each other in some attribute, as (B, B) bool."""
+    """Return whether two captions state the opposite of each other in some attribute, as (B, B) bool.
+
+    Without attributes, it is whether they differ.
+    """
+    if not batch.attributes.shape[1]:
+        return (batch.caption[:, None] != batch.caption[None]).any(2)
     stated = batch.stated > 0
     differ = batch.attributes[:, None] != batch.attributes[None]  # (B, B, A)
     return (differ & stated[:, None] & stated[None]).any(2)

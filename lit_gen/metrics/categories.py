@@ -1,5 +1,6 @@
 """The accuracy of categories, learned without labels, as classes."""
 
+import math
 from typing import Any
 
 import torch
@@ -35,17 +36,40 @@ class CategoryAccuracy(Evaluator):
 def matched(counts: Tensor) -> int:
     """Return the largest number of images that agree with a matching of categories and classes, each used once at most.
 
-    An exact search goes through the categories, and keeps the best total for each set of classes already matched. Its
-    time grows as 2^(number of classes): ten classes take a tenth of a second.
+    It is found by the Hungarian method (Kuhn 1955) with shortest paths (Jonker & Volgenant 1987), whose time grows with
+    the larger of the two numbers, and with the square of the smaller.
 
     Args:
         counts: (categories, classes), the number of images of each class in each category.
     """
-    best = {0: 0}  # number of images that agree, by the set of matched classes as bits
-    for row in counts.tolist():
-        for taken, total in list(best.items()):
-            for index, count in enumerate(row):
-                if not taken >> index & 1:
-                    with_it = taken | 1 << index
-                    best[with_it] = max(best.get(with_it, 0), total + count)
-    return max(best.values())
+    gains = (counts if len(counts) <= counts.shape[1] else counts.T).tolist()
+    rows, columns = len(gains), range(1, len(gains[0]) + 1)
+    of_row, of_column = (
+        [0.0] * (rows + 1),
+        [0.0] * (len(columns) + 1),
+    )  # prices: a cell's two sum up to its gain or more
+    row_of = [0] * (len(columns) + 1)  # the row matched with each column; rows count from 1, and 0 is for none
+    for row in range(1, rows + 1):
+        row_of[0], column = row, 0
+        slack, before, done = [math.inf] * (len(columns) + 1), [0] * (len(columns) + 1), {0}
+        while row_of[column]:
+            here, cheapest = row_of[column], 0
+            slack[0] = math.inf
+            for other in columns:
+                if other not in done:
+                    spare = of_row[here] + of_column[other] - gains[here - 1][other - 1]
+                    if spare < slack[other]:
+                        slack[other], before[other] = spare, column
+                    if slack[other] < slack[cheapest]:
+                        cheapest = other
+            step = slack[cheapest]
+            for other in done:
+                of_row[row_of[other]] -= step
+                of_column[other] += step
+            slack = [value if other in done else value - step for other, value in enumerate(slack)]
+            done.add(cheapest)
+            column = cheapest
+        while column:  # every column on the path takes the row of the one before it
+            row_of[column] = row_of[before[column]]
+            column = before[column]
+    return sum(gains[row_of[column] - 1][column - 1] for column in columns if row_of[column])

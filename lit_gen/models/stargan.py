@@ -19,6 +19,7 @@ Departures from the paper:
 from typing import Any, NamedTuple
 
 import torch
+from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -111,7 +112,8 @@ class StarGAN(AdversarialModule):
 
     Args:
         spec: what the data look like; on the command line it comes from the data. Sizes are multiples of 4 from 8 on.
-        attributes: names of the attributes to change, among those of the data.
+        attributes: names of the attributes to change, among those of the data; all of these where the default, the
+            paper's five of CelebA, are not among them.
         channels: width of G at full size.
         residual_blocks: residual blocks of G.
         discriminator_channels: width of D behind its first layer.
@@ -146,7 +148,9 @@ class StarGAN(AdversarialModule):
         ema_decay: BelowOne = 0.0,
     ) -> None:
         super().__init__(spec, n_critic, ema_decay)
+        attributes = among(spec["attributes"], attributes)
         self.save_hyperparameters()
+        self.save_hyperparameters({"attributes": attributes})  # not those that the command line gave
         image_channels, size, _ = self.image_shape
         if size < 8 or size % 4:
             raise UserError(
@@ -172,7 +176,7 @@ class StarGAN(AdversarialModule):
             if stage != "predict" and name not in self.data_attributes:
                 raise UserError(
                     f"the data have no attribute {name!r}.{nearest(name, self.data_attributes)} "
-                    "Set --model.attributes to names that the data have."
+                    f"Set --model.attributes to names that the data have: {', '.join(self.data_attributes) or 'none'}."
                 )
 
     def labels(self, batch: Any) -> Tensor:
@@ -258,3 +262,11 @@ class StarGAN(AdversarialModule):
         """
         with evaluating(self.sampler):
             return self(image, target).float()
+
+
+def among(of_data: list[str], attributes: list[str]) -> list[str]:
+    """Return the attributes to change: those of the data in place of the default ones, where the data lack these."""
+    if not of_data or attributes != PAPER_ATTRIBUTES or set(attributes) <= set(of_data):
+        return attributes
+    rank_zero_info(f"the attributes are all that the data have (--model.attributes): {', '.join(of_data)}")
+    return list(of_data)

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -100,10 +101,21 @@ def test_every_file_is_compared(folder, monkeypatch, capsys):
 
 @pytest.mark.parametrize("name", lit_gen.data.__all__)
 def test_every_data_module_can_be_prepared(name, roots, folder, capsys):
-    words = [f"--data={name}", f"--data.root={roots.get(name, folder)}", "--data.image_size=16", "--data.batch_size=4"]
-    words += ["--data.val_size=100"] if name.startswith("MNIST") else []
-    main(["prepare", *words])
+    main(["prepare", *words_of(name, roots, folder)])
     assert f"prepared {name}: " in capsys.readouterr().out
+
+
+def words_of(name: str, roots: dict[str, Path], folder: Path) -> list[str]:
+    """The settings that a data module needs; of one's own images there are forty in `folder`."""
+    words = [f"--data={name}", "--data.image_size=16", "--data.batch_size=4"]
+    words += ["--data.val_size=100"] if name.startswith("MNIST") else []
+    if name == "ImageTable":
+        rows = [f"{path.name},{number % 2}" for number, path in enumerate(sorted(folder.glob("*.bmp")))]
+        (folder / "metadata.csv").write_text("\n".join(["file_name,red", *rows]))
+    if name == "UnpairedFolders":
+        shutil.copytree(folder, folder.parent / "others")
+        return [*words, f"--data.folder_a={folder}", f"--data.folder_b={folder.parent / 'others'}"]
+    return [*words, f"--data.root={roots.get(name, folder)}"]
 
 
 def test_another_data_module_of_lightning_s(capsys):

@@ -96,9 +96,10 @@ def rows(data: ImageData, split: str) -> list[torch.Tensor]:
 @pytest.mark.parametrize("name", lit_gen.data.__all__)
 def test_every_data_module_has_the_setting_and_explains_it(name, capsys):
     data_class = getattr(lit_gen.data, name)
-    arguments = {"root": "pictures"} if name == "ImageFolder" else {}
+    arguments = {"root": "pictures"} if name in ("ImageFolder", "ImageTable") else {}
+    arguments |= {"folder_a": "pictures", "folder_b": "others"} if name == "UnpairedFolders" else {}
     assert data_class(**arguments, cache_folder=Path("elsewhere")).cache_folder == Path("elsewhere")
-    assert data_class(**arguments).cache_folder.parent == Path(arguments.get("root", "data"))
+    assert data_class(**arguments).cache_folder.parent == Path("pictures" if arguments else "data")
     with pytest.raises(SystemExit):
         main(["fit", "--data.help", name])
     assert "cache_folder" in capsys.readouterr().out

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from lit_gen.data import Horse2Zebra, horse2zebra
+from lit_gen.data.batches import UnpairedImages
 from lit_gen.data.horse2zebra import UnpairedDataset
 from lit_gen.errors import UserError
 from tests.data.stand_in import cut, page, silent, status, well
@@ -184,7 +185,7 @@ def test_crops_lie_within_the_pictures_everywhere_and_are_the_same_for_a_batch()
     places = torch.arange(36, dtype=torch.uint8).reshape(1, 1, 6, 6).expand(3, 3, 6, 6)
     seen = set()
     for _ in range(300):
-        batch = data.to_floats(horse2zebra.UnpairedImages(places, places), flip=False)
+        batch = data.to_floats(UnpairedImages(places, places), flip=False)
         corners = []
         for image in batch:
             found = ((image + 1) * 127.5).round().long()

@@ -1,0 +1,277 @@
+"""Your own images with labels, attributes, captions or counterparts: a folder and its `metadata.csv`."""
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader
+
+from lit_gen.data.alphabet import CAPTION_LENGTH, SHORTEST, numbers_of
+from lit_gen.data.base import ArrayDataset, ImageData
+from lit_gen.data.batches import (
+    AttributedImages,
+    CaptionedImages,
+    DataSpec,
+    Images,
+    LabelledAttributedImages,
+    LabelledCaptionedImages,
+    LabelledImages,
+    UnpairedImages,
+)
+from lit_gen.data.decoding import ImageArray
+from lit_gen.data.image_files import MAX_MEGAPIXELS
+from lit_gen.data.image_folder import ImageFolder
+from lit_gen.data.splits import parts_by_place, places_of_names
+from lit_gen.data.table_columns import Captions, Splits
+from lit_gen.data.table_folder import Contents, read_folder
+from lit_gen.data.unpaired import TwoDomains, UnpairedDataset
+from lit_gen.errors import UserError
+from lit_gen.limits import NonNegativeInt, PositiveInt
+
+BATCH_TYPES: dict[tuple[str, ...], type[Any]] = {
+    kind._fields: kind
+    for kind in (
+        Images,
+        LabelledImages,
+        AttributedImages,
+        LabelledAttributedImages,
+        CaptionedImages,
+        LabelledCaptionedImages,
+        UnpairedImages,
+    )
+}
+COLUMNS = {
+    "label": "a column called label",
+    "attributes": "columns of attributes (0/1, -1/1, true/false or yes/no)",
+    "caption": "a column called caption",
+    "image_b": "a column called file_name_b",
+}
+"""What a table needs for a field of a batch."""
+
+
+class Sentences:
+    """The captions of images as a field of a batch: sentence numbers (B, L), int64, of rows (B,).
+
+    Args:
+        captions: of all rows of the table.
+        length: number of characters L per sentence, as for `encode`.
+        rows: numbers of the table's rows that the images are of.
+        vary: draw one of a row's sentences at each fetch; otherwise always take its first.
+    """
+
+    def __init__(self, captions: Captions, length: int, rows: np.ndarray, vary: bool) -> None:
+        self.text, self.length, self.vary = bytes(captions.text), length, vary
+        self.ends, self.counts = np.asarray(captions.ends), np.asarray(captions.counts)[rows]
+        self.first = (np.cumsum(captions.counts) - captions.counts)[rows]  # of each row's sentences
+
+    def __len__(self) -> int:
+        return len(self.counts)
+
+    def __getitem__(self, rows: np.ndarray) -> np.ndarray:
+        chosen = self.first[rows]
+        if self.vary:
+            chosen = chosen + (torch.rand(len(rows), dtype=torch.float64).numpy() * self.counts[rows]).astype(int)
+        begins = np.where(chosen, self.ends[chosen - 1], 0)
+        parts = zip(begins.tolist(), self.ends[chosen].tolist(), strict=True)
+        return np.stack([numbers_of(self.text[begin:end].decode(), self.length) for begin, end in parts])
+
+
+class Floats:
+    """An array of one byte per value as a field of a batch, which has float32."""
+
+    def __init__(self, values: np.ndarray) -> None:
+        self.values = values
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __getitem__(self, rows: np.ndarray) -> np.ndarray:
+        return self.values[rows].astype(np.float32)
+
+
+class ImageTable(TwoDomains, ImageFolder):
+    """Images with a table, `metadata.csv` or `metadata.jsonl` beside them, or with sub-folders as labels.
+
+    The table has a row per image, and a header: `file_name` (relative to the table), then what there is of `label`
+    (names or numbers), `caption` (a sentence, in JSON also a list of them), attributes (columns of 0/1, -1/1,
+    true/false or yes/no) or `file_name_b` (an image of a second domain, for CycleGAN). Splits are those of a column
+    `split`, or of the folders train, val and test (also validation), which may have a table each; else `val_fraction`
+    makes them.
+
+    Args:
+        root: folder of the images and the table.
+        image_size: side of the images in pixels; each is cut to its largest centred square.
+        channels: 3 for colour, 1 for grey.
+        batch_size: images per batch and process.
+        attributes: names of the columns that are attributes, in the order of a batch, [] for none; by default all that
+            have no other meaning.
+        caption_length: number of characters per caption; shorter ones are padded, longer ones cut.
+        val_fraction: fraction of the training images of which half are kept for validation, where no split is given
+            for that, and half for test, likewise. A hash of a file's path in `root` decides.
+        num_workers: number of loading processes; 0 is fastest, because a batch is one read from a memory map.
+        horizontal_flip: mirror each training image with probability 1/2.
+        skip_broken: leave out unreadable and missing image files, and print their number; by default the first stops
+            the run.
+        max_megapixels: size of the largest image file that is decoded, in millions of pixels; decoding takes 4 to
+            25 bytes of memory per pixel and process.
+        cache_folder: folder for the decoded images; `.cache` in `root` by default. Set it if `root` cannot be written;
+            `predict` needs none.
+    """
+
+    batch_types: ClassVar[tuple[type[Any], ...]] = tuple(BATCH_TYPES.values())
+    """The types of batches that a table may lead to: `batch_type` is known once it is read."""
+    split_before: ClassVar[Mapping[str, Any]] = {}
+
+    def __init__(
+        self,
+        root: Path,
+        image_size: int = 64,
+        channels: PositiveInt = 3,
+        batch_size: int = 64,
+        attributes: list[str] | None = None,
+        caption_length: int = CAPTION_LENGTH,
+        val_fraction: float = 0.05,
+        num_workers: NonNegativeInt = 0,
+        horizontal_flip: bool = False,
+        skip_broken: bool = False,
+        max_megapixels: PositiveInt = MAX_MEGAPIXELS,
+        cache_folder: Path | None = None,
+    ) -> None:
+        super().__init__(
+            root,
+            image_size,
+            channels,
+            batch_size,
+            val_fraction,
+            num_workers,
+            horizontal_flip,
+            skip_broken,
+            max_megapixels,
+            cache_folder,
+        )
+        if caption_length < SHORTEST:
+            raise UserError(f"caption_length must be at least {SHORTEST} characters, not {caption_length}.")
+        if attributes is not None and len(set(attributes)) < len(attributes):
+            raise UserError(f"attributes names a column twice: {attributes}. Set --data.attributes to each once.")
+        self.wanted, self.caption_length = attributes, caption_length
+
+    @cached_property
+    def contents(self) -> Contents:
+        """What the table, or the folder, says of each image; it is read when it is first asked for."""
+        return read_folder(self.root, self.wanted, self.images_below(self.root), self.skip_broken)
+
+    @property
+    def batch_type(self) -> type[Any]:  # type: ignore[override]
+        found = self.contents
+        if found.partners is not None:
+            return UnpairedImages
+        fields = ["image"]
+        fields += ["caption", "attributes", "stated"] if found.captions else ["attributes"] if found.attributes else []
+        return BATCH_TYPES[(*fields, *(["label"] if found.labels is not None else []))]
+
+    @property
+    def spec(self) -> DataSpec:
+        found, shape = self.contents, [self.channels, self.image_size, self.image_size]
+        spec = DataSpec(image_shape=shape, num_classes=len(found.classes), attributes=list(found.attributes))
+        if found.classes:
+            spec["classes"] = list(found.classes)
+        if found.captions:
+            spec["wrong_images"] = "other attributes" if found.attributes else "other captions"
+        return spec
+
+    def what_is_missing(self, fields: Sequence[str]) -> str:
+        """Return the advice for fields that a model reads and the batches lack, which ends the error message."""
+        needed = [COLUMNS[field] for field in COLUMNS if field in fields]
+        where = self.contents.table.parts[0][0] if self.contents.table else f"a metadata.csv in {self.root}"
+        if "image" in fields:
+            return f"{where} names images of two domains, file_name and file_name_b."
+        return f"{where} needs {' and '.join(needed)}."
+
+    @property
+    def has_attributes(self) -> bool:
+        return bool(self.contents.attributes)
+
+    @property
+    def arrays(self) -> ImageArray:
+        """The images of the first column, (N, S, S, C) uint8."""
+        return self.decoded_columns[0][0]
+
+    @cached_property
+    def decoded_columns(self) -> list[tuple[ImageArray, np.ndarray]]:
+        """For each column of files its images, and the numbers of the rows that these are of."""
+        found, columns = self.contents, []
+        for name, files in (("table", found.files), ("table-b", found.partners)):
+            if files is not None:
+                paths = [self.root / file for file in files]
+                images, rows, *_ = self.decoded_set(paths, name, self.image_size, channels=self.channels)
+                columns.append((images, np.arange(len(files)) if rows is None else rows))
+        return columns
+
+    def setup(self, stage: str) -> None:
+        found, kind = self.contents, self.batch_type
+        splits = complete_splits(found.splits, found.files, self.val_fraction)
+        if kind is UnpairedImages:
+            (images_a, rows_a), (images_b, rows_b) = self.decoded_columns
+            for code, split in enumerate(Splits.ORDER):
+                rows_of = [np.flatnonzero(splits[rows] == code) for rows in (rows_a, rows_b)]
+                self.datasets[split] = UnpairedDataset(images_a, images_b, fixed=split != "train", rows=rows_of)
+            return
+        images, rows = self.decoded_columns[0]
+        fields: dict[str, Any] = {"image": images}
+        if found.truth is not None:
+            truth = found.truth[rows]
+            fields |= {"attributes": Floats(truth), "stated": Floats(np.ones_like(truth))}
+        if found.labels is not None:
+            fields["label"] = found.labels[rows]
+        for code, split in enumerate(Splits.ORDER):
+            if found.captions is not None:
+                fields["caption"] = Sentences(found.captions, self.caption_length, rows, vary=split == "train")
+            arrays = [fields[name] for name in kind._fields]
+            self.datasets[split] = ArrayDataset(kind, arrays, np.flatnonzero(splits[rows] == code))
+
+    def attribute_examples(self, names: Sequence[str]) -> ArrayDataset:
+        dataset = self.datasets["train"]
+        fields = dict(zip(dataset.batch_type._fields, dataset.arrays, strict=True))
+        columns = [self.contents.attributes.index(name) for name in names]
+        values = Floats(fields["attributes"].values[:, columns])
+        return ArrayDataset(AttributedImages, (fields["image"], values), dataset.rows)
+
+    def how_to_fill(self, split: str) -> str:
+        given = self.contents.splits
+        if given is not None and (given == Splits.ORDER.index(split)).any():
+            return "Its images are unreadable, all of them."
+        if split != "train" and not self.val_fraction:
+            return "Give some rows that split, or set --data.val_fraction above 0."
+        return f"Put more images into {self.root}, with their rows."
+
+    def check_split(self, command: str) -> None:
+        ImageData.check_split(self, command)
+
+    def predict_dataloader(self) -> DataLoader:
+        """Return a loader of the test images."""
+        return ImageData.predict_dataloader(self)
+
+    @property
+    def remarks(self) -> list[str]:
+        return [*super().remarks, *self.contents.remarks()]
+
+
+def complete_splits(given: np.ndarray | None, files: Sequence[str], fraction: float) -> np.ndarray:
+    """Return the split of each image, (N,), as places in `Splits.ORDER`.
+
+    Args:
+        given: those that the folder or table says; None for none, when all are training images.
+        files: the paths of the N images below the folder, with slashes between their parts.
+        fraction: half of it is the part of the training images that is for validation, where none is given, and
+            likewise for test. A hash of a file's path decides, as for `ImageFolder`.
+    """
+    splits = np.zeros(len(files), np.uint8) if given is None else given.copy()
+    training = np.flatnonzero(splits == 0)
+    places = np.array(places_of_names(files[row] for row in training.tolist()), np.int64)
+    of_code = [0.0 if (splits == code).any() else fraction / 2 for code in (1, 2)]
+    for code, rows in enumerate(parts_by_place(places, *of_code)):
+        splits[training[rows]] = code
+    return splits

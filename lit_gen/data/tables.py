@@ -1,0 +1,212 @@
+"""The table of a folder of images: `metadata.csv` or `metadata.jsonl`, as the Hugging Face imagefolder has it.
+
+Each mistake in it is one line that names the file and the row. A row has the number that a spreadsheet shows: the
+header of a CSV file is row 1. Columns are converted a block of rows at a time, and kept as bytes and numbers: 200,000
+rows of 40 attributes take 8 MB.
+"""
+
+import csv
+import json
+from array import array
+from collections.abc import Iterator, Sequence
+from io import StringIO
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lit_gen.data.table_columns import COLUMNS, Attribute, CellError
+from lit_gen.data.text_files import read_text
+from lit_gen.errors import UserError, nearest
+
+NAMES = ("metadata.csv", "metadata.jsonl")
+BLOCK = 512  # rows that are held as text at a time
+
+
+class Table:
+    """What the tables of a folder say, column by column.
+
+    Args:
+        wanted: names of the columns that are attributes; by default all that have no meaning of their own.
+    """
+
+    def __init__(self, wanted: Sequence[str] | None = None) -> None:
+        self.wanted = wanted
+        self.columns: dict[str, Any] = {}
+        self.ignored: list[str] = []  # columns that are not read
+        self.parts: list[tuple[Path, int]] = []  # each table, with the number of rows up to its end
+        self.row_numbers = array("l")
+
+    def __len__(self) -> int:
+        return len(self.row_numbers)
+
+    def place(self, index: int) -> str:
+        """Return in words where a row stands."""
+        path = next(path for path, end in self.parts if index < end)
+        return f"{path}, row {self.row_numbers[index]}"
+
+    @property
+    def attributes(self) -> list[str]:
+        return [name for name in self.columns if name not in COLUMNS]
+
+    def truth(self) -> np.ndarray:
+        """Return the attributes (N, A), uint8 in {0, 1}."""
+        values = np.empty((len(self), len(self.attributes)), np.uint8)
+        for number, name in enumerate(self.attributes):
+            try:
+                values[:, number] = self.columns[name].truth()
+            except CellError as error:
+                raise UserError(f"{self.place(error.place)}: the column {name!r} {error.problem}.") from None
+        return values
+
+    def read(self, path: Path, prefix: str = "") -> None:
+        """Add the rows of a file.
+
+        Args:
+            path: a `.csv` or `.jsonl` file.
+            prefix: what to put before the names of image files, such as "train/".
+
+        Raises:
+            UserError: something is wrong in it; the message names the row.
+        """
+        text = read_text(path)
+        header, rows = (_csv if path.suffix.lower() == ".csv" else _jsonl)(path, text)
+        names = _meanings(path, header)
+        if not self.parts:
+            self._begin(path, names)
+        elif missing := sorted(set(self.columns) ^ ({*names} - {*self.ignored, ""})):
+            raise UserError(f"{path} and {self.parts[0][0]} differ in the column {missing[0]!r}. Give both the same.")
+        for name in ("file_name", "file_name_b"):
+            if name in self.columns:
+                self.columns[name].prefix = prefix
+        places = {name: names.index(name) for name in self.columns}
+        self.parts.append((path, len(self)))
+        while block := list(islice(rows, BLOCK)):
+            numbers, cells = zip(*block, strict=True)
+            for name, values in zip(names, zip(*cells, strict=True), strict=True):
+                if name not in places:
+                    continue
+                try:
+                    self.columns[name].extend(values if path.suffix.lower() == ".csv" else _texts(values, name))
+                except CellError as error:
+                    row = numbers[error.place]
+                    raise UserError(f"{path}, row {row}: the column {name!r} {error.problem}.") from None
+            self.row_numbers.extend(numbers)
+            self.parts[-1] = (path, len(self))
+        if not self.parts[-1][1]:
+            raise UserError(f"{path} has no rows. Write one for each image.")
+
+    def _begin(self, path: Path, names: Sequence[str]) -> None:
+        others = [name for name in names if name not in COLUMNS]
+        for name in self.wanted or ():
+            if name not in others:
+                known = f"It has {', '.join(map(repr, filter(None, others)))}." if any(others) else "It has none."
+                raise UserError(f"{path} has no column {name!r} of an attribute.{nearest(name, others)} {known}")
+        chosen = [name for name in others if name] if self.wanted is None else list(self.wanted)
+        self.ignored = [name for name in others if name not in chosen]
+        special = [name for name in names if name in COLUMNS]
+        if "file_name_b" in special:  # two images without a common label
+            self.ignored = [name for name in names if name not in ("file_name", "file_name_b", "split")]
+            special, chosen = [name for name in special if name not in self.ignored], []
+        self.columns = {name: COLUMNS[name]() for name in special} | {name: Attribute() for name in chosen}
+
+
+def _meanings(path: Path, header: Sequence[str]) -> list[str]:
+    """Return the names of columns: those with a meaning as they are called here, others as in the header."""
+    names = [name.strip() for name in header]
+    names = [name.lower() if name.lower() in (*COLUMNS, "text") else name for name in names]
+    if "caption" not in names:  # called text in the examples of Hugging Face
+        names = ["caption" if name == "text" else name for name in names]
+    if "file_name" not in names:
+        known = ", ".join(map(repr, names[:8]))
+        raise UserError(f"{path} has no column file_name in its first row ({known}). Call that of the images so.")
+    if twice := next((name for name in names if name and names.count(name) > 1), None):
+        raise UserError(f"{path}, row 1: the column {twice!r} stands there twice. Remove one.")
+    return names
+
+
+Rows = Iterator[tuple[int, Sequence[Any]]]
+"""The number of each row, and its values."""
+
+
+def _csv(path: Path, text: str) -> tuple[Sequence[str], Rows]:
+    first = text.lstrip().partition("\n")[0]
+    marks = (mark for mark in ",;\t" if "file_name" in (word.strip(' "\r').lower() for word in first.split(mark)))
+    reader = csv.reader(StringIO(text, newline=None), delimiter=next(marks, ","), strict=True, skipinitialspace=True)
+
+    def lines() -> Rows:
+        number = 0
+        while True:
+            number += 1
+            try:
+                cells = next(reader, None)
+            except csv.Error as error:
+                raise UserError(f"{path}, row {number}: it is no CSV: {error}. Mend that row.") from None
+            if cells is None:
+                return
+            if any(cells):
+                yield number, cells
+
+    rows = lines()
+    _, header = next(rows, (0, []))
+
+    def checked() -> Rows:
+        for number, cells in rows:
+            if len(cells) != len(header):
+                raise UserError(
+                    f"{path}, row {number}: {len(cells)} values for {len(header)} columns. Put a value that has a "
+                    "comma into quotes."
+                )
+            yield number, cells
+
+    return header, checked()
+
+
+def _jsonl(path: Path, text: str) -> tuple[Sequence[str], Rows]:
+    def objects() -> Iterator[tuple[int, dict[str, Any]]]:
+        for number, line in enumerate(StringIO(text, newline=None), 1):
+            if not line.strip():
+                continue
+            try:
+                found = json.loads(line)
+            except (ValueError, RecursionError) as error:
+                why = getattr(error, "msg", "it is nested too deeply")
+                raise UserError(f"{path}, row {number}: it is no JSON: {why}. Write one object per line.") from None
+            if not isinstance(found, dict):
+                raise UserError(f'{path}, row {number}: it is no object. Write {{"file_name": ...}} in each line.')
+            yield number, found
+
+    rows = objects()
+    number, first = next(rows, (0, {}))
+    header = list(first)
+
+    def values() -> Rows:
+        if first:
+            yield number, list(first.values())
+        for row, found in rows:
+            if found.keys() != first.keys():
+                name = min(found.keys() ^ first.keys())
+                has = "has" if name in found else "lacks"
+                raise UserError(f"{path}, row {row}: it {has} {name!r}, other than the first. Give all rows the same.")
+            yield row, [found[name] for name in header]
+
+    return header, values()
+
+
+def _texts(values: Sequence[Any], column: str) -> list[Any]:
+    """Return the values of JSON as a CSV file would have them; lists of sentences stay."""
+    texts: list[Any] = []
+    for place, value in enumerate(values):
+        if isinstance(value, bool):
+            value = str(value).lower()
+        elif isinstance(value, int | float):
+            value = str(int(value)) if value == value // 1 else str(value)
+        elif value is None:
+            value = ""
+        elif column == "caption" and isinstance(value, list) and all(isinstance(one, str) for one in value):
+            pass
+        elif not isinstance(value, str):
+            raise CellError(place, f"has {json.dumps(value)[:40]}, and a value is a text, a number, true or false")
+        texts.append(value)
+    return texts
