@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from lit_gen.data.alphabet import encode
+from lit_gen.data.base import ArrayDataset
 from lit_gen.data.captioned import CaptionedData, CaptionedDataset, Captions
 from lit_gen.data.celeba import CelebA
 from lit_gen.errors import UserError, nearest
@@ -65,6 +66,11 @@ class CelebACaptions(CaptionedData, CelebA):
     def held_out(self) -> list[dict[str, bool]]:
         """The held-out combinations, such as {"Male": True, "Young": False}; of a checkpoint, those it trained by."""
         return self.split["held_out"]
+
+    @property
+    def all_training(self) -> ArrayDataset | None:
+        """The training split; None if combinations are held out of it."""
+        return None if self.held_out else self.datasets["train"]
 
     def _combination(self, words: Sequence[str]) -> dict[str, bool]:
         """Return ["Male", "not Young"] as {"Male": True, "Young": False}."""

@@ -33,8 +33,11 @@ class DataModule(Protocol):
     """Where classifiers are kept."""
     datasets: Mapping[str, BatchReader]
     """The rows of each split: if one is called `held_out`, `test` measures images of its captions too."""
-    held_back: int
-    """Number of the dataset's training images that are in no training split; by default 0. See `fid50k_full`."""
+    all_training: BatchReader | None
+    """All training images of the dataset, for published metrics; by default the training split.
+
+    None says that the training split lacks some of them: no metric is then called `fid50k_full`.
+    """
 
     def preview_batch(self, count: int) -> Any:
         """Return the first `count` held-out rows: for sample grids, `val/sliced_wasserstein` and Parzen windows."""

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from lit_gen.data.base import ArrayDataset, ImageData, resize_batch
-from lit_gen.data.batches import UNLABELLED, DataSpec, LabelledImages
+from lit_gen.data.batches import UNLABELLED, DataSpec, Images, LabelledImages
 from lit_gen.data.download import ROOT_HINT, DownloadError, Remote, fetch, set_aside
 from lit_gen.errors import UserError
 from lit_gen.files.atomic import CannotWriteError, complete_file, remove_if_empty
@@ -97,9 +97,9 @@ class MNIST(ImageData):
         return self.split["val_size"]
 
     @property
-    def held_back(self) -> int:
-        """The number of training images that are not in the training split."""
-        return self.val_size
+    def all_training(self) -> ArrayDataset:
+        """The images of the training files, those held back for validation included."""
+        return ArrayDataset(Images, self.datasets["train"].arrays[:1])
 
     @property
     def raw_folder(self) -> Path:

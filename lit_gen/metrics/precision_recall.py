@@ -1,9 +1,13 @@
 """Improved precision and recall: Kynkäänniemi et al. 2019, arXiv:1904.06991."""
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
 AT_ONCE = 1_000  # rows of a matrix of distances
+MANY = 20_000  # rows from which on there is a progress bar
 
 
 def precision_recall(made: Tensor, real: Tensor, neighbours: int = 3) -> tuple[float, float]:
@@ -27,10 +31,15 @@ def precision_recall(made: Tensor, real: Tensor, neighbours: int = 3) -> tuple[f
 def radii(points: Tensor, neighbours: int) -> Tensor:
     """Return the distance of each of the points (N, F) to its k-th nearest neighbour, itself not counted, as (N,)."""
     rank = min(neighbours, len(points) - 1) + 1  # each point is its own nearest
-    return torch.cat([torch.cdist(piece, points).kthvalue(rank, 1).values for piece in points.split(AT_ONCE)])
+    return torch.cat([torch.cdist(piece, points).kthvalue(rank, 1).values for piece in _pieces(points)])
 
 
 def among(points: Tensor, others: Tensor, radius: Tensor) -> float:
     """Return the fraction of the points (N, F) that are within `radius` (M,) of any of the others (M, F)."""
-    inside = [(torch.cdist(piece, others) <= radius).any(1) for piece in points.split(AT_ONCE)]
+    inside = [(torch.cdist(piece, others) <= radius).any(1) for piece in _pieces(points)]
     return float(torch.cat(inside).double().mean())
+
+
+def _pieces(points: Tensor) -> Iterable[Tensor]:
+    pieces = points.split(AT_ONCE)
+    return tqdm(pieces, desc="distances of features", unit="batch", disable=len(points) < MANY, leave=False)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from lit_gen.data.batches import BatchReader
 from lit_gen.data.contract import DataModule
 from lit_gen.metrics.comparison import Names, feature_figures, nearness_figures, patch_figures, similarity_figures
 from lit_gen.metrics.evaluator import Evaluator, Figure, Options
@@ -76,7 +77,7 @@ class PublishedQuality(Evaluator):
             self.real.prepare(network, self.at_once)
         count = min(self.options.generated, len(sources)) if self.once else self.options.generated
         kept = min(FOR_SWD, count, len(rows), int(MOST_BYTES // self.values))
-        full = split == TRAIN and count == FULL and not getattr(data, "held_back", 0)
+        full = split == TRAIN and count == FULL and all_training(data) is not None
         self.names = Names(IN_WORDS[split], "50k_full" if full else f"{count}_{split}")
 
         def look(piece: int, numbers: range) -> dict[str, Tensor]:
@@ -210,8 +211,13 @@ def pieces(pixels: int) -> int:
     return min(100, max(2, AT_ONCE // pixels // 2 * 2))
 
 
+def all_training(data: Any) -> BatchReader | None:
+    """Return all training images of the data; None if the training split lacks some."""
+    return getattr(data, "all_training", getattr(data, "datasets", {}).get(TRAIN))
+
+
 def source_and_real_rows(data: Any, split: str, device: torch.device, from_real: bool) -> tuple[Rows, Rows]:
     """Return the rows that images are made of, which are test images, and those that they are compared with."""
     if split == "test" and from_real:
         return Rows(data, "test", device, slice(0, None, 2)), Rows(data, "test", device, slice(1, None, 2))
-    return Rows(data, "test", device), Rows(data, split, device)
+    return Rows(data, "test", device), Rows(data, split, device, dataset=all_training(data) if split == TRAIN else None)

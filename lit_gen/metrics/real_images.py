@@ -12,6 +12,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 from tqdm import tqdm
 
+from lit_gen.data.batches import BatchReader
 from lit_gen.data.cache import HINT
 from lit_gen.errors import UserError
 from lit_gen.files.arrays import load_array
@@ -32,19 +33,27 @@ class Rows:
         split: `train` or `test`.
         device: the model's device.
         step: which rows to use.
+        dataset: the images of the split, if they are others than in `datasets`.
 
     Raises:
         UserError: the data cannot be read by rows, or the split is empty.
     """
 
-    def __init__(self, data: Any, split: str, device: torch.device, step: slice = slice(None)) -> None:
+    def __init__(
+        self,
+        data: Any,
+        split: str,
+        device: torch.device,
+        step: slice = slice(None),
+        dataset: BatchReader | None = None,
+    ) -> None:
         self.data, self.device = data, device
         if not hasattr(data, "to_floats") or split not in getattr(data, "datasets", ()):
             raise UserError(
                 f"the published protocol reads the {split} images of {type(data).__name__} by rows, by `datasets` and "
                 "`to_floats`, which it lacks (see lit_gen/data/contract.py). Set --evaluation.protocol=quick."
             )
-        self.dataset = data.datasets[split]
+        self.dataset = data.datasets[split] if dataset is None else dataset
         self.rows = range(len(self.dataset))[step]
         if not self.rows:
             raise UserError(f"{type(data).__name__} has no {split} images to compare with. Set --evaluation.split.")

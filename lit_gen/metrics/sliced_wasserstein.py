@@ -4,12 +4,14 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
+from tqdm import tqdm
 
 SMALLEST = 16  # smallest side of the coarsest level, in pixels
 PATCH = 7  # side of a patch in pixels
 PATCHES = 128  # per image and level
 REPEATS, DIRECTIONS = 4, 128
 AT_ONCE = 32  # directions
+MANY = 1_000_000  # patches from which on there is a progress bar
 
 
 def sliced_wasserstein(
@@ -108,7 +110,8 @@ def distance(made: Tensor, real: Tensor, generator: torch.Generator) -> float:
     directions = torch.randn(REPEATS * DIRECTIONS, made.shape[1], generator=generator)
     directions = functional.normalize(directions, dim=1).to(made.device)
     total = 0.0
-    for some in directions.split(AT_ONCE):
+    pieces = directions.split(AT_ONCE)
+    for some in tqdm(pieces, desc="SWD of a level", unit="batch", disable=len(made) < MANY, leave=False):
         projections = [in_order(some @ points.T) for points in (made, real)]  # (32, P)
         total += float((projections[0] - projections[1]).abs().mean(1).double().sum())
     return total / len(directions)

@@ -38,9 +38,9 @@ def test_digits(model_class, mnist_root, tmp_path, caplog):
         figures = measured(model, data, tmp_path, samples=40, features="auto")
     assert sum(line.startswith("warning: ") for line in caplog.messages) == 2
     assert figures["digit_fid40_train"][1:] == (40, figures["least_digit"].features)
-    assert figures["least_digit"].features.endswith(", against 300 training images")
+    assert figures["least_digit"].features.endswith(", against 400 training images")
     assert (
-        figures["digit_fid_real"].samples == 150
+        figures["digit_fid_real"].samples == 200
         and figures["digit_fid_real"].value < figures["digit_fid40_train"].value
     )
     names = "digit_fid40_train_infinity digit_kid40_train digit_kid40_train_deviation digit_precision40_train"

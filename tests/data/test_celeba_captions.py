@@ -322,3 +322,10 @@ def test_prompts_and_combinations_on_the_command_line():
         assert parser.parse_args(["--data=CelebACaptions", words]).data.init_args.prompts == expected
     found = parser.parse_args(["--data=CelebACaptions", "--data.held_out=[[Male, Bald], [not Male, Young]]"])
     assert found.data.init_args.held_out == [["Male", "Bald"], ["not Male", "Young"]]
+
+
+def test_held_out_combinations_are_missing_among_all_training_images(celeba_root):
+    """So that no metric of these data is called fid50k_full."""
+    assert ready(celeba_root, held_out=[["Male", "Young"]]).all_training is None
+    data = ready(celeba_root)
+    assert data.all_training is data.datasets["train"]

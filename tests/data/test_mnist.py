@@ -383,3 +383,14 @@ def test_more_labels_than_images(labelled, mnist_root):
 def test_captions_have_no_labels_to_hide(mnist_root):
     with pytest.raises(UserError, match="MNISTCaptions has no labels to hide"):
         MNISTCaptions(root=mnist_root, labelled=10)
+
+
+def test_all_training_images_are_for_published_metrics(mnist_root):
+    """Also those that are held back for validation; captions make no difference."""
+    for kind in (MNIST, MNISTCaptions):
+        data = kind(root=mnist_root, download=False, val_size=100)
+        data.setup("test")
+        images = data.all_training
+        assert len(images) == 400 and len(data.datasets["train"]) == 300
+        batch = data.to_floats(images.__getitems__([0, 399]), flip=False)
+        assert torch.equal(batch.image[1], data.to_floats(data.datasets["val"].__getitems__([99]), flip=False).image[0])

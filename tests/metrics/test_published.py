@@ -125,7 +125,7 @@ def test_only_50_000_against_all_training_images_are_called_full(tmp_path, monke
     assert name(generated=60) == "fid50k_full_corners"
     assert name(generated=62) == "fid62_train_corners"
     assert name(generated=60, split="test") == "fid60_test_corners"
-    data.held_back = 5
+    data.all_training = None
     assert name(generated=60) == "fid60_train_corners"
 
 
@@ -199,6 +199,7 @@ def target_domains(data, translate, split=None):
     metric = PublishedTargetDomains(options, NAMES, single_changes, features)
     model = SimpleNamespace(**vars(MODEL), translate=translate)
     metric.prepare(model, data)
+    metric.update(model, None)
     return metric.compute()
 
 
