@@ -37,6 +37,33 @@ def growth(images_seen: int, fade_images: int, stable_images: int, last_stage: i
     return Growth(stage, min(1.0, into_stage / fade_images) if fade_images else 1.0)
 
 
+RESOLUTIONS = [4, 8, 16, 32, 64, 128, 256, 512, 1024]
+GROWING_MINIBATCHES = {
+    1: [128, 128, 128, 64, 32, 16, 8, 4, 4],
+    2: [256, 256, 128, 64, 32, 16, 8, 8, 8],
+    4: [512, 256, 128, 64, 32, 16, 16, 16, 16],
+    8: [512, 256, 128, 64, 32, 32, 32, 32, 32],
+}
+"""Images per step of all GPUs together, by their number and by resolution (code of Karras et al., arXiv:1710.10196)."""
+GROWING_RATES = {
+    1: {1024: 1.5},
+    2: {512: 1.5, 1024: 2.0},
+    4: {256: 1.5, 512: 2.0, 1024: 3.0},
+    8: {128: 1.5, 256: 2.0, 512: 3.0, 1024: 3.0},
+}
+"""Factors on the learning rate, which stand beside these; 1 at other resolutions."""
+
+
+def growing_tables(processes: int) -> tuple[dict[int, int], dict[int, float]]:
+    """Return images per step and process, and factors on the learning rate, both by resolution.
+
+    They are those of 1, 2, 4 or 8 GPUs, the largest number of these up to `processes`.
+    """
+    gpus = max(number for number in GROWING_MINIBATCHES if number <= processes)
+    sizes = zip(RESOLUTIONS, GROWING_MINIBATCHES[gpus], strict=True)
+    return {resolution: size // gpus for resolution, size in sizes}, GROWING_RATES[gpus]
+
+
 def passes_a_tenth(before: int, now: int) -> bool:
     """Return whether a count passes one of the numbers 1, 1.1, 1.1², 1.1³, ..., whose distances grow by a tenth.
 

@@ -22,6 +22,7 @@ NARROW = {
     "dcgan": ["--model.max_channels=32"],
     "infogan_celeba": ["--model.generator_channels=[32,16,8,8]", "--model.discriminator_channels=[8,16,32]"],
     "progan": ["--model.channel_base=256", "--model.max_channels=32"],
+    "progan_celebahq": ["--model.channel_base=256", "--model.max_channels=32", "--data.image_size=64"],
     "puzzle_gan": ["--model.channels=8"],
     "stargan": ["--model.channels=4", "--model.discriminator_channels=4", "--model.n_critic=2"],
     "text2image": ["--model.generator_channels=8", "--model.discriminator_channels=8", "--model.text_channels=[8,8,8]"],
@@ -34,6 +35,8 @@ def data_words(system: str, quick: bool, roots: dict[str, Path], rendered: Path)
     words = ["--data.batch_size=8"]
     if data.startswith("MNIST"):
         words.append("--data.val_size=20")
+    if data == "ImageFolder":
+        return [*words, f"--data.root={roots['CelebA'] / 'celeba'}", f"--data.cache_folder={rendered / 'cache'}"]
     if quick:
         return [*words, f"--data.root={rendered}", "--data.synthetic_count=120"]
     return [*words, f"--data.root={roots[data]}", "--data.download=false"]

@@ -5,11 +5,13 @@ Variation", ICLR 2018, arXiv:1710.10196.
 
 Departures from the paper:
     - D and G of one step share one batch of fakes (the paper draws new latents for G).
-    - The resolution's minibatch size applies to each process; the paper's tables are for the sum of all GPUs.
+    - Phases of 600 thousand images, minibatches, rates and 12 million images are those of the authors' later code. The
+      paper has phases of 800 thousand, minibatches of 16 up to 128 pixels, then 14, 6 and 3, a constant rate, a
+      deviation over 16 images, and 19 million images; its table 1 at 128 pixels `channel_base: 2048` and 10 million.
 """
 
 import math
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Any
 
 import torch
@@ -19,14 +21,14 @@ from torch.nn import functional
 from lit_gen.data.batches import DataSpec
 from lit_gen.errors import UserError
 from lit_gen.layers.equalized import EqualizedConv2d, EqualizedLinear, MinibatchStddev, PixelNorm
+from lit_gen.lightning_compat import trainer_of
 from lit_gen.limits import BelowOne, NonNegativeFloat, PositiveInt
 from lit_gen.losses import Terms
 from lit_gen.losses.adversarial import gradient_penalty, wasserstein_discriminator, wasserstein_generator
 from lit_gen.models.adversarial import AdversarialModule
-from lit_gen.schedules import growth
+from lit_gen.schedules import RESOLUTIONS, growing_tables, growth
 from lit_gen.tasks.sampling import GrowingSampling
 
-PAPER_MINIBATCHES = {4: 128, 8: 128, 16: 128, 32: 64, 64: 32, 128: 16, 256: 8, 512: 4, 1024: 4}
 upsample = nn.Upsample(scale_factor=2, mode="nearest")
 downsample = nn.AvgPool2d(2)
 
@@ -123,8 +125,11 @@ class ProGAN(AdversarialModule):
         fade_kimg: thousands of images over which a new resolution is faded in.
         stable_kimg: thousands of images that a resolution trains for once it has been faded in.
         total_kimg: thousands of images after which the run ends.
-        minibatch_sizes: images per step and process, by resolution. The batches of the data are split into these, so
-            they should be multiples; a resolution that is not named takes them whole.
+        minibatch_sizes: images per step and process, by resolution; by default the authors' for 1, 2, 4 or 8 GPUs, by
+            the number of processes. The batches of the data are split into these, so they should be multiples; a
+            resolution that is not named takes them whole. Nor do evaluation and sample grids take more at once.
+        learning_rate_factors: factors on the learning rate by resolution, 1 where none is named; by default the
+            authors' for that number of GPUs, or 1 beside `minibatch_sizes` of your own.
         penalty_weight: weight of the gradient penalty.
         penalty_interval: D steps from one gradient penalty to the next, each weighted that much more (the lazy
             regularization of Karras et al. 2020, arXiv:1912.04958, appendix B); 1, as in the paper, for every step.
@@ -145,7 +150,7 @@ class ProGAN(AdversarialModule):
         fade_kimg: NonNegativeFloat = 600,
         stable_kimg: NonNegativeFloat = 600,
         total_kimg: NonNegativeFloat = 12_000,
-        minibatch_sizes: dict[int, PositiveInt] = PAPER_MINIBATCHES,
+        minibatch_sizes: dict[int, PositiveInt] | None = None,
         learning_rate: NonNegativeFloat = 1e-3,
         betas: tuple[BelowOne, BelowOne] = (0.0, 0.99),
         penalty_weight: NonNegativeFloat = 10.0,
@@ -154,17 +159,18 @@ class ProGAN(AdversarialModule):
         stddev_group: PositiveInt = 4,
         n_critic: PositiveInt = 1,
         ema_decay: BelowOne = 0.999,
+        learning_rate_factors: dict[int, NonNegativeFloat] | None = None,
     ) -> None:
         super().__init__(spec, n_critic, ema_decay)
         self.save_hyperparameters()
         channels, size, _ = self.image_shape
-        if size not in PAPER_MINIBATCHES:
+        if size not in RESOLUTIONS:
             raise UserError(
                 f"ProGAN needs an image size that is a power of two from 4 to 1024, not {size}. Set --data.image_size."
             )
         self.latent_dim, self.learning_rate, self.betas = latent_dim, learning_rate, betas
         self.fade_kimg, self.stable_kimg, self.total_kimg = fade_kimg, stable_kimg, total_kimg
-        self.minibatch_sizes = minibatch_sizes
+        self.minibatch_sizes, self.learning_rate_factors = minibatch_sizes, learning_rate_factors
         self.penalty_weight, self.penalty_interval, self.drift_weight = penalty_weight, penalty_interval, drift_weight
         self.last_stage = int(math.log2(size)) - 2
         widths = [max(1, min(max_channels, channel_base // (4 * 2**stage))) for stage in range(self.last_stage + 1)]
@@ -202,9 +208,27 @@ class ProGAN(AdversarialModule):
         """Return the side of the images of the present stage, in pixels."""
         return 4 * 2**self.stage
 
+    @property
+    def tables(self) -> tuple[dict[int, int], dict[int, float]]:
+        """Return images per step and process, and factors on the learning rate, both by resolution."""
+        trainer = trainer_of(self)
+        sizes, factors = growing_tables(1 if trainer is None else trainer.world_size)
+        if self.minibatch_sizes is not None:  # rates belong to minibatches; also a run of before there were factors
+            sizes, factors = self.minibatch_sizes, {}
+        return sizes, factors if self.learning_rate_factors is None else self.learning_rate_factors
+
+    def learning_rate_factor(self) -> float:
+        return self.tables[1].get(self.resolution, 1.0)
+
+    def in_minibatches(self, function: Callable[[Tensor], Tensor], tensor: Tensor) -> Tensor:
+        """Return function(tensor), rows of the present resolution's minibatch at a time, to fit into the memory."""
+        size = self.tables[0].get(self.resolution, len(tensor))
+        pieces = [function(piece) for piece in tensor.split(max(1, size))]
+        return pieces[0] if len(pieces) == 1 else torch.cat(pieces)
+
     def minibatches(self, batch: Any) -> list[Any]:
         self.before_step()
-        size = self.minibatch_sizes.get(self.resolution, len(batch.image))
+        size = self.tables[0].get(self.resolution, len(batch.image))
         return [type(batch)(*piece) for piece in zip(*(field.split(size) for field in batch), strict=True)]
 
     def before_step(self) -> None:
@@ -233,7 +257,8 @@ class ProGAN(AdversarialModule):
         return fade(upsample(downsample(image)), image, self.blend) if self.alpha < 1 else image
 
     def make_fakes(self, batch: Any) -> Tensor:
-        return self.generator(self.sample_latent(len(batch.image)), self.stage, self.blend)
+        latent = self.sample_latent(len(batch.image))
+        return self.in_minibatches(lambda piece: self.generator(piece, self.stage, self.blend), latent)
 
     def discriminator_loss(self, batch: Any, fakes: Tensor) -> Terms:
         """Return D's terms (section 2 and appendix A.1), at the present resolution.
@@ -263,11 +288,12 @@ class ProGAN(AdversarialModule):
         return self.discriminator(image, self.stage, self.blend).float()
 
     def discriminate(self, batch: Any, fakes: Tensor) -> tuple[Tensor, Tensor]:
-        return self.score(self.reals(batch.image)), self.score(fakes)
+        real = self.in_minibatches(lambda image: self.score(self.reals(image)), batch.image)
+        return real, self.in_minibatches(self.score, fakes)
 
     def forward(self, latent: Tensor) -> Tensor:
         """Return the images (B, C, S, S) of latents (B, Z), S being the data's size, by the EMA if there is one."""
-        image = self.sampler(latent, self.stage, self.blend)
+        image = self.in_minibatches(lambda piece: self.sampler(piece, self.stage, self.blend), latent)
         return functional.interpolate(image, size=self.image_shape[-1], mode="nearest")
 
     def on_train_start(self) -> None:

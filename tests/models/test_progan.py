@@ -1,14 +1,19 @@
 """ProGAN: networks and counts of the paper, fades by hand, and what happens when during a run."""
 
 import math
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy
 import pytest
 import torch
+import yaml
 from lightning import Callback
 from torch import nn
 
 from lit_gen.callbacks.checkpoints import RunCheckpoints
+from lit_gen.callbacks.evaluation import Evaluation
+from lit_gen.data import ImageFolder
 from lit_gen.data.batches import Images
 from lit_gen.errors import UserError
 from lit_gen.layers.equalized import EqualizedConv2d, EqualizedLinear, PixelNorm
@@ -237,8 +242,95 @@ def test_defaults_of_the_paper():
     settings = model.hparams
     assert (settings.penalty_weight, settings.penalty_interval, settings.drift_weight) == (10, 1, 0.001)
     assert (settings.n_critic, settings.ema_decay, settings.stddev_group) == (1, 0.999, 4)
-    sizes = {4: 128, 8: 128, 16: 128, 32: 64, 64: 32, 128: 16, 256: 8, 512: 4}  # preset v2 of the authors, one GPU
-    assert sizes.items() <= settings.minibatch_sizes.items()
+    assert settings.minibatch_sizes is None and settings.learning_rate_factors is None  # the authors' tables
+
+
+# Preset v2 of the authors: minibatch of all GPUs together, and rate in thousandths, at 4, 8, 16, ..., 1024 pixels.
+AUTHORS = {
+    1: ([128, 128, 128, 64, 32, 16, 8, 4, 4], [1, 1, 1, 1, 1, 1, 1, 1, 1.5]),
+    2: ([256, 256, 128, 64, 32, 16, 8, 8, 8], [1, 1, 1, 1, 1, 1, 1, 1.5, 2]),
+    4: ([512, 256, 128, 64, 32, 16, 16, 16, 16], [1, 1, 1, 1, 1, 1, 1.5, 2, 3]),
+    8: ([512, 256, 128, 64, 32, 32, 32, 32, 32], [1, 1, 1, 1, 1, 1.5, 2, 3, 3]),
+}
+
+
+@pytest.mark.parametrize("processes, gpus", [(1, 1), (2, 2), (3, 2), (4, 4), (7, 4), (8, 8), (16, 8)])
+def test_minibatches_and_rates_of_the_authors(processes, gpus, monkeypatch):
+    """By resolution, for so many processes, each of which takes its part."""
+    model = on_meta(1024)
+    monkeypatch.setattr("lit_gen.models.progan.trainer_of", lambda model: SimpleNamespace(world_size=processes))
+    for stage, (total, rate) in enumerate(zip(*AUTHORS[gpus], strict=True)):
+        model.stage = stage
+        batch = Images(torch.empty(512, 0))
+        model.before_step = lambda: None
+        pieces = [len(piece.image) for piece in model.minibatches(batch)]
+        assert {gpus * size for size in pieces} == {total} and sum(pieces) == 512
+        assert 1e-3 * model.learning_rate_factor() == pytest.approx(rate / 1000)
+
+
+def test_rates_belong_to_minibatches():
+    """A run with minibatches of its own, as one of an older version, has a constant rate, unless it says otherwise."""
+    for factors, expected in ((None, 1.0), ({1024: 2.5}, 2.5)):
+        model = on_meta(1024, minibatch_sizes={4: 16}, learning_rate_factors=factors)
+        model.stage = 8
+        assert model.learning_rate_factor() == expected
+
+
+def test_the_rate_of_a_resolution_reaches_both_optimizers(tmp_path):
+    """16 images at 4x4, 16 of fading to 8x8, and so on; pieces of 4."""
+    rates = []
+
+    class Rates(Callback):
+        def on_train_batch_end(self, trainer, model, *_):
+            rates.append([optimizer.param_groups[0]["lr"] for optimizer in trainer.optimizers])
+
+    model = build(learning_rate=0.01, learning_rate_factors={4: 2.0, 16: 0.5})
+    trainer = tiny.trainer(tmp_path, callbacks=[Rates()], limit_val_batches=0)
+    trainer.fit(model, datamodule=tiny.NoiseData(5, 3, batch_size=16))
+    assert rates == [pytest.approx([rate] * 2) for rate in (0.02, 0.01, 0.01, 0.005, 0.005)]
+
+
+def test_no_more_than_a_minibatch_at_once(tmp_path):
+    """In validation, test, predict and grids; nothing else about the images changes."""
+    model = build(minibatch_sizes={4: 8, 8: 4, 16: 3}, ema_decay=0.5, size=32)
+    model.stage, model.alpha = 2, 0.5
+    sizes = {"generator": [], "discriminator": []}
+    for name, network in (("generator", model.sampler), ("discriminator", model.discriminator)):
+        network.register_forward_pre_hook(lambda module, given, name=name: sizes[name].append(len(given[0])))
+    model.generator.register_forward_pre_hook(lambda module, given: sizes["generator"].append(len(given[0])))
+    data = tiny.NoiseData(2, 3, size=32)
+    trainer = tiny.trainer(tmp_path, callbacks=[Evaluation(features="none", samples=12)])
+    trainer.validate(model, datamodule=data, verbose=False)
+    trainer.test(model, datamodule=data, verbose=False)
+    images = trainer.predict(model, datamodule=data)
+    tiny.grids(model, tiny.batch(20, 3, 32))
+    assert [len(image) for image in images] == [8, 8]
+    assert max(sizes["generator"]) == max(sizes["discriminator"]) == 3
+
+    noise = torch.Generator().manual_seed(1)
+    pieces = model.generate(10, noise)
+    model.minibatch_sizes = {}
+    torch.testing.assert_close(pieces, model.generate(10, noise.manual_seed(1)), rtol=1e-3, atol=1e-4)
+    assert max(sizes["generator"]) == 10
+
+
+def test_celeba_hq_at_1024_pixels():
+    """The config's networks: 16 channels at the end, and images and scores of the right shapes at each stage."""
+    config = yaml.safe_load(Path("configs/progan_celebahq.yaml").read_text())
+    assert config["model"] == "ProGAN"
+    settings = config["data"]["init_args"]
+    data = ImageFolder(**settings)
+    with torch.device("meta"):
+        model = ProGAN(data.spec)
+        model.discriminator.last[0] = nn.ConstantPad3d(
+            (0, 0, 0, 0, 0, 1), 0.0
+        )  # one channel more: autocast knows no meta
+        for stage in range(9):
+            size = 4 * 2**stage
+            image = model.generator(torch.empty(4, 512), stage, 0.5 if stage else 1.0)
+            assert image.shape == (4, 3, size, size)
+            assert model.discriminator(image, stage, 0.5 if stage else 1.0).shape == (4, 1)
+    assert model.generator.to_rgb[-1].in_channels == 16 and settings["batch_size"] % 128 == 0
 
 
 class Diary(Callback):
