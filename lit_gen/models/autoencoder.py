@@ -3,7 +3,9 @@
 Hinton & Salakhutdinov, "Reducing the Dimensionality of Data with Neural Networks", Science 313, 2006.
 
 Departures from the paper:
-    - No layer-wise pretraining with Boltzmann machines; Adam on all layers at once, ReLU in place of logistic units.
+    - No layer-wise pretraining with Boltzmann machines; Adam on all layers at once (50 epochs, batches of 128) in place
+      of conjugate gradients; ReLU in place of logistic units.
+    - The squared error of a tanh output, where the paper has the cross-entropy of a logistic one.
 """
 
 from typing import Any

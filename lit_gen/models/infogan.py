@@ -9,6 +9,7 @@ Departures from the paper:
       lets Q give it, as `learnt_std` does.
     - The default weight of the continuous codes is 0.1, where the authors' code has 1.
     - D and G of one step share one batch of fakes and of codes.
+    - configs/infogan.yaml has 50 epochs of 429 steps; the authors' code for MNIST ends after 5,000 steps.
     - The two networks (tables 1 and 5) are one rule for the number of convolutions that the settings give.
 """
 

@@ -20,6 +20,7 @@ Departures from the paper:
       mask stayed empty in one trial of narrow networks.
     - D and G of one step share one batch of fakes, where the released code makes them anew for G.
     - Images are mirrored one by one, where the released code decides once a batch.
+    - configs/puzzle_gan.yaml cuts 128x128 pixels out of CelebA's images, where the released code cuts 108x108.
 """
 
 from itertools import pairwise
