@@ -24,6 +24,7 @@ SHOWN = {
     "VAE": [
         ("nll", "-log p(x) in nats", "at most 85.0, with k = 50 83.5; Burda et al. 86.76 and 84.78 on MNIST"),
         ("active_units", "active units", "paper 19"),
+        ("mig", "mutual information gap of codes and scene factors", ""),
         ("elbo", "evidence lower bound in nats", ""),
         FID,
     ],
@@ -42,6 +43,7 @@ SHOWN = {
     ],
     "InfoGAN": [
         ("category_accuracy", "category accuracy after matching", "at least 0.90 (paper about 0.95)"),
+        ("mig", "mutual information gap of codes and scene factors", ""),
         ("information_categorical", "bound on the categories' information in nats", "log 10 = 2.303 for each code"),
         *PICTURES,
     ],

@@ -12,7 +12,7 @@ from lit_gen.data.base import ArrayDataset, ImageData
 from lit_gen.data.batches import AttributedImages, DataSpec
 from lit_gen.data.celeba_files import LISTS, CelebAFiles
 from lit_gen.data.decoding import ImageArray
-from lit_gen.data.rendered_faces import true_images
+from lit_gen.data.rendered_faces import factors_of, true_images
 from lit_gen.data.text_files import read_text
 from lit_gen.errors import UserError, nearest
 from lit_gen.files.parallel import map_indices
@@ -158,6 +158,18 @@ class CelebA(ImageData):
         faces = [(int(row), attributes[row], of_row) for row, of_row in zip(rows, wanted, strict=True)]
         draw = partial(true_images, self.image_size, self.box)
         return map_indices(draw, len(faces), "rendering true images", items=faces)
+
+    def factors(self, split: str, places: Sequence[int]) -> dict[str, np.ndarray] | None:
+        """Return what rendered faces were drawn from, each (N,) by its name; None for real faces.
+
+        Args:
+            split: name of a split.
+            places: numbers of its rows.
+        """
+        if not self.synthetic:
+            return None
+        rows = self.datasets[split].rows[np.asarray(places, int)]
+        return factors_of(rows.tolist(), self.arrays[1][rows])
 
     def how_to_fill(self, split: str) -> str:
         partition = self.files.list_file(LISTS[1])

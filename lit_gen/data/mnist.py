@@ -2,6 +2,7 @@
 
 import gzip
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,7 +18,7 @@ from lit_gen.errors import UserError
 from lit_gen.files.atomic import CannotWriteError, complete_file, remove_if_empty
 from lit_gen.files.idx import DamagedFileError, read_idx
 from lit_gen.limits import NonNegativeInt
-from lit_gen.synthetic.digits import write_mnist
+from lit_gen.synthetic.digits import digit_factors, write_mnist
 
 SITES = (  # torchvision's, and that of TensorFlow Datasets
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
@@ -205,6 +206,21 @@ class MNIST(ImageData):
         if self.labelled is None:
             return np.arange(len(dataset))
         return balanced_rows(dataset.arrays[1][dataset.rows], self.labelled, self.run_seed)
+
+    def factors(self, split: str, places: Sequence[int]) -> dict[str, np.ndarray] | None:
+        """Return what rendered digits were drawn from, each (N,) by its name; None for real digits.
+
+        Args:
+            split: name of a split.
+            places: numbers of its rows.
+        """
+        if not self.synthetic:
+            return None
+        rows, known = self.datasets[split].rows[np.asarray(places, int)], self.datasets[split].arrays[1]
+        found = [digit_factors(int(row), int(split == "test")) for row in rows]
+        columns = {name: np.array([one[name] for one in found]) for name in found[0]} if found else {}
+        labels = known if known.ndim == 1 else known.argmax(1)  # attributes, with captions
+        return columns if found and np.array_equal(columns["digit"], labels[rows]) else None  # another's digits
 
     def how_to_fill(self, split: str) -> str:
         if split == "val":

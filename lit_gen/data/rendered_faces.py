@@ -17,6 +17,33 @@ Face = tuple[int, np.ndarray, Sequence[Mapping[str, bool]]]
 """The number of a rendered image, its attributes (40,) in {0, 1}, and the attributes of the images that are wanted."""
 
 
+FACTORS = (
+    "male", "young", "hair_colour", "hair_style", "glasses", "hat", "smile", "mouth_open", "yaw", "pitch", "roll",
+    "scale", "ambient",
+)  # fmt: skip
+"""The fields of a scene that are compared with codes: what is seen of every face, and is not implied by another."""
+
+
+def factors_of(numbers: Sequence[int], attributes: np.ndarray) -> dict[str, np.ndarray] | None:
+    """Return the factors of rendered faces, each (N,) by its name.
+
+    Args:
+        numbers: of the images.
+        attributes: of these (N, 40), in {0, 1}.
+
+    Returns:
+        None if a face is not the renderer's.
+    """
+    scenes = [scene_of(number) for number in numbers]
+    if not np.array_equal([list(scene_attributes(scene).values()) for scene in scenes], attributes > 0.5):
+        return None
+    columns = {name: np.array([getattr(scene, name) for scene in scenes]) for name in FACTORS}
+    return columns | {
+        "light": np.array([scene.light[0] for scene in scenes]),
+        "skin": np.array([sum(scene.tone) for scene in scenes]),
+    }
+
+
 def true_images(size: int, box: Box, _: int, face: Face) -> list[np.ndarray | None]:
     """Return the images of a face with other attributes, (size, size, 3) uint8, made like those of the dataset.
 

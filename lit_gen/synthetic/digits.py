@@ -156,8 +156,8 @@ def render_digit(label: int, rng: np.random.Generator) -> np.ndarray:
     """
     ways = _WAYS[label]
     way = ways[rng.integers(len(ways))]
-    path = _pen_path(way, rng)
-    radius = _pen_radius(way, rng)
+    path, _ = _pen_path(way, rng)
+    radius, _ = _pen_radius(way, rng)
 
     # Fit path and pen into the box, as MNIST scales every digit by its longer side.
     low, high = path.min(0), path.max(0)
@@ -190,8 +190,26 @@ def _labelled_digit(seed: int, split: int, index: int) -> tuple[int, np.ndarray]
     return label, render_digit(label, rng)
 
 
-def _pen_path(way: _Way, rng: np.random.Generator) -> np.ndarray:
-    """Return the pen's path, (samples, 2) as x and y: the way's points moved at random, joined smoothly, and posed."""
+def digit_factors(index: int, split: int, seed: int = 0) -> dict[str, float]:
+    """Return what image `index` of a split (0 for training, 1 for test) of `write_mnist` was drawn from.
+
+    Returns:
+        The `digit`, its `slant` (x per y), its `rotation` in radians, its `width` over its way's own, and the
+        `thickness` of the pen, half the width of a stroke in pixels.
+    """
+    rng = np.random.default_rng([seed, split, index])
+    label = int(rng.integers(10))
+    way = _WAYS[label][rng.integers(len(_WAYS[label]))]
+    _, pose = _pen_path(way, rng)
+    _, thickness = _pen_radius(way, rng)
+    return {"digit": label, **pose, "thickness": thickness}
+
+
+def _pen_path(way: _Way, rng: np.random.Generator) -> tuple[np.ndarray, dict[str, float]]:
+    """Return the pen's path, (samples, 2) as x and y: the way's points moved at random, joined smoothly, and posed.
+
+    The second value is the pose.
+    """
     points = way.points
     # A hand makes parts of a digit larger or smaller: bend both axes.
     points = points ** np.exp(rng.normal(0, 0.13, 2))
@@ -213,16 +231,21 @@ def _pen_path(way: _Way, rng: np.random.Generator) -> np.ndarray:
     cosine, sine = np.cos(angle), np.sin(angle)
     x = width * path[:, 0] - slant * path[:, 1]
     y = path[:, 1]
-    return np.stack([cosine * x - sine * y, sine * x + cosine * y], 1)
+    posed = np.stack([cosine * x - sine * y, sine * x + cosine * y], 1)
+    return posed, {"slant": float(slant), "rotation": float(angle), "width": float(width)}
 
 
-def _pen_radius(way: _Way, rng: np.random.Generator) -> np.ndarray:
-    """Return half the stroke's width in pixels, (samples,): one pen per digit, its pressure changing on the way."""
+def _pen_radius(way: _Way, rng: np.random.Generator) -> tuple[np.ndarray, float]:
+    """Return half the stroke's width in pixels, (samples,): one pen per digit, its pressure changing on the way.
+
+    The second value is that of the pen.
+    """
     pressure = 0.12 * np.sin(way.along * rng.uniform(2, 9) + rng.uniform(0, 2 * np.pi))
     ends = rng.uniform(-0.3, 0.1, 2)  # strokes mostly begin and end thinner
     pressure += ends[0] * np.exp(-way.along / 0.06) + ends[1] * np.exp((way.along - 1) / 0.06)
     pressure += rng.normal(0, 0.05, len(way.along))  # a rough outline
-    return np.clip(np.exp(rng.normal(0.22, 0.28)), 0.8, 2.1) * (1 + pressure)
+    pen = float(np.clip(np.exp(rng.normal(0.22, 0.28)), 0.8, 2.1))
+    return pen * (1 + pressure), pen
 
 
 def _ink(path: np.ndarray, radius: np.ndarray, softness: float) -> np.ndarray:

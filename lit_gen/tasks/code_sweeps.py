@@ -1,6 +1,7 @@
 """Code sweeps: sampling by a model that gives part of its noise a meaning, which a recognition network reads back."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, ClassVar, Protocol
 
 import torch
@@ -11,6 +12,7 @@ from lit_gen.distributions import Code
 from lit_gen.losses import Terms
 from lit_gen.metrics.categories import CategoryAccuracy
 from lit_gen.metrics.codes import CodeInformation
+from lit_gen.metrics.disentanglement import Disentanglement
 from lit_gen.metrics.evaluator import Evaluator, Options
 from lit_gen.tasks.base import Stage, grid
 from lit_gen.tasks.sampling import Sampler, Sampling
@@ -91,12 +93,26 @@ class CodeSweeps(Sampling):
         return terms if stage == "test" else terms | model.information(latent[:, model.noise_dim :], outputs)
 
     def evaluators(self, model: Any, data: DataModule, options: Options) -> list[Evaluator]:
-        """Return the quality of samples, the information about codes, and how well categories stand for classes."""
-        return [*super().evaluators(model, data, options), CodeInformation(), *category_evaluators(model)]
+        """Return the quality of samples, the information about codes, and how well categories stand for classes.
+
+        For rendered images also how well single codes stand for what they were drawn from.
+        """
+        found = [*super().evaluators(model, data, options), CodeInformation(), *category_evaluators(model)]
+        if hasattr(data, "factors"):
+            categorical = [code.kind == "categorical" for code in model.codes]
+            found.append(Disentanglement(partial(codes_in, model), categorical))
+        return found
 
     def validation_evaluators(self, model: Any, data: DataModule) -> list[Evaluator]:
         """Return the distance to held-out images, and how well categories stand for classes."""
         return [*super().validation_evaluators(model, data), *category_evaluators(model)]
+
+
+def codes_in(model: Any, images: Tensor) -> Tensor:
+    """Return what Q reads in images, (B, number of codes): the likeliest category, or the mean."""
+    outputs = model.recognize(images)[1].float().split([code.outputs for code in model.codes], 1)
+    pairs = zip(model.codes, outputs, strict=True)
+    return torch.stack([part.argmax(1) if code.kind == "categorical" else part[:, 0] for code, part in pairs], 1)
 
 
 def category_evaluators(model: Any) -> list[Evaluator]:

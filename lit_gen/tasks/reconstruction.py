@@ -10,6 +10,7 @@ from lit_gen.data.contract import DataModule
 from lit_gen.losses import Terms
 from lit_gen.losses.likelihood import importance_weighted_bound
 from lit_gen.metrics.codes import ActiveUnits, PenalizedReconstruction, PriorDistance
+from lit_gen.metrics.disentanglement import Disentanglement
 from lit_gen.metrics.evaluator import Evaluator, Options
 from lit_gen.metrics.likelihood import NegativeLogLikelihood
 from lit_gen.tasks.base import Stage, Task, grid
@@ -102,8 +103,13 @@ class LikelihoodReconstruction(Reconstruction):
         return terms
 
     def evaluators(self, model: Any, data: DataModule, options: Options) -> list[Evaluator]:
-        """Return the quality of samples, the test log-likelihood and the number of active units."""
-        own = [NegativeLogLikelihood(model.num_eval_samples), ActiveUnits(model.latent_dim)]
+        """Return the quality of samples, the test log-likelihood and the number of active units.
+
+        For rendered images also how well single codes stand for what they were drawn from.
+        """
+        own: list[Evaluator] = [NegativeLogLikelihood(model.num_eval_samples), ActiveUnits(model.latent_dim)]
+        if hasattr(data, "factors"):
+            own.append(Disentanglement(lambda image: model.encode(model.target(image))[0]))
         return [*super().evaluators(model, data, options), *own]
 
 
