@@ -39,7 +39,7 @@ def test_mutual_information_by_hand():
 def test_codes_that_are_the_factors():
     gaps = information_gaps(SAME, FACTORS)
     assert gaps["kind"] > 0.98 and gaps["angle"] > 0.94  # 10 levels within 20 bins
-    assert gaps["size"] > 0.75  # bins of equal width cut a normal distribution coarsely
+    assert gaps["size"] > 0.65  # bins of equal width cut a normal distribution coarsely
     scores = dci_by_lasso(SAME, FACTORS, CATEGORICAL)
     assert scores["disentanglement"] > 0.99 and scores["completeness"] > 0.99 and scores["informativeness"] > 0.99
 
