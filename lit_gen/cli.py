@@ -24,6 +24,7 @@ from lit_gen.callbacks.health import Health
 from lit_gen.callbacks.of_run import callbacks_of_run
 from lit_gen.callbacks.of_user import check_callbacks, prepare_callbacks
 from lit_gen.callbacks.sample_grids import SampleGrids
+from lit_gen.command_line.config_files import with_shipped_configs
 from lit_gen.command_line.endings import one_line_endings
 from lit_gen.command_line.help import answer
 from lit_gen.command_line.parser import OneLineParser
@@ -264,7 +265,7 @@ def main(args: Sequence[str] | None = None) -> None:
         SystemExit: with code 2 after one line on standard error, when something is wrong that the user can mend; with
             143 or 130 when SIGTERM or Ctrl-C stopped it.
     """
-    args = answer(sys.argv[1:] if args is None else args)
+    args = with_shipped_configs(answer(sys.argv[1:] if args is None else args))
     be_quiet()
     heed_no_unsafe_loading()
     torch.set_float32_matmul_precision("high")  # TF32 where the GPU has it; nothing changes on a CPU

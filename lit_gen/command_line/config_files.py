@@ -1,5 +1,8 @@
 """Config files as the command line reads them before the parser does: what is wrong with one is said in one line."""
 
+import os
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +10,29 @@ import yaml
 
 from lit_gen.errors import UserError, nearest
 from lit_gen.old_versions.configs import translate
+
+PACKAGE = Path(__file__).parents[1]
+CONFIG_OPTIONS = ("--config", "-c")
+SHIPPED = PACKAGE / "configs" if (PACKAGE / "configs").is_dir() else PACKAGE.parent / "configs"
+"""The recipes that come with the project: in the package where it is installed, beside it in a clone."""
+
+
+def with_shipped_configs(words: Sequence[str]) -> list[str]:
+    """Return the words of a command with the path of each config that is named by a recipe: `--config=quick/vae`.
+
+    A file of that name comes first.
+    """
+    found = list(words)
+    for number, word in enumerate(found):
+        name, equals, value = word.partition("=")
+        if name not in CONFIG_OPTIONS or (not equals and number + 1 == len(found)):
+            continue
+        named = value if equals else found[number + 1]
+        recipe = SHIPPED / f"{named}.yaml"
+        if re.fullmatch(r"(quick/)?\w+", named) and not Path(named).is_file() and recipe.is_file():
+            path = os.path.relpath(recipe) if SHIPPED.parent == Path.cwd() else str(recipe)
+            found[number if equals else number + 1] = f"{name}={path}" if equals else path
+    return found
 
 
 def read_config(name: str) -> dict[str, Any]:

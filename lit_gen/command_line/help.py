@@ -10,7 +10,8 @@ from importlib.metadata import PackageNotFoundError, version
 from textwrap import shorten
 from typing import NoReturn
 
-from lit_gen.command_line.sources import PACKAGE, PARTS, classes, known, own_settings
+from lit_gen import __version__
+from lit_gen.command_line.sources import PARTS, classes, known, own_settings
 from lit_gen.errors import UserError, nearest
 
 COLUMNS = 100
@@ -131,8 +132,7 @@ def command_help(command: str) -> str:
 
 
 def _versions() -> str:
-    project = re.search(r'^version = "(.+)"', (PACKAGE.parent / "pyproject.toml").read_text(), re.MULTILINE)
-    found = [f"lit_gen {project[1] if project else 'of unknown version'}"]
+    found = [f"lit_gen {__version__}"]
     for package in ("torch", "lightning", "jsonargparse"):
         try:
             found.append(f"{package} {version(package)}")

@@ -48,10 +48,12 @@ def train_seeds(words: Sequence[str]) -> None:
         raise UserError("--ckpt_path=auto needs --name=<name of the runs>, to begin them or to go on with them.")
     name = name or time.strftime("%Y%m%d-%H%M%S")
     rest = _without(words, [options[SEEDS], *([options["name"]] if "name" in options else [])])
-    program = sys.argv[0] if Path(sys.argv[0]).name == "main.py" else str(PACKAGE.parent / "main.py")
+    # Not always `-m lit_gen`: in a clone that is not installed, the package is found beside main.py only.
+    start = PACKAGE.parent / "main.py"
+    program = [str(start)] if start.is_file() else ["-m", "lit_gen"]
     for seed in seeds:
         print(f"seed {seed}: {name}-seed{seed}", flush=True)
-        command = [sys.executable, program, *rest, f"--seed_everything={seed}", f"--name={name}-seed{seed}"]
+        command = [sys.executable, *program, *rest, f"--seed_everything={seed}", f"--name={name}-seed{seed}"]
         if code := subprocess.call(command):
             again = f"--name={name} --ckpt_path=auto goes on with it"
             print(f"the training with seed {seed} ended with exit code {code}; {again}", file=sys.stderr)

@@ -5,17 +5,24 @@ import sys
 from pathlib import Path
 
 
+def program() -> list[str]:
+    """Return the words that start this program, as this process was started."""
+    started = Path(sys.argv[0])
+    if started.stem == "lit-gen":
+        return ["lit-gen"]
+    if started.name == "__main__.py":
+        return ["python", "-m", "lit_gen"]
+    return ["python", str(started) if started.name == "main.py" else "main.py"]
+
+
 def command(subcommand: str, **options: str | Path) -> str:
     """Return `python main.py <subcommand> --name=value ...`, quoted for a shell, whatever a path has in it.
-
-    `main.py` is named as it was when this process was started.
 
     Args:
         subcommand: fit, validate, test or predict.
         options: values by name, in their order.
     """
-    started = sys.argv[0] if Path(sys.argv[0]).name == "main.py" else "main.py"
-    return shlex.join(["python", started, subcommand, *(f"--{name}={value}" for name, value in options.items())])
+    return shlex.join([*program(), subcommand, *(f"--{name}={value}" for name, value in options.items())])
 
 
 def resume_command(checkpoint: Path) -> str:

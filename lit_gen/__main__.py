@@ -1,0 +1,18 @@
+"""The program: `python main.py`, `python -m lit_gen`, or `lit-gen` where the package is installed."""
+
+import sys
+
+
+def main() -> None:
+    """Run the command line with the words of this process."""
+    from lit_gen.command_line.help import answer
+
+    answer(sys.argv[1:])  # before the imports of all the rest, which take seconds
+
+    from lit_gen.cli import main as run
+
+    run()
+
+
+if __name__ == "__main__":
+    main()
