@@ -141,6 +141,15 @@ def test_sgd_s_momentum_changes_within_a_graph(tape, tmp_path):
     tiny.assert_same(both[0], fit(GAN, tmp_path / "resumed", "always", settings=settings, resume=middle)[1])
 
 
+def test_adagrad_s_rate_changes_within_a_graph(tape, tmp_path):
+    settings = {"optimizer": "adagrad", "learning_rate": 0.1, "weight_decay": 0.1, "learning_rate_stage_kimg": 0.016}
+    both = [
+        fit(VAE, tmp_path / when, when, batches=8, max_epochs=1, settings=settings)[1] for when in ("never", "always")
+    ]
+    assert tape.recorded == 1 and both[0]["optimizer_states"][0]["param_groups"][0]["lr"] < 0.075
+    tiny.assert_same(*both)
+
+
 def test_the_pool_s_exchanges_are_drawn_anew(tape, tmp_path):
     both = [fit(CycleGAN, tmp_path / when, when, settings={"pool_size": 6})[1] for when in ("never", "always")]
     assert tape.recorded == 1
