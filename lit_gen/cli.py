@@ -1,4 +1,4 @@
-"""The command line: `python main.py {fit,validate,test,predict,prepare} --config configs/<system>.yaml`."""
+"""The command line: `python main.py {fit,validate,test,predict,prepare,check} --config configs/<system>.yaml`."""
 
 import sys
 from collections.abc import Sequence
@@ -24,6 +24,7 @@ from lit_gen.callbacks.health import Health
 from lit_gen.callbacks.of_run import callbacks_of_run
 from lit_gen.callbacks.of_user import check_callbacks, prepare_callbacks
 from lit_gen.callbacks.sample_grids import SampleGrids
+from lit_gen.command_line.check import check
 from lit_gen.command_line.config_files import with_shipped_configs
 from lit_gen.command_line.endings import one_line_endings
 from lit_gen.command_line.help import answer
@@ -270,8 +271,8 @@ def main(args: Sequence[str] | None = None) -> None:
     heed_no_unsafe_loading()
     torch.set_float32_matmul_precision("high")  # TF32 where the GPU has it; nothing changes on a CPU
     with one_line_endings():
-        if args[0] == "prepare":
-            return prepare(args)
+        if args[0] in ("prepare", "check"):
+            return (prepare if args[0] == "prepare" else check)(args)
         if args[0] == "runs":
             return runs(args)
         if asks_for_seeds(args):

@@ -21,6 +21,7 @@ COMMANDS = {
     "test": "compute a trained model's test metrics, and write test.json",
     "predict": "write images: samples, reconstructions, translations",
     "prepare": "download, decode and cache a dataset, before several processes start to train",
+    "check": "say what data hold, which files cannot be read, and what to type next",
     "runs": "list the runs; `runs compare A B` has what differs between them",
 }
 OTHER_WORDS = {"train": "fit", "eval": "test", "evaluate": "test", "sample": "predict", "generate": "predict"}
@@ -44,6 +45,10 @@ EXAMPLES = {
         "--config configs/gan.yaml --ckpt_path=last",
         "--config runs/vae/<run>/config.yaml --ckpt_path=last",
         '--config configs/text2image.yaml --ckpt_path=last --data.prompts="a man"',
+    ),
+    "check": (
+        "--data=ImageTable --data.root=pictures",
+        "--data=UnpairedFolders --data.folder_a=horses --data.folder_b=zebras",
     ),
     "prepare": (
         "--config configs/dcgan.yaml",
@@ -90,7 +95,7 @@ def _examples(command: str) -> list[str]:
 def _lists(command: str) -> list[str]:
     lines: list[str] = []
     for part, title in PARTS.items():
-        if command == "prepare" and part != "data":
+        if command in ("prepare", "check") and part != "data":
             continue
         example = known(part)[0]
         lines += [f"{title} (--{part}=<name>; `{command} --{part}.help {example}` has the settings of {example})"]
@@ -124,7 +129,7 @@ def command_help(command: str) -> str:
         "",
         *_lists(command),
         "settings",
-        *_rows(FIRST[:1] + LAST[-2:] if command == "prepare" else [*FIRST, *more, *own_settings(), *LAST]),
+        *_rows(FIRST[:1] + LAST[-2:] if command in ("prepare", "check") else [*FIRST, *more, *own_settings(), *LAST]),
         "",
         *_examples(command),
     ]

@@ -8,6 +8,7 @@ import yaml
 from jsonargparse import ActionConfigFile, Namespace, get_loader
 from lightning import LightningDataModule
 
+from lit_gen.command_line.help import COMMANDS
 from lit_gen.command_line.parser import OneLineParser
 from lit_gen.command_line.refusals import explain
 from lit_gen.command_line.sources import own_settings
@@ -42,16 +43,7 @@ def prepare(words: Sequence[str]) -> None:
     Raises:
         UserError: something is wrong that the user can mend.
     """
-    check_words(words)
-    words_of_data = _of_data(words)
-    parser = DataParser(prog="main.py prepare", description="Download, decode and cache a dataset.")
-    parser.add_argument("-c", "--config", action=ActionConfigFile, help="config file; its other sections are left out")
-    parser.add_lightning_class_args(LightningDataModule, "data", subclass_mode=True)
-    try:
-        settings = parser.parse_args(words_of_data)
-    except UserError as error:
-        raise UserError(explain(str(error), words, ["config", "data"])) from error
-    data = parser.instantiate_classes(settings).data
+    data = data_of(words)
     if isinstance(data, ImageData):
         data.compare_every_file = True
     data.prepare_data()
@@ -61,6 +53,24 @@ def prepare(words: Sequence[str]) -> None:
     data.setup("fit")
     counts = [f"{len(rows):,} {split}" for split, rows in data.datasets.items()]
     print(f"prepared {type(data).__name__}: {', '.join(counts)} images; caches are in {data.cache_folder}")
+
+
+def data_of(words: Sequence[str]) -> LightningDataModule:
+    """Return the data module that the words of a command name; its other settings are passed over.
+
+    Raises:
+        UserError: something is wrong that the user can mend.
+    """
+    check_words(words)
+    words_of_data = _of_data(words)
+    parser = DataParser(prog=f"main.py {words[0]}", description=COMMANDS[words[0]])
+    parser.add_argument("-c", "--config", action=ActionConfigFile, help="config file; its other sections are left out")
+    parser.add_lightning_class_args(LightningDataModule, "data", subclass_mode=True)
+    try:
+        settings = parser.parse_args(words_of_data)
+    except UserError as error:
+        raise UserError(explain(str(error), words, ["config", "data"])) from error
+    return parser.instantiate_classes(settings).data
 
 
 def _of_data(words: Sequence[str]) -> list[str]:
@@ -80,7 +90,8 @@ def _of_data(words: Sequence[str]) -> list[str]:
         if part in READ or option.typed == "-h":
             kept += typed
         elif part not in left_out:
-            raise UserError(f"prepare has no setting --{option.name}.{nearest(part, [*READ, *sorted(left_out)])}")
+            raise UserError(f"{words[0]} has no setting --{option.name}.{nearest(part, [*READ, *sorted(left_out)])}")
     if strange:
-        raise UserError(f"prepare cannot do anything with {strange[0]!r}. A config is given as --config {strange[0]}.")
+        config = f"A config is given as --config {strange[0]}."
+        raise UserError(f"{words[0]} cannot do anything with {strange[0]!r}. {config}")
     return kept

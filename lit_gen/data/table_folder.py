@@ -85,12 +85,11 @@ def read_folder(root: Path, wanted: Sequence[str] | None, search: Search, missin
     found.captions = columns.get("caption")
     found.splits = np.frombuffer(columns["split"].codes, np.uint8) if "split" in columns else split_of(found.files)
     _check_twice(found.files, table)
-    if not missing_allowed:
-        others = _check_files(root, found.files, table)
-        if found.partners is not None:
-            _check_files(root, found.partners, table)
-            others = 0  # each image may be of either column
-        found.left_out = {"not in the table": others} if others else {}
+    others = _check_files(root, found.files, table, missing_allowed)
+    if found.partners is not None:
+        _check_files(root, found.partners, table, missing_allowed)
+        others = 0  # each image may be of either column
+    found.left_out = {"not in the table": others} if others else {}
     return found
 
 
@@ -185,8 +184,8 @@ def _check_twice(files: Sequence[str], table: Table) -> None:
         first[file] = index
 
 
-def _check_files(root: Path, files: list[str], table: Table) -> int:
-    """Raise a `UserError` for a file that is not there; return how many image files are there and not in the table.
+def _check_files(root: Path, files: list[str], table: Table, missing_allowed: bool) -> int:
+    """Return how many image files are there and not in the table; a missing file is an error, unless that is allowed.
 
     A name that is composed of other code points, as by another system, becomes that of the file.
     """
@@ -205,6 +204,8 @@ def _check_files(root: Path, files: list[str], table: Table) -> int:
             continue
         plain = unicodedata.normalize("NFC", name)
         same = [other for other in names[folder] if unicodedata.normalize("NFC", other) == plain]
+        if not same and missing_allowed:
+            continue
         if not same:
             similar = [other for other in names[folder] if other.lower() == name.lower()]
             where = (

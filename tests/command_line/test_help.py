@@ -151,7 +151,7 @@ def test_the_names_are_those_of_the_code():
             names = {action.dest.split(".")[1] for action in parser._actions if action.dest.startswith("given.")}
             assert sources.settings_of(part, name) == names, name
     assert sources.settings_of("model", "elsewhere.VAE") is None and sources.settings_of("model", "Nothing") is None
-    assert set(help.COMMANDS) == {*LitGenCLI.subcommands(), "prepare", "runs"}
+    assert set(help.COMMANDS) == {*LitGenCLI.subcommands(), "prepare", "check", "runs"}
     assert issubclass(getattr(lit_gen.models, sources.known("model")[0]), GenerativeModule)
 
 

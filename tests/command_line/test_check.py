@@ -1,0 +1,87 @@
+"""The command `check`: what data hold, and a command that works next."""
+
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+import lit_gen.data
+from lit_gen.cli import main
+from tests.command_line.test_prepare import folder as folder  # a fixture
+from tests.command_line.test_prepare import words_of
+
+
+def told(words: list[str], capsys) -> dict[str, str]:
+    main(["check", *words])
+    found: dict[str, str] = {}
+    for line in capsys.readouterr().out.splitlines():
+        name, colon, text = line.partition(": ")
+        if colon and not line.startswith(" " * 12):
+            found[name.strip()] = text
+        else:
+            found[list(found)[-1]] += "\n" + line.strip()
+    return found
+
+
+@pytest.mark.parametrize("name", lit_gen.data.__all__)
+def test_every_data_module_can_be_checked_and_nothing_is_kept(name, roots, folder, capsys):
+    words = words_of(name, roots, folder)
+    before = {path for path in folder.parent.rglob("*") if not path.name.endswith(".lock")}
+    found = told(words, capsys)
+    assert {path for path in folder.parent.rglob("*") if not path.name.endswith(".lock")} == before
+    assert found["data"].startswith(f"{name} from ") and " train, " in found["images"]
+    assert found["train"].startswith("python main.py fit --config configs/")
+    if name in ("CelebA", "CelebACaptions"):
+        assert found["attributes"].startswith("40: ") and found["sizes"] == "178x218 pixels"
+    if name == "MNIST":
+        assert found["classes"].startswith("10: ")
+
+
+def test_what_is_wrong_with_a_folder_and_its_table(tmp_path, capsys):
+    root = tmp_path / "in"
+    root.mkdir()
+    for number in range(40):
+        Image.new("L" if number < 10 else "RGB", (12, 8 + number % 2), number).save(root / f"{number}.png")
+    shutil.copy(root / "12.png", root / "13.png")
+    (root / "20.png").write_bytes(b"no image")
+    (root / "21.png").unlink()
+    shutil.copy(root / "12.png", root / "beside.png")
+    rows = [f"{n}.png,{'cat' if n < 12 else 'dog'},{int(n % 4 == 0)},1,{n}" for n in range(40)]
+    (root / "metadata.csv").write_text("\n".join(["file_name,label,red,always,age", *rows]))
+    found = told(["--data=ImageTable", f"--data.root={root}", "--data.attributes=[red,always]"], capsys)
+    assert sum(int(part.split()[0]) for part in found["images"].split(", ")) == 38
+    assert found["modes"] == "RGB 28 (74%), L 10 (26%)"
+    assert found["sizes"].startswith("12x8 pixels") and "38 are enlarged to 64" in found["sizes"]
+    assert found["unreadable"].startswith("2 of 40 files") and f"{root}/20.png" in found["unreadable"]
+    assert f"the image {root}/21.png is missing" in found["unreadable"]
+    assert found["left out"] == "1 file: 1 not in the table"
+    assert "12.png = " in found["the same"]
+    assert found["classes"] == "2: dog 26 (68%), cat 12 (32%)"
+    assert found["attributes"] == "2: red 24%, always 100%" and found["no use"].startswith("always: ")
+    assert found["not read"] == "columns age"
+    assert "--config configs/stargan.yaml" in found["train"] and "InfoGAN" in found["or by"]
+    assert "CycleGAN" not in found["or by"] and "Text2Image" not in found["or by"]
+    assert not (root / ".cache").exists()
+    small = ["--model.channels=4", "--model.residual_blocks=1", "--model.discriminator_channels=4"]
+    words = shlex.split(found["train"])[2:]
+    assert words[0] == "fit" and "--data.skip_broken=true" in words
+    main([*words, *small, "--trainer.fast_dev_run=true", "--trainer.enable_progress_bar=false"])
+
+
+def test_a_mistake_is_one_line(tmp_path, capsys):
+    (tmp_path / "metadata.csv").write_text("file_name,red\n0.png,2\n")
+    for words, said in {
+        f"--data=ImageTable --data.root={tmp_path}": "metadata.csv, row 2: the column 'red' has '2'",
+        f"--data=ImageFolder --data.root={tmp_path}": "there is no image file",
+        f"--data=ImageFolder --data.root={tmp_path}/nowhere": "nowhere is not there",
+        "--data=MNIST --data.root=/nowhere": "MNIST is not there",
+        "--data=ImageFoldr": "Did you mean ImageFolder?",
+        "": "no data is named",
+    }.items():
+        with pytest.raises(SystemExit) as end:
+            main(["check", *words.split()])
+        (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+        assert end.value.code == 2 and said in line
+    assert list(Path("/").glob("nowhere")) == []
