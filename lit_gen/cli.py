@@ -23,7 +23,9 @@ from lit_gen.callbacks.evaluation import Evaluation
 from lit_gen.callbacks.health import Health
 from lit_gen.callbacks.of_run import callbacks_of_run
 from lit_gen.callbacks.of_user import check_callbacks, prepare_callbacks
+from lit_gen.callbacks.predictions import PredictionWriter
 from lit_gen.callbacks.sample_grids import SampleGrids
+from lit_gen.command_line.asked import complete, prepare_pictures, writer_of
 from lit_gen.command_line.check import check
 from lit_gen.command_line.config_files import with_shipped_configs
 from lit_gen.command_line.endings import one_line_endings
@@ -34,11 +36,12 @@ from lit_gen.command_line.quiet import be_quiet
 from lit_gen.command_line.refusals import explain
 from lit_gen.command_line.runs import runs
 from lit_gen.command_line.seeds import asks_for_seeds, train_seeds
+from lit_gen.command_line.sources import options_of_predict
 from lit_gen.command_line.summary import summary
 from lit_gen.command_line.trainer import CommandLineTrainer, arguments_for, check_amounts
 from lit_gen.command_line.words import check_words, first_config
 from lit_gen.data.base import ImageData
-from lit_gen.data.contract import check_pair
+from lit_gen.data.contract import check_pair, spec_in
 from lit_gen.errors import UserError
 from lit_gen.lightning_compat import option_names, rank
 from lit_gen.loggers.of_run import loggers_of_run
@@ -71,7 +74,7 @@ class LitGenCLI(LightningCLI):
             finish_wandb()  # before the last words, or an error's: W&B may have much to say
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        parser.link_arguments("data.spec", "model.init_args.spec", apply_on="instantiate")
+        parser.link_arguments("data", "model.init_args.spec", spec_in, apply_on="instantiate")
         parser.add_class_arguments(SampleGrids, "samples", skip={"folder", "all_to_wandb"}, instantiate=False)
         parser.add_class_arguments(RunCheckpoints, "checkpoints", skip={"folder"}, instantiate=False)
         parser.add_class_arguments(Evaluation, "evaluation", skip={"folder"}, instantiate=False)
@@ -83,13 +86,16 @@ class LitGenCLI(LightningCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         self.dry_run = args[0] == "fit" and DRY_RUN in args
         args = [word for word in args if not (self.dry_run and word == DRY_RUN)]
+        self.words = args
+        self.asked, args = complete(args)
         check_words(args)
         self.seed_typed = any(str(word).partition("=")[0] == "--seed_everything" for word in args)
         self.base_config = first_config(args)
         try:
             super().parse_arguments(parser, args)
         except UserError as error:  # here and not in the parser, which has parsers of its own for models and data
-            raise UserError(explain(str(error), args, option_names(self, args[0]))) from error
+            known = [*option_names(self, args[0]), *(options_of_predict() if args[0] == "predict" else ())]
+            raise UserError(explain(str(error), args, known)) from error
         if self.dry_run:
             self.settings.trainer.update(Namespace(DryRun.trainer_settings))
             self.save_config_callback = None
@@ -117,6 +123,7 @@ class LitGenCLI(LightningCLI):
         of_then = partial(runs_of_then, self.parent_of_runs, model["class_path"], model.get("init_args", {}))
         if (found := folders.find_checkpoint(named, self.parent_of_runs, command, of_then)) is not None:
             settings.ckpt_path = found
+        self.makes_pictures = command == "predict" and prepare_pictures(settings, self.asked)
         check_pair(_import(settings.model.class_path), _import(settings.data.class_path), command == "predict")
         check_amounts(command, settings.trainer.as_dict())
         if command == "test":
@@ -173,7 +180,11 @@ class LitGenCLI(LightningCLI):
             self.model.new_run_seed = self.settings.seed_everything
         self.model.graphs_when = self.settings.speed.graphs
         self.prepare_data()
-        if self.writes:
+        if self.makes_pictures:
+            self.datamodule.plan = self.model.task.plan(self.model, self.asked.options)
+        if self.writes and "output" in self.asked.options:  # which has a manifest
+            self.save_config_callback = None
+        elif self.writes:
             kwargs["default_root_dir"] = str(self.make_run_folder())
         elif settings.barebones:
             self.save_config_callback = None
@@ -187,12 +198,18 @@ class LitGenCLI(LightningCLI):
             kwargs["callbacks"] = [DryRun()]
         else:
             given = prepare_callbacks(self.given_callbacks, self.run_folder, self.model)
-            brought = callbacks_of_run(self.subcommand, self.settings, self.model, self.run_folder, given)
+            writer = self.prediction_writer()
+            brought = callbacks_of_run(self.subcommand, self.settings, self.model, self.run_folder, given, writer)
             kwargs["callbacks"] = given + brought
         try:
             return super().instantiate_trainer(**kwargs)
         except (ValueError, TypeError, RuntimeError, ImportError) as error:
             raise UserError(f"the Trainer refuses its settings: {error}") from error
+
+    def prediction_writer(self) -> PredictionWriter | None:
+        if self.subcommand != "predict" or not self.writes:
+            return None
+        return writer_of(self.asked, self.run_folder, self.settings.ckpt_path, self.words)
 
     @property
     def given_callbacks(self) -> list:
@@ -230,7 +247,7 @@ class LitGenCLI(LightningCLI):
         if not isinstance(self.datamodule, ImageData):  # which is set up already
             self.datamodule.setup(self.subcommand)
         mode = "fast_dev_run" if self.settings.trainer.fast_dev_run else "dry_run" if self.dry_run else "barebones"
-        run = str(self.run_folder or f"none: {mode} writes nothing")
+        run = str(self.run_folder or self.asked.options.get("output") or f"none: {mode} writes nothing")
         rank_zero_info(summary(self.trainer, self.model, self.datamodule, run, self.changes()))
 
     before_validate = before_test = before_predict = before_fit

@@ -62,10 +62,12 @@ def trained_before(command, workplace):
 
     Each of several pytest workers has a workplace, and some of the commands.
     """
-    system = re.search(r"configs/(\w+)\.yaml", command)
-    if "--ckpt_path=last" not in command or any(workplace.glob(f"runs/{system[1]}/*/*/last.ckpt")):
+    if not re.search("--ckpt_path=(last|runs/)", command):
         return []
-    fits = [other for other in COMMANDS if " fit " in other and f"configs/{system[1]}.yaml" in other]
+    system = re.search(r"(?:configs|runs)/(\w+)", command)[1]
+    if any(workplace.glob(f"runs/{system}/*/*/last.ckpt")):
+        return []
+    fits = [other for other in COMMANDS if " fit " in other and f"configs/{system}.yaml" in other]
     return [next(other for other in fits if "--ckpt_path" not in other)]
 
 
@@ -90,6 +92,9 @@ def run(command, workplace):
         return
     if words[0] == "check":
         main(words)
+        return
+    if "--config" not in command and "--ckpt_path=runs/" in command:
+        main([*words, "--trainer.enable_progress_bar=false"])
         return
     system = re.search(r"configs/(\w+)\.yaml", command)[1]
     words += SMALL[system]

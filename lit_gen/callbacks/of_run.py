@@ -20,7 +20,12 @@ from lit_gen.models.base import GenerativeModule
 
 
 def callbacks_of_run(
-    command: str, settings: Namespace, model: GenerativeModule, folder: Path | None, given: Sequence[Callback] = ()
+    command: str,
+    settings: Namespace,
+    model: GenerativeModule,
+    folder: Path | None,
+    given: Sequence[Callback] = (),
+    predictions: PredictionWriter | None = None,
 ) -> list[Callback]:
     """Return the project's callbacks for a command.
 
@@ -30,6 +35,7 @@ def callbacks_of_run(
         model: what is trained or used.
         folder: the run's folder; None where nothing is written.
         given: the callbacks that the user added.
+        predictions: what writes the images of `predict`.
     """
     if command == "test":
         return [Evaluation(folder, **settings.evaluation.as_dict())]
@@ -39,10 +45,10 @@ def callbacks_of_run(
     bars = [TrainingBar()] if bar and not any(isinstance(callback, ProgressBar) for callback in given) else []
     if settings.trainer.fast_dev_run:
         return [Rehearsal(), *bars] if command == "fit" else []
+    if command == "predict":
+        return [] if predictions is None else [predictions]
     if folder is None:
         return []
-    if command == "predict":
-        return [PredictionWriter(folder / "predictions")]
     sheets = settings.samples.as_dict() | {"all_to_wandb": settings.wandb.images == "all"}
     callbacks: list[Callback] = [*bars, TrainingSpeed(), Evaluation(), SampleGrids(folder / "samples", **sheets)]
     if isinstance(model, AdversarialModule):

@@ -1,39 +1,187 @@
-"""Predictions: the images that `predict` writes."""
+"""Predictions: the images that `predict` writes, a grid of them, and a manifest."""
 
+import hashlib
+import json
+import math
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import BasePredictionWriter
 from lightning.pytorch.utilities import rank_zero_info
+from PIL import Image
 from torch import Tensor
 
 from lit_gen.callbacks.sample_grids import save_picture
-from lit_gen.files.atomic import make_folder
+from lit_gen.data.decoding import decode_image
+from lit_gen.errors import UserError
+from lit_gen.files.atomic import complete_file, make_folder
+from lit_gen.lightning_compat import data_of
+from lit_gen.tasks.pictures import Picture, Plan
+
+MANIFEST, GRID, MOVING = "manifest.json", "grid.png", "interpolation.gif"
+CELL, GAP = 256, 2  # pixels of the grid
+MOST_IN_GRID = 64  # pictures, where nothing says how they lie side by side
+FRAME = 80  # milliseconds
+
+
+class Command(NamedTuple):
+    """What the manifest says of a command, beside its pictures."""
+
+    line: str
+    options: dict[str, str]
+    seed: int
+    checkpoint: str
 
 
 class PredictionWriter(BasePredictionWriter):
-    """Write what `predict_step` returns, images (B, C, H, W) in [-1, 1], as `folder/<rank>-<number>.png`.
+    """Write what `predict_step` returns, images (B, C, H, W) in [-1, 1], and at the end a grid and `manifest.json`.
 
-    At the end it says how many all processes have written, and where.
+    A picture of a plan has its own name; an image of a data module is `folder/<rank>-<number>.png`. At the end it says
+    how many all processes have written, and where.
+
+    Args:
+        folder: where to write.
+        command: what the manifest says of it; without one there is neither manifest nor grid.
+        overwrite: whether to remove the pictures that an earlier command has written there.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, command: Command | None = None, overwrite: bool = False) -> None:
         super().__init__("batch")
-        self.folder, self.written = folder, 0
+        self.folder, self.command, self.overwrite = folder, command, overwrite
+        self.names: list[str] = []
 
     def setup(self, trainer: Trainer, model: LightningModule, stage: str) -> None:
         # Another node's has the time of another clock in its name.
         self.folder = trainer.strategy.broadcast(self.folder)
+        if self.overwrite and trainer.is_global_zero:
+            remove_earlier(self.folder)
+        trainer.strategy.barrier("the folder is ready")
 
-    def write_on_batch_end(self, trainer: Trainer, model: LightningModule, prediction: Tensor, *_: Any) -> None:
+    @staticmethod
+    def plan_of(trainer: Trainer) -> Plan:
+        """Return the plan of the pictures; an empty one where a data module gives the batches."""
+        return getattr(data_of(trainer), "plan", Plan([]))
+
+    def write_on_batch_end(
+        self, trainer: Trainer, model: LightningModule, prediction: Tensor, rows: Any, batch: Any, *_: Any
+    ) -> None:
         make_folder(self.folder)
         for image in prediction:
-            save_picture(image, self.folder / f"{trainer.global_rank}-{self.written:06d}.png")
-            self.written += 1
+            name = batch.name if isinstance(batch, Picture) else f"{trainer.global_rank}-{len(self.names):06d}"
+            save_picture(image, self.folder / f"{name}.png")
+            self.names.append(f"{name}.png")
 
     def on_predict_end(self, trainer: Trainer, model: LightningModule) -> None:
-        written = torch.tensor(self.written, device=model.device)
+        written = torch.tensor(len(self.names), device=model.device)
         count = int(trainer.strategy.reduce(written, reduce_op="sum"))
+        if count and self.command is not None and trainer.is_global_zero:
+            self.finish(self.plan_of(trainer), model, self.command)
+        trainer.strategy.barrier("the manifest is written")
         rank_zero_info(f"{count} images are in {self.folder}" if count else "no images: there was nothing to predict")
+
+    def finish(self, plan: Plan, model: Any, command: Command) -> None:
+        """Write the grid, the moving picture, and last the manifest."""
+        own = [picture for picture in plan.pictures if (self.folder / f"{picture.name}.png").is_file()]
+        names = [f"{picture.name}.png" for picture in own] or sorted(self.written_by_all())
+        beside = [picture.source for picture in own] or [None] * len(names)
+        shown = slice(None if plan.columns else MOST_IN_GRID)
+        files = [self.folder / name for name in names]
+        write_grid(self.folder / GRID, files[shown], beside[shown], plan.columns)
+        if plan.moving:
+            write_moving(self.folder / MOVING, files)
+        entries = [
+            {"file": picture.name + ".png", "seed": picture.seed}
+            | ({} if picture.source is None else {"source": str(picture.source)})
+            for picture in own
+        ]
+        with open(command.checkpoint, "rb") as checkpoint:
+            sha256 = hashlib.file_digest(checkpoint, "sha256").hexdigest()
+        kind = type(model)
+        content = {
+            "command": command.line,
+            "checkpoint": {"path": command.checkpoint, "sha256": sha256, "images_seen": model.images_seen},
+            "model": {"class": f"{kind.__module__}.{kind.__qualname__}", "settings": dict(model.hparams)},
+            "options": command.options,
+            "seed": command.seed,
+            "others": [GRID, *([MOVING] if plan.moving else [])],
+            "images": entries or [{"file": name} for name in names],
+        }
+        with complete_file(self.folder / MANIFEST) as partial:
+            partial.write_text(json.dumps(content, indent=1, default=str) + "\n", encoding="utf-8")
+
+    def written_by_all(self) -> list[str]:
+        """Return the names of images that were numbered, of all processes."""
+        return [path.name for path in self.folder.glob("[0-9]*-[0-9]*.png")]
+
+
+def check_output(folder: Path, overwrite: bool) -> None:
+    """Raise a `UserError` if a folder for pictures is not empty, unless they may be replaced, or is none."""
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"--output: {folder} is a file. Name a folder, which need not be there yet.")
+    if folder.is_dir() and any(folder.iterdir()) and not overwrite:
+        raise UserError(
+            f"--output: the folder {folder} is not empty. Name another one, or add --overwrite to replace the pictures "
+            "that predict has written there."
+        )
+
+
+def remove_earlier(folder: Path) -> None:
+    """Remove what the manifest in a folder lists, and the manifest: nothing that somebody else has put there."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        names = [*manifest["others"], *(entry["file"] for entry in manifest["images"])]
+    except (OSError, ValueError, KeyError, TypeError):
+        return
+    (folder / MANIFEST).unlink()
+    inside = folder.resolve()
+    for name in names:
+        path = (folder / str(name)).resolve()
+        if path.is_relative_to(inside) and path.suffix in (".png", ".gif"):
+            path.unlink(missing_ok=True)
+
+
+def write_grid(path: Path, files: Sequence[Path], beside: Sequence[Path | None], columns: int | None) -> None:
+    """Write a grid of pictures, each in the middle of a cell, with what it was made from at its left.
+
+    Args:
+        path: of the grid.
+        files: of the pictures.
+        beside: the image file that each was made from, if any.
+        columns: pictures a row; by default as many as make a square.
+    """
+    columns = columns or max(1, round(len(files) ** 0.5))
+    cells: list[Image.Image] = []
+    for file, source in zip(files, beside, strict=True):
+        with Image.open(file) as picture:
+            cells.append(_small(picture, max(CELL, picture.width if picture.width > 2 * picture.height else 0)))
+        if source is not None:
+            original = Image.fromarray(decode_image(source, lambda width, height: (width, height)))
+            cells.insert(-1, _small(original, max(cells[-1].size)))
+    columns *= 1 + any(beside)
+    width, height = (max(size) for size in zip(*(cell.size for cell in cells), strict=True))
+    rows = math.ceil(len(cells) / columns)
+    sheet = Image.new("RGB", (columns * (width + GAP) + GAP, rows * (height + GAP) + GAP), "white")
+    for number, cell in enumerate(cells):
+        row, column = divmod(number, columns)
+        left, upper = (width - cell.width) // 2, (height - cell.height) // 2
+        sheet.paste(cell, (GAP + column * (width + GAP) + left, GAP + row * (height + GAP) + upper))
+    with complete_file(path) as partial:
+        sheet.save(partial, format="PNG")
+
+
+def _small(image: Image.Image, longest: int) -> Image.Image:
+    """Return an image as RGB, no longer than `longest` pixels."""
+    image = image.convert("RGB")
+    image.thumbnail((longest, longest))
+    return image
+
+
+def write_moving(path: Path, files: Sequence[Path]) -> None:
+    """Write pictures of one size as a GIF that goes there and back, for ever."""
+    first, *others = [_small(Image.open(file), 2 * CELL) for file in files]
+    frames = [first, *others, *others[-2::-1]]
+    with complete_file(path) as partial:
+        frames[0].save(partial, "GIF", save_all=True, append_images=frames[1:], duration=FRAME, loop=0)

@@ -11,7 +11,7 @@ from textwrap import shorten
 from typing import NoReturn
 
 from lit_gen import __version__
-from lit_gen.command_line.sources import PARTS, classes, known, own_settings
+from lit_gen.command_line.sources import PARTS, classes, known, options_of_predict, own_settings
 from lit_gen.errors import UserError, nearest
 
 COLUMNS = 100
@@ -32,19 +32,19 @@ EXAMPLES = {
         "--config configs/vae.yaml --name=first --ckpt_path=auto",
     ),
     "validate": (
+        "--ckpt_path=last",
+        "--ckpt_path=runs/vae/<run>/checkpoints/best.ckpt",
         "--config configs/vae.yaml --ckpt_path=last",
-        "--config configs/vae.yaml --ckpt_path=runs/vae/<run>/checkpoints/best.ckpt",
-        "--config runs/vae/<run>/config.yaml --ckpt_path=last",
     ),
     "test": (
+        "--ckpt_path=last",
+        "--ckpt_path=runs/gan/<run> --evaluation.samples=1000",
         "--config configs/vae.yaml --ckpt_path=last",
-        "--config configs/gan.yaml --ckpt_path=last --evaluation.samples=1000",
-        "--config runs/vae/<run>/config.yaml --ckpt_path=last",
     ),
     "predict": (
-        "--config configs/gan.yaml --ckpt_path=last",
-        "--config runs/vae/<run>/config.yaml --ckpt_path=last",
-        '--config configs/text2image.yaml --ckpt_path=last --data.prompts="a man"',
+        "--ckpt_path=last --count=16 --output=samples",
+        "--ckpt_path=runs/stargan/<run> --images=photos --attributes=+Young,-Male",
+        '--ckpt_path=model.ckpt --prompts="a smiling woman"',
     ),
     "check": (
         "--data=ImageTable --data.root=pictures",
@@ -59,7 +59,7 @@ EXAMPLES = {
 }
 FIRST = (
     ("--config FILE", "configs/<system>.yaml; an overlay: configs/quick/<system>.yaml"),
-    ("--ckpt_path FILE|last|best", "what to go on with or to use; last, best: the newest run's; auto: --name's"),
+    ("--ckpt_path FILE|last|best", "a file or run folder to go on with or use; last, best: newest; auto: --name's"),
     ("--seed_everything 0", "the seed of everything random"),
 )
 OF_FIT = (
@@ -122,14 +122,17 @@ def command_help(command: str) -> str:
     if command == "runs":
         usage = ["usage: python main.py runs [FOLDER]", "       python main.py runs compare A B [--root FOLDER]"]
         return "\n".join([*usage, f"  {COMMANDS[command]}", "", *_examples(command)])
+    named = "--config FILE [--config OVERLAY]" if command in ("fit", "prepare", "check") else "--ckpt_path FILE"
     more = OF_FIT if command == "fit" else ()
+    options = [(f"--{name}", text) for name, text in options_of_predict().items()]
+    settings = [*FIRST[:2], *options, LAST[-1]] if command == "predict" else [*FIRST, *more, *own_settings(), *LAST]
     lines = [
-        f"usage: python main.py {command} --config FILE [--config OVERLAY] [--<setting>=<value> ...]",
+        f"usage: python main.py {command} {named} [--<setting>=<value> ...]",
         f"  {COMMANDS[command]}",
-        "",
+        *([""] if command != "predict" else []),  # whose options fill the screen
         *_lists(command),
-        "settings",
-        *_rows(FIRST[:1] + LAST[-2:] if command in ("prepare", "check") else [*FIRST, *more, *own_settings(), *LAST]),
+        "settings, of which a model that does not know one says so" if command == "predict" else "settings",
+        *_rows(FIRST[:1] + LAST[-2:] if command in ("prepare", "check") else settings),
         "",
         *_examples(command),
     ]

@@ -13,6 +13,12 @@ from lit_gen.errors import UserError, nearest
 
 PACKAGE = Path(__file__).parents[1]
 PARTS = {"model": "models", "data": "data"}  # their packages
+GENERAL_OPTIONS = {
+    "output": "folder for the pictures, new or empty; by default predictions/ in a new folder below runs/",
+    "overwrite": "replace what an earlier predict has written to --output",
+    "seed": "seed of all that is drawn, 0 by default",
+}
+"""The options of `predict` that each task has."""
 
 
 @cache
@@ -149,6 +155,18 @@ def own_settings() -> Iterator[tuple[str, str]]:
             yield f"{prefix}{first}", f"and {', '.join(between + other for other in others)}: {_summary(kind)}"
         else:
             yield from ((f"{prefix}{name} {default}".strip(), text) for name, default, text in found)
+
+
+@cache
+def options_of_predict() -> dict[str, str]:
+    """Return the options of `predict` that a task reads, each with its help, or that of the first task that has it."""
+    found: dict[str, str] = {}
+    for path in sorted((PACKAGE / "tasks").glob("*.py")):
+        for kind in (node for node in _tree(path).body if isinstance(node, ast.ClassDef)):
+            for node in kind.body:
+                if isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == "options" and node.value:
+                    found = ast.literal_eval(node.value) | found
+    return found | GENERAL_OPTIONS
 
 
 def no_such(part: str, name: str) -> UserError:

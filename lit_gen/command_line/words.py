@@ -66,6 +66,14 @@ def check_words(words: Sequence[str]) -> None:
             raise UserError(_no_setting(item, kind, wrong, allowed, given[:number]))
 
 
+def kinds_named(words: Sequence[str]) -> dict[str, str | None]:
+    """Return the class of the model and of the data that a command's words and configs name; None for neither."""
+    kinds: dict[str, str | None] = dict.fromkeys(PARTS)
+    for item in (item for option in options_of(words) for item in _given(option)):
+        kinds[item.part] = item.kind or kinds[item.part]
+    return kinds
+
+
 def options_of(words: Sequence[str]) -> Iterator[Option]:
     """Yield the options among the words."""
     for number, word in enumerate(words):

@@ -1,6 +1,7 @@
 """The base of all data modules: datasets read batch by batch, loaders, and the conversion to floats on the device."""
 
 import hashlib
+import inspect
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -113,6 +114,7 @@ class ImageData(ResumableData):
         cache_folder: Path | None = None,
     ) -> None:
         super().__init__()
+        self.keep_settings()
         if image_size < 4:
             raise UserError(f"image_size must be at least 4 pixels, not {image_size}.")
         if image_size > 4096:  # a larger network would fill all memory without an error
@@ -128,6 +130,12 @@ class ImageData(ResumableData):
         self.datasets: dict[str, ArrayDataset] = {}
         self.left_out = 0  # number of files that were found, but not read
         self.own_range = 0  # number of images that were scaled by their own lowest and highest value
+
+    def keep_settings(self) -> None:
+        """Keep the arguments of the constructor, derived classes' too, as plain values: a checkpoint has them."""
+        self.save_hyperparameters(logger=False, frame=inspect.currentframe().f_back)  # type: ignore[union-attr]
+        plain = {name: str(value) if isinstance(value, Path) else value for name, value in self.hparams.items()}
+        self.save_hyperparameters(plain, logger=False)
 
     @property
     def spec(self) -> DataSpec:

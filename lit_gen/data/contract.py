@@ -8,7 +8,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lit_gen.data.batches import BatchReader, DataSpec
+from lit_gen.data.batches import (
+    AttributedImages,
+    BatchReader,
+    CaptionedImages,
+    DataSpec,
+    Images,
+    LabelledImages,
+    UnpairedImages,
+)
 from lit_gen.data.decoding import ImageArray
 from lit_gen.errors import UserError
 
@@ -16,7 +24,8 @@ from lit_gen.errors import UserError
 class DataModule(Protocol):
     """The names that models, tasks, metrics and callbacks know of a data module, beside those of Lightning.
 
-    A data module of your own needs `batch_type` and `spec` only; each other name adds what its docstring says.
+    A data module of your own needs `spec` only where its batches are plain tensors (`named_batch` says which), and
+    `batch_type` where they are named tuples; each other name adds what its docstring says.
     `lit_gen.data.base.ImageData` has all but `labelled_images`, which is `MNIST`'s, and the last five, which are
     `Horse2Zebra`'s and those of rendered data.
     """
@@ -81,6 +90,95 @@ def fields_read(model: Any, predicting: bool = False) -> tuple[str, ...]:
     if predicting and task.needs_to_predict is not None:
         return task.needs_to_predict
     return model.needs or task.needs
+
+
+def spec_of(images: Tensor, labels: Tensor | None = None) -> DataSpec:
+    """Return what a model needs to know of plain tensors before it is built.
+
+    Args:
+        images: (N, C, H, W).
+        labels: class indices (N,), or attributes (N, A), which are then called attribute_0 and so on.
+    """
+    one_each = labels is not None and labels.ndim == 1
+    return DataSpec(
+        image_shape=list(images.shape[1:]),
+        num_classes=int(labels.max()) + 1 if labels is not None and one_each else 0,
+        attributes=[] if labels is None or one_each else [f"attribute_{column}" for column in range(labels.shape[1])],
+    )
+
+
+def spec_in(data: Any) -> DataSpec:
+    """Return the `spec` of a data module.
+
+    Raises:
+        UserError: it has none, or one in which something is missing.
+    """
+    spec, name = getattr(data, "spec", None), type(data).__name__
+    if not isinstance(spec, Mapping):
+        raise UserError(
+            f"{name} has no spec, by which a model is built: set self.spec = dict(image_shape=[C, H, W], "
+            "num_classes=0, attributes=[]), as lit_gen.spec_of(images, labels) gives it."
+        )
+    if missing := [part for part in ("image_shape", "num_classes", "attributes") if part not in spec]:
+        raise UserError(f"the spec of {name} has no {', '.join(missing)}.")
+    return spec  # type: ignore[return-value]  # with what else is said of some data
+
+
+def named_batch(tensors: Sequence[Any], model: Any) -> Any:
+    """Return plain tensors as the named tuple that they stand for: images, and what follows them.
+
+    That is nothing, class indices (B,) of integers, attributes (B, A), images of another domain, or captions as
+    `CaptionedImages` has them. Images (B, C, H, W) are uint8 or floats in [-1, 1].
+
+    Args:
+        tensors: of a batch.
+        model: that reads them.
+
+    Raises:
+        UserError: they are something else, or the images are of another shape than the model's.
+    """
+    image, *others = tensors
+    if not all(isinstance(tensor, Tensor) for tensor in tensors) or image.ndim != 4:
+        shapes = ", ".join(
+            str(list(part.shape)) if isinstance(part, Tensor) else type(part).__name__ for part in tensors
+        )
+        raise UserError(f"a batch must begin with a tensor of images (B, C, H, W), and be of tensors, not {shapes}.")
+    if tuple(image.shape[1:]) != tuple(model.image_shape):
+        raise UserError(
+            f"the model was built for images of shape {tuple(model.image_shape)}, and a batch has "
+            f"{tuple(image.shape[1:])}. Give the model the spec of these data: lit_gen.spec_of(images, labels)."
+        )
+    images = [_in_range(part) if part.ndim == 4 else part for part in tensors]
+    if not others:
+        batch: Any = Images(*images)
+    elif len(others) == 3:
+        batch = CaptionedImages(*images)
+    elif len(others) > 1 or others[0].ndim not in (1, 2, 4):
+        shapes = ", ".join(str(list(part.shape)) for part in tensors)
+        raise UserError(f"a batch is images, or images and labels (B,), attributes (B, A) or images; not {shapes}.")
+    else:
+        batch = {1: LabelledImages, 2: AttributedImages, 4: UnpairedImages}[others[0].ndim](*images)
+    needs = fields_read(model)
+    if not set(needs) <= set(batch._fields):
+        raise UserError(
+            f"{type(model).__name__} needs batches with {', '.join(needs)}, and tensors of these shapes are "
+            f"{', '.join(batch._fields)}. Give named tuples of lit_gen.data.batches."
+        )
+    return batch
+
+
+def _in_range(image: Tensor) -> Tensor:
+    return image if image.is_floating_point() else image.float() / 127.5 - 1
+
+
+def check_range(image: Tensor) -> None:
+    """Raise a `UserError` if floats are not in [-1, 1], or none of them is below 0: they are from 0 to 1 then."""
+    lowest, highest = float(image.min()), float(image.max())
+    if lowest < -1.001 or highest > 1.001 or (lowest >= 0 and highest > 0):
+        raise UserError(
+            f"images of floats go from -1 (black) to 1 (white), and these from {lowest:.3g} to {highest:.3g}. "
+            "Give uint8, or for values from 0 to 1: images * 2 - 1."
+        )
 
 
 def check_pair(model: type, data: Any, predicting: bool = False) -> None:

@@ -1,7 +1,7 @@
 """The decoding of image files to arrays of one size."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -21,7 +21,7 @@ Box = tuple[int, int, int, int]
 
 def decode_image(
     path: Path,
-    size: int,
+    size: int | Callable[[int, int], tuple[int, int]],
     box: Box | None = None,
     channels: int = 3,
     stored: tuple[int, int] | None = None,
@@ -34,7 +34,8 @@ def decode_image(
 
     Args:
         path: image file of one of the `FORMATS` of `image_files`, whatever its ending. Only its first image is read.
-        size: side of the result in pixels.
+        size: side of the result in pixels; or what gives width and height of the result by those of the image, which
+            is then not cropped.
         box: part of the image to cut out; by default the largest centred square.
         channels: 3 for RGB, 1 for grey.
         stored: width and height in pixels that the image must have, so that `box` fits it; any by default.
@@ -68,6 +69,10 @@ def decode_image(
                 image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
             mode = "RGB" if channels == 3 else "L"
             image = image if image.mode == mode else image.convert(mode)
+            if not isinstance(size, int):
+                width, height = size(*image.size)
+                image = image.resize((width, height), Image.Resampling.LANCZOS)
+                return np.asarray(image).reshape(height, width, channels)
             if box is None:
                 side = min(image.size)
                 left, upper = (image.width - side) // 2, (image.height - side) // 2

@@ -82,6 +82,7 @@ class AAE(AutoencodingModule):
         super().__init__(spec, latent_dim, encoder, decoder, learning_rate, learning_rate_decay, code_features)
         self.save_hyperparameters()
         self.prior = make_prior(prior, latent_dim, prior_scale)
+        self.has_gaussian_latents = isinstance(self.prior, Gaussian)
         self.num_classes = spec["num_classes"] if conditional else 0
         if conditional and self.num_classes != self.prior.components:
             raise UserError(
@@ -132,6 +133,9 @@ class AAE(AutoencodingModule):
         mean, log_variance = code.float().chunk(2, dim=1)  # 16 bits are few for a variance
         draw = self.training if draw is None else draw
         return mean + (0.5 * log_variance).exp() * torch.randn_like(mean) if draw else mean
+
+    def code(self, image: Tensor) -> Tensor:
+        return self.encode(image, draw=False)
 
     def decode(self, latent: Tensor) -> Tensor:
         return torch.tanh(self.decoder(latent))

@@ -67,6 +67,10 @@ class AutoencodingModule(GenerativeModule):
         """Return images (B, C, H, W) in [-1, 1] after encoding and decoding."""
         raise NotImplementedError
 
+    def code(self, image: Tensor) -> Tensor:
+        """Return the codes (B, Z) of images (B, C, H, W), which `decode` makes reconstructions of; nothing is drawn."""
+        return self.encoder(image)
+
     def decode(self, latent: Tensor) -> Tensor:
         """Return the mean images (B, C, H, W) in [-1, 1] of codes (B, Z)."""
         raise NotImplementedError

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.optim import Adam, Optimizer
 
 from lit_gen.data.batches import DataSpec
-from lit_gen.data.contract import check_pair
+from lit_gen.data.contract import check_pair, check_range, named_batch
 from lit_gen.errors import UserError
 from lit_gen.layers.coders import plain_network
 from lit_gen.lightning_compat import data_of, trainer_of
@@ -23,6 +23,7 @@ from lit_gen.old_versions.checkpoints import bring_up_to_date
 from lit_gen.runs.changes import changes_of_model
 from lit_gen.runs.checkpoint_files import check_weights_only
 from lit_gen.tasks.base import Stage, Task
+from lit_gen.tasks.pictures import Picture
 from lit_gen.tasks.sampling import Sampling
 from lit_gen.training import graphs
 from lit_gen.training.graphs import GraphsWhen, StepGraphs
@@ -46,6 +47,8 @@ class GenerativeModule(LoggedTerms):
     """The fields of a batch that the losses read, where they are others than the task's."""
     checkpoints_hold_images: ClassVar[bool] = False
     """Whether checkpoints hold images made from the data."""
+    has_gaussian_latents: bool = True
+    """Whether `sample_latent` draws from a Gaussian, so that the way from one latent to another is an arc."""
 
     def __init__(self, spec: DataSpec) -> None:
         super().__init__()
@@ -59,6 +62,7 @@ class GenerativeModule(LoggedTerms):
         self.images_seen = 0
         self.images_in_epoch = 0
         self._images_a_batch = 0
+        self._range_is_known = False  # of plain tensors, whose first batch is looked at
         self.graphs_when: GraphsWhen = "never"  # whether CUDA graphs are to take the training steps
         self.graphs: StepGraphs | None = None
 
@@ -158,6 +162,9 @@ class GenerativeModule(LoggedTerms):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["state_dict"]["_extra_state"] = self.get_extra_state()  # and not that of averaged weights
+        data = data_of(self.trainer)
+        classes = {"model": type(self)} | ({} if data is None else {"data": type(data)})
+        checkpoint["classes"] = {part: f"{kind.__module__}.{kind.__qualname__}" for part, kind in classes.items()}
         for state in checkpoint.get("optimizer_states", []):
             for group in state["param_groups"]:
                 group |= {
@@ -183,6 +190,15 @@ class GenerativeModule(LoggedTerms):
         whether the batches of all processes have as many images as then.
         """
         return 0
+
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        if not isinstance(batch, Tensor | tuple | list) or hasattr(batch, "_fields"):
+            return batch
+        named = named_batch([batch] if isinstance(batch, Tensor) else batch, self)
+        if not self._range_is_known:
+            check_range(named[0])
+            self._range_is_known = True
+        return named
 
     def on_train_epoch_start(self) -> None:
         super().on_train_epoch_start()
@@ -273,6 +289,9 @@ class GenerativeModule(LoggedTerms):
         self.seed("predict", batch_idx)
 
     def predict_step(self, batch: Any, batch_idx: int) -> Tensor:
+        if isinstance(batch, Picture):  # which depends on nothing but its own seed
+            seed_generators(self.device, "picture", batch.seed)
+            return batch.make(self)
         return self.task.predict(self, batch)
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:

@@ -111,6 +111,8 @@ class DCGAN(AdversarialModule):
         self.discriminator = Discriminator(widths, image_channels)
         self.start_average()
 
+    has_gaussian_latents = False
+
     def sample_latent(self, count: int, generator: torch.Generator | None = None) -> Tensor:
         """Return noise (count, Z), uniform on (-1, 1) (section 4)."""
         return self.uniform_noise(count, self.latent_dim, generator=generator)

@@ -95,6 +95,8 @@ class GAN(AdversarialModule):
         output_bias_from_data: start G's output at the mean of the training images (authors: true).
     """
 
+    has_gaussian_latents = False
+
     def __init__(
         self,
         spec: DataSpec,

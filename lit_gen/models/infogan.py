@@ -147,6 +147,7 @@ class InfoGAN(AdversarialModule):
     """
 
     task = CodeSweeps()
+    has_gaussian_latents = False
     discriminator: Discriminator
 
     def __init__(

@@ -2,7 +2,9 @@
 
 import inspect
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
+from importlib import import_module
 from typing import Any
 
 from torch import Tensor
@@ -35,6 +37,28 @@ def model_of_checkpoint(
     weights = checkpoint["state_dict"]
     model.load_state_dict(weights, strict=model.strict_loading if strict is None else strict)
     return model.to(next((value.device for value in weights.values() if isinstance(value, Tensor)), model.device))
+
+
+def class_of_checkpoint(checkpoint: Mapping[str, Any], path: str) -> type:
+    """Return the class of the model that a checkpoint is of.
+
+    Raises:
+        UserError: it does not say, or names a class that is not of this project.
+    """
+    named = checkpoint.get("hyper_parameters", {}).get("_class_path") or checkpoint.get("classes", {}).get("model")
+    if named is None:
+        raise UserError(f"{path} does not say which model it is of: add --config configs/<system>.yaml.")
+    module, _, name = str(named).rpartition(".")
+    if not re.fullmatch(r"lit_gen\.models(\.\w+)?", module):
+        raise UserError(
+            f"{path} is of {named}, a class of your own, which a checkpoint cannot bring: name it, by --model={named} "
+            f"--data=<class>, or in Python by lit_gen.load(path, model={name})."
+        )
+    models = import_module("lit_gen.models")
+    kind = getattr(models, name, None)
+    if name not in models.__all__ or not isinstance(kind, type):
+        raise UserError(f"{path} is of {named}, which lit_gen does not have.")
+    return kind
 
 
 def settings_of_now(checkpoint: Mapping[str, Any], kind: type, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -201,6 +201,9 @@ class VAE(AutoencodingModule):
         reconstruction = -self.log_likelihood(target, latent).mean()
         return {"reconstruction": reconstruction, "kl": gaussian_kl(mean, log_variance).mean()}
 
+    def code(self, image: Tensor) -> Tensor:
+        return self.encode(self.target(image))[0]
+
     def decode(self, latent: Tensor) -> Tensor:
         output = self.decoder(latent)
         return torch.sigmoid(output) * 2 - 1 if self.likelihood == "bernoulli" else output

@@ -17,6 +17,7 @@ from lit_gen.runs.settings import SETTINGS, is_of_run, is_of_training, read_sett
 
 AUTO = "auto"
 """What `--ckpt_path` says for: begin the run of this name, or go on with it."""
+HOW_TO_NAME = "give --ckpt_path: last, or a run folder, or runs/<system>/<run>/checkpoints/last.ckpt for example."
 OWN_CHECKPOINTS = "own_checkpoints"
 """Where a user's ModelCheckpoint writes in a run's folder: `checkpoints` holds the states that the run goes on from."""
 
@@ -126,8 +127,8 @@ def find_checkpoint(
     """Return the absolute path of the checkpoint that a command names; None for a training that names none.
 
     Args:
-        named: a path; `last` or `best` of the newest run; or `auto`, which a training looks for later.
-        parent: the folder that holds the system's runs.
+        named: a file, a run folder; `last` or `best` of the newest run; or `auto`, which a training looks for later.
+        parent: the folder that holds the system's runs, or those of all systems.
         command: fit, validate, test or predict.
         of_then: gives the runs of older versions that have a checkpoint of this name, which lie elsewhere.
 
@@ -137,33 +138,46 @@ def find_checkpoint(
     if named is None:
         if command == "fit":
             return None
-        raise UserError(
-            f"{command} needs a trained model: give --ckpt_path, for example runs/<system>/<run>/checkpoints/last.ckpt."
-        )
+        raise UserError(f"{command} needs a trained model: {HOW_TO_NAME}")
     if named == AUTO:
         if command != "fit":
             raise UserError(f"--ckpt_path={AUTO} is for fit. {command} takes --ckpt_path=last, best or a file.")
         return None
     if named in ("last", "best"):
         named = str(newest_checkpoint(parent, named, of_then))
+    elif Path(named).is_dir():
+        named = str(checkpoint_in(Path(named)))
     elif not Path(named).is_file():
         raise UserError(f"there is no checkpoint {named}. Look below runs/<system>/<run>/checkpoints.")
     return os.path.abspath(named)  # Lightning takes a name that begins with "http" for an address
+
+
+def checkpoint_in(folder: Path) -> Path:
+    """Return the last checkpoint of a run folder; of a folder that holds runs, that of the newest."""
+    for place in (folder / "checkpoints", folder):
+        for name in ("last.ckpt", "best.ckpt"):
+            if (place / name).is_file():
+                return place / name
+    return newest_checkpoint(folder)
 
 
 def newest_checkpoint(parent: Path, name: str = "last", of_then: Callable[[str], list[Path]] = lambda name: []) -> Path:
     """Return `checkpoints/<name>.ckpt` of the run below `parent` that was trained last, of those that have one.
 
     Args:
-        parent: the folder that holds the system's runs.
+        parent: the folder that holds the system's runs, or those of all systems.
         name: last or best.
         of_then: gives runs that lie elsewhere, for the case that there is none.
     """
-    found = {path.parent.parent: path for path in parent.glob(f"*/checkpoints/{name}.ckpt")}
-    if not any(parent.glob("*/checkpoints/last.ckpt")):
+
+    def checkpoints(name: str) -> list[Path]:
+        return [path for depth in ("*", "*/*") for path in parent.glob(f"{depth}/checkpoints/{name}.ckpt")]
+
+    found = {path.parent.parent: path for path in checkpoints(name)}
+    if not checkpoints("last"):
         found = found or {run: run / "checkpoints" / f"{name}.ckpt" for run in of_then(name)}
     what = "checkpoint" if name == "last" else f"{name}.ckpt"
-    if not found and any(parent.glob("*/checkpoints/last.ckpt")):
+    if not found and checkpoints("last"):
         raise UserError(f"no run below {parent} has a {what}: none was validated yet. Use --ckpt_path=last.")
     if not found:
         raise UserError(

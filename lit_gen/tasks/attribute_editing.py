@@ -1,13 +1,17 @@
 """Attribute editing: an image with one attribute changed, and everything else as it was."""
 
 from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from lit_gen.data.batches import Images
 from lit_gen.data.contract import DataModule
+from lit_gen.errors import UserError, nearest
 from lit_gen.losses import Terms
 from lit_gen.losses.likelihood import attribute_cross_entropy
 from lit_gen.metrics.attributes import AttributeChanges
@@ -16,6 +20,7 @@ from lit_gen.metrics.features import Features
 from lit_gen.metrics.published import PublishedTargetDomains
 from lit_gen.metrics.target_domains import TargetDomains
 from lit_gen.metrics.true_images import TrueEdits
+from lit_gen.tasks import pictures
 from lit_gen.tasks.base import Stage, Task, grid, quality
 
 HAIR_COLOURS = ("Black_Hair", "Blond_Hair", "Brown_Hair", "Gray_Hair")
@@ -53,10 +58,24 @@ class AttributeEditing(Task):
     needs: ClassVar[tuple[str, ...]] = ("image", "attributes")
     needs_to_predict: ClassVar[tuple[str, ...] | None] = ("image",)
     monitor: ClassVar[str | None] = "val/translation"
+    options: ClassVar[dict[str, str]] = {
+        "images": "image file or folder to change",
+        "attributes": "what to change, such as +Blond_Hair,-Male; without it, each change by itself, side by side",
+    }
 
     def predict(self, model: AttributeEditor, batch: Any) -> Tensor:
         """Return for each image a wide one (B, C, H, (1 + A) W): itself, then with each attribute changed."""
         return torch.cat(changed(model, batch), dim=3)
+
+    def plan(self, model: AttributeEditor, options: pictures.Options) -> pictures.Plan:
+        """Return the plan of image files with attributes changed; what they have beside them is D's guess."""
+        if "images" not in options:
+            raise UserError("--attributes is for the images to change: give --images=<file or folder>.")
+        changes = None
+        if "attributes" in options:
+            changes = wanted_changes(options["attributes"], model.attributes)
+        files = pictures.image_paths(options)
+        return pictures.Plan([pictures.Picture(name, partial(_edited, path, changes), 0, path) for name, path in files])
 
     def sample_grids(self, model: AttributeEditor, batch: Any, count: int = 64) -> dict[str, Tensor]:
         """Return `samples`, with a row per image: itself, then with each attribute changed."""
@@ -105,6 +124,46 @@ class AttributeEditing(Task):
         if hasattr(data, "counterfactuals"):
             found.append(TrueEdits(model.attributes, single_changes, options.samples))
         return found
+
+
+def wanted_changes(text: str, names: Sequence[str]) -> dict[int, float]:
+    """Return the values, 0 or 1, of what `+Blond_Hair,-Male` names, by column.
+
+    A hair colour that is to be there takes the place of the others, unless these are named too.
+
+    Args:
+        text: names with a plus for what is to be there, a minus for what is not.
+        names: of the columns.
+
+    Raises:
+        UserError: a name is not known, or stands there twice.
+    """
+    changes: dict[int, float] = {}
+    for word in filter(None, (word.strip() for word in text.split(","))):
+        name = word.lstrip("+-")
+        if name not in names or word[0] not in "+-" or word[1:] != name:
+            hint = nearest(name, list(names)) if name not in names else ""
+            known = ", ".join(names)
+            raise UserError(f"--attributes must be + or - before names of {known}, not {word}.{hint}")
+        if names.index(name) in changes:
+            raise UserError(f"--attributes names {name} twice.")
+        changes[names.index(name)] = float(word[0] == "+")
+    if not changes:
+        raise UserError("--attributes is empty: write + or - before each name, such as +Blond_Hair,-Male.")
+    hair = [column for column, name in enumerate(names) if name in HAIR_COLOURS]
+    if any(changes.get(column) for column in hair):
+        changes = dict.fromkeys(hair, 0.0) | changes
+    return changes
+
+
+def _edited(path: Path, changes: dict[int, float] | None, model: Any) -> Tensor:
+    batch = Images(pictures.read_square(path, model))
+    if changes is None:
+        return torch.cat(changed(model, batch), dim=3)
+    target = known_or_guessed_labels(model, batch)
+    for column, value in changes.items():
+        target[:, column] = value
+    return model.translate(batch.image, target)
 
 
 @torch.no_grad()

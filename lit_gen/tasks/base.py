@@ -22,6 +22,8 @@ from lit_gen.metrics.held_out import HeldOutDistance
 from lit_gen.metrics.published import PublishedQuality
 from lit_gen.metrics.samples import SampleQuality
 from lit_gen.metrics.sliced_wasserstein import PATCH
+from lit_gen.tasks.pictures import Options as PictureOptions
+from lit_gen.tasks.pictures import Plan
 
 Stage = Literal["val", "test"]
 DISTANCE = "val/sliced_wasserstein"
@@ -46,6 +48,10 @@ class Task:
     """Names (or patterns, `code_*`) of the grids that show neither images of the data nor what was made from them."""
     makes_samples: ClassVar[bool] = False
     """Whether a generator makes images from noise, so that it has collapsed when they are all alike."""
+    options: ClassVar[dict[str, str]] = {}
+    """The options of `predict` that `plan` reads, with the help for each; those of base classes are not repeated."""
+    predicts_from: ClassVar[Literal["noise", "either", "data"]] = "data"
+    """Whether `predict` makes images of nothing (`noise`), of images or sentences (`data`), or of what it is given."""
 
     def missing_verbs(self, model: Any) -> list[str]:
         """Return the names among `verbs` that a model lacks."""
@@ -60,6 +66,26 @@ class Task:
     def predict(self, model: Any, batch: Any) -> Tensor:
         """Return what `predict` writes: an image (B, C, H, W) in [-1, 1] for each row of the batch."""
         raise NotImplementedError
+
+    def plan(self, model: Any, options: PictureOptions) -> Plan:
+        """Return the pictures that `predict` makes by the command's options, without any data module.
+
+        Args:
+            model: with the verbs of the task; its weights are not loaded yet.
+            options: those of `all_options` that were typed, and `output` and `seed`.
+        """
+        raise NotImplementedError
+
+    @classmethod
+    def all_options(cls) -> dict[str, str]:
+        """Return the options of `predict` for models of this kind, with the help for each."""
+        return {name: text for kind in cls.__mro__ for name, text in vars(kind).get("options", {}).items()}
+
+    @classmethod
+    def plans(cls) -> bool:
+        """Return whether `predict` without a data module is this task's: its `plan` is no older than its `predict`."""
+        planner, predictor = (next(kind for kind in cls.__mro__ if name in vars(kind)) for name in ("plan", "predict"))
+        return planner is not Task and issubclass(planner, predictor)
 
     def sample_grids(self, model: Any, batch: Any, count: int = 64) -> dict[str, Tensor]:
         """Return grids to look at while the model trains, by name, each an image (C, H, W) in [-1, 1].

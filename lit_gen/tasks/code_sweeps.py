@@ -9,11 +9,13 @@ from torch import Tensor, nn
 
 from lit_gen.data.contract import DataModule
 from lit_gen.distributions import Code
+from lit_gen.errors import UserError
 from lit_gen.losses import Terms
 from lit_gen.metrics.categories import CategoryAccuracy
 from lit_gen.metrics.codes import CodeInformation
 from lit_gen.metrics.disentanglement import Disentanglement
 from lit_gen.metrics.evaluator import Evaluator, Options
+from lit_gen.tasks import pictures
 from lit_gen.tasks.base import Stage, grid
 from lit_gen.tasks.sampling import Sampler, Sampling
 from lit_gen.training.modes import evaluating
@@ -53,6 +55,57 @@ class CodeSweeps(Sampling):
 
     verbs: ClassVar[type] = CodedSampler
     generated_grids: ClassVar[tuple[str, ...]] = ("samples", "code_*")
+    options: ClassVar[dict[str, str]] = {
+        "sweep": "the code that changes, c0 for the first: a row of images for each of --count seeds",
+        "classes": "values of the first code, such as 3 or 0,7: the images take them in turn",
+    }
+
+    def plan(self, model: Any, options: pictures.Options) -> pictures.Plan:
+        """Return the plan of new images, with a code swept or the first one set where the command asks for it."""
+        asked = [name for name in ("sweep", "classes", "interpolate") if name in options]
+        if len(asked) > 1:
+            raise UserError(f"--{asked[0]} and --{asked[1]} are two things: give one of them.")
+        if asked == ["sweep"]:
+            return self.sweep(model, options)
+        if asked == ["classes"]:
+            return self.of_classes(model, options)
+        return super().plan(model, options)
+
+    def sweep(self, model: Any, options: pictures.Options) -> pictures.Plan:
+        """Return the plan of a row for each seed, in which nothing but one code changes.
+
+        A categorical code takes each of its values, a continuous one goes from -2 to 2. The first code, if it is
+        categorical and another one changes, has the row's number.
+        """
+        names = [f"c{number}" for number in range(len(model.codes))]
+        (name,) = pictures.names_of(options, "sweep", names)[:1]
+        number, first = names.index(name), model.codes[0]
+        start = model.noise_dim + sum(code.features for code in model.codes[:number])
+        code = model.codes[number]
+        values = torch.eye(code.features) if code.kind == "categorical" else torch.tensor(SWEEP)[:, None]
+        found = []
+        for row, seed in enumerate(pictures.image_seeds(options, 8)):
+            fixed = {} if number == 0 or first.kind != "categorical" else {
+                model.noise_dim: torch.eye(first.features)[row % first.features]
+            }  # fmt: skip
+            for column, value in enumerate(values):
+                make = partial(_with_codes, seed, fixed | {start: value})
+                found.append(pictures.Picture(f"{name}-{seed:06d}-{column:02d}", make, seed))
+        return pictures.Plan(found, columns=len(values))
+
+    def of_classes(self, model: Any, options: pictures.Options) -> pictures.Plan:
+        """Return the plan of images whose first code has the values that the command lists, in turn."""
+        first = model.codes[0]
+        if first.kind != "categorical":
+            raise UserError("--classes needs a categorical code, and this InfoGAN has none.")
+        known = [str(value) for value in range(first.features)]
+        classes = [int(value) for value in pictures.names_of(options, "classes", known)]
+        found = []
+        for number, seed in enumerate(pictures.image_seeds(options)):
+            value = classes[number % len(classes)]
+            make = partial(_with_codes, seed, {model.noise_dim: torch.eye(first.features)[value]})
+            found.append(pictures.Picture(f"{seed:06d}-class-{value}", make, seed))
+        return pictures.Plan(found, columns=len(classes) if len(classes) > 1 else None)
 
     @torch.no_grad()
     def sample_grids(self, model: Any, batch: Any, count: int = 64) -> dict[str, Tensor]:
@@ -113,6 +166,14 @@ def codes_in(model: Any, images: Tensor) -> Tensor:
     outputs = model.recognize(images)[1].float().split([code.outputs for code in model.codes], 1)
     pairs = zip(model.codes, outputs, strict=True)
     return torch.stack([part.argmax(1) if code.kind == "categorical" else part[:, 0] for code, part in pairs], 1)
+
+
+def _with_codes(seed: int, codes: dict[int, Tensor], model: Any) -> Tensor:
+    """Return the image (1, C, H, W) of a seed, with codes set: their values, by the place where they begin."""
+    latent = pictures.latent_of(seed, model)
+    for start, value in codes.items():
+        latent[:, start : start + len(value)] = value.to(latent)
+    return pictures.of_latent(model, latent)
 
 
 def category_evaluators(model: Any) -> list[Evaluator]:

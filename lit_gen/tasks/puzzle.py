@@ -1,14 +1,19 @@
 """Puzzle: where key patches of an image belong, and the whole image around them."""
 
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor
 
 from lit_gen.data.contract import DataModule
+from lit_gen.errors import UserError
 from lit_gen.layers.key_patches import KeyPatches, key_patches
 from lit_gen.losses import Terms
 from lit_gen.metrics.evaluator import Evaluator, Options
+from lit_gen.tasks import pictures
 from lit_gen.tasks.base import Stage, Task, grid, mean_outputs, quality
 
 
@@ -33,6 +38,25 @@ class Puzzle(Task):
 
     verbs: ClassVar[type] = PatchAssembler
     monitor: ClassVar[str | None] = "val/patch_l1"  # lower where patches are both placed and kept
+    options: ClassVar[dict[str, str]] = {
+        "images": "image file or folder: take the key patches of each, and make the image around them",
+        "patches": "three image files, or a folder of three: patches to make one image around",
+    }
+
+    def plan(self, model: PatchAssembler, options: pictures.Options) -> pictures.Plan:
+        """Return the plan of a strip for each image file, or of one for three files of patches."""
+        if ("images" in options) == ("patches" in options):
+            raise UserError("PuzzleGAN makes images around patches: give --images or --patches, one of them.")
+        seed = pictures.base_seed(options)
+        if "images" in options:
+            files = pictures.image_paths(options)
+            found = [pictures.Picture(name, partial(_strip, path, seed), seed, path) for name, path in files]
+            return pictures.Plan(found, columns=1)
+        files = pictures.image_paths(options, "patches")
+        if len(files) != 3:
+            raise UserError(f"--patches must be three images, not {len(files)}.")
+        make = partial(_around, [path for _, path in files], seed)
+        return pictures.Plan([pictures.Picture("puzzle", make, seed)])
 
     def predict(self, model: PatchAssembler, batch: Any) -> Tensor:
         """Return a strip for each image; see `strips`."""
@@ -64,9 +88,23 @@ def strips(model: PatchAssembler, real: Tensor, latent: Tensor | None = None) ->
     key = key_patches(real)
     image, mask = model.assemble(key.patches, latent)
     masks = [(2 * shown - 1).expand_as(real) for shown in (mask, key.mask)]
-    pictures = [*key.patches.unbind(1), *masks, image, real]
-    gap = real.new_ones(*real.shape[:3], 2)
-    return torch.cat([part for picture in pictures for part in (picture, gap)][:-1], -1)
+    return side_by_side([*key.patches.unbind(1), *masks, image, real])
+
+
+def side_by_side(images: Sequence[Tensor]) -> Tensor:
+    """Return images (B, C, S, S) in a row, with white between them: (B, C, S, W)."""
+    gap = images[0].new_ones(*images[0].shape[:3], 2)
+    return torch.cat([part for image in images for part in (image, gap)][:-1], -1)
+
+
+def _strip(path: Path, seed: int, model: Any) -> Tensor:
+    return strips(model, pictures.read_square(path, model), pictures.latent_of(seed, model))
+
+
+def _around(paths: Sequence[Path], seed: int, model: Any) -> Tensor:
+    patches = [pictures.read_square(path, model) for path in paths]
+    image, mask = model.assemble(torch.stack(patches, 1), pictures.latent_of(seed, model))
+    return side_by_side([*patches, (2 * mask - 1).expand_as(image), image])
 
 
 def assembly_measures(image: Tensor, mask: Tensor, real: Tensor, key: KeyPatches) -> Terms:

@@ -1,20 +1,25 @@
 """Reconstruction: images through a code and back, and images decoded from draws of the codes' prior."""
 
 import colorsys
-from typing import Any, ClassVar, Protocol
+import math
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Protocol
 
 import torch
 from torch import Tensor
 
 from lit_gen.data.contract import DataModule
+from lit_gen.errors import UserError
 from lit_gen.losses import Terms
 from lit_gen.losses.likelihood import importance_weighted_bound
 from lit_gen.metrics.codes import ActiveUnits, PenalizedReconstruction, PriorDistance
 from lit_gen.metrics.disentanglement import Disentanglement
 from lit_gen.metrics.evaluator import Evaluator, Options
 from lit_gen.metrics.likelihood import NegativeLogLikelihood
+from lit_gen.tasks import pictures
 from lit_gen.tasks.base import Stage, Task, grid
-from lit_gen.tasks.sampling import sample_evaluators
+from lit_gen.tasks.sampling import sample_evaluators, samples
 from lit_gen.training.modes import evaluating
 
 
@@ -32,11 +37,57 @@ class Autoencoder(Protocol):
 
 
 class Reconstruction(Task):
-    """Images through a code and back: `predict` writes the reconstruction of each image."""
+    """Images through a code and back: `predict` writes the reconstruction of each image, or new ones without any."""
 
     verbs: ClassVar[type] = Autoencoder
     monitor: ClassVar[str | None] = "val/loss"
     generated_grids: ClassVar[tuple[str, ...]] = ("samples",)
+    predicts_from: ClassVar[Literal["noise", "either", "data"]] = "either"
+    options: ClassVar[dict[str, str]] = {
+        "images": "image file or folder: reconstruct each; without it, images are new",
+        "count": "number of new images, 64 by default; of frames or of places in the plane",
+        "image_seeds": "the seed of each new image, such as 0-63 or 3,8,12",
+        "interpolate": "walk between two of --images, or between new ones: frames and a GIF",
+        "plane": "the plane of two-dimensional codes, 16 x 16 places",
+    }
+
+    def plan(self, model: Any, options: pictures.Options) -> pictures.Plan:
+        """Return the plan of reconstructions, of new images, of a walk between some, or of the plane of codes."""
+        if pictures.switch(options, "plane"):
+            return self.plan_of_plane(model, options)
+        if "images" not in options:
+            return samples(model, options)
+        files = pictures.image_paths(options)
+        if pictures.switch(options, "interpolate"):
+            if len(files) != 2:
+                raise UserError(f"--interpolate goes between two images, and --images names {len(files)}.")
+            return pictures.frames([partial(_code, path) for _, path in files], options, of_images=True)
+        if unused := [f"--{name}" for name in ("count", "image_seeds") if name in options]:
+            raise UserError(f"{unused[0]} is for new images: leave it or --images out.")
+        return pictures.Plan([pictures.Picture(name, partial(_back, path), 0, path) for name, path in files])
+
+    def plan_of_plane(self, model: Any, options: pictures.Options) -> pictures.Plan:
+        """Return the plan of the images of a square of codes, from top to bottom and left to right."""
+        if model.latent_dim != 2:
+            raise UserError(f"--plane needs codes of two dimensions, and those of this model have {model.latent_dim}.")
+        if unused := [f"--{name}" for name in ("images", "image_seeds", "interpolate") if name in options]:
+            raise UserError(f"--plane shows all codes: leave {unused[0]} out.")
+        count = pictures.whole_number(options, "count", 256, 4)
+        side = math.isqrt(count)
+        if side * side != count:
+            raise UserError(f"--count must be a square number for --plane, such as {side * side}, not {count}.")
+        places = self.places(model, side)
+        codes = torch.cartesian_prod(-places, places).flip(1)  # (N, 2) as (x, y), y upwards
+        found = [
+            pictures.Picture(f"plane-{row:02d}-{column:02d}", partial(_of_code, codes[row * side + column]))
+            for row in range(side)
+            for column in range(side)
+        ]
+        return pictures.Plan(found, columns=side)
+
+    def places(self, model: Any, side: int) -> Tensor:
+        """Return where the codes of the plane lie on each axis (side,): between them lies as much of N(0, 1) each."""
+        return torch.special.ndtri((torch.arange(side, dtype=torch.float64) + 0.5) / side).float()
 
     def predict(self, model: Any, batch: Any) -> Tensor:
         """Return the reconstruction of each image of the batch."""
@@ -135,6 +186,11 @@ class PriorMatching(Reconstruction):
     monitor: ClassVar[str | None] = "val/penalized_reconstruction"
     generated_grids: ClassVar[tuple[str, ...]] = ("samples", "plane", "codes")
 
+    def places(self, model: Any, side: int) -> Tensor:
+        """Return as many places (side,) as far as the prior reaches."""
+        reach = float(model.sample_latent(2_000, torch.Generator().manual_seed(0)).abs().max())
+        return torch.linspace(-reach, reach, side)
+
     def evaluators(self, model: Any, data: DataModule, options: Options) -> list[Evaluator]:
         """Return the quality of samples, and the distance of the codes to the prior."""
         return [*super().evaluators(model, data, options), PriorDistance()]
@@ -157,6 +213,20 @@ class PriorMatching(Reconstruction):
             images = model.decode(plane)
         labels = getattr(batch, "label", torch.zeros(len(codes), dtype=torch.int64))
         return grids | {"plane": grid(images, 16, gap=0), "codes": scatter(prior, codes, labels, reach)}
+
+
+def _back(path: Path, model: Any) -> Tensor:
+    with torch.no_grad():
+        return model.reconstruct(pictures.read_square(path, model))
+
+
+def _code(path: Path, model: Any) -> Tensor:
+    with torch.no_grad():
+        return model.code(pictures.read_square(path, model))
+
+
+def _of_code(code: Tensor, model: Any) -> Tensor:
+    return pictures.of_latent(model, code[None].to(model.device))
 
 
 def scatter(prior: Tensor, codes: Tensor, labels: Tensor, reach: float, size: int = 384) -> Tensor:

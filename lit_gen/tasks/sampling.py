@@ -1,14 +1,19 @@
 """Sampling: new images from noise."""
 
-from typing import Any, ClassVar, Protocol
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Any, ClassVar, Literal, Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from lit_gen.data.contract import DataModule
+from lit_gen.errors import UserError
 from lit_gen.metrics.evaluator import Evaluator, Options
 from lit_gen.metrics.parzen import ParzenWindow
+from lit_gen.tasks import pictures
 from lit_gen.tasks.base import DISTANCE, Task, grid, quality
 
 
@@ -20,7 +25,7 @@ class Sampler(Protocol):
 
 
 class Sampling(Task):
-    """New images from noise: `predict` writes one for each image of the data, `samples` shows some.
+    """New images from noise: `predict` writes `--count`, or one for each image of the data; `samples` shows some.
 
     Validation measures how far they are from held-out images, since no loss of a game says how good they are.
     """
@@ -29,10 +34,20 @@ class Sampling(Task):
     monitor: ClassVar[str | None] = DISTANCE
     generated_grids: ClassVar[tuple[str, ...]] = ("samples",)
     makes_samples: ClassVar[bool] = True
+    predicts_from: ClassVar[Literal["noise", "either", "data"]] = "noise"
+    options: ClassVar[dict[str, str]] = {
+        "count": "number of images, 64 by default; with --interpolate that of frames",
+        "image_seeds": "the seed of each image, such as 0-63 or 3,8,12; an image depends on its own seed only",
+        "interpolate": "walk from the image of one seed to that of the next: frames and a GIF",
+    }
 
     def predict(self, model: Sampler, batch: Any) -> Tensor:
         """Return one new image for each image of the batch."""
         return model.generate(len(batch[0]))
+
+    def plan(self, model: Any, options: pictures.Options) -> pictures.Plan:
+        """Return the plan of new images, each by a seed of its own."""
+        return samples(model, options)
 
     def sample_grids(self, model: Sampler, batch: Any, count: int = 64) -> dict[str, Tensor]:
         """Return `samples`, of the same noise each time."""
@@ -48,14 +63,61 @@ class Sampling(Task):
 
 
 class GrowingSampling(Sampling):
-    """Sampling by a model whose images grow: `reals(image)` gives real images as D sees them at present."""
+    """Sampling by a model whose images grow: `reals(image)` gives real images as D sees them at present.
+
+    `stage` and `alpha` tell the present resolution, `4 * 2**stage` pixels, and how far it is faded in.
+    """
 
     generated_grids: ClassVar[tuple[str, ...]] = ("samples",)
+    options: ClassVar[dict[str, str]] = {
+        "resolution": "side of the images in pixels: 4, 8, ... up to what was trained",
+    }
+
+    def plan(self, model: Any, options: pictures.Options) -> pictures.Plan:
+        """Return the plan of new images, of a lower resolution where the command asks for it."""
+        plan = super().plan(model, options)
+        if "resolution" not in options:
+            return plan
+        known = [4 * 2**stage for stage in range(model.last_stage + 1)]
+        (resolution,) = pictures.names_of(options, "resolution", [str(size) for size in known])[:1]
+        makes = [partial(_at_resolution, picture.make, int(resolution)) for picture in plan.pictures]
+        found = [picture._replace(make=make) for picture, make in zip(plan.pictures, makes, strict=True)]
+        return plan._replace(pictures=found)
 
     def sample_grids(self, model: Any, batch: Any, count: int = 64) -> dict[str, Tensor]:
         """Return `samples`, and `reals`: held-out images at the present resolution, enlarged to the data's size."""
         shown = functional.interpolate(model.reals(batch.image[:count]), size=model.image_shape[-1], mode="nearest")
         return super().sample_grids(model, batch, count) | {"reals": grid(shown)}
+
+
+def samples(model: Any, options: pictures.Options) -> pictures.Plan:
+    """Return the plan of new images, or of a walk between some."""
+    if not pictures.switch(options, "interpolate"):
+        seeds = pictures.image_seeds(options)
+        return pictures.Plan([pictures.Picture(f"{seed:06d}", partial(_sample, seed), seed) for seed in seeds])
+    if not hasattr(model, "sample_latent"):
+        raise UserError(f"--interpolate needs a model with sample_latent, which {type(model).__name__} has not.")
+    others = {name: value for name, value in options.items() if name != "count"}
+    return pictures.frames([partial(pictures.latent_of, seed) for seed in pictures.image_seeds(others, 2)], options)
+
+
+def _sample(seed: int, model: Any) -> Tensor:
+    return model.generate(1, torch.Generator().manual_seed(seed))
+
+
+def _at_resolution(make: Callable[[Any], Tensor], resolution: int, model: Any) -> Tensor:
+    trained, alpha = 4 * 2**model.stage, model.alpha
+    if resolution > trained:
+        raise UserError(f"--resolution must be at most {trained}, not {resolution}: this model was trained no further.")
+    stage = model.stage
+    if resolution < trained:
+        model.stage, model.alpha = int(math.log2(resolution)) - 2, 1.0
+    try:
+        image = make(model)
+    finally:
+        model.stage, model.alpha = stage, alpha
+    step = image.shape[-1] // resolution
+    return image[..., ::step, ::step]  # each pixel was enlarged to a square of them
 
 
 def sample_evaluators(model: Any, data: DataModule, options: Options) -> list[Evaluator]:

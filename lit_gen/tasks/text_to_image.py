@@ -1,7 +1,10 @@
 """Text to image: an image of what a sentence says."""
 
+import re
 import textwrap
 from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 import torch
@@ -10,14 +13,16 @@ from torch import Tensor
 from torch.nn import functional
 from torchvision.transforms.functional import pil_to_tensor
 
-from lit_gen.data.alphabet import decode
+from lit_gen.data.alphabet import CAPTION_LENGTH, decode, encode
 from lit_gen.data.batches import CaptionedImages
 from lit_gen.data.contract import DataModule
+from lit_gen.errors import UserError
 from lit_gen.layers.text import contradictions, joint_embedding_loss, mean_where
 from lit_gen.losses import Terms
 from lit_gen.metrics.captions import CaptionMatching, StatedAttributes
 from lit_gen.metrics.evaluator import Evaluator, Options
 from lit_gen.metrics.true_images import TrueEffects
+from lit_gen.tasks import pictures
 from lit_gen.tasks.base import DISTANCE, Stage, Task, grid, quality
 
 LINE_HEIGHT, CHARACTER_WIDTH, NARROWEST = 13, 6, 200  # of lettering, in pixels
@@ -51,7 +56,7 @@ class Painter(Protocol):
 
 
 class TextToImage(Task):
-    """Images of sentences: `predict` writes one for each sentence of the data, or for `--data.prompts`."""
+    """Images of sentences: `predict` writes some for each of `--prompts`, or one for each sentence of the data."""
 
     verbs: ClassVar[type] = Painter
     needs: ClassVar[tuple[str, ...]] = CaptionedImages._fields
@@ -59,6 +64,27 @@ class TextToImage(Task):
     monitor: ClassVar[str | None] = DISTANCE
     generated_grids: ClassVar[tuple[str, ...]] = ("captions", "interpolation")
     makes_samples: ClassVar[bool] = True
+    options: ClassVar[dict[str, str]] = {
+        "prompts": "a sentence, or a text file with one a line",
+        "count": "number of images of each sentence, 8 by default",
+        "image_seeds": "the seed of each image's noise, such as 0-7; all sentences share them",
+    }
+
+    def plan(self, model: Painter, options: pictures.Options) -> pictures.Plan:
+        """Return the plan of images of sentences: a row for each, a column for each seed."""
+        if "prompts" not in options:
+            raise UserError('Text2Image needs sentences: give --prompts="a smiling woman", or a file of them.')
+        sentences, seeds = prompts(options["prompts"]), pictures.image_seeds(options, 8)
+        found = []
+        for number, sentence in enumerate(sentences, 1):
+            if len(" ".join(sentence.split())) > CAPTION_LENGTH:
+                raise UserError(f"--prompts: {sentence[:30]!r}... is longer than {CAPTION_LENGTH} characters.")
+            caption = encode(sentence, CAPTION_LENGTH)
+            words = re.sub(r"[^a-z0-9]+", "-", sentence.lower()).strip("-")[:40].strip("-")
+            for seed in seeds:
+                name = f"{number:02d}-{words}-{seed:06d}"
+                found.append(pictures.Picture(name, partial(_drawn, caption, seed), seed))
+        return pictures.Plan(found, columns=len(seeds))
 
     def predict(self, model: Painter, batch: CaptionedImages) -> Tensor:
         """Return an image of each sentence of the batch."""
@@ -118,6 +144,27 @@ class TextToImage(Task):
         if hasattr(data, "counterfactuals") and hasattr(data, "opposite_captions"):
             found.append(TrueEffects(data.spec["attributes"], model.image_shape, options.samples))
         return [*found, CaptionMatching(options.samples)]
+
+
+def prompts(text: str) -> list[str]:
+    """Return the sentence, or those of the file that `text` names, one a line."""
+    path = Path(text).expanduser()
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else [text]
+    except UnicodeDecodeError:
+        raise UserError(f"--prompts: {text} is no text file.") from None
+    except OSError:  # a sentence may be longer than any file's name
+        lines = [text]
+    if lines == [text] and re.fullmatch(r"\S+\.txt", text):
+        raise UserError(f"--prompts: there is no file {text}.")
+    found = [line.strip() for line in lines if line.strip()]
+    if not found:
+        raise UserError("--prompts has no sentence. Write one, for example 'a smiling woman'.")
+    return found
+
+
+def _drawn(caption: Tensor, seed: int, model: Any) -> Tensor:
+    return model.draw(caption[None], torch.Generator().manual_seed(seed))
 
 
 def lettering(text: str, width: int, channels: int) -> Tensor:

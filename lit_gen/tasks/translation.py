@@ -1,6 +1,8 @@
 """Translation: images of two domains, brought from each to the other, without pairs to learn from."""
 
+from functools import partial
 from operator import attrgetter
+from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 import torch
@@ -14,6 +16,7 @@ from lit_gen.metrics.evaluator import Evaluator, Options
 from lit_gen.metrics.features import Features
 from lit_gen.metrics.samples import SampleQuality
 from lit_gen.metrics.translation import DomainTranslations
+from lit_gen.tasks import pictures
 from lit_gen.tasks.base import DISTANCE, Stage, Task, grid
 
 WAYS = {"a_to_b": ("image_a", "image_b"), "b_to_a": ("image_b", "image_a")}
@@ -37,18 +40,41 @@ class Translator(Protocol):
         """
 
 
+def _translated(path: Path, way: str, model: Any) -> Tensor:
+    return model.translate(pictures.read_whole(path, model, in_fours), way)
+
+
+def in_fours(width: int, height: int) -> tuple[int, int]:
+    """Return the nearest multiples of four, as the networks need and the authors' code makes them; 16 at least."""
+    return max(16, round(width / 4) * 4), max(16, round(height / 4) * 4)
+
+
 class Translation(Task):
     """Images of two domains translated both ways: `predict` writes the translations one way."""
 
     verbs: ClassVar[type] = Translator
     needs: ClassVar[tuple[str, ...]] = ("image_a", "image_b")
     needs_to_predict: ClassVar[tuple[str, ...] | None] = ()  # images of any kind: see predict
+    options: ClassVar[dict[str, str]] = {
+        "images": "image file or folder to translate, each at its own size",
+        "direction": "a_to_b or b_to_a",
+    }
     monitor: ClassVar[str | None] = DISTANCE
 
     def predict(self, model: Translator, batch: Any) -> Tensor:
         """Return the translations of `image`, where the batch has it, or else of the domain to translate from."""
         source, _ = WAYS[model.direction]
         return model.translate(batch.image if hasattr(batch, "image") else getattr(batch, source), model.direction)
+
+    def plan(self, model: Translator, options: pictures.Options) -> pictures.Plan:
+        """Return the plan of translations of image files, each at its own size, in multiples of four pixels."""
+        if "images" not in options:
+            raise UserError("--direction is for the images to translate: give --images=<file or folder>.")
+        way = options.get("direction", model.direction)
+        if way not in WAYS:
+            raise UserError(f"--direction must be {' or '.join(WAYS)}, not {way or 'nothing'}.")
+        files = pictures.image_paths(options)
+        return pictures.Plan([pictures.Picture(name, partial(_translated, path, way), 0, path) for name, path in files])
 
     def sample_grids(self, model: Translator, batch: Any, count: int = 64) -> dict[str, Tensor]:
         """Return a grid for each way: image, translation, and the translation translated back, side by side."""

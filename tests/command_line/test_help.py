@@ -167,7 +167,12 @@ def test_every_setting_is_explained(name):
 
 
 @pytest.mark.parametrize("command", [name for name in help.EXAMPLES if name != "runs"])
-def test_the_examples_are_commands(command, capsys):
+def test_the_examples_are_commands(command, capsys, tmp_path, monkeypatch):
+    fixtures = Path("tests/fixtures/e45cbfd").resolve()
+    shutil.copytree("configs", tmp_path / "configs")
+    shutil.copytree(fixtures / "vae", tmp_path / "runs" / "vae" / "a")
+    shutil.copy(fixtures / "text2image" / "checkpoints" / "last.ckpt", tmp_path / "model.ckpt")
+    monkeypatch.chdir(tmp_path)
     for example in help.EXAMPLES[command]:
         words = [word.strip('"') for word in re.findall(r'\S*".*?"|\S+', example)]
         if "<run>" not in example:

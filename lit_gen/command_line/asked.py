@@ -1,0 +1,211 @@
+"""What a command leaves to the checkpoint: its model and data; and the options of `predict`, which its task reads."""
+
+import importlib
+import json
+import re
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from lightning import LightningDataModule
+from lightning.pytorch.utilities import rank_zero_info
+
+import lit_gen.data
+import lit_gen.models
+from lit_gen.callbacks.predictions import Command, PredictionWriter, check_output
+from lit_gen.command_line.sources import GENERAL_OPTIONS, options_of_predict
+from lit_gen.command_line.words import kinds_named, options_of
+from lit_gen.data.alphabet import ALPHABET
+from lit_gen.errors import UserError
+from lit_gen.models.of_checkpoint import class_of_checkpoint, settings_of_now
+from lit_gen.old_versions.configs import translate
+from lit_gen.runs import folders, processes
+from lit_gen.runs.checkpoint_files import read_checkpoint
+from lit_gen.runs.settings import read_settings
+from lit_gen.tasks.base import Task
+from lit_gen.tasks.pictures import Pictures, base_seed, switch
+
+SWITCHES = ("overwrite", "interpolate", "plane")
+NOT_SAID = {"spec": {"image_shape": [1, 4, 4], "num_classes": 0, "attributes": []}}  # until the checkpoint is read
+PICTURES = f"{Pictures.__module__}.{Pictures.__qualname__}"
+
+
+class Asked(NamedTuple):
+    """The options of a `predict` by name, as typed; and whether a config or the command line named data."""
+
+    options: dict[str, str]
+    names_data: bool = False
+    types_data: bool = False
+
+    @property
+    def of_task(self) -> dict[str, str]:
+        """Return those that are not for all tasks."""
+        return {name: value for name, value in self.options.items() if name not in GENERAL_OPTIONS}
+
+
+def take_options(words: Sequence[str]) -> tuple[Asked, list[str]]:
+    """Return the options of `predict` among its words, and the words without them.
+
+    Raises:
+        UserError: one has no value, or stands there twice.
+    """
+    known, options, others = options_of_predict(), dict[str, str](), []
+    rest: Iterator[str] = iter(words)
+    for word in rest:
+        typed, equals, value = word.partition("=")
+        name = typed.removeprefix("--")
+        if not typed.startswith("--") or name not in known:
+            others.append(word)
+            continue
+        if name in options:
+            raise UserError(f"--{name} stands there twice.")
+        if not equals and name not in SWITCHES:
+            value = next(rest, "--")
+            if value.startswith("--"):
+                raise UserError(f"--{name} needs a value: --{name}=<value>.")
+        options[name] = value or ("true" if name in SWITCHES else "")
+    typed_parts = {option.name.partition(".")[0] for option in options_of(others)}
+    return Asked(options, types_data="data" in typed_parts), others
+
+
+def complete(words: Sequence[str]) -> tuple[Asked, list[str]]:
+    """Return what a `predict` asks for, and a command's words with the model and data of its checkpoint before them.
+
+    Words that name a model, or data, stay as they are; settings overrule those of the checkpoint.
+
+    Raises:
+        UserError: there is no such checkpoint; it does not say what it is of, or names a class of another package.
+    """
+    command, asked = words[0] if words else "", Asked({})
+    words = list(words)
+    if command not in ("validate", "test", "predict") or any(re.match(r"--(\w+\.)?help\b", word) for word in words):
+        return asked, words
+    if command == "predict":
+        asked, words = take_options(words)
+        if "seed" in asked.options and asked.options["seed"].isdecimal():
+            words.append(f"--seed_everything={asked.options['seed']}")
+    kinds = kinds_named(words)
+    asked = asked._replace(names_data=kinds["data"] is not None)
+    typed = {option.name: option.value for option in options_of(words) if option.value is not None}
+    if kinds["model"] is None and not typed.get("ckpt_path"):
+        raise UserError(f"{command} needs a trained model: {folders.HOW_TO_NAME}")
+    before: list[str] = []
+    data: Mapping[str, Any] | None = None
+    if kinds["model"] is None:
+        told = processes.told()
+        parent = Path(typed.get("trainer.default_root_dir") or "runs").expanduser()
+        path = folders.find_checkpoint(typed["ckpt_path"] if told is None else told[1], parent, command)
+        checkpoint = read_checkpoint(str(path), mmap=True)
+        kind = class_of_checkpoint(checkpoint, str(path))
+        settings = {name: value for name, value in settings_of_now(checkpoint, kind, {}).items() if name != "spec"}
+        before.append(_word("model", f"{kind.__module__}.{kind.__qualname__}", settings))
+        words.append(f"--ckpt_path={path}")
+        data = data_of_checkpoint(checkpoint, str(path))
+        if data is not None and kinds["data"] is None:
+            before.append(_word("data", data["class_path"], data["init_args"]))
+            if command != "predict":
+                rank_zero_info(f"data as the checkpoint says: {_in_words(data)}")
+    if kinds["data"] is None and data is None:
+        if command == "predict":
+            before.append(_word("data", PICTURES, NOT_SAID))
+        elif before:
+            raise UserError(f"{typed['ckpt_path']} does not say which data {command} is to read: add --data=<class>.")
+    return asked, [command, *before, *words[1:]]
+
+
+def _word(part: str, class_path: str, settings: Mapping[str, Any]) -> str:
+    return f"--{part}={json.dumps({'class_path': class_path, 'init_args': settings})}"
+
+
+def _in_words(data: Mapping[str, Any]) -> str:
+    settings = ", ".join(f"{name} {value}" for name, value in data["init_args"].items() if value is not None)
+    return f"{data['class_path'].rpartition('.')[2]} ({settings})"
+
+
+def data_of_checkpoint(checkpoint: Mapping[str, Any], path: str) -> dict[str, Any] | None:
+    """Return class and settings of the data that a checkpoint is of, as a config has them; None if it does not say.
+
+    A checkpoint of an older version may lie in its run's folder, whose `config.yaml` says it.
+
+    Raises:
+        UserError: they are of another package.
+    """
+    settings = checkpoint.get("datamodule_hyper_parameters")
+    named = checkpoint.get("classes", {}).get("data")
+    if not isinstance(settings, Mapping) or named is None:
+        folder = folders.run_of(path)
+        of_run = {} if folder is None else read_settings(folder)
+        translate(of_run, "")
+        data = of_run.get("data")
+        if not isinstance(data, dict) or not {"class_path", "init_args"} <= data.keys():
+            return None
+        named, settings = str(data["class_path"]), data["init_args"]
+    module, _, name = str(named).rpartition(".")
+    if not re.fullmatch(r"lit_gen\.data(\.\w+)?", module):
+        return None  # who names it on the command line may use it
+    kind = getattr(lit_gen.data, name, None)
+    if not (isinstance(kind, type) and issubclass(kind, LightningDataModule)):
+        raise UserError(f"{path} names data {named}, which lit_gen does not have.")
+    init_args = {name: value for name, value in settings.items() if not name.startswith("_")}
+    return {"class_path": f"lit_gen.data.{name}", "init_args": init_args}
+
+
+def prepare_pictures(settings: Any, asked: Asked) -> bool:
+    """Return whether `predict` makes its pictures without a data module, and put them in its place in the settings.
+
+    Args:
+        settings: of the command, parsed; `ckpt_path` is the checkpoint's.
+        asked: of the command.
+
+    Raises:
+        UserError: the model's task does not know an option, or needs something.
+    """
+    module, _, name = settings.model.class_path.rpartition(".")
+    kind = getattr(importlib.import_module(module), name)
+    task: Task = kind.task
+    own = task.all_options() if task.plans() else {}
+    if unknown := [option for option in asked.of_task if option not in own]:
+        known = ", ".join(f"--{option}" for option in [*own, *GENERAL_OPTIONS])
+        raise UserError(f"predict with {name} has no --{unknown[0]}. It has {known}.")
+    for option in SWITCHES:
+        switch(asked.options, option)
+    base_seed(asked.options)
+    if "output" in asked.options and processes.is_first_process():
+        check_output(Path(asked.options["output"]).expanduser(), switch(asked.options, "overwrite"))
+    if asked.options.keys() & {"output", "overwrite"} == {"overwrite"}:
+        raise UserError("--overwrite is for the folder that --output names.")
+    unsaid = settings.data.class_path == PICTURES
+    alone = task.predicts_from == "noise" or (task.predicts_from == "either" and not asked.names_data)
+    if not asked.of_task and (asked.types_data or not alone or not task.plans()):
+        if unsaid:
+            own = {option: text for option, text in own.items() if option in ("images", "patches", "prompts")}
+            options = " or ".join(f"--{option}=<{text.partition(':')[0]}>" for option, text in own.items())
+            raise UserError(f"what is {name} to make pictures of? Give {options or '--data=<class>'}.")
+        return False
+    if asked.types_data:
+        rank_zero_info(f"--data is left out: --{next(iter(asked.of_task))} says what to make pictures of")
+    checkpoint = read_checkpoint(settings.ckpt_path, mmap=True)
+    if checkpoint.get("alphabet", ALPHABET) != ALPHABET:
+        raise UserError(f"{settings.ckpt_path} was trained on sentences of another alphabet.")
+    spec = checkpoint.get("hyper_parameters", {}).get("spec")
+    if spec is None:
+        raise UserError(f"{settings.ckpt_path} does not say what its data look like: add --data=<class>.")
+    settings.data = type(settings)(class_path=PICTURES, init_args=type(settings)(spec=dict(spec)))
+    return True
+
+
+def writer_of(asked: Asked, folder: Path | None, checkpoint: str, words: Sequence[str]) -> PredictionWriter:
+    """Return what writes the pictures of a `predict`.
+
+    Args:
+        asked: of the command.
+        folder: the command's, in which the pictures have one of their own, unless `--output` names it.
+        checkpoint: path of the checkpoint.
+        words: the command's.
+    """
+    line = shlex.join(["python", "main.py", *words])
+    command = Command(line, asked.options, base_seed(asked.options), checkpoint)
+    output = asked.options.get("output")
+    place = Path(output).expanduser() if output is not None else (folder or Path()) / "predictions"
+    return PredictionWriter(place, command, switch(asked.options, "overwrite"))

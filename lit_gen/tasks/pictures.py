@@ -1,0 +1,258 @@
+"""What `predict` makes: a plan of pictures, each by itself, by the options of a model's task.
+
+A picture is a function of the checkpoint, of its own seed and of what it is made from. It is made in a batch of its
+own: neither the number of processes nor any batch size can change it.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from lightning import LightningDataModule
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from lit_gen.data.batches import DataSpec
+from lit_gen.data.decoding import ImagesOnDemand, decode_image
+from lit_gen.data.image_files import find_images
+from lit_gen.errors import UserError
+
+COUNT = 64
+MOST = 1_000_000
+"""Pictures of one command. Those of another `--seed` begin this many image seeds further on."""
+
+Options = Mapping[str, str]
+"""The options of a command that its task knows, by name, as they were typed."""
+
+
+class Picture(NamedTuple):
+    """One picture to make.
+
+    name: of its file, below the folder, without ending.
+    make: gives the image (1, C, H, W) in [-1, 1] by the model.
+    seed: what is drawn for it follows from this.
+    source: the image file that it is made from, if there is one.
+    """
+
+    name: str
+    make: Callable[[Any], Tensor]
+    seed: int = 0
+    source: Path | None = None
+
+
+class Plan(NamedTuple):
+    """All pictures of a command.
+
+    columns: of the grid; by default as many as make a square.
+    moving: whether they are also to be one moving picture.
+    """
+
+    pictures: list[Picture]
+    columns: int | None = None
+    moving: bool = False
+
+
+class Pictures(LightningDataModule):
+    """The pictures of a plan as the data of `predict`, one a batch.
+
+    Args:
+        spec: what the model was trained on.
+    """
+
+    def __init__(self, spec: DataSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        self.plan = Plan([])
+
+    @property
+    def source(self) -> str:
+        return "the command's options"
+
+    def predict_dataloader(self) -> DataLoader:
+        return DataLoader(self.plan.pictures, batch_size=None)  # type: ignore[arg-type]  # a list has rows too
+
+
+# ------------------------------------------------------------------------------------------------------------- options
+
+
+def whole_number(options: Options, name: str, default: int, lowest: int = 1, highest: int = MOST) -> int:
+    """Return the whole number that an option gives."""
+    text = options.get(name, str(default))
+    if not re.fullmatch(r"\d{1,18}", text) or not lowest <= int(text) <= highest:
+        raise UserError(f"--{name} must be a whole number from {lowest} to {highest:,}, not {text or 'nothing'}.")
+    return int(text)
+
+
+def switch(options: Options, name: str) -> bool:
+    """Return whether an option that takes no value is there."""
+    text = options.get(name, "false").lower()
+    if text not in ("", "true", "false"):
+        raise UserError(f"--{name} takes no value, not {text}.")
+    return text != "false"
+
+
+def names_of(options: Options, name: str, known: Sequence[str]) -> list[str]:
+    """Return what an option lists, separated by commas.
+
+    Raises:
+        UserError: one of them is not known.
+    """
+    found = [word.strip() for word in options[name].split(",") if word.strip()]
+    if not found or not set(found) <= set(known):
+        wrong = next((word for word in found if word not in known), "nothing")
+        raise UserError(f"--{name} must be of {', '.join(known)}, not {wrong}.")
+    return found
+
+
+def image_seeds(options: Options, count: int = COUNT) -> list[int]:
+    """Return the seeds of the images: those of `--image_seeds`, or else `count` of them, by `--seed`.
+
+    Args:
+        options: of the command.
+        count: how many, where neither `--image_seeds` nor `--count` says so.
+    """
+    if "image_seeds" not in options:
+        first = base_seed(options) * MOST
+        return list(range(first, first + whole_number(options, "count", count)))
+    for other in ("count", "seed"):
+        if other in options:
+            raise UserError(f"--image_seeds says which images, and how many: leave --{other} out.")
+    seeds: list[int] = []
+    for part in options["image_seeds"].split(","):
+        found = re.fullmatch(r"\s*(\d{1,18})(?:-(\d{1,18}))?\s*", part)
+        first, last = (int(found[1]), int(found[2] or found[1])) if found else (1, 0)
+        if last < first or last - first >= MOST:
+            wrong = part.strip() or "nothing"
+            raise UserError(f"--image_seeds must be numbers such as 0-63 or 3,8,20-29, not {wrong}.")
+        seeds += range(first, last + 1)
+    return seeds
+
+
+def base_seed(options: Options) -> int:
+    """Return `--seed`."""
+    return whole_number(options, "seed", 0, 0)
+
+
+# -------------------------------------------------------------------------------------------------------------- images
+
+
+def image_paths(options: Options, name: str = "images") -> list[tuple[str, Path]]:
+    """Return the image files that an option names, each behind the name for its picture, without ending.
+
+    They are a file, all files of a folder and those within it, or several of either, separated by commas.
+
+    Raises:
+        UserError: there is none, or one cannot be read.
+    """
+    typed = options[name]
+    parts = [typed] if Path(typed).expanduser().exists() else [part.strip() for part in typed.split(",")]
+    found: list[tuple[Path, Path]] = []
+    for part in parts:
+        path = Path(part).expanduser()
+        if not part or not path.exists():
+            raise UserError(f"--{name}: there is no image or folder {part or repr(part)}.")
+        ignored = [Path(options["output"])] if "output" in options else []
+        files = find_images(path, ignored).paths if path.is_dir() else [path]
+        if not files:
+            raise UserError(f"--{name}: the folder {part} holds no image.")
+        found += [(file.relative_to(path if path.is_dir() else path.parent), file) for file in files]
+    files = [file for _, file in found]
+    try:
+        ImagesOnDemand(files, 1).check(f"--{name}")
+    except UserError as error:  # of a size that a setting of the data would allow
+        raise UserError(re.sub(r"Remove it, or set --data\..*", "Make it smaller.", str(error))) from error
+    return list(zip(different([str(short.with_suffix("")) for short, _ in found]), files, strict=True))
+
+
+def different(names: Sequence[str]) -> list[str]:
+    """Return the names, each that was there before with a number behind it; capitals make no difference."""
+    taken = {"grid"}  # the name of the grid of all
+    found = []
+    for name in names:
+        number, other = 1, name
+        while other.casefold() in taken:
+            number += 1
+            other = f"{name}-{number}"
+        taken.add(other.casefold())
+        found.append(other)
+    return found
+
+
+def read_square(path: Path, model: Any) -> Tensor:
+    """Return the largest centred square of an image, (1, C, S, S) in [-1, 1], at the model's size and on its device."""
+    channels, size, _ = model.image_shape
+    return as_image(decode_image(path, size, channels=channels), model)
+
+
+def read_whole(path: Path, model: Any, size: Callable[[int, int], tuple[int, int]]) -> Tensor:
+    """Return a whole image (1, C, H, W) in [-1, 1], on the model's device.
+
+    Args:
+        path: of the image.
+        model: with the number of channels.
+        size: gives width and height to resize to, by those of the image.
+    """
+    return as_image(decode_image(path, size, channels=model.image_shape[0]), model)
+
+
+def as_image(pixels: Any, model: Any) -> Tensor:
+    """Return pixels (H, W, C), uint8, as an image (1, C, H, W) in [-1, 1] on the model's device."""
+    return torch.tensor(pixels).permute(2, 0, 1)[None].to(model.device).float() / 127.5 - 1
+
+
+# ------------------------------------------------------------------------------------------------------------- latents
+
+
+def latent_of(seed: int, model: Any) -> Tensor:
+    """Return the latent (1, Z) of an image seed, the same on every device."""
+    return model.sample_latent(1, torch.Generator().manual_seed(seed))
+
+
+def of_latent(model: Any, latent: Tensor) -> Tensor:
+    """Return the image (1, C, H, W) of a latent (1, Z)."""
+    with torch.no_grad():
+        return model(latent)
+
+
+def frames(ends: Sequence[Callable[[Any], Tensor]], options: Options, of_images: bool = False) -> Plan:
+    """Return the plan of a walk from latent to latent, in equal steps; the first and the last picture are of its ends.
+
+    Args:
+        ends: give the latents (1, Z) by the model, two or more.
+        options: of the command; `--count` is the number of pictures.
+        of_images: whether the latents are codes of images: the walk is straight then, as it is between latents that are
+            not Gaussian.
+    """
+    if len(ends) < 2:
+        raise UserError("--interpolate needs two images or more to go between.")
+    count = whole_number(options, "count", COUNT, 2)
+    pictures = []
+    for number in range(count):
+        place = number * (len(ends) - 1) / (count - 1)
+        part = min(int(place), len(ends) - 2)
+        make = partial(_frame, ends[part], ends[part + 1], place - part, of_images)
+        pictures.append(Picture(f"frame-{number:04d}", make))
+    return Plan(pictures, moving=True)
+
+
+def _frame(
+    start: Callable[[Any], Tensor], end: Callable[[Any], Tensor], part: float, of_images: bool, model: Any
+) -> Tensor:
+    walk = torch.lerp if of_images or not getattr(model, "has_gaussian_latents", True) else slerp
+    return of_latent(model, walk(start(model), end(model), part))
+
+
+def slerp(start: Tensor, end: Tensor, part: float) -> Tensor:
+    """Return the point (1, Z) on the great circle between two, after White (2016, arXiv:1609.04468).
+
+    Draws of a Gaussian in many dimensions lie near a sphere, and the straight line between two leaves it.
+    """
+    one, other = (torch.nn.functional.normalize(point.double(), dim=-1) for point in (start, end))
+    angle = torch.acos((one * other).sum(-1, keepdim=True).clamp(-1, 1))
+    weights = torch.sin((1 - part) * angle) / angle.sin(), torch.sin(part * angle) / angle.sin()
+    arc = weights[0] * start + weights[1] * end
+    straight = torch.lerp(start.double(), end.double(), part)  # where the angle is nothing, or half a turn
+    return torch.where(angle.sin() > 1e-6, arc, straight).to(start.dtype)

@@ -1,0 +1,100 @@
+"""Plain tensors as batches, and a data module of one's own: the example in data/README.md."""
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from lightning import LightningDataModule
+from torch.utils.data import DataLoader, TensorDataset
+
+import lit_gen
+from lit_gen.data.batches import AttributedImages, Images, LabelledImages, UnpairedImages
+from lit_gen.data.contract import named_batch, spec_in
+from lit_gen.errors import UserError
+from lit_gen.models import GAN, VAE
+from tests.models import tiny
+
+X, Y = tiny.images(16), torch.arange(16) % 10
+
+
+@pytest.mark.parametrize("model", [VAE, GAN])
+@pytest.mark.parametrize("bytes_", [False, True])
+def test_a_loader_of_tensors_trains_a_model(model, bytes_, tmp_path):
+    """As a named tuple of the same values does; what is uint8 stands for the nearest of 256 values."""
+    x = ((X + 1) * 127.5).round().to(torch.uint8)
+    ends = []
+    for images, kind in ((x if bytes_ else x / 127.5 - 1, TensorDataset), (x / 127.5 - 1, LabelledImages)):
+        found = tiny.build(model)
+        assert lit_gen.spec_of(x, Y)["image_shape"] == [1, 16, 16] and lit_gen.spec_of(x, Y)["num_classes"] == 10
+        rows = DataLoader(TensorDataset(images, Y), 8) if kind is TensorDataset else tiny.Batches(
+            [LabelledImages(images[:8], Y[:8]), LabelledImages(images[8:], Y[8:])]
+        )  # fmt: skip
+        loader = rows if kind is TensorDataset else DataLoader(rows, batch_size=None)
+        torch.manual_seed(0)
+        found.run_seed = 5
+        tiny.trainer(tmp_path).fit(found, loader)
+        ends.append(tiny.parameters(found))
+    assert all(torch.equal(ends[0][name], value) for name, value in ends[1].items())
+
+
+def test_what_tensors_stand_for():
+    model = tiny.build(GAN)
+    assert type(named_batch([X], model)) is Images
+    assert type(named_batch([X, Y], model)) is LabelledImages
+    assert type(named_batch([X, Y[:, None].float()], model)) is AttributedImages
+    unpaired = tiny.build(lit_gen.models.CycleGAN, 3)
+    assert type(named_batch([tiny.images(2, 3)] * 2, unpaired)) is UnpairedImages
+    assert lit_gen.spec_of(X, torch.zeros(16, 2))["attributes"] == ["attribute_0", "attribute_1"]
+
+
+@pytest.mark.parametrize(
+    ("tensors", "said"),
+    [
+        ([X[:, :, :8], Y], r"shape \(1, 16, 16\), and a batch has \(1, 8, 16\)"),
+        ([X[:, 0], Y], "must begin with a tensor of images"),
+        (["words"], "must begin with a tensor of images"),
+        ([X, Y, Y], "a batch is images, or images and labels"),
+    ],
+)
+def test_other_tensors_are_refused(tensors, said):
+    with pytest.raises(UserError, match=said):
+        named_batch(tensors, tiny.build(GAN))
+
+
+def test_labels_where_attributes_are_needed():
+    with pytest.raises(UserError, match="StarGAN needs batches with image, attributes"):
+        named_batch([tiny.images(2, 3), Y[:2]], tiny.build(lit_gen.models.StarGAN, 3))
+
+
+def test_floats_from_0_to_1_are_refused(tmp_path):
+    with pytest.raises(UserError, match="-1 .black. to 1 .white., and these from 0"):
+        tiny.trainer(tmp_path).fit(tiny.build(VAE), DataLoader(TensorDataset((X + 1) / 2 * 0.9), 8))
+
+
+def test_a_data_module_of_ones_own(tmp_path):
+    """The example is short; a GAN trains on it, is validated, and its checkpoint generates."""
+    (code,) = re.findall(r"```python\n(.*?)```", Path("data/README.md").read_text(), re.DOTALL)
+    assert len([line for line in code.splitlines() if line.strip()]) <= 25
+    namespace = {"__name__": "stripes"}
+    exec(code, namespace)
+    data = namespace["Stripes"]()
+    model = GAN(data.spec, **tiny.SMALL["GAN"])
+    trainer = tiny.trainer(tmp_path)
+    trainer.fit(model, datamodule=data)
+    assert {"val/d_logit_real", "val/d_logit_fake"} <= trainer.callback_metrics.keys()
+    trainer.test(model, datamodule=data, verbose=False)
+    trainer.save_checkpoint(tmp_path / "x.ckpt")
+    assert lit_gen.load(tmp_path / "x.ckpt").generate(2).shape == (2, 1, 16, 16)
+
+
+def test_what_is_missing_is_named():
+    class Bare(LightningDataModule):
+        pass
+
+    with pytest.raises(UserError, match="Bare has no spec, by which a model is built: set self.spec"):
+        spec_in(Bare())
+    data = Bare()
+    data.spec = {"image_shape": [1, 16, 16]}
+    with pytest.raises(UserError, match="the spec of Bare has no num_classes, attributes"):
+        spec_in(data)

@@ -1,0 +1,369 @@
+"""`predict`, `test` and `validate` by a checkpoint alone, as a user types them; what comes out, to the pixel.
+
+The checkpoints are tiny ones of e45cbfd, one per model, copied to places where no config lies beside them.
+"""
+
+import hashlib
+import json
+import shlex
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import lit_gen
+from lit_gen.cli import main
+from lit_gen.errors import UserError
+from lit_gen.models import CycleGAN, StarGAN, Text2Image
+from lit_gen.tasks.pictures import different, image_seeds, slerp
+from tests.models import tiny
+
+FIXTURES = Path(__file__).parent / "fixtures" / "e45cbfd"
+QUIET = ["--trainer.logger=false", "--trainer.enable_progress_bar=false", "--trainer.accelerator=cpu"]
+
+
+def checkpoint(model):
+    return FIXTURES / model / "checkpoints" / "last.ckpt"
+
+
+def predict(words, folder, *more):
+    main(["predict", *shlex.split(words), f"--output={folder}", *more, *QUIET])
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def refused(words, capsys):
+    with pytest.raises(SystemExit) as end:
+        main([*words, *QUIET])
+    (line,) = (line for line in capsys.readouterr().err.splitlines() if line.startswith("error: "))
+    assert end.value.code == 2
+    return line
+
+
+def pixels(path):
+    return np.asarray(Image.open(path))
+
+
+def as_png(image):
+    """The pixels (H, W) or (H, W, C) of an image (C, H, W) in [-1, 1]."""
+    shown = ((image.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(1, 2, 0).numpy()
+    return shown[..., 0] if shown.shape[-1] == 1 else shown
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """Images of many sizes and modes, two of one name, one within a folder, one that EXIF turns by a quarter."""
+    folder = tmp_path_factory.mktemp("photos")
+    (folder / "sub").mkdir()
+    noise = np.random.default_rng(0).integers(0, 255, (4, 4, 3), dtype=np.uint8)
+
+    def picture(width, height, mode="RGB"):
+        return Image.fromarray(noise).resize((width, height)).convert(mode)
+
+    picture(50, 40).save(folder / "a.jpg")
+    picture(20, 20).save(folder / "a.png")
+    picture(31, 63, "L").save(folder / "sub" / "grey.png")
+    picture(33, 20, "RGBA").save(folder / "sub" / "a.png")
+    turned = picture(60, 30)
+    exif = turned.getexif()
+    exif[0x112] = 6
+    turned.save(folder / "turned.jpg", exif=exif)
+    return folder
+
+
+IMAGES = ["a-2.png", "a.png", "sub/a.png", "sub/grey.png", "turned.png"]
+BESIDE = ["grid.png", "manifest.json"]
+
+
+# -------------------------------------------------------------------------------------------------------------- samples
+
+
+def test_samples_without_config_and_data(tmp_path, monkeypatch):
+    """A file copied elsewhere is enough; an image is a function of its own seed."""
+    copied = tmp_path / "gan.ckpt"
+    shutil.copy(checkpoint("gan"), copied)
+    monkeypatch.chdir(tmp_path)
+    names = predict(f"--ckpt_path={copied} --count=3", tmp_path / "all")
+    assert names == ["000000.png", "000001.png", "000002.png", *BESIDE]
+    assert predict(f"--ckpt_path={copied} --image_seeds=7,1-2", tmp_path / "some")[:3] == [
+        "000001.png", "000002.png", "000007.png",
+    ]  # fmt: skip
+    for name in ("000001.png", "000002.png"):
+        assert (pixels(tmp_path / "all" / name) == pixels(tmp_path / "some" / name)).all()
+    model = lit_gen.load(copied)
+    expected = as_png(model.generate(1, torch.Generator().manual_seed(7))[0])
+    assert (pixels(tmp_path / "some" / "000007.png") == expected).all()
+    manifest = json.loads((tmp_path / "some" / "manifest.json").read_text())
+    assert manifest["checkpoint"]["sha256"] == hashlib.sha256(copied.read_bytes()).hexdigest()
+    assert [entry["seed"] for entry in manifest["images"]] == [7, 1, 2]
+    assert manifest["model"]["settings"]["latent_dim"] == 8
+    assert shlex.split(manifest["command"])[:4] == ["python", "main.py", "predict", f"--ckpt_path={copied}"]
+    assert not (tmp_path / "runs").exists()
+
+
+def test_the_average_makes_the_samples(tmp_path):
+    model = lit_gen.load(checkpoint("gan"))
+    assert model.average is not None and not model.training
+    predict(f"--ckpt_path={checkpoint('gan')} --count=1", tmp_path)
+    latent = model.sample_latent(1, torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        shown, other = as_png(model.average.module(latent)[0]), as_png(model.generator(latent)[0])
+    assert (pixels(tmp_path / "000000.png") == shown).all() and (shown != other).any()
+
+
+def test_the_last_run_of_all_and_the_folder_below_runs(tmp_path, monkeypatch, caplog):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(FIXTURES / "dcgan", tmp_path / "runs" / "dcgan" / "a")
+    with caplog.at_level("INFO"):
+        main(["predict", "--ckpt_path=last", "--count=2", "--seed=3", *QUIET])
+    (folder,) = (tmp_path / "runs" / "dcgan").glob("2*/predictions")
+    assert f"2 images are in {folder.relative_to(tmp_path)}" in caplog.text
+    assert {path.name for path in folder.iterdir()} == {"3000000.png", "3000001.png", *BESIDE}
+    for named in ("runs/dcgan/a", "runs/dcgan"):
+        predict(f"--ckpt_path={named} --count=1", tmp_path / named.replace("/", "-"))
+
+
+def test_a_folder_is_not_written_over(tmp_path, capsys):
+    words = f"--ckpt_path={checkpoint('gan')} --count=2"
+    predict(words, tmp_path)
+    (tmp_path / "mine.txt").write_text("mine")
+    line = refused(["predict", *words.split(), f"--output={tmp_path}"], capsys)
+    assert "is not empty" in line and "--overwrite" in line
+    names = predict(f"--ckpt_path={checkpoint('gan')} --image_seeds=5", tmp_path, "--overwrite")
+    assert names == ["000005.png", "grid.png", "manifest.json", "mine.txt"]
+
+
+def test_a_walk_is_frames_and_a_moving_picture(tmp_path):
+    names = predict(f"--ckpt_path={checkpoint('dcgan')} --interpolate --image_seeds=4,9 --count=5", tmp_path)
+    assert names == [*(f"frame-{n:04d}.png" for n in range(5)), "grid.png", "interpolation.gif", "manifest.json"]
+    model = lit_gen.load(checkpoint("dcgan"))
+    for seed, name in ((4, "frame-0000.png"), (9, "frame-0004.png")):
+        assert (pixels(tmp_path / name) == as_png(model.generate(1, torch.Generator().manual_seed(seed))[0])).all()
+    with Image.open(tmp_path / "interpolation.gif") as moving:
+        assert moving.n_frames == 2 * 5 - 2
+
+
+def test_the_arc_between_gaussian_latents():
+    """A quarter of the circle in equal angles; the straight line where there is no arc."""
+    start, end = torch.tensor([[2.0, 0.0]]), torch.tensor([[0.0, 2.0]])
+    third = slerp(start, end, 1 / 3)
+    torch.testing.assert_close(third, 2 * torch.tensor([[3**0.5 / 2, 0.5]]))
+    torch.testing.assert_close(slerp(start, 2 * start, 0.5), 1.5 * start)
+
+
+def test_a_code_swept_and_classes(tmp_path, capsys):
+    names = predict(f"--ckpt_path={checkpoint('infogan')} --sweep=c0 --count=2", tmp_path / "sweep")
+    assert len(names) == 2 * 10 + 2
+    names = predict(f"--ckpt_path={checkpoint('infogan')} --classes=3,7 --count=3", tmp_path / "classes")
+    assert names[:3] == ["000000-class-3.png", "000001-class-7.png", "000002-class-3.png"]
+    # The same noise and the same class, whichever option says so.
+    assert (pixels(tmp_path / "sweep" / "c0-000000-03.png") == pixels(tmp_path / "classes" / names[0])).all()
+    assert "c0, c1, c2" in refused(["predict", f"--ckpt_path={checkpoint('infogan')}", "--sweep=c3"], capsys)
+
+
+def test_a_lower_resolution(tmp_path, capsys):
+    content = torch.load(checkpoint("progan"), weights_only=True)
+    content["state_dict"]["_extra_state"] |= {"stage": 1, "alpha": 0.5}  # of 8 pixels, fading in
+    torch.save(content, tmp_path / "x.ckpt")
+    model = lit_gen.load(tmp_path / "x.ckpt")
+    predict(f"--ckpt_path={tmp_path}/x.ckpt --count=1 --resolution=4", tmp_path / "out")
+    latent = model.sample_latent(1, torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        expected = as_png(model.sampler(latent, 0, 1.0)[0])
+    assert (pixels(tmp_path / "out" / "000000.png") == expected).all() and expected.shape[0] == 4
+    line = refused(["predict", f"--ckpt_path={tmp_path}/x.ckpt", "--resolution=16"], capsys)
+    assert "at most 8" in line
+
+
+def test_the_plane_of_codes(tmp_path, capsys):
+    names = predict(f"--ckpt_path={checkpoint('aae')} --plane --count=9", tmp_path)
+    assert names[2:] == [f"plane-{row:02d}-{column:02d}.png" for row in range(3) for column in range(3)]
+    with torch.no_grad():
+        middle = as_png(lit_gen.load(checkpoint("aae")).decode(torch.zeros(1, 2))[0])
+    assert np.abs(pixels(tmp_path / "plane-01-01.png").astype(int) - middle).max() <= 1
+    assert "two dimensions" in refused(["predict", f"--ckpt_path={checkpoint('vae')}", "--plane"], capsys)
+
+
+# --------------------------------------------------------------------------------------------------------------- images
+
+
+def test_translations_have_their_own_size_and_name(photos, tmp_path):
+    """And do not depend on what else is translated."""
+    words = f"--ckpt_path={checkpoint('cyclegan')} --images={photos} --direction=b_to_a"
+    assert predict(words, tmp_path / "all") == sorted([*IMAGES, *BESIDE])
+    sizes = [Image.open(tmp_path / "all" / name).size for name in IMAGES]
+    assert sizes == [(20, 20), (48, 40), (32, 20), (32, 64), (32, 60)]
+    predict(words.replace(str(photos), f"{photos}/turned.jpg"), tmp_path / "one")
+    assert (pixels(tmp_path / "one" / "turned.png") == pixels(tmp_path / "all" / "turned.png")).all()
+    model = lit_gen.load(checkpoint("cyclegan"))
+    image = torch.tensor(pixels(photos / "a.png")).permute(2, 0, 1)[None] / 127.5 - 1
+    shown = as_png(model.translate(image, "b_to_a")[0])
+    assert (pixels(tmp_path / "all" / "a-2.png") == shown).all()
+    assert (shown != as_png(model.translate(image, "a_to_b")[0])).any()
+
+
+def test_attributes_are_set_as_asked(photos, tmp_path, capsys):
+    words = f"--ckpt_path={checkpoint('stargan')} --images={photos}/a.png"
+    predict(f"{words} --attributes=+Blond_Hair,-Male", tmp_path)
+    model = lit_gen.load(checkpoint("stargan"))
+    small = Image.open(photos / "a.png").resize((16, 16), Image.Resampling.LANCZOS)
+    image = torch.tensor(np.asarray(small)).permute(2, 0, 1)[None] / 127.5 - 1
+    young = float(model.discriminator(image)[1][0, 4] > 0)
+    target = torch.tensor([[0.0, 1.0, 0.0, 0.0, young]])  # black, blond, brown, male, young
+    assert (pixels(tmp_path / "a.png") == as_png(model.translate(image, target)[0])).all()
+    assert "Did you mean Blond_Hair?" in refused(["predict", *words.split(), "--attributes=+Blond"], capsys)
+    for wrong, said in (("Male", "not Male"), ("+Male,-Male", "twice"), ("", "empty")):
+        with pytest.raises(UserError, match=said):
+            model.task.plan(model, {"images": f"{photos}/a.png", "attributes": wrong})
+
+
+def test_reconstructions_and_a_walk_between_two(photos, tmp_path, capsys):
+    words = f"--ckpt_path={checkpoint('vae')} --images={photos}"
+    assert predict(words, tmp_path / "all") == sorted([*IMAGES, *BESIDE])
+    two = f"{words}/a.jpg,{photos}/turned.jpg --interpolate --count=3"
+    predict(two, tmp_path / "walk")
+    for frame, name in (("frame-0000.png", "a.png"), ("frame-0002.png", "turned.png")):
+        assert (pixels(tmp_path / "walk" / frame) == pixels(tmp_path / "all" / name)).all()
+    assert "names 5" in refused(["predict", *words.split(), "--interpolate"], capsys)
+
+
+def test_a_puzzle_of_loose_patches(photos, tmp_path, capsys):
+    words = f"--ckpt_path={checkpoint('puzzlegan')} --patches={photos}/a.jpg,{photos}/a.png,{photos}/turned.jpg"
+    assert predict(words, tmp_path) == ["grid.png", "manifest.json", "puzzle.png"]
+    assert Image.open(tmp_path / "puzzle.png").size == (5 * 16 + 4 * 2, 16)
+    assert "three images, not 5" in refused(
+        ["predict", f"--ckpt_path={checkpoint('puzzlegan')}", f"--patches={photos}"], capsys
+    )
+
+
+# ------------------------------------------------------------------------------------------------------------ sentences
+
+
+def test_prompts_of_a_file(tmp_path):
+    (tmp_path / "prompts.txt").write_text("A smiling woman\n\na man\n")
+    words = f"--ckpt_path={checkpoint('text2image')} --prompts={tmp_path}/prompts.txt --image_seeds=0,4"
+    names = predict(words, tmp_path / "out")
+    assert names[:4] == [
+        f"{sentence}-{seed}.png" for sentence in ("01-a-smiling-woman", "02-a-man") for seed in ("000000", "000004")
+    ]
+    model = lit_gen.load(checkpoint("text2image"))
+    shown = as_png(model.draw("a man", torch.Generator().manual_seed(4))[0])
+    assert np.abs(pixels(tmp_path / "out" / "02-a-man-000004.png").astype(int) - shown).max() <= 1
+    wrongs = {"": "no sentence", "no.txt": "no file no.txt", "x" * 202: "longer than 201", "你": "你"}
+    for wrong, said in wrongs.items():
+        with pytest.raises(UserError, match=said):
+            model.task.plan(model, {"prompts": wrong})
+
+
+# ------------------------------------------------------------------------------------------------------ what is refused
+
+
+@pytest.mark.parametrize(
+    ("model", "words", "said"),
+    [
+        ("gan", "--images=x", "predict with GAN has no --images. It has --count, --image_seeds, --interpolate"),
+        ("gan", "--count=0", "--count must be a whole number from 1"),
+        ("gan", "--count", "--count needs a value"),
+        ("gan", "--image_seeds=5-2", "--image_seeds must be numbers"),
+        ("gan", "--image_seeds=1 --count=3", "leave --count out"),
+        ("gan", "--seed=-1", "--seed must be a whole number"),
+        ("gan", "--count=1 --count=2", "twice"),
+        ("gan", "--overwrite", "--overwrite is for the folder that --output names"),
+        ("cyclegan", "--images=nowhere", "there is no image or folder nowhere"),
+        ("cyclegan", "--direction=a_to_b", "give --images"),
+        ("stargan", "", "what is StarGAN to make pictures of? Give --images=<image file or folder to change>."),
+    ],
+)
+def test_one_line(model, words, said, tmp_path, monkeypatch, capsys):
+    """And nothing is left behind."""
+    shutil.copy(checkpoint(model), tmp_path / "x.ckpt")
+    monkeypatch.chdir(tmp_path)
+    assert said in refused(["predict", "--ckpt_path=x.ckpt", *words.split()], capsys)
+    assert [path.name for path in tmp_path.iterdir()] == ["x.ckpt"]
+
+
+def test_an_image_that_cannot_be_read_stops_it_before_the_first(photos, tmp_path, capsys):
+    shutil.copytree(photos, tmp_path / "in")
+    (tmp_path / "in" / "z.jpg").write_bytes((photos / "a.jpg").read_bytes()[:200])
+    words = ["predict", f"--ckpt_path={checkpoint('vae')}", f"--images={tmp_path}/in", f"--output={tmp_path}/out"]
+    assert "z.jpg" in refused(words, capsys)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_checkpoint_names_no_foreign_class(tmp_path, capsys):
+    content = torch.load(checkpoint("gan"), weights_only=True)
+    content["hyper_parameters"]["_class_path"] = "antigravity.Model"
+    torch.save(content, tmp_path / "x.ckpt")
+    assert "a class of your own" in refused(["predict", f"--ckpt_path={tmp_path}/x.ckpt"], capsys)
+    with pytest.raises(UserError, match=r"lit_gen.load\(path, model=Model\)"):
+        lit_gen.load(tmp_path / "x.ckpt")
+    content["hyper_parameters"]["_class_path"] = "lit_gen.models.base.GenerativeModule"
+    torch.save(content, tmp_path / "x.ckpt")
+    assert "which lit_gen does not have" in refused(["predict", f"--ckpt_path={tmp_path}/x.ckpt"], capsys)
+
+
+def test_names_and_seeds():
+    assert different(["a", "A", "a", "grid"]) == ["a", "A-2", "a-3", "grid-2"]
+    assert image_seeds({"seed": "2", "count": "2"}) == [2_000_000, 2_000_001]
+
+
+# -------------------------------------------------------------------------------------------------------- with its data
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, mnist_root):
+    """A run of a VAE with two-dimensional codes."""
+    place = tmp_path_factory.mktemp("trained")
+    words = ["--model=VAE", "--model.latent_dim=2", "--model.encoder=MLPEncoder", "--model.encoder.hidden_sizes=[8]"]
+    words += ["--model.num_eval_samples=2", "--data=MNIST", f"--data.root={mnist_root}", "--data.val_size=100"]
+    words += ["--data.image_size=16", "--data.batch_size=10", "--trainer.max_epochs=1"]
+    limits = [f"--trainer.limit_{split}_batches=1" for split in ("train", "val")]
+    main(["fit", *words, *limits, f"--trainer.default_root_dir={place}", *QUIET])
+    (run,) = (place / "vae").iterdir()
+    return run
+
+
+def test_test_and_validate_take_the_data_from_the_checkpoint(trained, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(trained / "checkpoints" / "last.ckpt", "copied.ckpt")
+    main(["test", "--ckpt_path=copied.ckpt", "--evaluation.features=none", "--data.batch_size=50", *QUIET])
+    (found,) = tmp_path.glob("runs/vae/*/test.json")
+    assert json.loads(found.read_text())["figures"]["test/elbo"]["samples"] == 100
+    main(["validate", "--ckpt_path=copied.ckpt", *QUIET])
+    capsys.readouterr()
+    shutil.copy(checkpoint("vae"), "old.ckpt")
+    line = refused(["test", "--ckpt_path=old.ckpt"], capsys)
+    assert "old.ckpt does not say which data test is to read: add --data=<class>" in line
+
+
+def test_predict_with_the_data_named_reads_them(trained, mnist_root, tmp_path):
+    """As always: an image for each of the test set."""
+    data = f"--data=MNIST --data.root={mnist_root} --data.val_size=100 --data.image_size=16"
+    names = predict(f"--ckpt_path={trained} {data}", tmp_path / "data", "--trainer.limit_predict_batches=1")
+    assert len(names) > 10 and names[0] == "0-000000.png"
+    assert len(predict(f"--ckpt_path={trained} --plane", tmp_path / "plane")) == 256 + 2
+
+
+# --------------------------------------------------------------------------------------------------------------- Python
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in FIXTURES.iterdir()))
+def test_load(name):
+    model = lit_gen.load(FIXTURES / name)
+    assert type(model).__name__.lower() == name and not model.training
+    if hasattr(model, "generate") and not isinstance(model, CycleGAN | StarGAN | Text2Image) and name != "puzzlegan":
+        assert model.generate(3).shape == (3, *model.image_shape)
+
+
+def test_load_a_model_of_ones_own(tmp_path):
+    class Mine(lit_gen.models.GAN):
+        """A class that no checkpoint may name."""
+
+    trainer = tiny.trainer(tmp_path, limit_train_batches=1)
+    trainer.fit(Mine(tiny.spec(), **tiny.SMALL["GAN"]), datamodule=tiny.NoiseData(1))
+    trainer.save_checkpoint(tmp_path / "mine.ckpt")
+    with pytest.raises(UserError, match="Mine, a class of your own"):
+        lit_gen.load(tmp_path / "mine.ckpt")
+    assert isinstance(lit_gen.load(tmp_path / "mine.ckpt", model=Mine), Mine)
