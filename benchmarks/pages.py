@@ -2,7 +2,8 @@
 
 A link to code, `[text](path#L1 "snippet")`, gets the number of the one line of that file that holds the snippet. In the
 snippet, a backslash stands before a quote or a bar. The block `<!-- values run-a run-b -->` to `<!-- end of values -->`
-gets a table of these records of `benchmarks/results`, with their commands and notes in a fold.
+gets a table of these records of `benchmarks/results`, with their commands and notes in a fold; with
+`<!-- values run-a run-b; no targets -->`, for runs that did not try to reach the system's targets, without these.
 """
 
 import argparse
@@ -99,12 +100,14 @@ def renewed(page: Path) -> tuple[str, list[str]]:
             return match[0]
 
     def block(match: re.Match[str]) -> str:
+        names, _, note = match[2].partition(";")
         try:
-            records = [(name, record(name)) for name in match[2].split()]
+            records = [(name, record(name)) for name in names.split()]
         except LookupError as error:
             complaints.append(f"{page.relative_to(ROOT)}: {error}")
             return match[0]
-        return match[1] + (values(records, page) if records else NOT_MEASURED) + match[3]
+        table = values(records, page, note.strip() != "no targets") if records else NOT_MEASURED
+        return f"{match[1]}\n{table}\n{match[3]}"
 
     return BLOCK.sub(block, LINK.sub(link, page.read_text())), complaints
 
@@ -125,7 +128,7 @@ def record(name: str) -> dict[str, Any]:
     return json.loads(path.read_text())
 
 
-def values(records: list[tuple[str, dict[str, Any]]], page: Path) -> str:
+def values(records: list[tuple[str, dict[str, Any]]], page: Path, targets: bool = True) -> str:
     """A table with a column per run and a row per main metric, then the commands in a fold."""
     folder = Path(os.path.relpath(report.FOLDER, page.parent))
     names = [f"[{name}]({(folder / f'{name}.json').as_posix()})" for name, _ in records]
@@ -140,18 +143,28 @@ def values(records: list[tuple[str, dict[str, Any]]], page: Path) -> str:
         machine = one["hardware"].replace(" 1 threads", " 1 thread")
         fold.append(f"- {name}: `{one['command']}`")
         fold.append(f"  Seed {one['seed']}, {machine}, measured at commit {one['commit']}. {one['note']}".rstrip())
-    return report.table(("metric", *names, "target or paper's value"), rows) + "\n".join([*fold, "", "</details>", ""])
+    columns = ("metric", *names, "target or paper's value")
+    if not targets:
+        columns, rows = columns[:-1], [row[:-1] for row in rows]
+    return report.table(columns, rows) + "\n".join([*fold, "", "</details>", ""])
 
 
 def metric_rows(records: list[dict[str, Any]]) -> list[tuple[str, ...]]:
-    figures = [{key.removeprefix("test/"): figure for key, figure in one["figures"].items()} for one in records]
-    keys = list(dict.fromkeys(key for of_one in figures for key in of_one))
-    rows: dict[str, tuple[str, ...]] = {}  # by key: each once, also where several systems are compared
-    for pattern, _, aim in (row for one in records for row in report.SHOWN[one["system"]]):
+    """A row per main metric; a record has a value there if it is one of its own system's."""
+    main: dict[str, str] = {}  # keys, and what is to be reached
+    cells: list[dict[str, str]] = []
+    for one in records:
+        figures = {key.removeprefix("test/"): figure for key, figure in one["figures"].items()}
+        own = {
+            key: aim for pattern, _, aim in report.SHOWN[one["system"]] for key in figures if fnmatchcase(key, pattern)
+        }
+        cells.append({key: cell(figures[key]) for key in own})
+        main |= {key: aim for key, aim in own.items() if key not in main}
+    rows = []
+    for key, aim in main.items():
         aim = aim.replace("+-", "±").replace("k = 50", "K = 50")
-        for key in (key for key in keys if fnmatchcase(key, pattern)):
-            rows.setdefault(key, (words(key), *(cell(of_one.get(key)) for of_one in figures), aim))
-    return list(rows.values())
+        rows.append((words(key), *(of_one.get(key, "") for of_one in cells), aim))
+    return rows
 
 
 def words(key: str) -> str:
@@ -161,10 +174,8 @@ def words(key: str) -> str:
     return name + of + f" {arrow}" * bool(arrow) + f" ({unit})" * bool(unit)
 
 
-def cell(figure: dict[str, Any] | None) -> str:
+def cell(figure: dict[str, Any]) -> str:
     """A value, with what it was measured by, where the metric's name does not say that."""
-    if figure is None:
-        return ""
     by = re.sub(r"^judge \((.*)\)$", r"classifier: \1", figure["features"]).replace(" an image", " per image")
     return f"{figure['value']:.4g}" + f" ({by})" * bool(by and not by.startswith("digits-"))
 

@@ -146,10 +146,18 @@ def test_values_come_from_the_records(write):
     pages.main(["--check"])
 
 
+def test_runs_without_targets(write):
+    page = write("<!-- values first; no targets -->\n<!-- end of values -->\n")
+    pages.main([])
+    assert "| metric | [first](../../results/first.json) |" in page.read_text().splitlines()
+    assert "at most" not in page.read_text()
+    pages.main(["--check"])
+
+
 def test_a_page_without_records_says_so(write):
     page = write("<!-- values -->\n<!-- end of values -->\n")
     pages.main([])
-    assert page.read_text() == f"<!-- values -->\n{pages.NOT_MEASURED}<!-- end of values -->\n"
+    assert page.read_text() == f"<!-- values -->\n\n{pages.NOT_MEASURED}\n<!-- end of values -->\n"
 
 
 def test_every_main_metric_has_words():
