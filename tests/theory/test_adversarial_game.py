@@ -51,8 +51,7 @@ def value_for_a_new_critic(model):
         return value(critic, ring(20_000), model.generate(20_000)).item()
 
 
-@pytest.fixture(scope="module")
-def played(tmp_path_factory):
+def play(folder, **settings):
     """The GAN after 1500 steps, and the value of the game, for a new critic, before them."""
     torch.manual_seed(0)
     model = GAN(
@@ -62,10 +61,22 @@ def played(tmp_path_factory):
     )  # fmt: skip
     before = value_for_a_new_critic(model)
     batches = [LabelledImages(ring(256), torch.zeros(256, dtype=torch.int64)) for _ in range(1500)]
-    trainer = tiny.trainer(tmp_path_factory.mktemp("ring"), limit_val_batches=0)
+    trainer = tiny.trainer(folder, limit_val_batches=0, **settings)
     loader = DataLoader(batches, batch_size=None)
     trainer.fit(model, loader, loader)
     return model.eval(), before
+
+
+def found(fakes):
+    """Of fakes (N, 2): the nearest centre of each, whether it is near, and the share of all that each centre has."""
+    distance, mode = torch.cdist(fakes, CENTRES).min(1)
+    near = distance < 3 * DEVIATION  # 98.9 % of the data
+    return mode, near, torch.bincount(mode[near], minlength=8) / len(fakes)
+
+
+@pytest.fixture(scope="module")
+def played(tmp_path_factory):
+    return play(tmp_path_factory.mktemp("ring"))
 
 
 def test_value_tends_to_minus_log_4(played):
@@ -83,9 +94,7 @@ def test_no_mode_is_left_out(played):
     """Each of the eight has its eighth of the fakes, within half, and few fakes are anywhere else."""
     model, _ = played
     fakes = model.generate(10_000, torch.Generator().manual_seed(0)).flatten(1)
-    distance, mode = torch.cdist(fakes, CENTRES).min(1)
-    near = distance < 3 * DEVIATION  # 98.9 % of the data
-    shares = torch.bincount(mode[near], minlength=8) / len(fakes)
+    mode, near, shares = found(fakes)
     assert near.float().mean() > 0.85
     assert shares.min() > 0.5 / 8 and shares.max() < 1.5 / 8
     # And they are spread about their centre as the data are, and not copies of it.

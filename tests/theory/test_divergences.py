@@ -42,10 +42,9 @@ def symbols(counts):
     return (2 * lit - 1).view(-1, 1, 3, 3)
 
 
-@pytest.fixture(scope="module", params=PAIRS)
-def game(request):
+def trained(name):
     """p and q in float64, the logits of a trained D for each symbol, and the value of the game there."""
-    real_counts, fake_counts = PAIRS[request.param]
+    real_counts, fake_counts = PAIRS[name]
     torch.manual_seed(0)
     model = GAN(
         DataSpec(image_shape=[1, 3, 3], num_classes=0, attributes=[]),
@@ -63,6 +62,11 @@ def game(request):
         optimizer.step()
     p, q = (torch.tensor(counts, dtype=torch.float64) / 36 for counts in (real_counts, fake_counts))
     return p, q, model.discriminator(symbols([1] * 9)).detach().double().flatten(), -loss.item()
+
+
+@pytest.fixture(scope="module", params=PAIRS)
+def game(request):
+    return trained(request.param)
 
 
 def test_trained_discriminator_is_the_share_of_the_reals(game):
