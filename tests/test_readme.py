@@ -1,4 +1,4 @@
-"""Every command and every piece of code in the README does what it says."""
+"""Every command and every piece of code in the README and in docs/ does what it says; every link leads somewhere."""
 
 import re
 import shlex
@@ -18,12 +18,21 @@ from tests.models import tiny
 
 REPOSITORY = Path(__file__).parents[1]
 README = Path("README.md").read_text()
-COMMANDS = [
-    line
-    for block in re.findall(r"```bash\n(.*?)```", README, re.DOTALL)
-    for line in block.splitlines()
-    if line.startswith("python main.py")
-]
+OWN_PAGE = Path("docs/own-model.md").read_text()
+(OWN_MODEL,) = re.findall(r"```python\n(.*?)```", OWN_PAGE, re.DOTALL)
+FIRST_PAGES = [Path("README.md"), *sorted(Path("docs").glob("*.md"))]
+SYSTEM_PAGES = sorted(Path("docs/systems").glob("*.md"))
+
+
+def commands_of(page):
+    blocks = re.findall(r"```bash\n(.*?)```", page.read_text().replace("\\\n", " "), re.DOTALL)
+    return [line for block in blocks for line in block.splitlines() if line.startswith("python main.py")]
+
+
+# A command that stands on several pages is run once. Of a system's page, no command trains: tests/test_configs.py does.
+COMMANDS = list(dict.fromkeys(command for page in FIRST_PAGES for command in commands_of(page)))
+OF_SYSTEMS = {command: page.stem for page in SYSTEM_PAGES for command in commands_of(page) if command not in COMMANDS}
+ON_MNIST = ("autoencoder", "vae", "aae", "gan", "infogan")
 SMALL = {
     "gan": ["--model.generator_sizes=[8]", "--model.discriminator_sizes=[8]"],
     "vae": ["--model.encoder.hidden_sizes=[8]", "--model.num_eval_samples=2"],
@@ -53,12 +62,13 @@ def workplace(tmp_path_factory, celeba_root, mnist_root):
 
 
 def test_the_readme_has_commands():
+    assert len(README.splitlines()) <= 100
     assert any("quick/progan" in command for command in COMMANDS)
     assert {"fit", "test", "predict"} <= {command.split()[2] for command in COMMANDS}
 
 
 def trained_before(command, workplace):
-    """The README's first training of a command's system, where the command goes on from one that is not there.
+    """The first training of a command's system by its config, where the command goes on from one that is not there.
 
     Each of several pytest workers has a workplace, and some of the commands.
     """
@@ -68,12 +78,12 @@ def trained_before(command, workplace):
     if any(workplace.glob(f"runs/{system}/*/*/last.ckpt")):
         return []
     fits = [other for other in COMMANDS if " fit " in other and f"configs/{system}.yaml" in other]
-    return [next(other for other in fits if "--ckpt_path" not in other)]
+    return [next(other for other in fits if not re.search("--ckpt_path|--data=|--print_config|--dry_run", other))]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_command(command, workplace, monkeypatch, capsys):
-    """In the README's order, on tiny data and for a few batches."""
+    """In the order of the pages, on tiny data and for a few batches."""
     monkeypatch.chdir(workplace)
     for one in [*trained_before(command, workplace), command]:
         run(one, workplace)
@@ -81,7 +91,7 @@ def test_command(command, workplace, monkeypatch, capsys):
 
 def run(command, workplace):
     words = shlex.split(command)[2:]
-    if "--model.help" in words:
+    if {"--model.help", "--print_config"} & set(words):
         with pytest.raises(SystemExit) as end:
             main(words)
         assert end.value.code in (0, None)
@@ -94,12 +104,17 @@ def run(command, workplace):
         main(words)
         return
     if "--config" not in command and "--ckpt_path=runs/" in command:
-        main([*words, "--trainer.enable_progress_bar=false"])
+        limits = ["--trainer.limit_test_batches=1", "--trainer.logger=false"] if words[0] == "test" else []
+        main([*words, *limits, "--trainer.enable_progress_bar=false"])
         return
     system = re.search(r"configs/(\w+)\.yaml", command)[1]
     words += SMALL[system]
-    if not any(own in command for own in ("ImageFolder", "ImageTable", "UnpairedFolders")):
-        words += ["--data.val_size=100"] if system in ("vae", "gan") else ["--data.synthetic_count=120"]
+    if any(own in command for own in ("ImageFolder", "ImageTable", "UnpairedFolders")):
+        if words[0] == "fit":  # no other command goes on with it
+            words += ["--trainer.default_root_dir=others/runs"]
+    else:
+        words += ["--data.val_size=100"] if system in ON_MNIST else []
+        words += [f"--data.synthetic_count={600 if system in ON_MNIST else 120}"]
     words += ["--data.batch_size=4"]
     if words[0] == "fit":
         epochs = 2 if "--ckpt_path=last" in words else 1
@@ -120,19 +135,40 @@ def run(command, workplace):
         assert after > before
 
 
-def test_every_system_has_a_row_and_every_named_file_exists():
+@pytest.mark.parametrize("command", OF_SYSTEMS)
+def test_command_of_a_system(command, tmp_path, monkeypatch):
+    """Up to the settings that result: what stands below `runs` is a checkpoint of an older version of the system."""
+    words = shlex.split(command)[2:]
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "configs").symlink_to(REPOSITORY / "configs")
+    fixture = REPOSITORY / "tests/fixtures/e45cbfd" / OF_SYSTEMS[command].replace("_", "")
+    for name in {OF_SYSTEMS[command], *re.findall(r"runs/(\w+)", command)}:
+        shutil.copytree(fixture, tmp_path / "runs" / name / "a")
+    if words[0] == "runs":
+        main(words)
+        return
+    with pytest.raises(SystemExit) as end:
+        main([*words, "--print_config"])
+    assert end.value.code in (0, None)
+
+
+def test_every_system_has_a_row():
     for config in Path("configs").glob("*.yaml"):
         model = yaml.safe_load(config.read_text())["model"]
         name = model if isinstance(model, str) else model["class_path"]
         assert re.search(rf"^\| {name} ", README, re.MULTILINE), name
-    for path in re.findall(r"\(((?:docs|configs|data)/[\w./]+)\)", README):
-        assert Path(path).exists(), path
-    assert not re.search(r"\b[A-Z]{8,}\b", re.sub("RESULTS|CONTRIBUTING", "", README)), "a placeholder was left"
+    assert not re.search(r"\b[A-Z]{8,}\b", re.sub("RESULTS|CONTRIBUTING|CHANGELOG", "", README)), "a placeholder"
+
+
+@pytest.mark.parametrize("page", [*FIRST_PAGES, *SYSTEM_PAGES, Path("CONTRIBUTING.md")], ids=str)
+def test_every_link_leads_somewhere(page):
+    for path in re.findall(r"\]\(([^)\s#]+)", page.read_text()):
+        assert path.startswith("https://") or (page.parent / path).exists(), path
 
 
 def test_your_own_model(tmp_path):
     """It is short, learns, and makes images."""
-    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    code = OWN_MODEL
     assert len([line for line in code.splitlines() if line.strip() and not line.strip().startswith("#")]) <= 30
     namespace = {"__name__": "lsgan"}
     exec(code, namespace)
@@ -146,16 +182,21 @@ def test_your_own_model(tmp_path):
 
 
 def test_the_suite_passes_with_your_own_model(tmp_path):
-    """Put where the README says, with all tests that go over the models."""
+    """Put where docs/own-model.md says, with all tests that go over the models."""
     for name in ("lit_gen", "tests", "configs"):
         shutil.copytree(REPOSITORY / name, tmp_path / name, ignore=shutil.ignore_patterns("*.pyc", "fixtures"))
     for name in ("README.md", "main.py", "pyproject.toml"):
         shutil.copy(REPOSITORY / name, tmp_path)
-    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    (tmp_path / "lit_gen" / "models" / "lsgan.py").write_text(code)
+    (tmp_path / "docs").mkdir()
+    shutil.copy(REPOSITORY / "docs/own-model.md", tmp_path / "docs")
+    (tmp_path / "lit_gen" / "models" / "lsgan.py").write_text(OWN_MODEL)
     package = tmp_path / "lit_gen" / "models" / "__init__.py"
     exported = package.read_text().replace("__all__ = [", '__all__ = [\n    "LSGAN",')
     package.write_text(exported.replace("\nfrom", "\nfrom lit_gen.models.lsgan import LSGAN\nfrom", 1))
+    (command,) = re.findall(r"^python (main.py fit --model=LSGAN .*)$", OWN_PAGE, re.MULTILINE)
+    words = [sys.executable, *command.split(), "--print_config"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0 and "LSGAN" in done.stdout, done.stderr
     files = [f"tests/models/test_{name}.py" for name in ("accumulation", "calls_and_copies", "contract", "precision")]
     files += [f"tests/callbacks/test_{name}.py" for name in ("health", "shared_grids", "validation")]
     files += [

@@ -17,7 +17,7 @@ from lit_gen.command_line.parser import OneLineParser
 from lit_gen.models.base import GenerativeModule
 
 REPOSITORY = Path(__file__).parents[2]
-README = (REPOSITORY / "README.md").read_text()
+OWN_MODEL = (REPOSITORY / "docs/own-model.md").read_text()
 
 
 def output(words, capsys) -> tuple[int, str, str]:
@@ -129,10 +129,10 @@ def test_the_version(capsys):
 
 
 def test_a_new_model_is_in_the_help_by_being_imported(tmp_path):
-    """The README's own, put where the README says, and one that cannot be read."""
+    """That of docs/own-model.md, put where the page says, and one that cannot be read."""
     shutil.copytree(REPOSITORY / "lit_gen", tmp_path / "lit_gen", ignore=shutil.ignore_patterns("*.pyc", "*.pt"))
     shutil.copy(REPOSITORY / "main.py", tmp_path)
-    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    (code,) = re.findall(r"```python\n(.*?)```", OWN_MODEL, re.DOTALL)
     (tmp_path / "lit_gen" / "models" / "lsgan.py").write_text(code)
     (tmp_path / "lit_gen" / "models" / "broken.py").write_text("class Broken(:\n")
     with (tmp_path / "lit_gen" / "models" / "__init__.py").open("a") as file:
