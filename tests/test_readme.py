@@ -113,8 +113,8 @@ def run(command, workplace):
         if words[0] == "fit":  # no other command goes on with it
             words += ["--trainer.default_root_dir=others/runs"]
     else:
-        words += ["--data.val_size=100"] if system in ON_MNIST else []
-        words += [f"--data.synthetic_count={600 if system in ON_MNIST else 120}"]
+        on_mnist = ["--data.val_size=100", "--data.synthetic=false"]  # nothing to render, and every run goes on with any
+        words += on_mnist if system in ON_MNIST else ["--data.synthetic_count=120"]
     words += ["--data.batch_size=4"]
     if words[0] == "fit":
         epochs = 2 if "--ckpt_path=last" in words else 1
