@@ -113,7 +113,7 @@ def run(command, workplace):
         if words[0] == "fit":  # no other command goes on with it
             words += ["--trainer.default_root_dir=others/runs"]
     else:
-        on_mnist = ["--data.val_size=100", "--data.synthetic=false"]  # nothing to render, and every run goes on with any
+        on_mnist = ["--data.val_size=100", "--data.synthetic=false"]  # one set for all, so that every run can go on
         words += on_mnist if system in ON_MNIST else ["--data.synthetic_count=120"]
     words += ["--data.batch_size=4"]
     if words[0] == "fit":
