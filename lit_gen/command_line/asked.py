@@ -22,6 +22,7 @@ from lit_gen.models.of_checkpoint import class_of_checkpoint, settings_of_now
 from lit_gen.old_versions.configs import translate
 from lit_gen.runs import folders, processes
 from lit_gen.runs.checkpoint_files import read_checkpoint
+from lit_gen.runs.commands import program
 from lit_gen.runs.settings import read_settings
 from lit_gen.tasks.base import Task
 from lit_gen.tasks.pictures import Pictures, base_seed, switch
@@ -101,6 +102,9 @@ def complete(words: Sequence[str]) -> tuple[Asked, list[str]]:
         settings = {name: value for name, value in settings_of_now(checkpoint, kind, {}).items() if name != "spec"}
         before.append(_word("model", f"{kind.__module__}.{kind.__qualname__}", settings))
         words.append(f"--ckpt_path={path}")
+        folder = folders.run_of(str(path))
+        if folder is not None and (system := read_settings(folder).get("system")):
+            before.append(f"--system={system}")
         data = data_of_checkpoint(checkpoint, str(path))
         if data is not None and kinds["data"] is None:
             before.append(_word("data", data["class_path"], data["init_args"]))
@@ -204,7 +208,7 @@ def writer_of(asked: Asked, folder: Path | None, checkpoint: str, words: Sequenc
         checkpoint: path of the checkpoint.
         words: the command's.
     """
-    line = shlex.join(["python", "main.py", *words])
+    line = shlex.join([*program(), *words])
     command = Command(line, asked.options, base_seed(asked.options), checkpoint)
     output = asked.options.get("output")
     place = Path(output).expanduser() if output is not None else (folder or Path()) / "predictions"

@@ -52,7 +52,9 @@ def test_a_run_lies_below_the_first_config_that_no_run_wrote(command, config, ru
     main(["test", *config, *data, "--ckpt_path=last", f"--trainer.default_root_dir={runs}", "--trainer.logger=false",
           "--evaluation.features=none", "--trainer.limit_test_batches=1", "--name=tested"])  # fmt: skip
     assert (runs / "my_vae" / "tested" / "test.json").exists()
-    assert {run.name for run in (runs / "my_vae").iterdir()} == {"one", "two", "tested"}
+    main(["predict", f"--ckpt_path={run}", "--count=1", f"--trainer.default_root_dir={runs}", "--name=drawn"])
+    assert (runs / "my_vae" / "drawn" / "predictions").is_dir(), "by the checkpoint alone"
+    assert {run.name for run in (runs / "my_vae").iterdir()} == {"one", "two", "tested", "drawn"}
 
 
 def test_a_name_that_is_taken_and_words_that_are_no_name(command, runs, capsys):  # noqa: F811
