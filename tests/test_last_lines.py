@@ -215,7 +215,7 @@ def test_a_stopped_run_goes_on_by_the_line_it_left(words, tmp_path):
     stopped = in_a_shell(shlex.join(["python", "main.py", *words]), environment)
     assert stopped.returncode == 143, stopped.stderr
     *others, line = stopped.stderr.strip().splitlines()
-    (run,) = (runs / "vae").iterdir()
+    (run,) = (runs / "over lay").iterdir()
     assert "stopped by SIGTERM after batch 5. To go on: python main.py fit" in line
     assert not [other for other in others if other.startswith("wandb:")], stopped.stderr
     sync = [shlex.split(other.split("wandb sync ")[1]) for other in others if "wandb sync" in other]
@@ -224,7 +224,7 @@ def test_a_stopped_run_goes_on_by_the_line_it_left(words, tmp_path):
     resumed = in_a_shell(line.split("To go on: ")[1], environment | {"PROBE_BATCH": "0"})
     assert resumed.returncode == 0, resumed.stderr
     assert resumed.stderr.strip().splitlines()[-1] == f"{FINISHED} {run}"
-    assert list((runs / "vae").iterdir()) == [run]
+    assert list((runs / "over lay").iterdir()) == [run]
     last = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
     assert last["global_step"] == 6 and last["hyper_parameters"]["beta"] == 3.0
     assert json.loads((run / "wandb-page.json").read_text())["project"] == "mine"

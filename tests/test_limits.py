@@ -91,7 +91,7 @@ def parser():
         ("model=VAE latent_dim=0", "int of at least 1, not 0"),
         ("model=VAE encoder.hidden_sizes=[8,0]", "int of at least 1, not 0"),
         ("model=Text2Image text_channels=[8,8,-1]", "int of at least 1, not -1"),
-        ("model=ProGAN minibatch_sizes={4: 8, 8: 0}", "int of at least 1, not 0"),
+        ("model=ProGAN minibatch_sizes={4: 8, 8: 0}", "int of at least 1 or null, not {4: 8, 8: 0}"),
         ("model=DCGAN n_critic=0", "int of at least 1, not 0"),
         ("model=DCGAN betas=[0.5,1.0]", "float of at least 0 and below 1, not 1.0"),
         ("model=GAN hidden_dropout=.nan", "float of at least 0 and below 1, not .nan"),

@@ -55,6 +55,7 @@ def test_with_one_process(changes, images, mnist_root, tmp_path, monkeypatch):
     assert group["lr"] / group["initial_lr"] == pytest.approx(0.01 ** (1 - last_step / an_epoch / 3))
 
 
+@pytest.mark.slow  # a minute: two trainings of two processes
 def test_with_another_number_of_processes(mnist_root, tmp_path):
     """Two, stopped in mid-epoch and between the batches of a step, then one."""
     words = ["fit", *data_words(mnist_root), *TINY_DCGAN, *RUN, f"--trainer.default_root_dir={tmp_path}"]

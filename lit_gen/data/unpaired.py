@@ -74,8 +74,9 @@ class DomainImages:
         return len(self.rows)
 
     def __getitem__(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
-        images = torch.from_numpy(self.images[self.rows[rows]]).permute(0, 3, 1, 2)
-        return center_crop(images, self.shape[1]).permute(0, 2, 3, 1).numpy()
+        images, side = self.images[self.rows[rows]], self.shape[1]
+        top, left = (round((whole - side) / 2) for whole in images.shape[1:3])
+        return images[:, top : top + side, left : left + side]
 
 
 class TwoDomains:

@@ -39,7 +39,9 @@ RUNS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("system", RUNS)
+@pytest.mark.parametrize(
+    "system", ["cyclegan", *(pytest.param(name, marks=pytest.mark.slow) for name in RUNS if name != "cyclegan")]
+)
 def test_measure(system, tmp_path, monkeypatch):
     settings, expected = RUNS[system]
     words = [

@@ -25,6 +25,7 @@ def test_a_system_is_measured(system, tmp_path):
     assert found["data"] > found["fit"], "a training that loads nothing cannot be slower than one that does"
 
 
+@pytest.mark.slow
 def test_a_system_that_fails_says_why(tmp_path):
     words = ["vae", f"--root={tmp_path}", "--override=--model.latent_dim=0"]
     done = subprocess.run(

@@ -372,7 +372,9 @@ def test_barebones_elsewhere(data, tmp_path, capsys):
 # Two processes
 
 
-@pytest.mark.parametrize("model", ["AAE", "AutoEncoder", "VAE"])
+@pytest.mark.parametrize(
+    "model", [pytest.param("AAE", marks=pytest.mark.slow), pytest.param("AutoEncoder", marks=pytest.mark.slow), "VAE"]
+)
 def test_two_processes_of_a_model_with_one_loss(model, data, tmp_path):
     """Without a word on unused parameters, with equal weights, and with callbacks that need a logger in each."""
     others = {

@@ -165,6 +165,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow  # it waits for longer than the messages' time limit
 def test_no_process_waits_for_a_message_while_another_decodes(folder, tmp_path):
     """Decoding takes twenty seconds, and a message may take ten."""
     (tmp_path / "slow.py").write_text(SLOW)

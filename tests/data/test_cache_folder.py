@@ -165,7 +165,7 @@ def test_predict_needs_no_place(tmp_path, protect):
     words += [f"--data.root={folder}", "--data.image_size=28", "--data.batch_size=16"]
     words += [f"--ckpt_path={tmp_path}/trained.ckpt", f"--trainer.default_root_dir={tmp_path}/runs"]
     main(words)
-    assert len(list(tmp_path.glob("runs/vae/*/predictions/*.png"))) == 40
+    assert len(list(tmp_path.glob("runs/vae/*/predictions/[0-9]*.png"))) == 40
     assert tree(folder) == before
 
 

@@ -373,7 +373,7 @@ def test_models_train_on_a_table_test_and_predict(model, folder, tmp_path, caplo
     main(["predict", *own, "--ckpt_path=last"])
     held_out = ImageTable(folder, val_fraction=0.2)
     assert (
-        len(list(tmp_path.rglob("predictions/*.png")))
+        len(list(tmp_path.rglob("predictions/[0-9]*.png")))
         == (complete_splits(None, held_out.contents.files, 0.2) == 2).sum()
     )
     (path,) = tmp_path.rglob("last.ckpt")

@@ -118,7 +118,9 @@ def train(root, folder, workers, checkpoint=None, **settings):
     callbacks = [*settings.pop("callbacks", []), RunCheckpoints(folder, every_n_batches=1)]
     trainer = tiny.trainer(folder, callbacks=callbacks, enable_checkpointing=True, **{"max_epochs": 3} | settings)
     trainer.fit(model, datamodule=data, ckpt_path=checkpoint)
-    return torch.load(folder / "last.ckpt", weights_only=True)
+    found = torch.load(folder / "last.ckpt", weights_only=True)
+    found["datamodule_hyper_parameters"].pop("num_workers")
+    return found
 
 
 @pytest.mark.parametrize(

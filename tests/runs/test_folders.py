@@ -451,6 +451,7 @@ def test_slurms_signal_while_nothing_is_trained(data, runs, job, monkeypatch):  
     assert job.read_text() == "requeue 77\n" and not list(runs.rglob("hpc_ckpt*"))
 
 
+@pytest.mark.slow  # test_nodes has the same with torchrun
 def test_the_tasks_of_srun_go_on_together(data, tmp_path, job):  # noqa: F811
     words = ["fit", *data, *TINY_VAE, *STOPPABLE, "--trainer.logger=false", f"--trainer.default_root_dir={tmp_path}"]
     words += ["--trainer.devices=2", "--trainer.accelerator=cpu", "--data.batch_size=8", SIGNAL]
