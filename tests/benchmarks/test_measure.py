@@ -39,8 +39,11 @@ RUNS = {
 }  # fmt: skip
 
 
+SLOW = ("stargan", "text2image")
+
+
 @pytest.mark.parametrize(
-    "system", ["cyclegan", *(pytest.param(name, marks=pytest.mark.slow) for name in RUNS if name != "cyclegan")]
+    "system", [pytest.param(name, marks=pytest.mark.slow if name in SLOW else []) for name in RUNS]
 )
 def test_measure(system, tmp_path, monkeypatch):
     settings, expected = RUNS[system]

@@ -58,7 +58,9 @@ def pictures(tmp_path_factory):
     return make
 
 
-@pytest.mark.parametrize(("kind", "count"), [("is reserved", 120), ("fills", 120), ("fills", 300)])
+@pytest.mark.parametrize(
+    ("kind", "count"), [("is reserved", 120), ("fills", 120), pytest.param("fills", 300, marks=pytest.mark.slow)]
+)
 def test_a_disk_of_one_megabyte(kind, count, pictures, tmp_path):
     """In a mount of its own, which goes with its process. Of 300 images, several processes decode each some."""
     (disk := tmp_path / "disk").mkdir()

@@ -40,7 +40,9 @@ def test_predict_leaves_its_pictures_and_says_where(logger, run, data, caplog): 
         main(["predict", *used(run, data, *logger, "--trainer.limit_predict_batches=2")])
     (folder,) = new(run)
     pictures = sorted((folder / "predictions").glob("[0-9]*.png"))
-    assert below(folder) - {f"predictions/{path.name}" for path in pictures} == {"config.yaml", "predictions"}
+    assert below(folder) - {f"predictions/{path.name}" for path in pictures} == {
+        "config.yaml", "predictions", "predictions/grid.png", "predictions/manifest.json",
+    }  # fmt: skip
     assert len(pictures) == 32 and f"32 images are in {folder}/predictions" in caplog.messages
     with Image.open(pictures[0]) as picture:
         assert picture.size == (28, 28)
