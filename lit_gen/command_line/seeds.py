@@ -43,6 +43,7 @@ def train_seeds(words: Sequence[str]) -> None:
     if "ckpt_path" in options and options["ckpt_path"].value != "auto":
         raise UserError(f"--{SEEDS} trains anew with each seed: leave --ckpt_path out, or set it to auto.")
     seeds = seeds_of(options[SEEDS].value)
+    prints = any(name.partition(".")[0] == "print_config" for name in options)
     name = options["name"].value if "name" in options else None
     if name is None and "ckpt_path" in options:
         raise UserError("--ckpt_path=auto needs --name=<name of the runs>, to begin them or to go on with them.")
@@ -51,6 +52,8 @@ def train_seeds(words: Sequence[str]) -> None:
     # Not always `-m lit_gen`: in a clone that is not installed, the package is found beside main.py only.
     start = PACKAGE.parent / "main.py"
     program = [str(start)] if start.is_file() else ["-m", "lit_gen"]
+    if prints:  # the settings of all, but for the seed and the name
+        raise SystemExit(subprocess.call([sys.executable, *program, *rest]))
     for seed in seeds:
         print(f"seed {seed}: {name}-seed{seed}", flush=True)
         command = [sys.executable, *program, *rest, f"--seed_everything={seed}", f"--name={name}-seed{seed}"]

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from lit_gen.cli import main
+from lit_gen.command_line import seeds
 from lit_gen.command_line.seeds import report, seeds_of
 from lit_gen.errors import UserError
 from tests.test_cli import SHORT, TINY_PROGAN, TINY_VAE, data, mistake, runs, signalled  # noqa: F401  two are fixtures
@@ -116,6 +117,14 @@ def test_the_table_of_several_seeds(trained):
 )
 def test_mistaken_seeds(words, said, capsys):
     assert said in mistake(["fit", "--config", "configs/vae.yaml", *words], capsys)
+
+
+def test_several_seeds_have_their_settings_printed_once(monkeypatch):
+    called = []
+    monkeypatch.setattr(seeds.subprocess, "call", lambda words: called.append(words) or 0)
+    with pytest.raises(SystemExit) as end:
+        main(["fit", "--config=configs/vae.yaml", "--train_seeds=0-2", "--print_config"])
+    assert end.value.code == 0 and len(called) == 1 and "--train_seeds=0-2" not in called[0]
 
 
 @pytest.mark.slow  # the README has such a command, too
