@@ -307,7 +307,7 @@ def test_the_saved_config_runs_again_and_serves_all_subcommands(data, runs):
     assert len(list((runs / "progan").iterdir())) == 2
     for subcommand in ("validate", "test"):
         main([subcommand, "--config", str(config), "--ckpt_path", str(checkpoint)])
-    main(["predict", "--config", str(config), "--ckpt_path=last", "--trainer.limit_predict_batches=2"])
+    main(["predict", "--config", str(config), "--ckpt_path=last", "--count=32"])
     (predictions,) = runs.glob("progan/*/predictions")
     pictures = sorted(predictions.glob("[0-9]*.png"))
     assert len(pictures) == 32
@@ -486,6 +486,7 @@ def test_several_processes(arguments, expected):
     assert several_processes(*arguments) is expected
 
 
+@pytest.mark.slow  # test_nodes has two of them
 def test_torchrun(data, runs, tmp_path):
     """`--trainer.devices=2` alone is tested with every config."""
     environment = os.environ | {"PROBE_FOLDER": str(tmp_path), "OMP_NUM_THREADS": "1"}
