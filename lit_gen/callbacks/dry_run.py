@@ -1,6 +1,5 @@
 """A few timed steps in place of a training: `fit --dry_run`."""
 
-import resource
 import sys
 import time
 from datetime import timedelta
@@ -11,6 +10,11 @@ from lightning import Callback, Trainer
 from lightning.pytorch.utilities import rank_zero_info
 
 from lit_gen.callbacks.progress import part_done
+
+try:
+    import resource
+except ImportError:  # Windows: the memory is then not said
+    resource = None  # type: ignore[assignment]
 
 WARM_UP, TIMED = 3, 10
 """Batches before the clock starts, since the first ones are slower, and batches that it measures."""
@@ -49,7 +53,7 @@ class DryRun(Callback):
         lines = [f"speed: {images / seconds:,.1f} images/s ({TIMED} batches, {images:,} images, in {seconds:.2f} s)"]
         if model.device.type == "cuda":
             lines.append(f"memory: {torch.cuda.max_memory_allocated(model.device) / 2**30:.2f} GiB of the GPU")
-        else:
+        elif resource is not None:
             unit = 1 if sys.platform == "darwin" else 2**10  # bytes of what the system counts in
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
             lines.append(f"memory: {peak / 2**30:.2f} GiB of this process")

@@ -10,6 +10,7 @@ from lightning import Callback, Trainer
 from lightning.pytorch.utilities import rank_zero_info
 from torchmetrics import SumMetric
 
+from lit_gen.columns import columns
 from lit_gen.errors import UserError
 from lit_gen.files.atomic import complete_file
 from lit_gen.lightning_compat import data_of
@@ -132,9 +133,4 @@ def table(figures: dict[str, Figure]) -> str:
         (name.removeprefix("test/"), f"{figure.value:.5g}", str(figure.samples), figure.features)
         for name, figure in figures.items()
     ]
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
-    lines = [
-        f"{name:<{widths[0]}}  {value:>{widths[1]}}  {samples:>{widths[2]}}  {features}".rstrip()
-        for name, value, samples, features in rows
-    ]
-    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
+    return "\n".join(columns(rows, right=(1, 2)))

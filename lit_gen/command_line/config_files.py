@@ -8,10 +8,10 @@ from typing import Any
 
 import yaml
 
+from lit_gen.command_line.sources import PACKAGE
 from lit_gen.errors import UserError, nearest
 from lit_gen.old_versions.configs import translate
 
-PACKAGE = Path(__file__).parents[1]
 CONFIG_OPTIONS = ("--config", "-c")
 SHIPPED = PACKAGE / "configs" if (PACKAGE / "configs").is_dir() else PACKAGE.parent / "configs"
 """The recipes that come with the project: in the package where it is installed, beside it in a clone."""

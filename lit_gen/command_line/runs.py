@@ -1,11 +1,12 @@
 """The command `runs`: a list of the runs, and what differs between some of them."""
 
 import argparse
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, NoReturn
 
+from lit_gen.columns import columns
 from lit_gen.errors import UserError
 from lit_gen.runs.listing import Run, find_run, last_metrics, runs_below, settings_of
 
@@ -80,14 +81,6 @@ def comparison(folders: Sequence[Path]) -> str:
         rows = [(title, *heads), *((name, *(_short(one.get(name, NONE)) for one in values)) for name in differing)]
         parts.append("\n".join(columns(rows)) if differing else f"no {title} differs")
     return "\n\n".join(parts)
-
-
-def columns(rows: Iterable[Sequence[str]]) -> list[str]:
-    """Return rows as lines of equal columns, the first row as a heading."""
-    rows = list(rows)
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = ["  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    return [lines[0], "-" * len(lines[0]), *lines[1:]]
 
 
 def _size(count: int) -> str:

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean, stdev
 
+from lit_gen.columns import columns
 from lit_gen.command_line.config_files import read_config
-from lit_gen.command_line.runs import columns
 from lit_gen.command_line.sources import PACKAGE
 from lit_gen.command_line.words import Option, options_of
 from lit_gen.errors import UserError

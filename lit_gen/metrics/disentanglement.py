@@ -68,9 +68,6 @@ class Disentanglement(Evaluator):
             values[f"dci_lasso_{name}"] = value
         return {name: Figure(value, len(codes)) for name, value in values.items()}
 
-    def update(self, model: Any, batch: Any) -> None:
-        pass
-
     def compute(self) -> dict[str, Figure]:
         return self.figures
 

@@ -46,7 +46,7 @@ class Evaluator(Metric):
         """Prepare the first batch, on all processes: for example, train a classifier."""
 
     def update(self, model: Any, batch: Any) -> None:
-        raise NotImplementedError
+        """Look at a batch; nothing by default, for those that look at images of their own in `prepare`."""
 
     def compute(self) -> dict[str, Figure]:
         raise NotImplementedError

@@ -45,9 +45,6 @@ class HeldOutDistance(Evaluator):
             made.append(self.make_pairs(batch, noise))
         self.pairs = [[torch.cat(images) for images in zip(*pair, strict=True)] for pair in zip(*made, strict=True)]
 
-    def update(self, model: Any, batch: Any) -> None:
-        pass
-
     def compute(self) -> dict[str, Figure]:
         distances = [fmean(sliced_wasserstein(made, real, per_image=PER_IMAGE).values()) for real, made in self.pairs]
         return {"sliced_wasserstein": Figure(fmean(distances), len(self.pairs[0][0]))}

@@ -94,9 +94,6 @@ class PublishedQuality(Evaluator):
 
         self.made = in_pieces(count, self.at_once, look, f"generating {count:,} images")
 
-    def update(self, model: Any, batch: Any) -> None:
-        pass
-
     def compute(self) -> dict[str, Figure]:
         """Return the metrics, computed by rank 0 for all processes."""
         return from_first(self.figures)
@@ -186,9 +183,6 @@ class PublishedTargetDomains(Evaluator):
 
         count = min(self.options.generated, len(sources))
         self.made = in_pieces(count, at_once, look, f"translating {count:,} images") if self.networks else {}
-
-    def update(self, model: Any, batch: Any) -> None:
-        pass
 
     def compute(self) -> dict[str, Figure]:
         """Return the metrics, computed by rank 0 for all processes."""

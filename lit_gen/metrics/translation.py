@@ -85,9 +85,6 @@ class DomainTranslations(Evaluator):
         add("change_outside", ((made - test).abs().mean(1, keepdim=True) * outside).sum())
         add("outside", outside.sum())
 
-    def update(self, model: Any, batch: Any) -> None:
-        pass
-
     def compute(self) -> dict[str, Figure]:
         def state(direction: str, name: str) -> float:
             return float(getattr(self, f"{direction}_{name}"))

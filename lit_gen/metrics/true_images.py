@@ -94,9 +94,6 @@ class TrueEdits(Evaluator):
         self.made.append(functional.adaptive_avg_pool2d(made, SIDE).flatten(1))
         self.true.append(functional.adaptive_avg_pool2d(truth, SIDE).flatten(1))
 
-    def update(self, model: Any, batch: Any) -> None:
-        pass
-
     def compute(self) -> dict[str, Figure]:
         if not self.which:
             return {}
@@ -168,9 +165,6 @@ class TrueEffects(Evaluator):
                 self.faces[index] += len(rows)
                 self.made[index] += (made[1].float() - made[0].float()).sum(0)
                 self.true[index] += (true[1] - true[0]).sum(0)
-
-    def update(self, model: Any, batch: Any) -> None:
-        pass
 
     def compute(self) -> dict[str, Figure]:
         figures: dict[str, Figure] = {}
