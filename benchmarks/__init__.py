@@ -1,1 +1,1 @@
-"""Figures of finished runs: `python -m benchmarks.measure <run folder>`, then `python -m benchmarks.report`."""
+"""Figures of finished runs: `python -m benchmarks.measure <run folder>`, then `python -m benchmarks.pages`."""

@@ -2,8 +2,8 @@
 
 The figures are those of `python main.py test` on the run's last checkpoint; what else is on the command line goes there
 (`--model.num_eval_samples=500`). The record goes to the run's `measures.json` and, with `--save`, to
-`benchmarks/results/`, of which `python -m benchmarks.report` makes RESULTS.md. Hardware and commit are those at hand:
-measure where and when the run was trained.
+`benchmarks/results/`, of which `python -m benchmarks.pages` makes RESULTS.md and tables. The hardware is that at hand:
+measure where the run was trained. The commit is the newest of this checkout from before the training began.
 """
 
 import argparse
@@ -45,7 +45,8 @@ def main() -> None:
         **describe(options.run),
         "command": options.command,
         "note": options.note,
-        "commit": commit(),
+        "commit": commit(before=options.run / "config.yaml"),
+        "measured_at": commit(),
         "hardware": hardware(),
         "torch": torch.__version__,
         "figures": {
@@ -114,8 +115,11 @@ def last(run: Path) -> Path:
     return run / "checkpoints" / "last.ckpt"
 
 
-def commit() -> str:
-    done = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
+def commit(before: Path | None = None) -> str:
+    """The newest commit of this checkout; where a file is given, of when that was written."""
+    until = [f"--before=@{int(before.stat().st_mtime)}"] if before else []
+    command = ["git", "log", "-1", "--format=%h", *until]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=RESULTS.parent)
     return done.stdout.strip() or "unknown"
 
 
@@ -123,7 +127,8 @@ def hardware() -> str:
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
     names = [line.split(":", 1)[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")]
-    return f"{names[0]}, {torch.get_num_threads()} threads" if names else platform.processor()
+    threads = torch.get_num_threads()
+    return f"{names[0]}, {threads} thread{'s' * (threads > 1)}" if names else platform.processor()
 
 
 def _lines(path: str) -> list[str]:

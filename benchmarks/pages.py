@@ -1,65 +1,32 @@
-"""Keeps README.md and docs/**/*.md up to date: `python -m benchmarks.pages`; with `--check` it only says what is not.
+"""Keeps RESULTS.md, README.md, docs/**/*.md and configs/**/*.yaml up to date: `python -m benchmarks.pages`.
+
+`--check` changes nothing and says what is not up to date.
 
 A link to code, `[text](path#L1 "snippet")`, gets the number of the one line of that file that holds the snippet. In the
-snippet, a backslash stands before a quote or a bar. The block `<!-- values run-a run-b -->` to `<!-- end of values -->`
-gets a table of these records of `benchmarks/results`, with their commands and notes in a fold; with
-`<!-- values run-a run-b; no targets -->`, for runs that did not try to reach the system's targets, without these.
+snippet, a backslash stands before a quote or a bar.
+
+The block `<!-- values run-a pair-* VAE -->` to `<!-- end of values -->` gets a table of these records of
+`benchmarks/results`: by name, by pattern, or all of a system that no other block of the page names. Several seeds are
+one row; commands, notes and other metrics stand in a fold. With `<!-- values run-a; no targets -->`, targets and
+papers' values are left out.
+
+A config gets the last lines of its header (`benchmarks.headers`).
 """
 
 import argparse
-import json
 import os
 import re
 import sys
-from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
+from statistics import mean
 
-from benchmarks import report
+from benchmarks import headers, records, report
+from benchmarks.records import Run, matching, table, with_deviation
 from lit_gen.files.atomic import complete_file
 
 ROOT = Path(__file__).parents[1]
 LINK = re.compile(r'(\]\()([^)\s#]+)#L\d+( "((?:\\.|[^"\\])+)"\))')
 BLOCK = re.compile(r"(<!-- values(.*?)-->\n).*?(<!-- end of values -->)", re.DOTALL)
-
-# (pattern of a metric, what it is, direction, unit or ideal value); the first that fits counts.
-METRICS = [
-    ("nll", "NLL", "↓", "nats per image"),
-    ("active_units", "active units", "↑", ""),
-    ("elbo", "ELBO", "↑", "nats per image"),
-    ("mig", "MIG of latents and scene factors", "↑", ""),
-    ("mmd_training_ratio", "mismatch ratio of training images' latents", "↓", "1 = ideal"),
-    ("mmd_ratio", "mismatch ratio of test images' latents", "↓", "1 = ideal"),
-    ("reconstruction", "squared error", "↓", "per image, pixels in [0, 1]"),
-    ("parzen_log_likelihood", "Parzen log-likelihood", "↑", "nats per image"),
-    ("*fid_real*", "FID of two halves of the real images", "", ""),
-    ("*fid_infinity*", "FID, extrapolated to infinitely many images", "↓", ""),
-    ("*fid_digits*", "digit-FID", "↓", ""),
-    ("digit_fid*", "digit-FID", "↓", ""),
-    ("*fid*", "FID", "↓", ""),
-    ("*swd*_mean", "sliced Wasserstein distance", "↓", "× 1,000, mean over levels"),
-    ("*ms_ssim*real*", "MS-SSIM of real images", "", ""),
-    ("*ms_ssim*", "MS-SSIM of samples", "", "ideal: that of real images"),
-    ("least_digit*", "frequency of the rarest digit", "↑", "of its real frequency; 1 = ideal"),
-    ("most_digit*", "frequency of the most frequent digit", "↓", "of its real frequency; 1 = ideal"),
-    ("category_accuracy", "category accuracy after matching", "↑", ""),
-    ("information_categorical", "MI bound of the categorical codes", "↑", "nats"),
-    ("held_out_stated", "stated attributes present, held-out combinations", "↑", ""),
-    ("held_out_all_stated", "all stated attributes present, held-out combinations", "↑", ""),
-    ("test_stated", "stated attributes present, test captions", "↑", ""),
-    ("effect_error_ratio", "relative error of an attribute's effect", "↓", "1 = no effect"),
-    ("mask_iou", "mask IoU", "↑", ""),
-    ("patch_l1", "L1 inside the patches", "↓", "pixels in [-1, 1]"),
-    ("*_taken_for_target", "translations that the classifier assigns to the target domain", "↑", ""),
-    ("*_change_outside", "mean absolute change outside the animal", "↓", "pixels in [-1, 1]"),
-    ("inside_error_ratio", "relative error inside the region of the change", "↓", "1 = unchanged input"),
-    ("*_error_ratio", "relative error to the true counterpart", "↓", "1 = unchanged input"),
-    ("changed", "changed attribute recognized", "↑", ""),
-    ("kept", "the model's other attributes unchanged", "↑", ""),
-    ("outside_error", "mean absolute error outside the region of the change", "↓", "pixels in [-1, 1]"),
-    ("identity_kept", "nearest to the true image of the same face", "↑", ""),
-]
-DIRECTIONS = {"a_to_b": "A to B", "b_to_a": "B to A"}
 NOT_MEASURED = "No record yet: not measured.\n"
 
 
@@ -68,10 +35,13 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--check", action="store_true", help="change nothing; fail where a page is not up to date")
     check = parser.parse_args(arguments).check
     complaints: list[str] = []
+    texts = {report.TARGET: report.page()}
+    texts |= {path: headers.renewed(path, ROOT, records.runs()) for path in headers.configs(ROOT)}
     for page in pages():
-        text, of_page = renewed(page)
+        texts[page], of_page = renewed(page)
         complaints += of_page
-        if text == page.read_text():
+    for page, text in texts.items():
+        if page.is_file() and text == page.read_text():
             continue
         if check:
             complaints.append(f"{page.relative_to(ROOT)} is not up to date: run python -m benchmarks.pages.")
@@ -102,12 +72,12 @@ def renewed(page: Path) -> tuple[str, list[str]]:
     def block(match: re.Match[str]) -> str:
         names, _, note = match[2].partition(";")
         try:
-            records = [(name, record(name)) for name in names.split()]
+            shown = chosen(names, record_names(page))
         except LookupError as error:
             complaints.append(f"{page.relative_to(ROOT)}: {error}")
             return match[0]
-        table = values(records, page, note.strip() != "no targets") if records else NOT_MEASURED
-        return f"{match[1]}\n{table}\n{match[3]}"
+        text = values(shown, page, note.strip() != "no targets") if shown else NOT_MEASURED
+        return f"{match[1]}\n{text}\n{match[3]}"
 
     return BLOCK.sub(block, LINK.sub(link, page.read_text())), complaints
 
@@ -121,63 +91,87 @@ def line_number(path: Path, snippet: str) -> int:
     return numbers[0]
 
 
-def record(name: str) -> dict[str, Any]:
-    path = report.FOLDER / f"{name}.json"
-    if not path.is_file():
-        raise LookupError(f"no record {name} in benchmarks/results")
-    return json.loads(path.read_text())
+def record_names(page: Path) -> str:
+    """All names in a page's blocks of values."""
+    return " ".join(match[2].partition(";")[0] for match in BLOCK.finditer(page.read_text()))
 
 
-def values(records: list[tuple[str, dict[str, Any]]], page: Path, targets: bool = True) -> str:
-    """A table with a column per run and a row per main metric, then the commands in a fold."""
-    folder = Path(os.path.relpath(report.FOLDER, page.parent))
-    names = [f"[{name}]({(folder / f'{name}.json').as_posix()})" for name, _ in records]
-    rows = [
-        ("data", *(f"{one['data']}, {one['size']} px" for _, one in records), ""),
-        ("training images", *(f"{one['images_seen']:,}" for _, one in records), ""),
-        ("minutes", *(f"{one['minutes']:g}" for _, one in records), ""),
-        *metric_rows([one for _, one in records]),
-    ]
-    fold = ["", "<details><summary>Commands, machines and notes</summary>", ""]
-    for name, one in records:
-        machine = one["hardware"].replace(" 1 threads", " 1 thread")
-        fold.append(f"- {name}: `{one['command']}`")
-        fold.append(f"  Seed {one['seed']}, {machine}, measured at commit {one['commit']}. {one['note']}".rstrip())
-    columns = ("metric", *names, "target or paper's value")
-    if not targets:
-        columns, rows = columns[:-1], [row[:-1] for row in rows]
-    return report.table(columns, rows) + "\n".join([*fold, "", "</details>", ""])
+def chosen(names: str, of_page: str) -> list[Run]:
+    """The runs that a block names: by patterns, or all of a system that no block of the page names otherwise.
+
+    Raises:
+        LookupError: there is no such run.
+    """
+    found, wanted = records.runs(), []
+    named = matching([run.name for run in found], of_page)
+    for name in names.split():
+        if name in report.PAGES:
+            of_name = [run for run in found if run.system == name and run.name not in named]
+        else:
+            of_name = [run for run in found if matching([run.name], name)]
+            if not of_name:
+                raise LookupError(f"no record {name} in benchmarks/results")
+        wanted += of_name
+    return wanted
 
 
-def metric_rows(records: list[dict[str, Any]]) -> list[tuple[str, ...]]:
-    """A row per main metric; a record has a value there if it is one of its own system's."""
-    main: dict[str, str] = {}  # keys, and what is to be reached
-    cells: list[dict[str, str]] = []
-    for one in records:
-        figures = {key.removeprefix("test/"): figure for key, figure in one["figures"].items()}
-        own = {
-            key: aim for pattern, _, aim in report.SHOWN[one["system"]] for key in figures if fnmatchcase(key, pattern)
-        }
-        cells.append({key: cell(figures[key]) for key in own})
-        main |= {key: aim for key, aim in own.items() if key not in main}
+def values(shown: list[Run], page: Path, targets: bool = True) -> str:
+    """A table with a row per run and a column per main metric; the commands and all other metrics in a fold."""
+    heads = list(dict.fromkeys(run.words(key) for run in shown for key in run.main))
+    rows = [row(run, heads, page) for run in shown]
+    if targets:
+        rows += closing_rows(shown, heads)
+    fold = ["", "<details><summary>Commands, machines, all other metrics</summary>", ""]
+    for run in shown:
+        fold.append(f"- {run.title}: `{run.first['command']}`")
+        fold += [f"  {line}" for line in details(run)]
+    return table(("run", "data", "training images", "minutes", *heads), rows) + "\n".join([*fold, "", "</details>", ""])
+
+
+def row(run: Run, heads: list[str], page: Path) -> tuple[str, ...]:
+    folder = Path(os.path.relpath(records.FOLDER, page.parent))
+    links = {name: (folder / f"{name}.json").as_posix() for name in run.records}
+    seeds = [f"[{record['seed']}]({links[name]})" for name, record in run.records.items()]
+    name = f"[{run.title}]({links[run.name]})" if len(links) == 1 else f"{run.title}, seeds {', '.join(seeds)}"
+    of_head = {run.words(key): run.text(key) for key in run.main}
+    first, minutes = run.first, mean(record["minutes"] for record in run.records.values())
+    return (
+        name, f"{first['data']}, {first['size']} px", f"{first['images_seen']:,}", f"{minutes:.1f}".removesuffix(".0"),
+        *(of_head.get(head, "") for head in heads),
+    )  # fmt: skip
+
+
+def closing_rows(shown: list[Run], heads: list[str]) -> list[tuple[str, ...]]:
+    """This project's targets and the papers' values, as far as there are any for these runs."""
+    targets: dict[str, list[str]] = {head: [] for head in heads}
+    papers: dict[str, list[str]] = {head: [] for head in heads}
+    for aim in report.AIMS:
+        for head in {run.words(key) for run, key in report.measured_by(shown, aim)}:
+            targets[head].append(report.bound(aim) + f" ({aim.remark})" * bool(aim.remark))
+    for paper in report.PAPERS:
+        for head in {run.words(key) for run, key in report.measured_by(shown, paper)}:
+            papers[head].append(paper.value)
     rows = []
-    for key, aim in main.items():
-        aim = aim.replace("+-", "±").replace("k = 50", "K = 50")
-        rows.append((words(key), *(of_one.get(key, "") for of_one in cells), aim))
+    for name, found in (("target", targets), ("paper", papers)):
+        if any(found.values()):
+            rows.append((f"**{name}**", "", "", "", *("; ".join(found[head]) for head in heads)))
     return rows
 
 
-def words(key: str) -> str:
-    """A metric in words: what it is, its direction, and its unit or ideal value."""
-    name, arrow, unit = next((row[1:] for row in METRICS if fnmatchcase(key, row[0])), (f"`{key}`", "", ""))
-    of = "".join(f", {direction}" for start, direction in DIRECTIONS.items() if key.startswith(start))
-    return name + of + f" {arrow}" * bool(arrow) + f" ({unit})" * bool(unit)
+def details(run: Run) -> list[str]:
+    """Where and from what a run was made, what is to be said of it, and the metrics that have no column."""
+    seeds = ", ".join(str(record["seed"]) for record in run.records.values())
+    machine = run.first["hardware"].replace(" 1 threads", " 1 thread")
+    lines = [f"Seed{'s' * (len(run.records) > 1)} {seeds}, {machine}, {commits(run)}."]
+    lines += dict.fromkeys(record["note"] for record in run.records.values() if record["note"])
+    rest = [f"`{key}` {with_deviation(run.values(key))}" for key in run.figures[0] if key not in run.main]
+    return [*lines, *[f"Other metrics: {', '.join(rest)}."] * bool(rest)]
 
 
-def cell(figure: dict[str, Any]) -> str:
-    """A value, with what it was measured by, where the metric's name does not say that."""
-    by = re.sub(r"^judge \((.*)\)$", r"classifier: \1", figure["features"]).replace(" an image", " per image")
-    return f"{figure['value']:.4g}" + f" ({by})" * bool(by and not by.startswith("digits-"))
+def commits(run: Run) -> str:
+    """The commit of the training; that of the measuring in records that have no other."""
+    known = {record["commit"] for record in run.records.values() if "measured_at" in record}
+    return f"trained at commit {', '.join(sorted(known))}" if known else f"measured at commit {run.first['commit']}"
 
 
 if __name__ == "__main__":

@@ -1,108 +1,96 @@
-"""Writes RESULTS.md from the measured runs in `benchmarks/results/`: `python -m benchmarks.report`."""
+"""Writes RESULTS.md from the records of finished runs: targets met, targets missed and by how much, papers' values.
 
-import json
-import re
-from fnmatch import fnmatchcase
+`python -m benchmarks.report`; `python -m benchmarks.pages` writes it too, and the tables on the pages of the systems.
+"""
+
 from pathlib import Path
-from typing import Any
+from statistics import mean
+from typing import NamedTuple
 
+from benchmarks.records import Run, matching, metric_of, runs, table, with_deviation
 from lit_gen.files.atomic import complete_file
 
-FOLDER = Path(__file__).parent / "results"
 TARGET = Path(__file__).parents[1] / "RESULTS.md"
+PAGES = {
+    name: f"docs/systems/{name.lower()}.md" for name in ("AutoEncoder", "VAE", "AAE", "GAN", "DCGAN", "InfoGAN")
+} | {
+    "SemiSupervisedAAE": "docs/systems/aae.md", "ProGAN": "docs/systems/progan.md",
+    "Text2Image": "docs/systems/text2image.md", "PuzzleGAN": "docs/systems/puzzle_gan.md",
+    "CycleGAN": "docs/systems/cyclegan.md", "StarGAN": "docs/systems/stargan.md",
+}  # fmt: skip
 
-# (figure, what it is, what is to be reached or what the paper has); a star stands for anything.
-FID = ("*fid*", "FID", "")  # also extrapolated and of two real halves, in records that have these
-PICTURES = [
-    FID,
-    ("*swd*_mean", "sliced Wasserstein distance x 1,000, mean over levels", ""),
-    ("ms_ssim*", "MS-SSIM of samples, of real pictures", ""),
+
+class Aim(NamedTuple):
+    """What this project wants to reach: system, metric, bound (a least or a most, by the metric), runs, a remark."""
+
+    system: str
+    metric: str
+    bound: float
+    runs: str  # patterns of their names
+    remark: str = ""
+
+
+AIMS = [
+    Aim("VAE", "nll", 82.8, "vae-residual vae-residual-[!k]*", "K = 1"),
+    Aim("VAE", "nll", 81.9, "vae-residual-k50*", "K = 50"),
+    Aim("AAE", "mmd_training_ratio", 2, "aae-8d* aae-uniform* aae-gaussian* aae-swiss*", "each prior"),
+    Aim("AAE", "reconstruction", 13.0, "aae-8d*", "10 % above the AutoEncoder's"),
+    Aim("AAE", "parzen_log_likelihood", 340, "aae-parzen*"),
+    Aim("SemiSupervisedAAE", "classification_error", 0.019, "*-100 *-100-*", "100 labels"),
+    Aim("SemiSupervisedAAE", "classification_error", 0.016, "*-1000*", "1,000 labels"),
+    Aim("GAN", "parzen_log_likelihood", 240, "gan-mnist*"),
+    Aim("GAN", "*fid_digits* digit_fid", 1.5, "gan-mnist*"),
+    Aim("DCGAN", "*fid_digits* digit_fid", 0.4, "dcgan-mnist*"),
+    Aim("DCGAN", "least_digit*", 0.9, "dcgan-mnist*"),
+    Aim("DCGAN", "most_digit*", 1.1, "dcgan-mnist*"),
+    Aim("InfoGAN", "category_accuracy", 0.965, "infogan-mnist*"),
+    Aim("Text2Image", "held_out_all_stated", 0.8, "text2image-quick text2image-quick-seed*"),
+    Aim("PuzzleGAN", "mask_iou", 0.92, "puzzle_gan-quick*"),
+    Aim("PuzzleGAN", "patch_l1", 0.08, "puzzle_gan-quick*"),
+    Aim("CycleGAN", "*_taken_for_target", 0.9, "cyclegan-quick*"),
+    Aim("CycleGAN", "*_change_outside", 0.05, "cyclegan-quick*"),
+    Aim("CycleGAN", "*_error_ratio", 0.45, "cyclegan-quick*"),
+    Aim("StarGAN", "changed", 0.95, "stargan-quick*"),
+    Aim("StarGAN", "changed_Young", 0.85, "stargan-quick*"),
+    Aim("StarGAN", "kept", 0.95, "stargan-quick*"),
 ]
-PARZEN = ("parzen_log_likelihood", "Parzen log-likelihood in nats")
-SHOWN = {
-    "AutoEncoder": [("reconstruction", "squared error an image", "")],
-    "VAE": [
-        ("nll", "-log p(x) in nats", "at most 85.0, with k = 50 83.5; Burda et al. 86.76 and 84.78 on MNIST"),
-        ("active_units", "active units", "paper 19"),
-        ("mig", "mutual information gap of codes and scene factors", ""),
-        ("elbo", "evidence lower bound in nats", ""),
-        FID,
-    ],
-    "AAE": [
-        ("mmd_training_ratio", "MMD of training codes and prior, over that of two draws of the prior", "at most 2"),
-        ("mmd_ratio", "the same of test codes", ""),
-        ("reconstruction", "squared error an image", "within 10 % of the AutoEncoder"),
-        (*PARZEN, "paper 340 +- 2 on MNIST"),
-        FID,
-    ],
-    "GAN": [(*PARZEN, "paper 225 +- 2 on MNIST"), *PICTURES],
-    "DCGAN": [
-        *PICTURES,
-        ("least_digit*", "the rarest digit's frequency, over that of the real ones", "at least 0.8"),
-        ("most_digit*", "the most frequent digit's", "at most 1.2"),
-    ],
-    "InfoGAN": [
-        ("category_accuracy", "category accuracy after matching", "at least 0.90 (paper about 0.95)"),
-        ("mig", "mutual information gap of codes and scene factors", ""),
-        ("information_categorical", "bound on the categories' information in nats", "log 10 = 2.303 for each code"),
-        *PICTURES,
-    ],
-    "Text2Image": [
-        ("held_out_stated", "stated attributes present, held-out combinations", "at least 0.80"),
-        ("held_out_all_stated", "all stated attributes present", ""),
-        ("test_stated", "stated attributes present, test captions", ""),
-        ("effect_error_ratio", "error of what an attribute does to an image, over no effect's", ""),
-        *PICTURES,
-    ],
-    "PuzzleGAN": [
-        ("mask_iou", "mask IoU", "at least 0.6"),
-        ("patch_l1", "L1 inside the patches, of 2", "below 0.10"),
-        *PICTURES,
-    ],
-    "CycleGAN": [
-        ("*_taken_for_target", "translations taken for the target domain", "at least 0.90"),
-        ("*_change_outside", "L1 change outside the animal, of 2", "at most 0.05"),
-        ("*_error_ratio", "error to the true counterpart, over the identity's", "at most 0.5"),
-        ("*fid_inception*", "FID", "official code 62 for horses to zebras at 256 px"),
-    ],
-    "StarGAN": [
-        ("changed", "changed attribute recognised", "at least 0.85"),
-        ("kept", "others unchanged", "at least 0.90"),
-        ("inside_error_ratio", "error to the true image in the region of the change, over the identity's", ""),
-        ("outside_error", "error outside of it, of 2", ""),
-        ("identity_kept", "nearest to the true image of the same face", ""),
-        FID,
-    ],
-    "ProGAN": [
-        ("swd*_mean", "sliced Wasserstein distance x 1,000, mean over levels", "paper 2.96 on CelebA at 128 px"),
-        ("ms_ssim*", "MS-SSIM of samples, of real pictures", "paper 0.283"),
-        FID,
-    ],
-}
 
+
+class Paper(NamedTuple):
+    """A value of a paper, the runs that it can be set beside, and how alike the two are."""
+
+    system: str
+    metric: str
+    value: str
+    runs: str
+    alike: str
+
+
+PAPERS = [
+    Paper("VAE", "nll", "86.76 (Burda et al., K = 1)", "vae-tanh*", "same network; 500 epochs of their 3,280"),
+    Paper("VAE", "active_units", "19 (Burda et al., K = 1)", "vae-tanh*", "same network; 500 epochs of their 3,280"),
+    Paper("AAE", "parzen_log_likelihood", "340 ± 2", "aae-parzen*", "same protocol; Adam, 50 epochs"),
+    Paper("SemiSupervisedAAE", "classification_error", "0.0190 ± 0.0010 (100 labels)", "*-100 *-100-*", ""),
+    Paper("SemiSupervisedAAE", "classification_error", "0.0160 ± 0.0008 (1,000 labels)", "*-1000*", ""),
+    Paper("GAN", "parzen_log_likelihood", "225 ± 2", "gan-mnist*", "same protocol; Adam, an EMA, 13 epochs"),
+    Paper("InfoGAN", "category_accuracy", "about 0.95", "infogan-mnist*", "half the widths"),
+    Paper("ProGAN", "swd16384_mean", "2.96 (CelebA, 128 px)", "progan", ""),
+    Paper("ProGAN", "ms_ssim", "0.2828 (CelebA, 128 px)", "progan", ""),
+]
 HEAD = """# Results
 
-Written by `python -m benchmarks.report` from `benchmarks/results/*.json`, which hold every figure. Each of these was
-written by `python -m benchmarks.measure <run folder> --save <name>` after the command beside it, on held-out data. A
-judge is a small classifier trained on the dataset's own labels, with its accuracy on real pictures. Minutes are wall
-time, and images/s those of training; most of these runs had other work beside them on the same two cores. The commit
-is that of the measuring. -log p(x) is an upper bound that falls towards the true value with the number of importance
-samples; k is how many a VAE was trained with. AAE's aim is for the codes of training images, with which the prior is
-matched; before 6964c5c only those of test images were compared with it. Under a run's heading stands how short of its
-aim it is, and why.
+What this project wants to reach, what it reaches, and what the papers reach. All values are of test images that no
+training saw. ↓ means that lower is better, ↑ that higher is; ± is the deviation over seeds, where there are several.
+[docs/glossary.md](docs/glossary.md) has the words. A run's name leads to the page of its system, which has its command,
+machine, commit and other metrics; [docs/lab-notes.md](docs/lab-notes.md) has what was tried on the way.
 
-FID on `digits-…`, the digit classifier that comes with the project, is called digit-FID: it is not the FID of papers.
-In records of before that name, `fid_digits-…` is digit-FID, and `ms_ssim_<n>_scales`, as torchmetrics has it, with
-mirrored borders and n scales, can be compared with no published value. "of" is the number of generated images.
-
-Is an AAE better than a VAE with the same encoder and decoder (pair-*: 8-d codes, 400 units, six epochs, three seeds)?
-By digit-FID in all three: 10.5, 10.2, 9.9 against 12.3, 13.0, 12.0.
-
+`python -m benchmarks.pages` writes this page from the records that `python -m benchmarks.measure` puts into
+`benchmarks/results`.
 """
-COLUMNS = (
-    "run", "system", "data", "settings", "seed", "commit", "hardware", "minutes", "images/s", "metric", "measured",
-    "to reach", "sheet",
-)  # fmt: skip
+MET = "## Targets met\n\nWith several seeds: by each of them.\n"
+MISSED = "## Targets missed\n\nWhy, as far as that is known, stands in the run's notes and in the lab notes.\n"
+OPEN = "## Targets without a run\n"
+BESIDE = '## Beside the papers\n\nOnly what is measured alike; "how alike" says what differs all the same.\n'
 
 
 def main() -> None:
@@ -111,67 +99,92 @@ def main() -> None:
 
 
 def page() -> str:
-    """RESULTS.md: all main figures in one table, then each run with all its figures."""
-    paths = sorted(FOLDER.glob("*.json"), key=lambda path: path.stem)
-    records = [(path.stem, json.loads(path.read_text())) for path in paths]
-    rows = [row for name, record in records for row in table_rows(name, record)]
-    return HEAD + table(COLUMNS, rows) + "".join(section(name, record) for name, record in records)
-
-
-def table(columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
-    lines = [columns, ("---",) * len(columns), *rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
-
-
-def table_rows(name: str, record: dict[str, Any]) -> list[tuple[str, ...]]:
-    """A row for each main figure of a run; what holds for all of them stands in the first."""
-    figures = {key.removeprefix("test/"): figure for key, figure in record["figures"].items()}
-    sheet = f"[sheet](docs/{name}.png)" if (TARGET.parent / "docs" / f"{name}.png").is_file() else ""
-    speed = record["images_per_second"]
-    run = (
-        f"[{name}](#{name.lower()})", record["system"], f"{record['data']}, {record['size']} px",
-        settings(record["command"]), str(record["seed"]), record["commit"], record["hardware"],
-        f"{record['minutes']:g}", f"{speed:.0f}" if speed >= 10 else f"{speed:.2g}",
-    )  # fmt: skip
-    rows = []
-    for key, words, aim in SHOWN.get(record["system"], [("*", "all figures below", "")]):
-        found = [figure for known, figure in figures.items() if fnmatchcase(known, key)]
-        if found:
-            by = {figure["features"]: None for figure in found if figure["features"]}  # each once, in their order
-            if words == "FID" and any(name.startswith("digits-") for name in by):
-                words = "digit-FID"
-            measured = ", ".join(f"{figure['value']:.4g}" for figure in found)
-            rows.append((*run, words, "; ".join([measured, *by]), aim, sheet))
-            run, sheet = ("",) * len(run), ""
-    return rows
-
-
-def settings(command: str) -> str:
-    """The configs of a command, and how many settings were changed after them."""
-    configs = re.findall(r"--config[ =](?:configs/)?(\S+)", command)
-    changed = len(re.findall(r"--(?!config\b)\S", command))
-    words = [" + ".join(f"`{config}`" for config in configs)] if configs else []
-    words += [f"{changed} setting{'s' * (changed > 1)}"] if changed else []
-    return ", ".join(words)
-
-
-def section(name: str, record: dict[str, Any]) -> str:
-    """One run as a heading, how it was made, and a table of its figures."""
-    torch = f", torch {record['torch']}" if record["torch"] else ""
-    lines = [
-        f"\n## {name}\n",
-        f"{record['system']} on {record['data']}, {record['size']} px:\n",
-        f"`{record['command']}`\n",
-        f"Seed {record['seed']}, {record['images_seen']:,} images in {record['minutes']:g} minutes on "
-        f"{record['hardware']}, commit {record['commit']}{torch}.\n",
+    """RESULTS.md: one table of targets met, one of those missed, one of papers' values."""
+    found = runs()
+    met, missed, without = [], [], []
+    for aim in AIMS:
+        measured = best(found, aim)
+        if not measured:
+            without.append((aim.system, words(aim.metric) + remark(aim), bound(aim)))
+        for run, key in measured:
+            row = (run.system, run.words(key) + remark(aim), bound(aim), value(run, key), link(run))
+            short = shortfall(aim, run.values(key))
+            missed.append((*row[:4], short, row[4])) if short else met.append(row)
+    beside = []
+    for paper in PAPERS:
+        pairs = measured_by(found, paper)
+        beside += [
+            (run.system, run.words(key), paper.value, value(run, key), paper.alike, link(run)) for run, key in pairs
+        ]
+        if not pairs:
+            beside.append((paper.system, words(paper.metric), paper.value, "not measured", "", ""))
+    parts = [
+        HEAD,
+        MET + "\n" + table(("system", "metric", "target", "measured", "run"), met),
+        MISSED + "\n" + table(("system", "metric", "target", "measured", "short by", "run"), missed),
+        OPEN + "\n" + table(("system", "metric", "target"), without),
+        BESIDE + "\n" + table(("system", "metric", "paper", "here", "how alike", "run"), beside),
     ]
-    if record["note"]:
-        lines.append(f"{record['note']}\n")
-    rows = [
-        (key.removeprefix("test/"), f"{figure['value']:.4g}", f"{figure['samples']:,}", figure["features"])
-        for key, figure in record["figures"].items()
+    return "\n".join(parts)
+
+
+def measured_by(found: list[Run], aim: Aim | Paper) -> list[tuple[Run, str]]:
+    """The runs and their metrics that a target or a paper's value is for."""
+    chosen = [run for run in found if run.system == aim.system and matching([run.name], aim.runs)]
+    return [(run, key) for run in chosen for key in matching(run.figures[0], aim.metric)]
+
+
+def best(found: list[Run], aim: Aim) -> list[tuple[Run, str]]:
+    """Of the runs that may reach a target, the one with several seeds, or else the best; for each metric it is for.
+
+    Where a target is for each prior, all of them.
+    """
+    measured = measured_by(found, aim)
+    if aim.remark.startswith("each"):
+        return measured
+    by_words: dict[str, list[tuple[Run, str]]] = {}
+    for run, key in measured:
+        by_words.setdefault(run.words(key), []).append((run, key))
+    return [
+        max(pairs, key=lambda pair: (len(pair[0].records), -miss(aim, mean(pair[0].values(pair[1])))))
+        for pairs in by_words.values()
     ]
-    return "\n".join([*lines, ""]) + table(("figure", "measured", "of", "by"), rows)
+
+
+def miss(aim: Aim, value: float) -> float:
+    """By how much a value misses a target; negative where it is better."""
+    return value - aim.bound if words(aim.metric).endswith("↓") else aim.bound - value
+
+
+def shortfall(aim: Aim, values: list[float]) -> str:
+    """By how much the mean misses a target, and in how many seeds; "" where no seed does."""
+    missed = sum(miss(aim, value) > 0 for value in values)
+    if not missed:
+        return ""
+    by = f"{max(0.0, miss(aim, mean(values))):.2g}"
+    return by if len(values) == 1 else f"{by}, in {missed} of {len(values)} seeds"
+
+
+def words(metric: str) -> str:
+    """What is measured, by the first of its patterns, and the direction."""
+    found = metric_of(metric.split()[0])
+    return f"{found.name} {found.direction}".rstrip()
+
+
+def bound(aim: Aim) -> str:
+    return f"{'≤' if words(aim.metric).endswith('↓') else '≥'} {aim.bound:g}"
+
+
+def remark(aim: Aim) -> str:
+    return f", {aim.remark}" * bool(aim.remark)
+
+
+def value(run: Run, key: str) -> str:
+    return with_deviation(run.values(key)) + f" ({len(run.records)} seeds)" * (len(run.records) > 1)
+
+
+def link(run: Run) -> str:
+    return f"[{run.title}]({PAGES[run.system]}#measured)"
 
 
 if __name__ == "__main__":

@@ -55,7 +55,8 @@ def test_there_is_an_overlay_for_every_recipe():
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_recipes_are_short(system):
     for path in (CONFIGS / f"{system}.yaml", CONFIGS / "quick" / f"{system}.yaml"):
-        assert len(path.read_text().splitlines()) <= 25
+        settings = [line for line in path.read_text().splitlines() if not line.startswith("#")]  # a header stands above
+        assert len(settings) <= 25
 
 
 OTHER_SETTINGS = {"gan_sgd", "vae_aevb", "vae_iwae"}  # of a model and data whose config is another

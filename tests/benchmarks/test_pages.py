@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from benchmarks import pages, report
+from benchmarks import pages, records, report
 
 ROOT = Path(__file__).parents[2]
 SYSTEMS = ROOT / "docs" / "systems"
@@ -84,11 +84,13 @@ def write(tmp_path, monkeypatch):
     """Makes a page beside a file of code and a record, and gives its path."""
     (tmp_path / "docs" / "systems").mkdir(parents=True)
     (tmp_path / "results").mkdir()
-    (tmp_path / "results" / "first.json").write_text(json.dumps(RECORD))
+    (tmp_path / "results" / "cyclegan-quick.json").write_text(json.dumps(RECORD))
     (tmp_path / "README.md").write_text("Nothing.\n")
     (tmp_path / "code.py").write_text('one = 1\ntwice = 2\n\ntwice = 2\nlast = {"kl": a | b}\n')
     monkeypatch.setattr(pages, "ROOT", tmp_path)
-    monkeypatch.setattr(report, "FOLDER", tmp_path / "results")
+    monkeypatch.setattr(records, "FOLDER", tmp_path / "results")
+    monkeypatch.setattr(report, "TARGET", tmp_path / "RESULTS.md")
+    report.main()
 
     def make(text):
         (tmp_path / "docs" / "systems" / "page.md").write_text(text)
@@ -127,33 +129,68 @@ def test_what_cannot_be_found_fails_in_one_line(link, words, arguments, write):
 
 
 def test_values_come_from_the_records(write):
-    page = write("before\n\n<!-- values first -->\nold\n<!-- end of values -->\n\nafter\n")
+    """A row per run, with the targets below; all that is no main metric in the fold."""
+    page = write("before\n\n<!-- values cyclegan-quick -->\nold\n<!-- end of values -->\n\nafter\n")
     pages.main([])
     lines = page.read_text().splitlines()
     assert lines[0] == "before" and lines[-1] == "after" and "old" not in lines
-    assert "| metric | [first](../../results/first.json) | target or paper's value |" in lines
-    assert "| relative error to the true counterpart, A to B ↓ (1 = unchanged input) | 0.4123 | at most 0.5 |" in lines
-    assert any(line.endswith("| 1 (classifier: 99.0 % on real) | at least 0.90 |") for line in lines)
-    assert not any("cycle_a" in line for line in lines)
+    head, _, row, target = [line for line in lines if line.startswith("| ")]
+    assert head.startswith(
+        "| run | data | training images | minutes | relative error to the true counterpart, A to B ↓ "
+    )
+    assert row.startswith(
+        "| [cyclegan-quick](../../results/cyclegan-quick.json) | rendered Horse2Zebra, 64 px | 5,700 |"
+    )
+    assert row.endswith("| 9.5 | 0.4123 | 1 (classifier: 99.0 % on real) |")
+    assert target == "| **target** |  |  |  | ≤ 0.45 | ≥ 0.9 |"
+    assert "  Seed 3, a processor, measured at commit abc." in lines and "  Other metrics: `cycle_a` 0.1." in lines
     pages.main(["--check"])
 
 
-def test_runs_without_targets(write):
-    page = write("<!-- values first; no targets -->\n<!-- end of values -->\n")
+def test_seeds_are_one_row_with_the_commit_of_the_training(write, tmp_path):
+    for seed, value in ((0, 0.4), (1, 0.5)):
+        record = json.loads(json.dumps(RECORD | {"seed": seed, "measured_at": "def", "minutes": 9 + seed}))
+        record["figures"]["test/a_to_b_error_ratio"]["value"] = value
+        (tmp_path / "results" / f"more-seed{seed}.json").write_text(json.dumps(record))
+    page = write("<!-- values more-*; no targets -->\n<!-- end of values -->\n")
     pages.main([])
-    assert "| metric | [first](../../results/first.json) |" in page.read_text().splitlines()
-    assert "at most" not in page.read_text()
+    (row,) = [line for line in page.read_text().splitlines() if line.startswith("| more")]
+    assert row.startswith("| more, seeds [0](../../results/more-seed0.json), [1](../../results/more-seed1.json) | ")
+    assert "| 9.5 | " in row and "| 0.450 ± 0.071 |" in row
+    assert "Seeds 0, 1, a processor, trained at commit abc." in page.read_text()
+
+
+def test_a_system_is_what_no_other_block_names(write, tmp_path):
+    (tmp_path / "results" / "other.json").write_text(json.dumps(RECORD))
+    page = write("\n".join(f"<!-- values {name} -->\n<!-- end of values -->\n" for name in ("CycleGAN", "other")))
+    pages.main([])
+    first, second = page.read_text().split("<!-- values other")
+    assert "| [cyclegan-quick](" in first and "| [other](" not in first
+    assert "| [other](" in second and "| [cyclegan-quick](" not in second
+
+
+def test_runs_without_targets(write):
+    page = write("<!-- values cyclegan-quick; no targets -->\n<!-- end of values -->\n")
+    pages.main([])
+    assert "| [cyclegan-quick](../../results/cyclegan-quick.json) |" in page.read_text()
+    assert "target**" not in page.read_text()
     pages.main(["--check"])
 
 
 def test_a_page_without_records_says_so(write):
-    page = write("<!-- values -->\n<!-- end of values -->\n")
+    page = write("<!-- values GAN -->\n<!-- end of values -->\n")
     pages.main([])
-    assert page.read_text() == f"<!-- values -->\n\n{pages.NOT_MEASURED}\n<!-- end of values -->\n"
+    assert page.read_text() == f"<!-- values GAN -->\n\n{pages.NOT_MEASURED}\n<!-- end of values -->\n"
 
 
-def test_every_main_metric_has_words():
-    """In all records, whatever page they will stand on."""
-    for path in report.FOLDER.glob("*.json"):
-        for row in pages.metric_rows([json.loads(path.read_text())]):
-            assert "`" not in row[0], row[0]
+def test_results_are_kept_up_to_date_too(write, tmp_path):
+    write("")
+    pages.main([])
+    (tmp_path / "RESULTS.md").write_text("By hand.\n")
+    with pytest.raises(SystemExit, match=r"RESULTS.md is not up to date"):
+        pages.main(["--check"])
+
+
+def test_every_system_has_its_records_on_its_page():
+    for system, path in report.PAGES.items():
+        assert system in pages.record_names(ROOT / path).split()

@@ -1,0 +1,157 @@
+"""The records of finished runs, `benchmarks/results/*.json`; several that differ in their seed only are one run."""
+
+import json
+import math
+import re
+from collections import defaultdict
+from fnmatch import fnmatchcase
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any, NamedTuple
+
+FOLDER = Path(__file__).parent / "results"
+
+
+class Metric(NamedTuple):
+    """pattern of a metric's name, what it is, its direction, and its unit or ideal value."""
+
+    pattern: str
+    name: str
+    direction: str
+    unit: str
+
+
+# The first that fits counts.
+METRICS = [
+    Metric("nll", "NLL", "↓", "nats per image"),
+    Metric("active_units", "active units", "↑", ""),
+    Metric("elbo", "ELBO", "↑", "nats per image"),
+    Metric("mig", "MIG", "↑", ""),
+    Metric("mmd_training_ratio", "mismatch ratio, training images", "↓", "1 = ideal"),
+    Metric("mmd_ratio", "mismatch ratio, test images", "↓", "1 = ideal"),
+    Metric("reconstruction", "squared error", "↓", "per image, pixels in [0, 1]"),
+    Metric("classification_error", "classification error", "↓", ""),
+    Metric("parzen_log_likelihood", "Parzen log-likelihood", "↑", "nats per image"),
+    Metric("*fid_real*", "FID of two halves of the real images", "", ""),
+    Metric("*fid_infinity*", "FID, extrapolated to infinitely many images", "↓", ""),
+    Metric("*fid_digits*", "digit-FID", "↓", ""),
+    Metric("digit_fid*", "digit-FID", "↓", ""),
+    Metric("*fid*", "FID", "↓", ""),
+    Metric("*swd*_mean", "sliced Wasserstein distance", "↓", "× 1,000, mean over levels"),
+    Metric("ms_ssim_*_scales_real", "MS-SSIM of real images, mirrored borders", "", ""),
+    Metric("ms_ssim_*_scales", "MS-SSIM, mirrored borders", "", "ideal: that of real images"),
+    Metric("*ms_ssim*real*", "MS-SSIM of real images", "", ""),
+    Metric("*ms_ssim*", "MS-SSIM", "", "ideal: that of real images"),
+    Metric("least_digit*", "frequency of the rarest digit", "↑", "1 = as often as real"),
+    Metric("most_digit*", "frequency of the most frequent digit", "↓", "1 = as often as real"),
+    Metric("category_accuracy", "category accuracy after matching", "↑", ""),
+    Metric("information_categorical", "MI bound of the categorical codes", "↑", "nats"),
+    Metric("held_out_stated", "stated attributes shown, held-out combinations", "↑", ""),
+    Metric("held_out_all_stated", "all stated attributes shown, held-out combinations", "↑", ""),
+    Metric("test_stated", "stated attributes shown, test captions", "↑", ""),
+    Metric("effect_error_ratio", "relative error of an attribute's effect", "↓", "1 = no effect"),
+    Metric("mask_iou", "mask IoU", "↑", ""),
+    Metric("patch_l1", "L1 inside the patches", "↓", "pixels in [-1, 1]"),
+    Metric("*_taken_for_target", "assigned to the target domain", "↑", ""),
+    Metric("*_change_outside", "change outside the animal", "↓", "mean absolute, pixels in [-1, 1]"),
+    Metric("inside_error_ratio", "relative error inside the region of the change", "↓", "1 = unchanged input"),
+    Metric("*_error_ratio", "relative error to the true counterpart", "↓", "1 = unchanged input"),
+    Metric("changed", "changed attribute recognized", "↑", ""),
+    Metric("changed_Young", "changed age recognized", "↑", ""),
+    Metric("kept", "the model's other attributes unchanged", "↑", ""),
+    Metric("outside_error", "change outside the region of the change", "↓", "mean absolute, pixels in [-1, 1]"),
+    Metric("identity_kept", "nearest to the true image of the same face", "↑", ""),
+]
+PICTURES = ["*fid*", "*swd*_mean", "ms_ssim*"]
+# The main metrics of a system, in the order of their columns; a record's other metrics stand in a fold.
+MAIN = {
+    "AutoEncoder": ["reconstruction", "*fid*"],
+    "VAE": ["nll", "active_units", "mig", "elbo", "*fid*"],
+    "AAE": ["mmd_training_ratio", "mmd_ratio", "reconstruction", "parzen_log_likelihood", "*fid*"],
+    "SemiSupervisedAAE": ["classification_error"],
+    "GAN": ["parzen_log_likelihood", *PICTURES],
+    "DCGAN": [*PICTURES, "least_digit*", "most_digit*"],
+    "InfoGAN": ["category_accuracy", "mig", "information_categorical", *PICTURES],
+    "Text2Image": ["held_out_stated", "held_out_all_stated", "test_stated", "effect_error_ratio", *PICTURES],
+    "PuzzleGAN": ["mask_iou", "patch_l1", *PICTURES],
+    "CycleGAN": ["*_error_ratio", "*_taken_for_target", "*_change_outside", "*fid_inception*"],
+    "StarGAN": ["changed", "kept", "changed_Young", "inside_error_ratio", "outside_error", "identity_kept", "*fid*"],
+    "ProGAN": ["*swd*_mean", "ms_ssim*", "*fid*"],
+}
+DIRECTIONS = {"a_to_b": "A to B", "b_to_a": "B to A"}
+
+
+class Run:
+    """One training, or several with the same command except the seed.
+
+    Args:
+        name: that of its record; "<name>-seed*" where there are several seeds.
+        records: by seed, or by the record's name where there is but one.
+    """
+
+    def __init__(self, name: str, records: dict[str, dict[str, Any]]) -> None:
+        self.name, self.records = name, records
+        self.first: dict[str, Any] = next(iter(records.values()))
+        self.title = name.removesuffix("-seed*")
+        self.system: str = self.first["system"]
+        self.figures = [
+            {key.removeprefix("test/"): figure for key, figure in record["figures"].items()}
+            for record in records.values()
+        ]
+
+    @property
+    def main(self) -> list[str]:
+        """The names of its main metrics, in the order of their columns."""
+        return list(dict.fromkeys(key for pattern in MAIN[self.system] for key in matching(self.figures[0], pattern)))
+
+    def values(self, key: str) -> list[float]:
+        """The values of a metric, one per seed that has it."""
+        return [figures[key]["value"] for figures in self.figures if key in figures]
+
+    def words(self, key: str) -> str:
+        """A metric in words: what it is, its direction, and its unit or ideal value."""
+        metric = metric_of(key)
+        name = metric.name + f", {self.figures[0][key]['samples']:,} images" * ("swd" in key)
+        name += "".join(f", {direction}" for start, direction in DIRECTIONS.items() if key.startswith(start))
+        return name + (f" {metric.direction}" * bool(metric.direction) + f" ({metric.unit})" * bool(metric.unit))
+
+    def text(self, key: str) -> str:
+        """A metric's value, or mean ± deviation over the seeds, with what it was measured by."""
+        by = re.sub(r"^judge \((.*)\)$", r"classifier: \1", self.figures[0][key]["features"])
+        by = "" if by.startswith("digits-") else by.replace(" an image", " per image")
+        return with_deviation(self.values(key)) + f" ({by})" * bool(by)
+
+
+def runs() -> list[Run]:
+    """All runs, by name."""
+    found: dict[str, dict[str, dict[str, Any]]] = defaultdict(dict)
+    for path in sorted(FOLDER.glob("*.json")):
+        found[re.sub(r"-seed\d+$", "-seed*", path.stem)][path.stem] = json.loads(path.read_text())
+    return [Run(name if len(records) > 1 else next(iter(records)), records) for name, records in sorted(found.items())]
+
+
+def matching(names: Any, patterns: str) -> list[str]:
+    """The names that fit one of the patterns, which stand with spaces between them."""
+    return [name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns.split())]
+
+
+def metric_of(key: str) -> Metric:
+    """What is known of a metric; the name alone where nothing is."""
+    found = next((metric for metric in METRICS if fnmatchcase(key, metric.pattern)), None)
+    return found or Metric(key, f"`{key}`", "", "")
+
+
+def with_deviation(values: list[float]) -> str:
+    """A value in four digits; of several the mean ± sample standard deviation, of which two digits."""
+    if len(values) == 1:
+        return f"{values[0]:.4g}"
+    deviation = stdev(values)
+    if deviation < 1e-9 * abs(mean(values)):
+        return f"{mean(values):.4g} ± 0"
+    digits = max(0, 1 - math.floor(math.log10(deviation)))
+    return f"{mean(values):.{digits}f} ± {deviation:.{digits}f}"
+
+
+def table(columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    lines = [columns, ("---",) * len(columns), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
