@@ -23,6 +23,7 @@ import yaml
 from lit_gen import cli
 from lit_gen.callbacks.timing import training_seconds
 from lit_gen.files.atomic import complete_file
+from lit_gen.metrics.evaluator import Figure
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -50,7 +51,8 @@ def main() -> None:
         "hardware": hardware(),
         "torch": torch.__version__,
         "figures": {
-            name: figure | {"value": float(f"{figure['value']:.5g}")} for name, figure in tested["figures"].items()
+            name: {field: figure[field] for field in Figure._fields} | {"value": float(f"{figure['value']:.5g}")}
+            for name, figure in tested["figures"].items()
         },
     }
     text = json.dumps(record, indent=2) + "\n"

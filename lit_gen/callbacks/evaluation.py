@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,10 +16,13 @@ from lit_gen.errors import UserError
 from lit_gen.files.atomic import complete_file
 from lit_gen.lightning_compat import data_of
 from lit_gen.metrics.evaluator import Evaluator, Figure, Options
+from lit_gen.metrics.meanings import Paper, meaning, names, paper_value
 
 
 class Evaluation(Callback):
     """Run the evaluators of the model's task over the test data, print all figures, write them to `folder/test.json`.
+
+    Both say what is better, in which unit, and which value a paper has, on what (`lit_gen.metrics.meanings`).
 
     In each validation, the figures of the task's `validation_evaluators` go to the log as `val/<name>`.
 
@@ -113,24 +117,42 @@ class Evaluation(Callback):
             if name not in self.figures
         }
         self.figures = own | self.figures
-        rank_zero_info(table(self.figures))
+        systems, data = names(model), names(data_of(trainer))
+        papers = {name: paper_value(name, systems, data) for name in self.figures}
+        rank_zero_info(table(self.figures, systems, papers))
         if self.folder is not None and trainer.is_global_zero:
             record = {
                 "system": type(model).__name__,
                 "checkpoint": str(trainer.ckpt_path or ""),
                 "seconds": round(time.monotonic() - self._begun, 1),
-                "figures": {name: figure._asdict() for name, figure in self.figures.items()},
+                "figures": {
+                    name: figure._asdict() | meaning(name, systems)._asdict() | {"paper": paper and paper._asdict()}
+                    for (name, figure), paper in zip(self.figures.items(), papers.values(), strict=True)
+                },
             }
             path = self.folder / "test.json"
             with complete_file(path) as partial:
                 partial.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 
 
-def table(figures: dict[str, Figure]) -> str:
-    """Return the metrics in columns: metric, value, samples, features."""
-    rows = [("metric", "value", "samples", "features")]
-    rows += [
-        (name.removeprefix("test/"), f"{figure.value:.5g}", str(figure.samples), figure.features)
-        for name, figure in figures.items()
-    ]
-    return "\n".join(columns(rows, right=(1, 2)))
+def table(
+    figures: Mapping[str, Figure], systems: Collection[str] = (), papers: Mapping[str, Paper | None] | None = None
+) -> str:
+    """Return the metrics in columns, and below them what the papers' values were measured on.
+
+    Args:
+        figures: by name.
+        systems: names of the model's class and its bases, which some metrics are told apart by.
+        papers: the published values, by the names of the metrics that have one.
+    """
+    rows = [("metric", "value", "unit", "paper", "samples", "features")]
+    below: dict[str, list[str]] = {}
+    for name, figure in figures.items():
+        _, direction, unit = meaning(name, systems)
+        paper, name = (papers or {}).get(name), name.removeprefix("test/")
+        if paper is not None:
+            below.setdefault(f"{paper.of}: {paper.source}", []).append(name)
+        cells = f"{figure.value:.5g}", unit, paper.value if paper else "", str(figure.samples), figure.features
+        rows.append((f"{name} {direction}".rstrip(), *cells))
+    lines = columns(rows, right=(1, 4))
+    return "\n".join([*lines, *(f"paper's {', '.join(names)}: on {text}" for text, names in below.items())])

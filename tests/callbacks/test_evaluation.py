@@ -1,5 +1,6 @@
 """The settings of an evaluation, and the published protocol of whole models on small data."""
 
+import json
 import math
 
 import pytest
@@ -67,3 +68,26 @@ def test_models_that_are_given_real_images(roots, tmp_path):
 def test_data_of_ones_own_without_rows(tmp_path):
     with pytest.raises(UserError, match="NoiseData.*--evaluation.protocol=quick"):
         measured(tiny.build(GAN), tiny.NoiseData(2), tmp_path)
+
+
+def test_the_table_says_what_is_better_in_which_unit_and_what_the_paper_has(mnist_root, tmp_path, caplog):
+    data = MNIST(mnist_root, val_size=100, batch_size=50, cache_folder=tmp_path / "cache")
+    evaluation = Evaluation(tmp_path, features="none", samples=8)
+    with caplog.at_level("INFO"):
+        trainer = tiny.trainer(tmp_path, callbacks=[evaluation])
+        trainer.test(tiny.build(VAE, size=28, num_eval_samples=2), datamodule=data, verbose=False)
+    (text,) = [message for message in caplog.messages if message.startswith("metric")]
+    head, _, *lines = text.splitlines()
+    assert head.split() == ["metric", "value", "unit", "paper", "samples", "features"]
+    rows = {line.split()[0]: line for line in lines}
+    value = f"{evaluation.figures['test/nll'].value:.5g}"
+    assert rows["nll"].split() == f"nll ↓ {value} nats per image 86.76 100 2 samples per image".split()
+    assert rows["elbo"].split()[1] == "↑" and "86.76" not in rows["elbo"]
+    assert rows["kl"].split()[1] not in ("↑", "↓")
+    (source,) = [line for line in lines if line.startswith("paper's ")]
+    assert source.startswith("paper's nll, active_units: on real MNIST") and "arXiv:1509.00519, table 1" in source
+    figures = json.loads((tmp_path / "test.json").read_text())["figures"]
+    assert figures["test/nll"]["value"] == evaluation.figures["test/nll"].value
+    assert (figures["test/nll"]["direction"], figures["test/nll"]["unit"]) == ("↓", "nats per image")
+    assert figures["test/nll"]["paper"]["value"] == "86.76" and "1509.00519" in figures["test/nll"]["paper"]["source"]
+    assert figures["test/elbo"]["paper"] is None

@@ -20,6 +20,9 @@ OWN = {
     "StarGAN": {"reconstruction"},
     "AutoEncoder": {"reconstruction"},
 }
+# Less of them is not better, nor is more.
+GAMES = "loss d_real d_fake encoder_adversarial classification encoder_label encoder_style d_real_label d_fake_label"
+TERMS_OF_GAMES = {f"test/{name}" for name in [*GAMES.split(), "d_real_style", "d_fake_style"]}
 
 
 @pytest.mark.parametrize("model_class", tiny.ALL)
@@ -32,4 +35,5 @@ def test_every_model_has_figures(model_class, tmp_path):
     assert {f"test/{name}" for name in OWN.get(model_class.__name__, ())} <= set(figures)
     for name, figure in figures.items():
         assert math.isfinite(figure["value"]) and 0 < figure["samples"] <= 24, name
+        assert figure["words"] or name in TERMS_OF_GAMES, name
     assert not any("judge" in name for name in figures)
