@@ -7,61 +7,11 @@ from collections import defaultdict
 from fnmatch import fnmatchcase
 from pathlib import Path
 from statistics import mean, stdev
-from typing import Any, NamedTuple
+from typing import Any
+
+from lit_gen.metrics.meanings import Meaning, meaning
 
 FOLDER = Path(__file__).parent / "results"
-
-
-class Metric(NamedTuple):
-    """pattern of a metric's name, what it is, its direction, and its unit or ideal value."""
-
-    pattern: str
-    name: str
-    direction: str
-    unit: str
-
-
-# The first that fits counts.
-METRICS = [
-    Metric("nll", "NLL", "↓", "nats per image"),
-    Metric("active_units", "active units", "↑", ""),
-    Metric("elbo", "ELBO", "↑", "nats per image"),
-    Metric("mig", "MIG", "↑", ""),
-    Metric("mmd_training_ratio", "mismatch ratio, training images", "↓", "1 = ideal"),
-    Metric("mmd_ratio", "mismatch ratio, test images", "↓", "1 = ideal"),
-    Metric("reconstruction", "squared error", "↓", "per image, pixels in [0, 1]"),
-    Metric("classification_error", "classification error", "↓", ""),
-    Metric("parzen_log_likelihood", "Parzen log-likelihood", "↑", "nats per image"),
-    Metric("*fid_real*", "FID of two halves of the real images", "", ""),
-    Metric("*fid_infinity*", "FID, extrapolated to infinitely many images", "↓", ""),
-    Metric("*fid_digits*", "digit-FID", "↓", ""),
-    Metric("digit_fid*", "digit-FID", "↓", ""),
-    Metric("*fid*", "FID", "↓", ""),
-    Metric("*swd*_mean", "sliced Wasserstein distance", "↓", "× 1,000, mean over levels"),
-    Metric("ms_ssim_*_scales_real", "MS-SSIM of real images, mirrored borders", "", ""),
-    Metric("ms_ssim_*_scales", "MS-SSIM, mirrored borders", "", "ideal: that of real images"),
-    Metric("*ms_ssim*real*", "MS-SSIM of real images", "", ""),
-    Metric("*ms_ssim*", "MS-SSIM", "", "ideal: that of real images"),
-    Metric("least_digit*", "frequency of the rarest digit", "↑", "1 = as often as real"),
-    Metric("most_digit*", "frequency of the most frequent digit", "↓", "1 = as often as real"),
-    Metric("category_accuracy", "category accuracy after matching", "↑", ""),
-    Metric("information_categorical", "MI bound of the categorical codes", "↑", "nats"),
-    Metric("held_out_stated", "stated attributes shown, held-out combinations", "↑", ""),
-    Metric("held_out_all_stated", "all stated attributes shown, held-out combinations", "↑", ""),
-    Metric("test_stated", "stated attributes shown, test captions", "↑", ""),
-    Metric("effect_error_ratio", "relative error of an attribute's effect", "↓", "1 = no effect"),
-    Metric("mask_iou", "mask IoU", "↑", ""),
-    Metric("patch_l1", "L1 inside the patches", "↓", "pixels in [-1, 1]"),
-    Metric("*_taken_for_target", "assigned to the target domain", "↑", ""),
-    Metric("*_change_outside", "change outside the animal", "↓", "mean absolute, pixels in [-1, 1]"),
-    Metric("inside_error_ratio", "relative error inside the region of the change", "↓", "1 = unchanged input"),
-    Metric("*_error_ratio", "relative error to the true counterpart", "↓", "1 = unchanged input"),
-    Metric("changed", "changed attribute recognized", "↑", ""),
-    Metric("changed_Young", "changed age recognized", "↑", ""),
-    Metric("kept", "the model's other attributes unchanged", "↑", ""),
-    Metric("outside_error", "change outside the region of the change", "↓", "mean absolute, pixels in [-1, 1]"),
-    Metric("identity_kept", "nearest to the true image of the same face", "↑", ""),
-]
 PICTURES = ["*fid*", "*swd*_mean", "ms_ssim*"]
 # The main metrics of a system, in the order of their columns; a record's other metrics stand in a fold.
 MAIN = {
@@ -110,8 +60,8 @@ class Run:
 
     def words(self, key: str) -> str:
         """A metric in words: what it is, its direction, and its unit or ideal value."""
-        metric = metric_of(key)
-        name = metric.name + f", {self.figures[0][key]['samples']:,} images" * ("swd" in key)
+        metric = metric_of(key, self.system)
+        name = metric.words + f", {self.figures[0][key]['samples']:,} images" * ("swd" in key)
         name += "".join(f", {direction}" for start, direction in DIRECTIONS.items() if key.startswith(start))
         return name + (f" {metric.direction}" * bool(metric.direction) + f" ({metric.unit})" * bool(metric.unit))
 
@@ -135,10 +85,10 @@ def matching(names: Any, patterns: str) -> list[str]:
     return [name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns.split())]
 
 
-def metric_of(key: str) -> Metric:
+def metric_of(key: str, system: str) -> Meaning:
     """What is known of a metric; the name alone where nothing is."""
-    found = next((metric for metric in METRICS if fnmatchcase(key, metric.pattern)), None)
-    return found or Metric(key, f"`{key}`", "", "")
+    found = meaning(key, [system])
+    return found if found.words else Meaning(f"`{key}`")
 
 
 def with_deviation(values: list[float]) -> str:

@@ -3,12 +3,14 @@
 `python -m benchmarks.report`; `python -m benchmarks.pages` writes it too, and the tables on the pages of the systems.
 """
 
+from fnmatch import fnmatchcase
 from pathlib import Path
 from statistics import mean
 from typing import NamedTuple
 
 from benchmarks.records import Run, matching, metric_of, runs, table, with_deviation
 from lit_gen.files.atomic import complete_file
+from lit_gen.metrics import meanings
 
 TARGET = Path(__file__).parents[1] / "RESULTS.md"
 PAGES = {
@@ -57,25 +59,35 @@ AIMS = [
 
 
 class Paper(NamedTuple):
-    """A value of a paper, the runs that it can be set beside, and how alike the two are."""
+    """A value of a paper: system, metric, data, runs beside which it stands, how alike they are, which of several."""
 
     system: str
     metric: str
-    value: str
+    data: str
     runs: str
-    alike: str
+    alike: str = ""
+    case: str = ""
+
+    @property
+    def value(self) -> str:
+        value = next(
+            value
+            for system, pattern, data, value, of, _ in meanings.PAPERS
+            if (system, data) == (self.system, self.data) and fnmatchcase(self.metric, pattern) and self.case in of
+        )
+        return value + f" ({self.case})" * bool(self.case)
 
 
 PAPERS = [
-    Paper("VAE", "nll", "86.76 (Burda et al., K = 1)", "vae-tanh*", "same network; 500 epochs of their 3,280"),
-    Paper("VAE", "active_units", "19 (Burda et al., K = 1)", "vae-tanh*", "same network; 500 epochs of their 3,280"),
-    Paper("AAE", "parzen_log_likelihood", "340 ± 2", "aae-parzen*", "same protocol; Adam, 50 epochs"),
-    Paper("SemiSupervisedAAE", "classification_error", "0.0190 ± 0.0010 (100 labels)", "*-100 *-100-*", ""),
-    Paper("SemiSupervisedAAE", "classification_error", "0.0160 ± 0.0008 (1,000 labels)", "*-1000*", ""),
-    Paper("GAN", "parzen_log_likelihood", "225 ± 2", "gan-mnist*", "same protocol; Adam, an EMA, 13 epochs"),
-    Paper("InfoGAN", "category_accuracy", "about 0.95", "infogan-mnist*", "half the widths"),
-    Paper("ProGAN", "swd16384_mean", "2.96 (CelebA, 128 px)", "progan", ""),
-    Paper("ProGAN", "ms_ssim", "0.2828 (CelebA, 128 px)", "progan", ""),
+    Paper("VAE", "nll", "MNIST", "vae-tanh*", "same network; 500 epochs of their 3,280", "K = 1"),
+    Paper("VAE", "active_units", "MNIST", "vae-tanh*", "same network; 500 epochs of their 3,280", "K = 1"),
+    Paper("AAE", "parzen_log_likelihood", "MNIST", "aae-parzen*", "same protocol; Adam, 50 epochs"),
+    Paper("SemiSupervisedAAE", "classification_error", "MNIST", "*-100 *-100-*", case="100 labels"),
+    Paper("SemiSupervisedAAE", "classification_error", "MNIST", "*-1000*", case="1,000 labels"),
+    Paper("GAN", "parzen_log_likelihood", "MNIST", "gan-mnist*", "same protocol; Adam, an EMA, 13 epochs"),
+    Paper("InfoGAN", "category_accuracy", "MNIST", "infogan-mnist*", "half the widths"),
+    Paper("ProGAN", "swd16384_mean", "CelebA", "progan", case="real CelebA, 128 px"),
+    Paper("ProGAN", "ms_ssim", "CelebA", "progan", case="real CelebA, 128 px"),
 ]
 HEAD = """# Results
 
@@ -105,7 +117,7 @@ def page() -> str:
     for aim in AIMS:
         measured = best(found, aim)
         if not measured:
-            without.append((aim.system, words(aim.metric) + remark(aim), bound(aim)))
+            without.append((aim.system, words(aim) + remark(aim), bound(aim)))
         for run, key in measured:
             row = (run.system, run.words(key) + remark(aim), bound(aim), value(run, key), link(run))
             short = shortfall(aim, run.values(key))
@@ -117,7 +129,7 @@ def page() -> str:
             (run.system, run.words(key), paper.value, value(run, key), paper.alike, link(run)) for run, key in pairs
         ]
         if not pairs:
-            beside.append((paper.system, words(paper.metric), paper.value, "not measured", "", ""))
+            beside.append((paper.system, words(paper), paper.value, "not measured", "", ""))
     parts = [
         HEAD,
         MET + "\n" + table(("system", "metric", "target", "measured", "run"), met),
@@ -153,7 +165,7 @@ def best(found: list[Run], aim: Aim) -> list[tuple[Run, str]]:
 
 def miss(aim: Aim, value: float) -> float:
     """By how much a value misses a target; negative where it is better."""
-    return value - aim.bound if words(aim.metric).endswith("↓") else aim.bound - value
+    return value - aim.bound if words(aim).endswith("↓") else aim.bound - value
 
 
 def shortfall(aim: Aim, values: list[float]) -> str:
@@ -165,14 +177,14 @@ def shortfall(aim: Aim, values: list[float]) -> str:
     return by if len(values) == 1 else f"{by}, in {missed} of {len(values)} seeds"
 
 
-def words(metric: str) -> str:
+def words(aim: Aim | Paper) -> str:
     """What is measured, by the first of its patterns, and the direction."""
-    found = metric_of(metric.split()[0])
-    return f"{found.name} {found.direction}".rstrip()
+    found = metric_of(aim.metric.split()[0], aim.system)
+    return f"{found.words} {found.direction}".rstrip()
 
 
 def bound(aim: Aim) -> str:
-    return f"{'≤' if words(aim.metric).endswith('↓') else '≥'} {aim.bound:g}"
+    return f"{'≤' if words(aim).endswith('↓') else '≥'} {aim.bound:g}"
 
 
 def remark(aim: Aim) -> str:
