@@ -16,7 +16,6 @@ import lit_gen.models
 from lit_gen.callbacks.predictions import Command, PredictionWriter, check_output
 from lit_gen.command_line.sources import GENERAL_OPTIONS, options_of_predict
 from lit_gen.command_line.words import kinds_named, options_of
-from lit_gen.data.alphabet import ALPHABET
 from lit_gen.errors import UserError
 from lit_gen.models.of_checkpoint import class_of_checkpoint, settings_of_now
 from lit_gen.old_versions.configs import translate
@@ -190,8 +189,6 @@ def prepare_pictures(settings: Any, asked: Asked) -> bool:
     if asked.types_data:
         rank_zero_info(f"--data is left out: --{next(iter(asked.of_task))} says what to make pictures of")
     checkpoint = read_checkpoint(settings.ckpt_path, mmap=True)
-    if checkpoint.get("alphabet", ALPHABET) != ALPHABET:
-        raise UserError(f"{settings.ckpt_path} was trained on sentences of another alphabet.")
     spec = checkpoint.get("hyper_parameters", {}).get("spec")
     if spec is None:
         raise UserError(f"{settings.ckpt_path} does not say what its data look like: add --data=<class>.")

@@ -1,7 +1,4 @@
-"""GAN-CLS and GAN-INT.
-
-Reed, Akata, Yan, Logeswaran, Schiele, Lee, "Generative Adversarial Text to Image Synthesis",
-ICML 2016, arXiv:1605.05396.
+"""GAN-CLS and GAN-INT: Reed et al., "Generative Adversarial Text to Image Synthesis", ICML 2016, arXiv:1605.05396.
 
 Departures from the paper (those of the text encoder, and of what a wrong image is, are in `layers/text.py`):
     - The text encoder is not trained beforehand but side by side with D and G, by D's optimizer. D and G see its
@@ -38,6 +35,7 @@ from lit_gen.data.batches import CaptionedImages, DataSpec
 from lit_gen.layers.coders import doublings
 from lit_gen.layers.residual import Bottleneck, normed
 from lit_gen.layers.text import (
+    ALPHABET,
     ImageEncoder,
     TextEncoder,
     choose_wrong,
@@ -259,6 +257,10 @@ class Text2Image(AdversarialModule):
 
     def discriminate(self, batch: CaptionedImages, fakes: Fakes) -> tuple[Tensor, Tensor]:
         return self.logits(batch, fakes.image)[:2]
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        super().on_save_checkpoint(checkpoint)
+        checkpoint["alphabet"] = ALPHABET
 
     def learning_rate_factor(self) -> float:
         """Return 1, halved at equal distances: five times means after each 100 of the paper's 600 epochs."""

@@ -8,6 +8,8 @@ from lightning import LightningModule
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_info
 
+from lit_gen.data.alphabet import ALPHABET
+from lit_gen.errors import UserError
 from lit_gen.lightning_compat import data_of, trainer_of
 
 
@@ -17,7 +19,12 @@ def bring_up_to_date(checkpoint: dict[str, Any], model: LightningModule) -> None
     Args:
         checkpoint: of a run.
         model: that is about to load it; attached to its Trainer, if there is one.
+
+    Raises:
+        UserError: the numbers of characters stand for others now, and sentences would be misread.
     """
+    if checkpoint.get("alphabet", ALPHABET) != ALPHABET:
+        raise UserError("the model was trained with another alphabet. Use the version of lit_gen that trained it.")
     counts = checkpoint["state_dict"].setdefault("_extra_state", {})
     trainer = trainer_of(model)
     data = None if trainer is None else data_of(trainer)

@@ -5,6 +5,7 @@ import math
 
 import pytest
 import torch
+from lightning import Trainer
 from torch import nn
 
 from lit_gen.data.alphabet import encode
@@ -442,3 +443,17 @@ def test_the_state_holds_every_tensor_once():
     state = tiny.build(Text2Image).state_dict()
     tensors = [value.data_ptr() for value in state.values() if isinstance(value, torch.Tensor) and value.numel() > 1]
     assert len(tensors) == len(set(tensors))
+
+
+def test_a_checkpoint_holds_its_alphabet_and_one_of_another_alphabet_is_refused(tmp_path):
+    """A character's number is its place in the alphabet: with another one, sentences would be misread in silence."""
+    model = tiny.build(Text2Image)
+    model.trainer = Trainer(logger=False, enable_checkpointing=False, accelerator="cpu")
+    model.trainer.strategy.connect(model)
+    model.trainer.save_checkpoint(tmp_path / "last.ckpt")
+    checkpoint = torch.load(tmp_path / "last.ckpt", weights_only=True)
+    assert checkpoint["alphabet"].startswith("abc")
+    Text2Image.load_from_checkpoint(tmp_path / "last.ckpt", weights_only=True)
+    torch.save(checkpoint | {"alphabet": checkpoint["alphabet"][::-1]}, tmp_path / "other.ckpt")
+    with pytest.raises(UserError, match="another alphabet"):
+        Text2Image.load_from_checkpoint(tmp_path / "other.ckpt", weights_only=True)
