@@ -11,6 +11,7 @@ from textwrap import shorten
 from typing import NoReturn
 
 from lit_gen import __version__
+from lit_gen.command_line.class_help import class_help
 from lit_gen.command_line.sources import PARTS, classes, known, options_of_predict, own_settings
 from lit_gen.errors import UserError, nearest
 
@@ -208,6 +209,9 @@ def _class_help(words: list[str], number: int) -> list[str]:
         if not given:
             _end("\n".join([f"{name} <class> lists the settings of one of these:", *_rows(classes(part))]))
         value = given[-1]
+    text = class_help(part, value)
+    if text:
+        _end(text)
     return [*before, f"{name}={value}", *after]
 
 

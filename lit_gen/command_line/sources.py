@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 from lit_gen.errors import UserError, nearest
 
@@ -70,22 +71,31 @@ def classes(part: str) -> Iterator[tuple[str, str]]:
         yield name, _summary(_class(name, files[name])) or _summary(_tree(files[name]))
 
 
-def _taken(kind: ast.ClassDef) -> tuple[dict[str, ast.expr | None], bool]:
-    """Return the arguments of a class with their defaults, and whether it hands others on to its bases."""
+def _taken(kind: ast.ClassDef) -> tuple[dict[str, tuple[ast.expr | None, ast.expr | None]], bool]:
+    """Return a class's arguments with annotation and default, and whether it hands others on to its bases."""
     for node in kind.body:
         if isinstance(node, ast.FunctionDef) and node.name == "__init__":
             plain, only = node.args.args[1:], node.args.kwonlyargs
             defaults = [*[None] * (len(plain) - len(node.args.defaults)), *node.args.defaults, *node.args.kw_defaults]
-            names = [name.arg for name in (*plain, *only)]
-            return dict(zip(names, defaults, strict=True)), node.args.kwarg is not None
+            pairs = zip((*plain, *only), defaults, strict=True)
+            return {name.arg: (name.annotation, default) for name, default in pairs}, node.args.kwarg is not None
     fields = (node for node in kind.body if isinstance(node, ast.AnnAssign))
     if any("dataclass" in ast.unparse(decorator) for decorator in kind.decorator_list):
-        return {node.target.id: node.value for node in fields if isinstance(node.target, ast.Name)}, True
+        return {one.target.id: (one.annotation, one.value) for one in fields if isinstance(one.target, ast.Name)}, True
     return {}, True
 
 
-def settings_of(part: str, kind: str) -> set[str] | None:
-    """Return the names of a model's or data module's settings; None for a class of another package.
+class Setting(NamedTuple):
+    """An argument of a class, its annotation and default in the source (None: it has none), and its explanation."""
+
+    name: str
+    annotation: ast.expr | None
+    default: ast.expr | None
+    text: str
+
+
+def settings_of_class(part: str, kind: str) -> list[Setting] | None:
+    """Return a model's or data module's settings, those of its bases after its own; None for another package's class.
 
     Args:
         part: model or data.
@@ -95,26 +105,59 @@ def settings_of(part: str, kind: str) -> set[str] | None:
     path = _imported(PACKAGE / PARTS[part] / "__init__.py").get(name)
     if path is None or (own and own.partition(".")[0] != PACKAGE.name):
         return None
-    return _all_taken(name, path) - {"spec"}
+    lineage = list(_lineage(name, path))
+    texts: dict[str, str] = {}
+    for node, _ in lineage:
+        texts = _arguments(ast.get_docstring(node) or "") | texts
+    found: dict[str, Setting] = {}
+    for node, file in lineage:
+        taken, hands_on = _taken(node)
+        for name, (annotation, default) in taken.items():
+            found.setdefault(name, Setting(name, annotation, _value(default, file), texts.get(name, "")))
+        if not hands_on:
+            break
+    return [setting for setting in found.values() if setting.name != "spec"]  # which the command line links
 
 
-def _all_taken(name: str, path: Path) -> set[str]:
-    kind = _class(name, path)
-    if kind is None:  # of another package
-        return set()
-    names, hands_on = _taken(kind)
-    found = set(names)
-    for base in kind.bases if hands_on else []:
-        file = _imported(path).get(ast.unparse(base), path)
-        if ast.unparse(base) != name:
-            found |= _all_taken(ast.unparse(base), file)
-    return found
+def _lineage(name: str, path: Path) -> Iterator[tuple[ast.ClassDef, Path]]:
+    """Yield a class of this package and its bases, a base after all that are derived from it."""
+    found: list[tuple[str, Path]] = [(name, path)]
+    for name, path in found:  # grows on the way
+        node = _class(name, path)
+        found += (
+            [(ast.unparse(base), _imported(path).get(ast.unparse(base), path)) for base in node.bases] if node else []
+        )
+    for number, (name, path) in enumerate(found):
+        node = _class(name, path)
+        if node and (name, path) not in found[number + 1 :]:
+            yield node, path
+
+
+def _value(default: ast.expr | None, path: Path) -> ast.expr | None:
+    """Return a default; for a name, such as MAX_MEGAPIXELS, what is assigned to it."""
+    if not isinstance(default, ast.Name):
+        return default
+    for node in _tree(_imported(path).get(default.id, path)).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == default.id:
+            return node.value
+    return default
+
+
+def about(part: str, name: str) -> str:
+    """Return the first paragraph about a class of `known`."""
+    return dict(classes(part))[name]
+
+
+def settings_of(part: str, kind: str) -> set[str] | None:
+    """Return the names of a model's or data module's settings; None for a class of another package."""
+    settings = settings_of_class(part, kind)
+    return None if settings is None else {setting.name for setting in settings}
 
 
 def _settings(kind: ast.ClassDef, skip: set[str]) -> Iterator[tuple[str, str, str]]:
     """Yield name, default and explanation of each argument of a class."""
     explained = _arguments(ast.get_docstring(kind) or "")
-    for name, default in _taken(kind)[0].items():
+    for name, (_, default) in _taken(kind)[0].items():
         if name not in skip:
             value = default.value if isinstance(default, ast.Constant) else None
             shown = "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

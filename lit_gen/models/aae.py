@@ -52,9 +52,9 @@ class AAE(AutoencodingModule):
         adversarial_weight: weight of the encoder's adversarial term beside the squared error summed over pixels.
         input_dropout: dropped part of the encoder's input, in training.
         discriminator_sizes: units of D's hidden layers.
-        discriminator_learning_rate: learning rate of D.
+        discriminator_learning_rate: learning rate of D's Adam (paper: SGD, 0.1 at first).
         betas: betas of Adam.
-        learning_rate: learning rate of encoder and decoder.
+        learning_rate: learning rate of encoder's and decoder's Adam (paper: SGD, 0.01 at first).
     """
 
     task = PriorMatching()

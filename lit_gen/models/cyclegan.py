@@ -162,7 +162,8 @@ class CycleGAN(AdversarialModule):
         blend: let the generators make a mask too, and lay their image over the given one through it (after Pumarola et
             al., arXiv:1807.09251, equation 1). For short trainings: what lies around the animal is kept from the start.
         cycle_weight: weight of the mean absolute error of A to B to A, and of B to A to B; 0 leaves the terms out.
-        identity_weight: weight of the mean absolute change of an image of the target domain; 0 leaves the terms out.
+        identity_weight: weight of the mean absolute change of an image of the target domain; 0, the paper's for
+            horses and zebras, leaves the terms out.
         pool_size: number of past fakes of each domain that are kept to show the critics; 0 shows the new ones only.
         direction: way in which `predict` translates images.
         learning_rate: learning rate of both Adam optimizers; it falls to 0 in the second half of the training.

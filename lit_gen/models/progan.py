@@ -122,9 +122,9 @@ class ProGAN(AdversarialModule):
         spec: what the data look like; on the command line it comes from the data. A power of two from 4 to 1024 pixels.
         channel_base: channels are `channel_base / resolution`, and at most `max_channels`.
         max_channels: channels at the small resolutions.
-        fade_kimg: thousands of images over which a new resolution is faded in.
-        stable_kimg: thousands of images that a resolution trains for once it has been faded in.
-        total_kimg: thousands of images after which the run ends.
+        fade_kimg: thousands of images over which a new resolution is faded in (paper: 800).
+        stable_kimg: thousands of images that a resolution trains for once it has been faded in (paper: 800).
+        total_kimg: thousands of images after which the run ends (paper: 19,000, or 10,000 for its table 1).
         minibatch_sizes: images per step and process, by resolution; by default the authors' for 1, 2, 4 or 8 GPUs, by
             the number of processes. The batches of the data are split into these, so they should be multiples; a
             resolution that is not named takes them whole. Nor do evaluation and sample grids take more at once.
@@ -134,7 +134,7 @@ class ProGAN(AdversarialModule):
         penalty_interval: D steps from one gradient penalty to the next, each weighted that much more (the lazy
             regularization of Karras et al. 2020, arXiv:1912.04958, appendix B); 1, as in the paper, for every step.
         drift_weight: weight of the mean square of D's score on real images, which keeps it near 0.
-        stddev_group: images per group of the minibatch standard deviation.
+        stddev_group: images per group of the minibatch standard deviation (paper: 16).
     """
 
     task = GrowingSampling()
