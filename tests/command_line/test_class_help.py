@@ -35,7 +35,7 @@ def test_each_argument_once_with_its_default(part, name):
         if setting == "encoder":
             assert "default MLPEncoder(hidden_sizes=[" in values
             continue
-        default = yaml.safe_load(values.partition("default ")[2])
+        default = yaml.safe_load(values.partition("; default ")[2])
         have = defaults[setting]
         if isinstance(have, int | float) and not isinstance(have, bool):
             assert float(default) == have, setting
