@@ -94,7 +94,7 @@ def shown(node: ast.expr) -> str:
     """Return a default as the command line writes it."""
     if isinstance(node, ast.Constant):
         value = node.value
-        return "null" if value is None else str(value).lower() if isinstance(value, bool) else f"{value}"
+        return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
     if isinstance(node, ast.Tuple | ast.List):
         return f"[{', '.join(map(shown, node.elts))}]"
     if isinstance(node, ast.Call) and ast.unparse(node.func) in ("network", "Path"):
