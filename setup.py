@@ -14,5 +14,8 @@ setup(
     install_requires=[text for line in lines if (text := line.partition("#")[0].strip())],
     packages=[*find_packages(include=["lit_gen*"]), "lit_gen.configs"],
     package_dir={"lit_gen.configs": "configs"},
-    package_data={"lit_gen": ["py.typed", "*/*.safetensors"], "lit_gen.configs": ["*.yaml", "quick/*.yaml"]},
+    package_data={
+        "lit_gen": ["py.typed", "*/*.safetensors", "template/*"],
+        "lit_gen.configs": ["*.yaml", "quick/*.yaml"],
+    },
 )

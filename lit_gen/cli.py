@@ -30,6 +30,7 @@ from lit_gen.command_line.check import check
 from lit_gen.command_line.config_files import with_shipped_configs
 from lit_gen.command_line.endings import one_line_endings
 from lit_gen.command_line.help import answer
+from lit_gen.command_line.new import new
 from lit_gen.command_line.parser import OneLineParser
 from lit_gen.command_line.prepare import prepare
 from lit_gen.command_line.quiet import be_quiet
@@ -292,6 +293,8 @@ def main(args: Sequence[str] | None = None) -> None:
             return (prepare if args[0] == "prepare" else check)(args)
         if args[0] == "runs":
             return runs(args)
+        if args[0] == "new":
+            return new(args)
         if asks_for_seeds(args):
             return train_seeds(args)
         cli = LitGenCLI(

@@ -123,3 +123,13 @@ def test_the_program_in_an_environment(how, source, tmp_path):
     words = ["fit", "--config=gan", "--print_config"]
     done = subprocess.run([scripts / "lit-gen", *words], cwd=tmp_path, capture_output=True, text=True, env=beside)
     assert done.returncode == 0 and "lit_gen.models.GAN" in done.stdout, done.stderr
+    for folder, words in {
+        ".": ["new", "my gan", "--model=GAN", "--data=MNIST"],
+        "my gan": ["fit", "--config=my_gan.yaml", "--print_config"],
+    }.items():
+        line = [scripts / "lit-gen", *words]
+        done = subprocess.run(line, cwd=tmp_path / folder, capture_output=True, text=True, env=beside)
+        assert done.returncode == 0, done.stderr
+    assert "my_gan.MyGAN" in done.stdout
+    assert f"lit_gen @ {source.as_uri()}" in (tmp_path / "my gan" / "requirements.txt").read_text()
+    assert str(ROOT) not in "".join(path.read_text() for path in (tmp_path / "my gan").iterdir())

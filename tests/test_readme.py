@@ -103,7 +103,7 @@ def run(command, workplace):
         (workplace / "runs").mkdir(exist_ok=True)
         main(words)
         return
-    if words[0] == "check":
+    if words[0] in ("check", "new"):
         main(words)
         return
     if "--config" not in command and "--ckpt_path=runs/" in command:

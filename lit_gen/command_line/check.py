@@ -215,9 +215,15 @@ def next_words(words: Sequence[str], data: ImageData, checker: Checker) -> Itera
 
 def recipe(model: str, has_config: bool) -> list[str]:
     """Return the words that name a model: its base config, if no other is given."""
-    if not has_config:
-        for path in sorted(SHIPPED.glob("*.yaml"), key=lambda path: (len(path.stem), path.stem)):
-            content = yaml.safe_load(path.read_text(encoding="utf-8"))["model"]
-            if (content if isinstance(content, str) else content["class_path"]) == model:
-                return ["--config", str(path.relative_to(Path.cwd())) if SHIPPED.parent == Path.cwd() else path.stem]
+    if not has_config and (path := base_config(model)) is not None:
+        return ["--config", str(path.relative_to(Path.cwd())) if SHIPPED.parent == Path.cwd() else path.stem]
     return [f"--model={model}"]
+
+
+def base_config(model: str) -> Path | None:
+    """Return the base config of a model, of several the one with the shortest name; None where there is none."""
+    for path in sorted(SHIPPED.glob("*.yaml"), key=lambda path: (len(path.stem), path.stem)):
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))["model"]
+        if (content if isinstance(content, str) else content["class_path"]) == model:
+            return path
+    return None

@@ -24,6 +24,7 @@ COMMANDS = {
     "prepare": "download, decode and cache a dataset, before several processes start to train",
     "check": "say what data hold, which files cannot be read, and what to type next",
     "runs": "list the runs; `runs compare A B` has what differs between them",
+    "new": "make a small project: a model to change, its config, a test, a README",
 }
 OTHER_WORDS = {"train": "fit", "eval": "test", "evaluate": "test", "sample": "predict", "generate": "predict"}
 EXAMPLES = {
@@ -57,6 +58,7 @@ EXAMPLES = {
         "--data=CelebA --data.image_size=64 --data.root=data",
     ),
     "runs": ("", "elsewhere/runs", "compare vae/first vae/second"),
+    "new": ("my-faces --model=DCGAN --data=ImageFolder", "my-digits --model=VAE --data=MNIST"),
 }
 FIRST = (
     ("--config FILE", "configs/<system>.yaml; an overlay: configs/quick/<system>.yaml"),
@@ -123,6 +125,9 @@ def command_help(command: str) -> str:
     if command == "runs":
         usage = ["usage: python main.py runs [FOLDER]", "       python main.py runs compare A B [--root FOLDER]"]
         return "\n".join([*usage, f"  {COMMANDS[command]}", "", *_examples(command)])
+    if command == "new":
+        usage = ["usage: python main.py new FOLDER --model=<name> --data=<name>", f"  {COMMANDS[command]}", ""]
+        return "\n".join([*usage, *_lists("fit"), *_examples(command)])
     named = "--config FILE [--config OVERLAY]" if command in ("fit", "prepare", "check") else "--ckpt_path FILE"
     more = OF_FIT if command == "fit" else ()
     options = [(f"--{name}", text) for name, text in options_of_predict().items()]

@@ -151,7 +151,7 @@ def test_the_names_are_those_of_the_code():
             names = {action.dest.split(".")[1] for action in parser._actions if action.dest.startswith("given.")}
             assert sources.settings_of(part, name) == names, name
     assert sources.settings_of("model", "elsewhere.VAE") is None and sources.settings_of("model", "Nothing") is None
-    assert set(help.COMMANDS) == {*LitGenCLI.subcommands(), "prepare", "check", "runs"}
+    assert set(help.COMMANDS) == {*LitGenCLI.subcommands(), "prepare", "check", "runs", "new"}
     assert issubclass(getattr(lit_gen.models, sources.known("model")[0]), GenerativeModule)
 
 
@@ -166,7 +166,7 @@ def test_every_setting_is_explained(name):
     assert explained and all(text and len(text.split()) > 1 for text in explained.values()), explained
 
 
-@pytest.mark.parametrize("command", [name for name in help.EXAMPLES if name != "runs"])
+@pytest.mark.parametrize("command", [name for name in help.EXAMPLES if name not in ("runs", "new")])
 def test_the_examples_are_commands(command, capsys, tmp_path, monkeypatch):
     fixtures = Path("tests/fixtures/e45cbfd").resolve()
     shutil.copytree("configs", tmp_path / "configs")
