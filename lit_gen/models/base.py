@@ -173,6 +173,11 @@ class GenerativeModule(LoggedTerms):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self._trained_with = checkpoint.get("hyper_parameters", {})
+        trainer = trainer_of(self)
+        if trainer is not None and trainer.state.fn == "fit" and "optimizer_states" not in checkpoint:
+            raise UserError(
+                "the checkpoint has weights only, and no state of optimizers: no training can go on with it."
+            )
         bring_up_to_date(checkpoint, self)
         counts = checkpoint["state_dict"]["_extra_state"]
         if self.new_run_seed is not None:
