@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 import sys
 from functools import partial
 
@@ -95,3 +96,18 @@ def test_a_run_without_a_record_of_time(tmp_path, monkeypatch):
         "data": "real MNIST", "size": 28, "seed": 5, "minutes": 0.5, "images_seen": 7 * 60 * 2,
         "images_per_second": 28.0,
     }  # fmt: skip
+
+
+def test_the_commit_is_that_of_the_training(tmp_path, monkeypatch):
+    """The newest from before the run's settings were written, and not the one at hand."""
+    for name, date in (("first", 1_000_000_000), ("second", 1_000_000_500)):
+        who = ["-c", "user.name=x", "-c", "user.email=x@example.org"]
+        dated = os.environ | {"GIT_COMMITTER_DATE": f"{date} +0000", "GIT_AUTHOR_DATE": f"{date} +0000"}
+        for words in (["init", "-q"], [*who, "commit", "-q", "--allow-empty", "-m", name]):
+            subprocess.run(["git", *words], cwd=tmp_path, env=dated, check=True)
+    log = subprocess.run(["git", "log", "--format=%h"], cwd=tmp_path, capture_output=True, text=True).stdout.split()
+    monkeypatch.setattr(measure, "RESULTS", tmp_path / "results")
+    settings = tmp_path / "config.yaml"
+    settings.touch()
+    os.utime(settings, (1_000_000_400, 1_000_000_400))
+    assert (measure.commit(before=settings), measure.commit()) == (log[1], log[0])
