@@ -1,4 +1,4 @@
-"""The command line: `python main.py {fit,validate,test,predict,prepare,check} --config configs/<system>.yaml`."""
+"""The command line: `python main.py {fit,test,predict,export,prepare,check, ...} --config configs/<system>.yaml`."""
 
 import sys
 from collections.abc import Sequence
@@ -29,6 +29,7 @@ from lit_gen.command_line.asked import complete, prepare_pictures, writer_of
 from lit_gen.command_line.check import check
 from lit_gen.command_line.config_files import with_shipped_configs
 from lit_gen.command_line.endings import one_line_endings
+from lit_gen.command_line.export import export
 from lit_gen.command_line.help import answer
 from lit_gen.command_line.new import new
 from lit_gen.command_line.parser import OneLineParser
@@ -289,12 +290,9 @@ def main(args: Sequence[str] | None = None) -> None:
     heed_no_unsafe_loading()
     torch.set_float32_matmul_precision("high")  # TF32 where the GPU has it; nothing changes on a CPU
     with one_line_endings():
-        if args[0] in ("prepare", "check"):
-            return (prepare if args[0] == "prepare" else check)(args)
-        if args[0] == "runs":
-            return runs(args)
-        if args[0] == "new":
-            return new(args)
+        others = {"prepare": prepare, "check": check, "runs": runs, "new": new, "export": export}
+        if args[0] in others:
+            return others[args[0]](args)
         if asks_for_seeds(args):
             return train_seeds(args)
         cli = LitGenCLI(

@@ -21,6 +21,7 @@ COMMANDS = {
     "validate": "compute a trained model's validation metrics",
     "test": "compute a trained model's test metrics, and write test.json",
     "predict": "write images: samples, reconstructions, translations",
+    "export": "write a trained model's networks as files that run without this project",
     "prepare": "download, decode and cache a dataset, before several processes start to train",
     "check": "say what data hold, which files cannot be read, and what to type next",
     "runs": "list the runs; `runs compare A B` has what differs between them",
@@ -48,6 +49,11 @@ EXAMPLES = {
         "--ckpt_path=runs/stargan/<run> --images=photos --attributes=+Young,-Male",
         '--ckpt_path=model.ckpt --prompts="a smiling woman"',
     ),
+    "export": (
+        "--ckpt_path=last --output=exported",
+        "--ckpt_path=runs/progan/<run> --format=torch_export --resolution=16",
+        "--ckpt_path=model.ckpt --format=safetensors",
+    ),
     "check": (
         "--data=ImageTable --data.root=pictures",
         "--data=UnpairedFolders --data.folder_a=horses --data.folder_b=zebras",
@@ -68,6 +74,17 @@ FIRST = (
 OF_FIT = (
     ("--train_seeds 0-4", "train with each of these seeds; then the mean and deviation of what they reach"),
     ("--dry_run", "ten timed batches: images/s, memory, time of the whole training; writes nothing"),
+)
+OF_EXPORT = (
+    (
+        "--ckpt_path FILE|last|best",
+        "a file or run folder; last, best: newest, of the system of a --config if there is one",
+    ),
+    ("--format onnx", "or torch_export (PyTorch loads it by itself), or safetensors (weights alone)"),
+    ("--output", "folder for the files, new or empty; by default export/ in a new folder below runs/"),
+    ("--overwrite", "replace what an earlier export has written to --output"),
+    ("--resolution", "side of ProGAN's images in pixels: 4, 8, ... up to what was trained"),
+    ("--model", "import path of a class of your own"),
 )
 LAST = (
     ("--trainer.max_epochs 100", "and .devices, .precision and more of Lightning's Trainer"),
@@ -128,6 +145,12 @@ def command_help(command: str) -> str:
     if command == "new":
         usage = ["usage: python main.py new FOLDER --model=<name> --data=<name>", f"  {COMMANDS[command]}", ""]
         return "\n".join([*usage, *_lists("fit"), *_examples(command)])
+    if command == "export":
+        usage = [
+            "usage: python main.py export --ckpt_path FILE|last|best [--<option>=<value> ...]",
+            f"  {COMMANDS[command]}",
+        ]
+        return "\n".join([*usage, "", "options", *_rows(OF_EXPORT), "", *_examples(command)])
     named = "--config FILE [--config OVERLAY]" if command in ("fit", "prepare", "check") else "--ckpt_path FILE"
     more = OF_FIT if command == "fit" else ()
     options = [(f"--{name}", text) for name, text in options_of_predict().items()]

@@ -181,4 +181,4 @@ def in_fixed_order(patches: Tensor) -> Tensor:
         later = (flat[:, one].gather(1, first) > flat[:, other].gather(1, first)).squeeze(1)
         places[:, one] += later
         places[:, other] += ~later  # equal patches keep their order, to no effect
-    return patches[torch.arange(len(patches), device=patches.device)[:, None], places.argsort()]
+    return patches[torch.arange(patches.shape[0], device=patches.device)[:, None], places.argsort()]

@@ -83,6 +83,7 @@ class AAE(AutoencodingModule):
         self.save_hyperparameters()
         self.prior = make_prior(prior, latent_dim, prior_scale)
         self.has_gaussian_latents = isinstance(self.prior, Gaussian)
+        self.prior_in_words = f"{prior}, of scale {prior_scale:g}"
         self.num_classes = spec["num_classes"] if conditional else 0
         if conditional and self.num_classes != self.prior.components:
             raise UserError(

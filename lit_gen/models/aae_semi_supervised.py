@@ -54,6 +54,7 @@ class SemiSupervisedAAE(AutoencodingModule):
     """
 
     task = SemiSupervised()
+    prior_in_words = "a one-hot class, all equally likely, and a normal style of deviation 1"
 
     def __init__(
         self,
@@ -108,6 +109,9 @@ class SemiSupervisedAAE(AutoencodingModule):
         """Return codes (B, classes + Z): class probabilities, then styles. They are the same for each `draw`."""
         logits, style = self.heads(image)
         return torch.cat([logits.softmax(1), style], dim=1)
+
+    def code(self, image: Tensor) -> Tensor:
+        return self.encode(image)
 
     def decode(self, latent: Tensor) -> Tensor:
         return 2 * torch.sigmoid(self.decoder(latent)) - 1

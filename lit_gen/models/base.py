@@ -49,6 +49,8 @@ class GenerativeModule(LoggedTerms):
     """Whether checkpoints hold images made from the data."""
     has_gaussian_latents: bool = True
     """Whether `sample_latent` draws from a Gaussian, so that the way from one latent to another is an arc."""
+    prior_in_words: str = "normal, with mean 0 and deviation 1"
+    """The distribution that `sample_latent` draws from."""
 
     def __init__(self, spec: DataSpec) -> None:
         super().__init__()

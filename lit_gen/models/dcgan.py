@@ -112,6 +112,7 @@ class DCGAN(AdversarialModule):
         self.start_average()
 
     has_gaussian_latents = False
+    prior_in_words = "uniform from -1 to 1"
 
     def sample_latent(self, count: int, generator: torch.Generator | None = None) -> Tensor:
         """Return noise (count, Z), uniform on (-1, 1) (section 4)."""

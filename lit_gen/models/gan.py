@@ -96,6 +96,7 @@ class GAN(AdversarialModule):
     """
 
     has_gaussian_latents = False
+    prior_in_words = "uniform from -sqrt(3) to sqrt(3), of deviation 1"
 
     def __init__(
         self,

@@ -148,6 +148,7 @@ class InfoGAN(AdversarialModule):
 
     task = CodeSweeps()
     has_gaussian_latents = False
+    prior_in_words = "uniform from -1 to 1"
     discriminator: Discriminator
 
     def __init__(

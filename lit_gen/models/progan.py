@@ -65,7 +65,7 @@ class Generator(nn.Module):
 
         `alpha` is the weight of this stage's image beside that of the stage before; a tensor is below 1.
         """
-        x = self.project(self.normalize(latent)).view(len(latent), -1, 4, 4) + self.project_bias  # (B, W, 4, 4)
+        x = self.project(self.normalize(latent)).unflatten(1, (-1, 4, 4)) + self.project_bias  # (B, W, 4, 4)
         before = x = self.first(self.normalize(functional.leaky_relu(x, 0.2)))
         for block in self.blocks[:stage]:
             before, x = x, block(upsample(x))

@@ -164,6 +164,7 @@ class PuzzleGAN(AdversarialModule):
     """
 
     task = Puzzle()
+    prior_in_words = "uniform from -1 to 1"
     weights: Tensor
 
     def __init__(

@@ -22,6 +22,7 @@ from lit_gen.metrics.target_domains import TargetDomains
 from lit_gen.metrics.true_images import TrueEdits
 from lit_gen.tasks import pictures
 from lit_gen.tasks.base import Stage, Task, grid, quality
+from lit_gen.tasks.exports import IMAGE, Exported, Exports, Input, image_of, sampler_of
 
 HAIR_COLOURS = ("Black_Hair", "Blond_Hair", "Brown_Hair", "Gray_Hair")
 
@@ -76,6 +77,22 @@ class AttributeEditing(Task):
             changes = wanted_changes(options["attributes"], model.attributes)
         files = pictures.image_paths(options)
         return pictures.Plan([pictures.Picture(name, partial(_edited, path, changes), 0, path) for name, path in files])
+
+    def exports(self, model: Any, options: pictures.Options) -> Exports:
+        """Return the generator, told all attributes of its result, and D, which tells those of an image."""
+        names = ", ".join(model.attributes)
+
+        def draw(count: int, random: torch.Generator) -> Tensor:
+            return torch.randint(2, (count, len(model.attributes)), generator=random).float()
+
+        wanted = Input(f"1 for what the result is to have, or else 0: {names}", draw)
+        inputs = {"image": image_of(model, free_size=True), "attributes": wanted}
+        logits = {"logits": f"above 0 for what the image has: {names}"}
+        d = model.discriminator
+        return {
+            "generator": Exported(sampler_of(model), model.translate, inputs, {"translation": IMAGE}),
+            "classifier": Exported(d, lambda image: d(image)[1], {"image": image_of(model)}, logits),
+        }
 
     def sample_grids(self, model: AttributeEditor, batch: Any, count: int = 64) -> dict[str, Tensor]:
         """Return `samples`, with a row per image: itself, then with each attribute changed."""

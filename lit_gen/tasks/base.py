@@ -15,6 +15,7 @@ from torch import Tensor
 from torchvision.utils import make_grid
 
 from lit_gen.data.contract import DataModule
+from lit_gen.errors import UserError
 from lit_gen.losses import Terms, total
 from lit_gen.metrics.evaluator import Evaluator, Options
 from lit_gen.metrics.features import Features
@@ -22,6 +23,7 @@ from lit_gen.metrics.held_out import HeldOutDistance
 from lit_gen.metrics.published import PublishedQuality
 from lit_gen.metrics.samples import SampleQuality
 from lit_gen.metrics.sliced_wasserstein import PATCH
+from lit_gen.tasks.exports import Exports
 from lit_gen.tasks.pictures import Options as PictureOptions
 from lit_gen.tasks.pictures import Plan
 
@@ -75,6 +77,15 @@ class Task:
             options: those of `all_options` that were typed, and `output` and `seed`.
         """
         raise NotImplementedError
+
+    def exports(self, model: Any, options: PictureOptions) -> Exports:
+        """Return the networks that `export` writes.
+
+        Args:
+            model: trained, in evaluation mode, on the CPU.
+            options: `resolution`, where it was typed.
+        """
+        raise UserError(f"{type(self).__name__} does not say which networks to export: define its `exports`.")
 
     @classmethod
     def all_options(cls) -> dict[str, str]:

@@ -17,6 +17,7 @@ from lit_gen.metrics.disentanglement import Disentanglement
 from lit_gen.metrics.evaluator import Evaluator, Options
 from lit_gen.tasks import pictures
 from lit_gen.tasks.base import Stage, grid
+from lit_gen.tasks.exports import Exported, Exports, Input, image_of, latents_of, sampler_of
 from lit_gen.tasks.sampling import Sampler, Sampling
 from lit_gen.training.modes import evaluating
 
@@ -70,6 +71,22 @@ class CodeSweeps(Sampling):
         if asked == ["classes"]:
             return self.of_classes(model, options)
         return super().plan(model, options)
+
+    def exports(self, model: Any, options: pictures.Options) -> Exports:
+        """Return the generator of images of noise and codes, and Q, which reads codes in images."""
+        place, latent = model.noise_dim, latents_of(model)
+        kinds = [
+            f"{code.features} columns, one of them 1" if code.kind == "categorical" else "1 column from -1 to 1"
+            for code in model.codes
+        ]
+        inputs = {
+            "noise": Input(latent.values, lambda count, random: latent.draw(count, random)[:, :place]),
+            "codes": Input("; ".join(kinds), lambda count, random: latent.draw(count, random)[:, place:]),
+        }
+        read = {"outputs": "for each code the logits of its categories, or its mean (and log-variance, if learnt)"}
+        recognize = Exported(model.discriminator, lambda x: model.recognize(x)[1], {"image": image_of(model)}, read)
+        generate = Exported(sampler_of(model), lambda *parts: model(torch.cat(parts, 1)), inputs)
+        return {"generator": generate, "recognizer": recognize}
 
     def sweep(self, model: Any, options: pictures.Options) -> pictures.Plan:
         """Return the plan of a row for each seed, in which nothing but one code changes.

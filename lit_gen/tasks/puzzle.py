@@ -15,6 +15,7 @@ from lit_gen.losses import Terms
 from lit_gen.metrics.evaluator import Evaluator, Options
 from lit_gen.tasks import pictures
 from lit_gen.tasks.base import Stage, Task, grid, mean_outputs, quality
+from lit_gen.tasks.exports import IMAGE, Exported, Exports, Input, image_of, latents_of, sampler_of
 
 
 class PatchAssembler(Protocol):
@@ -57,6 +58,17 @@ class Puzzle(Task):
             raise UserError(f"--patches must be three images, not {len(files)}.")
         make = partial(_around, [path for _, path in files], seed)
         return pictures.Plan([pictures.Picture("puzzle", make, seed)])
+
+    def exports(self, model: Any, options: pictures.Options) -> Exports:
+        """Return the generator of images and masks from three patches and noise."""
+
+        def draw(count: int, random: torch.Generator) -> Tensor:
+            return image_of(model).draw(3 * count, random).unflatten(0, (count, 3))
+
+        patches = Input(f"three {IMAGE}; each as large as the image, in any order", draw)
+        outputs = {"image": IMAGE, "mask": "where in it the patches are, from 0 to 1"}
+        inputs = {"patches": patches, "latent": latents_of(model)}
+        return {"generator": Exported(sampler_of(model), model.assemble, inputs, outputs)}
 
     def predict(self, model: PatchAssembler, batch: Any) -> Tensor:
         """Return a strip for each image; see `strips`."""

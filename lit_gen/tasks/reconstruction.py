@@ -19,6 +19,7 @@ from lit_gen.metrics.evaluator import Evaluator, Options
 from lit_gen.metrics.likelihood import NegativeLogLikelihood
 from lit_gen.tasks import pictures
 from lit_gen.tasks.base import Stage, Task, grid
+from lit_gen.tasks.exports import Exported, Exports, image_of, latents_of
 from lit_gen.tasks.sampling import sample_evaluators, samples
 from lit_gen.training.modes import evaluating
 
@@ -65,6 +66,14 @@ class Reconstruction(Task):
         if unused := [f"--{name}" for name in ("count", "image_seeds") if name in options]:
             raise UserError(f"{unused[0]} is for new images: leave it or --images out.")
         return pictures.Plan([pictures.Picture(name, partial(_back, path), 0, path) for name, path in files])
+
+    def exports(self, model: Any, options: pictures.Options) -> Exports:
+        """Return decoder and encoder."""
+        encoder, decoder = (getattr(model, name, model) for name in ("encoder", "decoder"))
+        return {
+            "decoder": Exported(decoder, model.decode, {"code": latents_of(model)}),
+            "encoder": Exported(encoder, model.code, {"image": image_of(model)}, {"codes": "what the decoder takes"}),
+        }
 
     def plan_of_plane(self, model: Any, options: pictures.Options) -> pictures.Plan:
         """Return the plan of the images of a square of codes, from top to bottom and left to right."""
@@ -139,6 +148,15 @@ class LikelihoodReconstruction(Reconstruction):
     def monitored(self, model: Any) -> str | None:
         """Return what the model is trained on: the loss by the ELBO, or the negative K-sample bound."""
         return "val/bound" if model.num_importance_samples > 1 else self.monitor
+
+    def exports(self, model: Any, options: pictures.Options) -> Exports:
+        """Return decoder and encoder; pixels are not made binary for it, which would draw numbers."""
+        as_shown = model.target(-torch.ones(1, *model.image_shape)).min() < 0  # and not in [0, 1]
+        outputs = {"mean": "the mean of q(z|x), which the decoder takes", "log_variance": "its log-variance"}
+        found = super().exports(model, options)
+        network, image = found["encoder"].network, found["encoder"].inputs
+        encode = Exported(network, lambda x: model.encode(x if as_shown else (x + 1) / 2), image, outputs)
+        return found | {"encoder": encode}
 
     def held_out_terms(self, model: Any, batch: Any, stage: Stage) -> Terms:
         """Return the terms of the ELBO without weights, the ELBO and the loss, all in nats per image.

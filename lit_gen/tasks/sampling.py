@@ -15,6 +15,7 @@ from lit_gen.metrics.evaluator import Evaluator, Options
 from lit_gen.metrics.parzen import ParzenWindow
 from lit_gen.tasks import pictures
 from lit_gen.tasks.base import DISTANCE, Task, grid, quality
+from lit_gen.tasks.exports import Exported, Exports, latents_of, sampler_of
 
 
 class Sampler(Protocol):
@@ -49,6 +50,10 @@ class Sampling(Task):
         """Return the plan of new images, each by a seed of its own."""
         return samples(model, options)
 
+    def exports(self, model: Any, options: pictures.Options) -> Exports:
+        """Return the generator of images."""
+        return {"generator": Exported(sampler_of(model), model, {"latent": latents_of(model)})}
+
     def sample_grids(self, model: Sampler, batch: Any, count: int = 64) -> dict[str, Tensor]:
         """Return `samples`, of the same noise each time."""
         return {"samples": grid(model.generate(count, torch.Generator().manual_seed(0)))}
@@ -78,11 +83,20 @@ class GrowingSampling(Sampling):
         plan = super().plan(model, options)
         if "resolution" not in options:
             return plan
-        known = [4 * 2**stage for stage in range(model.last_stage + 1)]
-        (resolution,) = pictures.names_of(options, "resolution", [str(size) for size in known])[:1]
-        makes = [partial(_at_resolution, picture.make, int(resolution)) for picture in plan.pictures]
+        resolution = resolution_in(model, options)
+        makes = [partial(_at_resolution, picture.make, resolution) for picture in plan.pictures]
         found = [picture._replace(make=make) for picture, make in zip(plan.pictures, makes, strict=True)]
         return plan._replace(pictures=found)
+
+    def exports(self, model: Any, options: pictures.Options) -> Exports:
+        """Return the generator, of images of the data's size or of the resolution that the command asks for."""
+        size = resolution_in(model, options) if "resolution" in options else model.image_shape[-1]
+        present = stage_of(model, size) if "resolution" in options else (model.stage, model.alpha)
+
+        def enlarged(latent: Tensor) -> Tensor:
+            return functional.interpolate(model.sampler(latent, *present), size=size, mode="nearest")
+
+        return {"generator": Exported(model.sampler, enlarged, {"latent": latents_of(model)})}
 
     def sample_grids(self, model: Any, batch: Any, count: int = 64) -> dict[str, Tensor]:
         """Return `samples`, and `reals`: held-out images at the present resolution, enlarged to the data's size."""
@@ -105,17 +119,31 @@ def _sample(seed: int, model: Any) -> Tensor:
     return model.generate(1, torch.Generator().manual_seed(seed))
 
 
-def _at_resolution(make: Callable[[Any], Tensor], resolution: int, model: Any) -> Tensor:
-    trained, alpha = 4 * 2**model.stage, model.alpha
+def resolution_in(model: Any, options: pictures.Options) -> int:
+    """Return the resolution that a command asks for, one of those that the model grows through."""
+    known = [str(4 * 2**stage) for stage in range(model.last_stage + 1)]
+    return int(pictures.names_of(options, "resolution", known)[0])
+
+
+def stage_of(model: Any, resolution: int) -> tuple[int, float]:
+    """Return the stage and alpha of images of a resolution.
+
+    Raises:
+        UserError: the model was not trained that far.
+    """
+    trained = 4 * 2**model.stage
     if resolution > trained:
         raise UserError(f"--resolution must be at most {trained}, not {resolution}: this model was trained no further.")
-    stage = model.stage
-    if resolution < trained:
-        model.stage, model.alpha = int(math.log2(resolution)) - 2, 1.0
+    return (model.stage, model.alpha) if resolution == trained else (int(math.log2(resolution)) - 2, 1.0)
+
+
+def _at_resolution(make: Callable[[Any], Tensor], resolution: int, model: Any) -> Tensor:
+    before = model.stage, model.alpha
+    model.stage, model.alpha = stage_of(model, resolution)
     try:
         image = make(model)
     finally:
-        model.stage, model.alpha = stage, alpha
+        model.stage, model.alpha = before
     step = image.shape[-1] // resolution
     return image[..., ::step, ::step]  # each pixel was enlarged to a square of them
 

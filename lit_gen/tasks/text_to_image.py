@@ -24,6 +24,7 @@ from lit_gen.metrics.evaluator import Evaluator, Options
 from lit_gen.metrics.true_images import TrueEffects
 from lit_gen.tasks import pictures
 from lit_gen.tasks.base import DISTANCE, Stage, Task, grid, quality
+from lit_gen.tasks.exports import Exported, Exports, Input, latents_of, sampler_of
 
 LINE_HEIGHT, CHARACTER_WIDTH, NARROWEST = 13, 6, 200  # of lettering, in pixels
 
@@ -85,6 +86,17 @@ class TextToImage(Task):
                 name = f"{number:02d}-{words}-{seed:06d}"
                 found.append(pictures.Picture(name, partial(_drawn, caption, seed), seed))
         return pictures.Plan(found, columns=len(seeds))
+
+    def exports(self, model: Any, options: pictures.Options) -> Exports:
+        """Return the generator of images from noise and vectors of sentences, and the encoder of these."""
+        encoder = dict(model.named_modules()).get("discriminator.text_encoder", model)
+        caption = encode("a smiling woman", CAPTION_LENGTH)
+        numbers = "numbers of characters, 1 for the first of the alphabet; 0 for others and behind the end"
+        captions = Input(numbers, lambda count, random: caption.expand(count, -1))
+        vectors = Input("vectors of sentences", lambda count, random: model.embed(caption.expand(count, -1)))
+        inputs = {"latent": latents_of(model), "embedding": vectors}
+        embed = Exported(encoder, model.embed, {"caption": captions}, {"embedding": vectors.values})
+        return {"generator": Exported(sampler_of(model), model.paint, inputs), "text_encoder": embed}
 
     def predict(self, model: Painter, batch: CaptionedImages) -> Tensor:
         """Return an image of each sentence of the batch."""

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from lit_gen.data.contract import DataModule
@@ -18,6 +18,7 @@ from lit_gen.metrics.samples import SampleQuality
 from lit_gen.metrics.translation import DomainTranslations
 from lit_gen.tasks import pictures
 from lit_gen.tasks.base import DISTANCE, Stage, Task, grid
+from lit_gen.tasks.exports import IMAGE, Exported, Exports, image_of, sampler_of
 
 WAYS = {"a_to_b": ("image_a", "image_b"), "b_to_a": ("image_b", "image_a")}
 """Each way with the fields of a batch that it leads from and to."""
@@ -75,6 +76,16 @@ class Translation(Task):
             raise UserError(f"--direction must be {' or '.join(WAYS)}, not {way or 'nothing'}.")
         files = pictures.image_paths(options)
         return pictures.Plan([pictures.Picture(name, partial(_translated, path, way), 0, path) for name, path in files])
+
+    def exports(self, model: Any, options: pictures.Options) -> Exports:
+        """Return the translator of each way, the model's own first, for images of any size."""
+        found = {}
+        for way in sorted(WAYS, key=lambda way: way != model.direction):
+            network = sampler_of(model)
+            network = network[way] if isinstance(network, nn.ModuleDict) else network
+            image, outputs = {"image": image_of(model, free_size=True)}, {"translation": IMAGE}
+            found[way] = Exported(network, partial(model.translate, direction=way), image, outputs)
+        return found
 
     def sample_grids(self, model: Translator, batch: Any, count: int = 64) -> dict[str, Tensor]:
         """Return a grid for each way: image, translation, and the translation translated back, side by side."""

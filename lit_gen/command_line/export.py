@@ -1,0 +1,292 @@
+"""The command `export`: a trained model's networks as files that run without this project."""
+
+import argparse
+import hashlib
+import json
+import os
+import re
+import shlex
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from torch.export import Dim
+
+import lit_gen
+import lit_gen.models
+from lit_gen.command_line.words import check_words, first_config, kinds_named
+from lit_gen.data.alphabet import ALPHABET
+from lit_gen.errors import UserError, nearest
+from lit_gen.files.atomic import complete_folder, remove_if_empty
+from lit_gen.runs import folders
+from lit_gen.runs.commands import program
+from lit_gen.runs.settings import read_settings
+from lit_gen.tasks.exports import Exported
+
+ENDINGS = {"onnx": "onnx", "torch_export": "pt2", "safetensors": "safetensors"}
+CARD, EXAMPLE, INPUTS = "export.json", "example.py", "inputs.npz"
+BATCHES = (1, 2, 5)
+TOLERANCE = 1e-4
+AXES = ("batch", "channels", "height", "width")
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"export: {message}. `export --help` has its options.")
+
+
+def export(words: Sequence[str]) -> None:
+    """Write a model's networks, each compared with the model, and beside them a card and an example.
+
+    Args:
+        words: what stands behind the program's name, "export" first.
+
+    Raises:
+        UserError: something is wrong that the user can mend; nothing is left behind then.
+    """
+    given = options_in(words)
+    parent = Path(given.root).expanduser() / (Path(config).stem if (config := first_config(words)) else "")
+    checkpoint = str(folders.find_checkpoint(given.ckpt_path, parent, "export"))
+    model = lit_gen.load(checkpoint, model=class_named(kinds_named(words)["model"]))
+    options = {} if given.resolution is None else {"resolution": given.resolution}
+    if options and "resolution" not in model.task.all_options():
+        raise UserError(f"--resolution is for models that grow, such as ProGAN, and not for {type(model).__name__}.")
+    found = model.requires_grad_(False).task.exports(model, options)
+    place = given.output or new_place(given.root, checkpoint, model)
+    with complete_folder(place, "Set --output.") as partial, torch.no_grad():
+        networks = {name: write(name, part, partial, given.format) for name, part in found.items()}
+        write_example(found, model, partial, given.format)
+        files = [*sorted(path.name for path in partial.iterdir()), CARD]
+        card = card_of(model, checkpoint, words) | {"format": given.format, "networks": networks, "files": files}
+        (partial / CARD).write_text(json.dumps(card, indent=1, default=str) + "\n", encoding="utf-8")
+        make_room(place, partial, files)
+    print(f"exported to {place}: {', '.join(files)}")
+
+
+def options_in(words: Sequence[str]) -> argparse.Namespace:
+    """Return the command's options.
+
+    Raises:
+        UserError: one is not known, or has a value that it cannot have; or a package is missing.
+    """
+    parser = _Parser(prog="main.py export", add_help=False, allow_abbrev=False)
+    parser.add_argument("--format", choices=list(ENDINGS), default="onnx")
+    parser.add_argument("--output", type=lambda text: Path(text).expanduser())
+    parser.add_argument("--overwrite", action="store_true")
+    parser.add_argument("--trainer.default_root_dir", dest="root", default="runs")
+    for name in ("--ckpt_path", "--resolution", "--config", "-c", "--model"):
+        parser.add_argument(name)
+    check_words(words)
+    given = parser.parse_args(words[1:])
+    if given.format == "onnx" and not all(map(find_spec, ("onnx", "onnxscript", "onnxruntime"))):
+        raise UserError('--format=onnx needs onnx, onnxscript and onnxruntime: pip install "lit-gen[export]"')
+    if given.output is None and given.overwrite:
+        raise UserError("--overwrite is for the folder that --output names.")
+    if given.output is not None and given.output.exists():
+        if not given.output.is_dir():
+            raise UserError(f"--output: {given.output} is a file. Name a folder, which need not be there yet.")
+        if any(given.output.iterdir()) and not given.overwrite:
+            raise UserError(
+                f"--output: the folder {given.output} is not empty. Name another one, or add --overwrite to replace "
+                "what export has written there."
+            )
+    return given
+
+
+def class_named(named: str | None) -> type | None:
+    """Return the class of the model that a command names; None where it leaves that to the checkpoint."""
+    if named is None:
+        return None
+    module, _, name = named.rpartition(".")
+    try:
+        return getattr(import_module(module or "lit_gen.models"), name)
+    except (ImportError, AttributeError):
+        raise UserError(f"there is no model {named}.{nearest(named, lit_gen.models.__all__)}") from None
+
+
+def new_place(root: str, checkpoint: str, model: Any) -> Path:
+    """Return a folder in a new one below those of the runs of the checkpoint's system."""
+    run = folders.run_of(checkpoint)
+    system = (read_settings(run).get("system") if run else None) or type(model).__name__.lower()
+    return folders.new_folder(folders.parent_of_runs(root, system), training=False) / "export"
+
+
+def make_room(place: Path, new: Path, files: Sequence[str]) -> None:
+    """Remove what an earlier `export` has written to a folder; beside files of others, put the new ones there."""
+    try:
+        earlier = json.loads((place / CARD).read_text(encoding="utf-8"))["files"]
+    except (OSError, ValueError, KeyError, TypeError):
+        earlier = []
+    for name in reversed(earlier):  # the card first
+        (place / Path(str(name)).name).unlink(missing_ok=True)
+    remove_if_empty(place)
+    for name in files if place.is_dir() else ():
+        os.replace(new / name, place / name)
+
+
+# ------------------------------------------------------------------------------------------------------------ networks
+
+
+def write(name: str, part: Exported, folder: Path, form: str) -> dict[str, Any]:
+    """Write a network, compare what the file gives with what the model gives, and say so.
+
+    Returns:
+        What the card says of it.
+
+    Raises:
+        UserError: the network cannot be written in this format, or its file gives something else.
+    """
+    path = folder / f"{name}.{ENDINGS[form]}"
+    cases = [part.examples(count, padding=4 * number) for number, count in enumerate(BATCHES)]
+    expected = [part(*case) for case in cases]
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            save(part, path, form)
+            run = opened(part, path, form)
+            results = [[torch.as_tensor(output) for output in run(case)] for case in cases]
+    except Exception as error:  # exporters raise errors of all kinds
+        said = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise UserError(f"{name} cannot be exported as {form}: {said}") from error
+    pairs = [pair for one, other in zip(expected, results, strict=True) for pair in zip(one, other, strict=True)]
+    difference = max_difference(pairs)
+    ports = {
+        "inputs": described({name: one.values for name, one in part.inputs.items()}, *cases[:2]),
+        "outputs": described(part.outputs, *expected[:2]),
+    }
+    shapes = [", ".join(f"{key} ({', '.join(map(str, one['shape']))})" for key, one in side.items())
+              for side in ports.values()]  # fmt: skip
+    batches = ", ".join(map(str, BATCHES))
+    print(f"{name}: {' -> '.join(shapes)}; largest difference {difference:.1e} on batches of {batches}")
+    if not difference <= TOLERANCE:
+        raise UserError(f"{path.name} gives something else than the model: {difference:.1e} is above {TOLERANCE:g}.")
+    return {"file": path.name, **ports, "largest_difference": difference}
+
+
+def max_difference(pairs: Sequence[tuple[Tensor, Tensor]]) -> float:
+    """Return the largest absolute difference within pairs, relative to the largest value where that is above 1."""
+    if any(one.shape != other.shape for one, other in pairs):
+        return float("inf")
+    found = [(one - other).abs().max() / one.abs().max().clamp(min=1) for one, other in pairs]
+    return float(torch.stack(found).max())  # also where one is not a number
+
+
+def described(values: Mapping[str, str], *cases: Sequence[Tensor]) -> dict[str, Any]:
+    """Return shape, type and meaning of inputs or outputs by name; an axis in which two cases differ is free."""
+    found = {}
+    for (name, text), one, other in zip(values.items(), *cases, strict=True):
+        sizes = enumerate(zip(one.shape, other.shape, strict=True))
+        shape = [length if length == second else AXES[axis] for axis, (length, second) in sizes]
+        found[name] = {"shape": shape, "type": str(one.dtype).removeprefix("torch."), "values": text}
+    return found
+
+
+def save(part: Exported, path: Path, form: str) -> None:
+    """Write a network to a file."""
+    if form == "safetensors":
+        values = part.network.state_dict().items()
+        return save_file({name: value.clone() for name, value in values if isinstance(value, Tensor)}, path)
+    free = [{0: Dim.DYNAMIC} | (dict.fromkeys((2, 3), Dim.DYNAMIC) if one.free_size else {})
+            for one in part.inputs.values()]  # fmt: skip
+    exported = torch.export.export(part, part.examples(3), dynamic_shapes=(tuple(free),))
+    if form == "torch_export":
+        return torch.export.save(exported, path)
+    names = {"input_names": list(part.inputs), "output_names": list(part.outputs)}
+    torch.onnx.export(exported, f=path, external_data=False, verbose=False, **names)
+
+
+def opened(part: Exported, path: Path, form: str) -> Callable[[Sequence[Tensor]], Sequence[Any]]:
+    """Return the network of a file, as a function of its inputs."""
+    if form == "safetensors":
+        for value in filter(torch.is_tensor, part.network.state_dict().values()):
+            value.zero_()  # so that what the file lacks is missed
+        part.network.load_state_dict(load_file(path), strict=False)
+        return lambda inputs: part(*inputs)
+    if form == "torch_export":
+        module = torch.export.load(path).module()
+        return lambda inputs: module(*inputs)
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    return lambda inputs: session.run(None, {name: one.numpy() for name, one in zip(part.inputs, inputs, strict=True)})
+
+
+# ---------------------------------------------------------------------------------------------------- what lies beside
+
+
+def card_of(model: Any, checkpoint: str, words: Sequence[str]) -> dict[str, Any]:
+    """Return what the card says of the model."""
+    with open(checkpoint, "rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    kind, spec = type(model), model.spec
+    channels, height, width = model.image_shape
+    return {
+        "command": shlex.join([*program(), *words]),
+        "checkpoint": {"file": Path(checkpoint).name, "sha256": sha256, "images_seen": model.images_seen},
+        "model": {"class": f"{kind.__module__}.{kind.__qualname__}", "settings": dict(model.hparams)},
+        "weights": "EMA of the generator" if getattr(model, "average", None) is not None else "as trained",
+        "versions": {"lit_gen": lit_gen.__version__, "torch": str(torch.__version__)},
+        "images": f"{'RGB' if channels == 3 else 'grey'}, the largest centred square, resized to {width} x {height} "
+        "pixels; where height and width are free, any multiples of 4 from 16 on",
+        "classes": spec.get("classes") or spec["num_classes"],
+        "attributes": list(getattr(model, "attributes", spec["attributes"])),
+        "alphabet": ALPHABET if hasattr(model, "embed") else None,
+    }
+
+
+WEIGHTS_EXAMPLE = '''"""List the weights without lit_gen. Needs numpy and safetensors; see export.json."""
+
+from pathlib import Path
+
+from safetensors.numpy import load_file
+
+for file in sorted(Path(__file__).parent.glob("*.safetensors")):
+    for name, weights in load_file(file).items():
+        print(file.stem, name, weights.shape, weights.dtype)
+'''
+EXAMPLE_TEXT = '''"""Use this {model}: python example.py{photo}. Needs numpy, pillow, {package}, no lit_gen."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import {package}
+from PIL import Image, ImageOps
+
+here = Path(__file__).parent
+inputs = dict(np.load(here / "inputs.npz"))
+for path in sys.argv[1:]:
+    photo = ImageOps.fit(Image.open(path).convert("{mode}"), ({width}, {height}), Image.LANCZOS)
+    inputs["image"][:] = np.atleast_3d(np.asarray(photo)).transpose(2, 0, 1) / 127.5 - 1
+images = {run}
+for number, image in enumerate(((images + 1) * 127.5).round().astype(np.uint8)):
+    Image.fromarray(image.transpose(1, 2, 0).squeeze()).save(f"image-{{number}}.png")
+'''
+RUN = {
+    "onnx": 'onnxruntime.InferenceSession(here / "{name}.onnx").run(None, inputs)[0]',
+    "torch_export": 'torch.export.load(here / "{name}.pt2").module()(*map(torch.tensor, inputs.values()))[0].numpy()',
+}
+
+
+def write_example(networks: Mapping[str, Exported], model: Any, folder: Path, form: str) -> None:
+    """Write a program that uses the first network, or lists the weights, without this project; and inputs for it."""
+    text = WEIGHTS_EXAMPLE
+    if form != "safetensors":
+        name, part = next(iter(networks.items()))
+        channels, height, width = model.image_shape
+        text = EXAMPLE_TEXT.format(
+            model=type(model).__name__, mode="RGB" if channels == 3 else "L", width=width, height=height,
+            photo=" photo.jpg" if "image" in part.inputs else "", run=RUN[form].format(name=name),
+            package="onnxruntime" if form == "onnx" else "torch",
+        )  # fmt: skip
+        if "image" not in part.inputs:
+            text = re.sub(r"for path in sys.*?\n(?=images)|import sys\n|, ImageOps", "", text, flags=re.DOTALL)
+        values = part.examples(1 if list(part.inputs) == ["image"] else 8)
+        np.savez(folder / INPUTS, **{key: value.numpy() for key, value in zip(part.inputs, values, strict=True)})
+    (folder / EXAMPLE).write_text(text, encoding="utf-8")
