@@ -15,6 +15,7 @@ from PIL import Image
 
 from lit_gen.cli import main
 from lit_gen.command_line import seeds
+from tests.extras import needs_extra
 from tests.models import tiny
 
 REPOSITORY = Path(__file__).parents[1]
@@ -103,7 +104,9 @@ def run(command, workplace):
         (workplace / "runs").mkdir(exist_ok=True)
         main(words)
         return
-    if words[0] in ("check", "new"):
+    if words[0] == "export" and "--format" not in command:
+        needs_extra("onnx", "onnxscript", "onnxruntime")
+    if words[0] in ("check", "new", "export"):
         main(words)
         return
     if "--config" not in command and "--ckpt_path=runs/" in command:

@@ -6,8 +6,8 @@ import json
 import os
 import re
 import shlex
-import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,12 +15,10 @@ from typing import Any, NoReturn
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
-from torch import Tensor
-from torch.export import Dim
 
 import lit_gen
 import lit_gen.models
+from lit_gen.command_line.network_files import ENDINGS, write
 from lit_gen.command_line.words import check_words, first_config, kinds_named
 from lit_gen.data.alphabet import ALPHABET
 from lit_gen.errors import UserError, nearest
@@ -30,11 +28,7 @@ from lit_gen.runs.commands import program
 from lit_gen.runs.settings import read_settings
 from lit_gen.tasks.exports import Exported
 
-ENDINGS = {"onnx": "onnx", "torch_export": "pt2", "safetensors": "safetensors"}
 CARD, EXAMPLE, INPUTS = "export.json", "example.py", "inputs.npz"
-BATCHES = (1, 2, 5)
-TOLERANCE = 1e-4
-AXES = ("batch", "channels", "height", "width")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -60,7 +54,7 @@ def export(words: Sequence[str]) -> None:
         raise UserError(f"--resolution is for models that grow, such as ProGAN, and not for {type(model).__name__}.")
     found = model.requires_grad_(False).task.exports(model, options)
     place = given.output or new_place(given.root, checkpoint, model)
-    with complete_folder(place, "Set --output.") as partial, torch.no_grad():
+    with no_new_parents(place), complete_folder(place, "Set --output.") as partial, torch.no_grad():
         networks = {name: write(name, part, partial, given.format) for name, part in found.items()}
         write_example(found, model, partial, given.format)
         files = [*sorted(path.name for path in partial.iterdir()), CARD]
@@ -70,21 +64,26 @@ def export(words: Sequence[str]) -> None:
     print(f"exported to {place}: {', '.join(files)}")
 
 
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command's options."""
+    found = _Parser(prog="main.py export", add_help=False, allow_abbrev=False)
+    found.add_argument("--format", choices=list(ENDINGS), default="onnx")
+    found.add_argument("--output", type=lambda text: Path(text).expanduser())
+    found.add_argument("--overwrite", action="store_true")
+    found.add_argument("--trainer.default_root_dir", dest="root", default="runs")
+    for name in ("--ckpt_path", "--resolution", "--config", "-c", "--model"):
+        found.add_argument(name)
+    return found
+
+
 def options_in(words: Sequence[str]) -> argparse.Namespace:
     """Return the command's options.
 
     Raises:
         UserError: one is not known, or has a value that it cannot have; or a package is missing.
     """
-    parser = _Parser(prog="main.py export", add_help=False, allow_abbrev=False)
-    parser.add_argument("--format", choices=list(ENDINGS), default="onnx")
-    parser.add_argument("--output", type=lambda text: Path(text).expanduser())
-    parser.add_argument("--overwrite", action="store_true")
-    parser.add_argument("--trainer.default_root_dir", dest="root", default="runs")
-    for name in ("--ckpt_path", "--resolution", "--config", "-c", "--model"):
-        parser.add_argument(name)
     check_words(words)
-    given = parser.parse_args(words[1:])
+    given = parser().parse_args(words[1:])
     if given.format == "onnx" and not all(map(find_spec, ("onnx", "onnxscript", "onnxruntime"))):
         raise UserError('--format=onnx needs onnx, onnxscript and onnxruntime: pip install "lit-gen[export]"')
     if given.output is None and given.overwrite:
@@ -118,6 +117,17 @@ def new_place(root: str, checkpoint: str, model: Any) -> Path:
     return folders.new_folder(folders.parent_of_runs(root, system), training=False) / "export"
 
 
+@contextmanager
+def no_new_parents(place: Path) -> Iterator[None]:
+    """Remove, after an error, the folders above a place that were not there before."""
+    missing = [folder for folder in place.parents if not folder.exists()]
+    try:
+        yield
+    except BaseException:
+        remove_if_empty(*missing)
+        raise
+
+
 def make_room(place: Path, new: Path, files: Sequence[str]) -> None:
     """Remove what an earlier `export` has written to a folder; beside files of others, put the new ones there."""
     try:
@@ -129,92 +139,6 @@ def make_room(place: Path, new: Path, files: Sequence[str]) -> None:
     remove_if_empty(place)
     for name in files if place.is_dir() else ():
         os.replace(new / name, place / name)
-
-
-# ------------------------------------------------------------------------------------------------------------ networks
-
-
-def write(name: str, part: Exported, folder: Path, form: str) -> dict[str, Any]:
-    """Write a network, compare what the file gives with what the model gives, and say so.
-
-    Returns:
-        What the card says of it.
-
-    Raises:
-        UserError: the network cannot be written in this format, or its file gives something else.
-    """
-    path = folder / f"{name}.{ENDINGS[form]}"
-    cases = [part.examples(count, padding=4 * number) for number, count in enumerate(BATCHES)]
-    expected = [part(*case) for case in cases]
-    try:
-        with warnings.catch_warnings(action="ignore"):
-            save(part, path, form)
-            run = opened(part, path, form)
-            results = [[torch.as_tensor(output) for output in run(case)] for case in cases]
-    except Exception as error:  # exporters raise errors of all kinds
-        said = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise UserError(f"{name} cannot be exported as {form}: {said}") from error
-    pairs = [pair for one, other in zip(expected, results, strict=True) for pair in zip(one, other, strict=True)]
-    difference = max_difference(pairs)
-    ports = {
-        "inputs": described({name: one.values for name, one in part.inputs.items()}, *cases[:2]),
-        "outputs": described(part.outputs, *expected[:2]),
-    }
-    shapes = [", ".join(f"{key} ({', '.join(map(str, one['shape']))})" for key, one in side.items())
-              for side in ports.values()]  # fmt: skip
-    batches = ", ".join(map(str, BATCHES))
-    print(f"{name}: {' -> '.join(shapes)}; largest difference {difference:.1e} on batches of {batches}")
-    if not difference <= TOLERANCE:
-        raise UserError(f"{path.name} gives something else than the model: {difference:.1e} is above {TOLERANCE:g}.")
-    return {"file": path.name, **ports, "largest_difference": difference}
-
-
-def max_difference(pairs: Sequence[tuple[Tensor, Tensor]]) -> float:
-    """Return the largest absolute difference within pairs, relative to the largest value where that is above 1."""
-    if any(one.shape != other.shape for one, other in pairs):
-        return float("inf")
-    found = [(one - other).abs().max() / one.abs().max().clamp(min=1) for one, other in pairs]
-    return float(torch.stack(found).max())  # also where one is not a number
-
-
-def described(values: Mapping[str, str], *cases: Sequence[Tensor]) -> dict[str, Any]:
-    """Return shape, type and meaning of inputs or outputs by name; an axis in which two cases differ is free."""
-    found = {}
-    for (name, text), one, other in zip(values.items(), *cases, strict=True):
-        sizes = enumerate(zip(one.shape, other.shape, strict=True))
-        shape = [length if length == second else AXES[axis] for axis, (length, second) in sizes]
-        found[name] = {"shape": shape, "type": str(one.dtype).removeprefix("torch."), "values": text}
-    return found
-
-
-def save(part: Exported, path: Path, form: str) -> None:
-    """Write a network to a file."""
-    if form == "safetensors":
-        values = part.network.state_dict().items()
-        return save_file({name: value.clone() for name, value in values if isinstance(value, Tensor)}, path)
-    free = [{0: Dim.DYNAMIC} | (dict.fromkeys((2, 3), Dim.DYNAMIC) if one.free_size else {})
-            for one in part.inputs.values()]  # fmt: skip
-    exported = torch.export.export(part, part.examples(3), dynamic_shapes=(tuple(free),))
-    if form == "torch_export":
-        return torch.export.save(exported, path)
-    names = {"input_names": list(part.inputs), "output_names": list(part.outputs)}
-    torch.onnx.export(exported, f=path, external_data=False, verbose=False, **names)
-
-
-def opened(part: Exported, path: Path, form: str) -> Callable[[Sequence[Tensor]], Sequence[Any]]:
-    """Return the network of a file, as a function of its inputs."""
-    if form == "safetensors":
-        for value in filter(torch.is_tensor, part.network.state_dict().values()):
-            value.zero_()  # so that what the file lacks is missed
-        part.network.load_state_dict(load_file(path), strict=False)
-        return lambda inputs: part(*inputs)
-    if form == "torch_export":
-        module = torch.export.load(path).module()
-        return lambda inputs: module(*inputs)
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    return lambda inputs: session.run(None, {name: one.numpy() for name, one in zip(part.inputs, inputs, strict=True)})
 
 
 # ---------------------------------------------------------------------------------------------------- what lies beside

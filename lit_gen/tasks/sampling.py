@@ -52,7 +52,7 @@ class Sampling(Task):
 
     def exports(self, model: Any, options: pictures.Options) -> Exports:
         """Return the generator of images."""
-        return {"generator": Exported(sampler_of(model), model, {"latent": latents_of(model)})}
+        return {"generator": Exported(sampler_of(model), model.forward, {"latent": latents_of(model)})}
 
     def sample_grids(self, model: Sampler, batch: Any, count: int = 64) -> dict[str, Tensor]:
         """Return `samples`, of the same noise each time."""

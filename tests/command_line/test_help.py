@@ -12,7 +12,7 @@ import lit_gen
 import lit_gen.data
 import lit_gen.models
 from lit_gen.cli import LitGenCLI, main
-from lit_gen.command_line import help, sources
+from lit_gen.command_line import export, help, sources
 from lit_gen.command_line.parser import OneLineParser
 from lit_gen.models.base import GenerativeModule
 
@@ -151,7 +151,7 @@ def test_the_names_are_those_of_the_code():
             names = {action.dest.split(".")[1] for action in parser._actions if action.dest.startswith("given.")}
             assert sources.settings_of(part, name) == names, name
     assert sources.settings_of("model", "elsewhere.VAE") is None and sources.settings_of("model", "Nothing") is None
-    assert set(help.COMMANDS) == {*LitGenCLI.subcommands(), "prepare", "check", "runs", "new"}
+    assert set(help.COMMANDS) == {*LitGenCLI.subcommands(), "prepare", "check", "runs", "new", "export"}
     assert issubclass(getattr(lit_gen.models, sources.known("model")[0]), GenerativeModule)
 
 
@@ -166,7 +166,7 @@ def test_every_setting_is_explained(name):
     assert explained and all(text and len(text.split()) > 1 for text in explained.values()), explained
 
 
-@pytest.mark.parametrize("command", [name for name in help.EXAMPLES if name not in ("runs", "new")])
+@pytest.mark.parametrize("command", [name for name in help.EXAMPLES if name not in ("runs", "new", "export")])
 def test_the_examples_are_commands(command, capsys, tmp_path, monkeypatch):
     fixtures = Path("tests/fixtures/e45cbfd").resolve()
     shutil.copytree("configs", tmp_path / "configs")
@@ -177,6 +177,16 @@ def test_the_examples_are_commands(command, capsys, tmp_path, monkeypatch):
         words = [word.strip('"') for word in re.findall(r'\S*".*?"|\S+', example)]
         if "<run>" not in example:
             assert output([command, *words, "--print_config"], capsys)[0] == 0
+
+
+def test_the_help_and_the_examples_of_export(capsys):
+    code, text, _ = output(["export", "--help"], capsys)
+    parser = export.parser()
+    known = {option for action in parser._actions for option in action.option_strings}
+    shown = set(re.findall(r"^  (--\w+)", text, re.MULTILINE))
+    assert code == 0 and {"--ckpt_path", "--format", "--output", "--overwrite", "--resolution"} <= shown <= known
+    for example in help.EXAMPLES["export"]:
+        parser.parse_args(example.split())
 
 
 def test_the_examples_of_runs(tmp_path, monkeypatch, capsys):

@@ -211,3 +211,9 @@ def test_data_without_classes_are_refused():
     with pytest.raises(UserError, match="needs data with labels"):
         SemiSupervisedAAE(tiny.spec() | {"num_classes": 0})
     assert SemiSupervisedAAE.task.needs == LabelledImages._fields
+
+
+def test_the_decoder_makes_reconstructions_of_codes():
+    model = build().eval()
+    image = tiny.images()
+    assert torch.equal(model.decode(model.code(image)), model.reconstruct(image))
