@@ -50,7 +50,10 @@ def write(name: str, part: Exported, folder: Path, form: str) -> dict[str, Any]:
     batches = ", ".join(map(str, BATCHES))
     print(f"{name}: {' -> '.join(shapes)}; largest difference {difference:.1e} on batches of {batches}")
     if not difference <= TOLERANCE:
-        raise UserError(f"{path.name} gives something else than the model: {difference:.1e} is above {TOLERANCE:g}.")
+        raise UserError(
+            f"{path.name} gives something else than the model: {difference:.1e} is above {TOLERANCE:g}. "
+            "Nothing is kept; try another --format."
+        )
     return {"file": path.name, **ports, "largest_difference": difference}
 
 

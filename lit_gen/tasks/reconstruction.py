@@ -151,7 +151,7 @@ class LikelihoodReconstruction(Reconstruction):
 
     def exports(self, model: Any, options: pictures.Options) -> Exports:
         """Return decoder and encoder; pixels are not made binary for it, which would draw numbers."""
-        as_shown = model.target(-torch.ones(1, *model.image_shape)).min() < 0  # and not in [0, 1]
+        as_shown = bool(model.target(-torch.ones(1, *model.image_shape)).min() < 0)  # and not in [0, 1]
         outputs = {"mean": "the mean of q(z|x), which the decoder takes", "log_variance": "its log-variance"}
         found = super().exports(model, options)
         network, image = found["encoder"].network, found["encoder"].inputs

@@ -4,11 +4,12 @@ The checkpoints are tiny ones of e45cbfd, one per model.
 """
 
 import ast
-import builtins
 import hashlib
 import json
 import subprocess
 import sys
+from contextlib import redirect_stdout
+from io import StringIO
 
 import numpy as np
 import pytest
@@ -48,13 +49,10 @@ def photo(tmp_path_factory):
 @pytest.fixture(scope="module")
 def as_onnx(tmp_path_factory):
     """A GAN with an EMA, as ONNX; and what was printed."""
-    needs_extra("onnx", "onnxscript", "onnxruntime")
     folder = tmp_path_factory.mktemp("onnx") / "gan"
-    said = []
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(builtins, "print", lambda text: said.append(text))
+    with redirect_stdout(StringIO()) as said:
         main(["export", f"--ckpt_path={checkpoint('gan')}", "--format=onnx", f"--output={folder}"])
-    return folder, said
+    return folder, said.getvalue().splitlines()
 
 
 def run_example(folder, *arguments):
@@ -73,6 +71,7 @@ def assert_alike(found, images):
         assert shown.shape == as_png(image).shape and np.abs(shown.astype(int) - as_png(image)).max() <= 1
 
 
+@needs_extra("export")
 def test_the_files_of_a_generator_as_onnx(as_onnx):
     folder, said = as_onnx
     files = ["example.py", "export.json", "generator.onnx", "inputs.npz"]
@@ -88,6 +87,7 @@ def test_the_files_of_a_generator_as_onnx(as_onnx):
     assert card["networks"]["generator"]["outputs"]["image"]["shape"] == ["batch", 1, 16, 16]
 
 
+@needs_extra("export")
 def test_onnx_gives_what_the_average_gives_for_any_batch(as_onnx):
     import onnxruntime
 
@@ -102,6 +102,7 @@ def test_onnx_gives_what_the_average_gives_for_any_batch(as_onnx):
         assert np.abs(given - other.numpy()).max() > 1e-3
 
 
+@needs_extra("export")
 def test_the_example_of_onnx_makes_the_models_images(as_onnx):
     """In few lines, of packages that have nothing to do with this project."""
     folder = as_onnx[0]
@@ -258,10 +259,9 @@ def made_by(model, system, photo):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("form", ["onnx", "torch_export"])
+@pytest.mark.parametrize("form", [pytest.param("onnx", marks=needs_extra("export")), "torch_export"])
 @pytest.mark.parametrize("system", [*SYSTEMS, "semi_supervised"])
 def test_the_example_of_every_system(system, form, tmp_path, photo, semi_supervised, capsys):
-    needs_extra(*(["onnx", "onnxscript", "onnxruntime"] if form == "onnx" else []))
     path = semi_supervised if system == "semi_supervised" else checkpoint(system)
     main(["export", f"--ckpt_path={path}", f"--format={form}", f"--output={tmp_path}/x"])
     print(capsys.readouterr().out)
