@@ -212,5 +212,6 @@ def write_example(networks: Mapping[str, Exported], model: Any, folder: Path, fo
         if "image" not in part.inputs:
             text = re.sub(r"for path in sys.*?\n(?=images)|import sys\n|, ImageOps", "", text, flags=re.DOTALL)
         values = part.examples(1 if list(part.inputs) == ["image"] else 8)
-        np.savez(folder / INPUTS, **{key: value.numpy() for key, value in zip(part.inputs, values, strict=True)})
+        arrays: Any = {key: value.numpy() for key, value in zip(part.inputs, values, strict=True)}
+        np.savez(folder / INPUTS, **arrays)
     (folder / EXAMPLE).write_text(text, encoding="utf-8")

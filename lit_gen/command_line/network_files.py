@@ -87,7 +87,7 @@ def save(part: Exported, path: Path, form: str) -> None:
     if form == "torch_export":
         torch.export.save(exported, path)
     else:
-        names = {"input_names": list(part.inputs), "output_names": list(part.outputs)}
+        names: Any = {"input_names": list(part.inputs), "output_names": list(part.outputs)}
         torch.onnx.export(exported, f=path, external_data=False, verbose=False, **names)
 
 
