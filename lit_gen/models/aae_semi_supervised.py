@@ -48,9 +48,9 @@ class SemiSupervisedAAE(AutoencodingModule):
         adversarial_weight: weight of the encoder's adversarial terms beside half the squared error, summed over pixels.
         classification_weight: weight of the cross-entropy of the known labels.
         discriminator_sizes: units of the hidden layers of each discriminator.
-        discriminator_learning_rate: learning rate of both discriminators.
+        discriminator_learning_rate: learning rate of both discriminators (paper: SGD, 0.1 at first).
         betas: betas of Adam.
-        learning_rate: learning rate of encoder and decoder.
+        learning_rate: learning rate of encoder and decoder (paper: SGD, 0.01 at first).
     """
 
     task = SemiSupervised()

@@ -78,7 +78,7 @@ class GAN(AdversarialModule):
         hidden_dropout: dropped part of D's hidden units.
         loss: loss of G: `nonsaturating` (section 3), or the `saturating` minimax game itself (equation 1).
         optimizer: `adam`, or the paper's `sgd`.
-        learning_rate: learning rate of both optimizers.
+        learning_rate: learning rate of both optimizers (authors, with SGD: 0.1).
         momentum: first beta of Adam, or SGD's momentum; with a `final_momentum`, at the beginning.
         n_critic: D steps per G step; the paper's k.
         final_momentum: SGD's momentum at the end of a linear rise (authors: 0.7); the same throughout by default.

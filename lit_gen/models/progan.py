@@ -120,7 +120,7 @@ class ProGAN(AdversarialModule):
 
     Args:
         spec: what the data look like; on the command line it comes from the data. A power of two from 4 to 1024 pixels.
-        channel_base: channels are `channel_base / resolution`, and at most `max_channels`.
+        channel_base: channels are `channel_base / resolution`, and at most `max_channels` (paper: 2048 in its table 1).
         max_channels: channels at the small resolutions.
         fade_kimg: thousands of images over which a new resolution is faded in (paper: 800).
         stable_kimg: thousands of images that a resolution trains for once it has been faded in (paper: 800).
