@@ -52,7 +52,9 @@ class Run:
     @property
     def main(self) -> list[str]:
         """The names of its main metrics, in the order of their columns."""
-        return list(dict.fromkeys(key for pattern in MAIN[self.system] for key in matching(self.figures[0], pattern)))
+        return list(
+            dict.fromkeys(key for pattern in MAIN.get(self.system, ["*"]) for key in matching(self.figures[0], pattern))
+        )
 
     def values(self, key: str) -> list[float]:
         """The values of a metric, one per seed that has it."""

@@ -14,7 +14,7 @@ FIGURES = {"test/parzen_log_likelihood": {"value": 229.61, "samples": 10_000, "f
 def test_each_config_has_such_a_header():
     """What it is of, what to expect, and the command that prints all settings, in its first lines."""
     paths = headers.configs(pages.ROOT)
-    assert len(paths) == 36
+    assert len(paths) >= 36
     for path in paths:
         text = path.read_text()
         assert text == headers.renewed(path, pages.ROOT, records.runs()), "run python -m benchmarks.pages"

@@ -72,3 +72,9 @@ def test_the_real_records():
         assert not [key for key in run.main if run.words(key).startswith("`")]
         commands = [re.sub(r" --(seed_everything|name)[ =]\S+", "", one["command"]) for one in run.records.values()]
         assert len(set(commands)) == 1, run.name
+
+
+def test_of_an_unknown_system_all_metrics_are_main(write, tmp_path):
+    (tmp_path / "own.json").write_text(json.dumps(RECORD | {"system": "LSGAN"}))
+    (run,) = write()
+    assert run.main == [key.removeprefix("test/") for key in RECORD["figures"]]
