@@ -7,6 +7,8 @@ import hashlib
 import json
 import shlex
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -346,7 +348,127 @@ def test_predict_with_the_data_named_reads_them(trained, mnist_root, tmp_path):
     assert len(predict(f"--ckpt_path={trained} --plane", tmp_path / "plane")) == 256 + 2
 
 
+def test_images_of_a_folder_named_as_data_keep_their_names(photos, tmp_path):
+    """And are to the pixel those of --images; samples are of no file, and numbered."""
+    data = f"--data=ImageFolder --data.root={photos} --data.image_size=16 --data.channels=1 --data.batch_size=2"
+    data += f" --data.cache_folder={tmp_path}/cache"
+    assert predict(f"--ckpt_path={checkpoint('vae')} {data}", tmp_path / "data") == sorted([*IMAGES, *BESIDE])
+    predict(f"--ckpt_path={checkpoint('vae')} --images={photos}", tmp_path / "images")
+    for name in IMAGES:
+        assert np.abs(pixels(tmp_path / "data" / name).astype(int) - pixels(tmp_path / "images" / name)).max() <= 1
+    entries, others = (
+        json.loads((tmp_path / folder / "manifest.json").read_text())["images"] for folder in ("data", "images")
+    )
+    assert entries == [{name: value for name, value in one.items() if name != "seed"} for one in others]
+    names = predict(f"--ckpt_path={checkpoint('gan')} {data}", tmp_path / "new")
+    assert names[:2] == ["0-000000.png", "0-000001.png"]
+
+
+def test_sentences_need_none_of_the_data_that_a_table_was(tmp_path):
+    content = torch.load(checkpoint("text2image"), weights_only=True)
+    content["classes"] = {"model": "lit_gen.models.Text2Image", "data": "lit_gen.data.ImageTable"}
+    content["datamodule_hyper_parameters"] = {"root": str(tmp_path / "nowhere"), "image_size": 16}
+    torch.save(content, tmp_path / "x.ckpt")
+    assert len(predict(f'--ckpt_path={tmp_path}/x.ckpt --prompts="a man" --count=1', tmp_path / "out")) == 3
+
+
+@pytest.mark.slow
+def test_two_processes_share_the_pictures(photos, tmp_path):
+    """And fewer pictures than processes are refused in one line; before, the processes hung or crashed."""
+    started = [sys.executable, "main.py", "predict", "--trainer.devices=2", *QUIET]
+    data = ["--data=ImageFolder", f"--data.root={photos}", "--data.image_size=16", "--data.channels=1"]
+    data += [f"--data.cache_folder={tmp_path}/cache", "--data.batch_size=1"]
+    for name, words in {"gan": ["--count=3"], "vae": data}.items():
+        words = [f"--ckpt_path={checkpoint(name)}", *words]
+        subprocess.run([*started, *words, f"--output={tmp_path}/{name}-2"], check=True, capture_output=True)
+        main(["predict", *words, f"--output={tmp_path}/{name}-1", *QUIET])
+        one, two = (
+            {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*.png")}
+            for folder in (tmp_path / f"{name}-1", tmp_path / f"{name}-2")
+        )
+        assert len(one) > 3 and one.keys() == two.keys()
+        for path in one:
+            assert (
+                np.abs(pixels(tmp_path / f"{name}-1" / path).astype(int) - pixels(tmp_path / f"{name}-2" / path)).max()
+                <= 1
+            )
+    few = [*started, f"--ckpt_path={checkpoint('gan')}", "--count=1", f"--output={tmp_path}/few"]
+    done = subprocess.run(few, capture_output=True, text=True)
+    assert (
+        done.returncode == 2 and "2 processes cannot share 1 pictures" in done.stderr and "Traceback" not in done.stderr
+    )
+    assert not (tmp_path / "few").exists()
+
+
+# --------------------------------------------------------------------------------------------------------------- labels
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory):
+    """Checkpoints of autoencoders that were told labels."""
+    folder = tmp_path_factory.mktemp("told")
+    for kind, settings in {
+        lit_gen.models.SemiSupervisedAAE: {},
+        lit_gen.models.AAE: {"conditional": True, "prior": "gaussian_mixture", "latent_dim": 2},
+    }.items():
+        trainer = tiny.trainer(folder, limit_train_batches=1)
+        trainer.fit(tiny.build(kind, **settings), datamodule=tiny.NoiseData(1))
+        trainer.save_checkpoint(folder / f"{kind.__name__}.ckpt")
+    return folder
+
+
+@pytest.mark.parametrize("name", ["SemiSupervisedAAE", "AAE"])
+def test_new_images_of_classes(name, told, tmp_path):
+    names = predict(f"--ckpt_path={told}/{name}.ckpt --classes=3,7 --count=3", tmp_path)
+    assert names[:3] == ["000000-class-3.png", "000001-class-7.png", "000002-class-3.png"]
+    model = lit_gen.load(told / f"{name}.ckpt")
+    for seed, label in enumerate((3, 7, 3)):
+        random = torch.Generator().manual_seed(seed)
+        if name == "AAE":
+            latent = model.prior.sample(torch.tensor([label]), random)
+        else:
+            latent = torch.cat([torch.eye(10)[label], torch.randn(4, generator=random)])[None]
+        with torch.no_grad():
+            expected = as_png(model.decode(latent)[0])
+        assert np.abs(pixels(tmp_path / names[seed]).astype(int) - expected).max() <= 1
+
+
+def test_images_through_class_and_style(told, photos, tmp_path):
+    """A walk begins and ends with the reconstructions, whose codes are a class and a style."""
+    words = f"--ckpt_path={told}/SemiSupervisedAAE.ckpt"
+    assert predict(f"{words} --images={photos}", tmp_path / "all") == sorted([*IMAGES, *BESIDE])
+    two = f"{words} --images={photos}/a.jpg,{photos}/turned.jpg --interpolate --count=3"
+    predict(two, tmp_path / "walk")
+    for frame, name in (("frame-0000.png", "a.png"), ("frame-0002.png", "turned.png")):
+        assert (pixels(tmp_path / "walk" / frame) == pixels(tmp_path / "all" / name)).all()
+    with torch.no_grad():
+        model = lit_gen.load(told / "SemiSupervisedAAE.ckpt")
+        start, end = (model.sample_latent(1, torch.Generator().manual_seed(seed)) for seed in (4, 9))
+        middle = as_png(model.decode((start + end) / 2)[0])  # an arc is for Gaussian latents, which classes are not
+    predict(f"{words} --interpolate --image_seeds=4,9 --count=3", tmp_path / "new")
+    assert np.abs(pixels(tmp_path / "new" / "frame-0001.png").astype(int) - middle).max() <= 1
+
+
+def test_classes_need_labels(told, capsys):
+    model = tiny.build(lit_gen.models.AAE)
+    with pytest.raises(UserError, match="a model that was told labels"):
+        model.task.plan(model, {"classes": "3"})
+    words = ["predict", f"--ckpt_path={told}/AAE.ckpt", "--classes=3"]
+    assert "--classes must be of 0, 1, " in refused([*words[:2], "--classes=10"], capsys)
+    assert "leave --plane out" in refused([*words, "--plane"], capsys)
+
+
 # --------------------------------------------------------------------------------------------------------------- Python
+
+
+def test_changes_in_words():
+    """Of what D sees in each image by itself."""
+    model, images = lit_gen.load(checkpoint("stargan")), tiny.images(3, 3)
+    target = (model.discriminator(images)[1] > 0).float()
+    target[:, :3], target[:, 3] = torch.tensor([0.0, 1.0, 0.0]), 0.0
+    assert torch.equal(model.translate(images, "+Blond_Hair,-Male"), model.translate(images, target))
+    with pytest.raises(UserError, match="Did you mean Blond_Hair"):
+        model.translate(images, "+Blond")
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in FIXTURES.iterdir()))

@@ -19,7 +19,7 @@ from lit_gen.data.decoding import decode_image
 from lit_gen.errors import UserError
 from lit_gen.files.atomic import complete_file, make_folder
 from lit_gen.lightning_compat import data_of
-from lit_gen.tasks.pictures import Picture, Plan
+from lit_gen.tasks.pictures import Picture, Plan, different
 
 MANIFEST, GRID, MOVING = "manifest.json", "grid.png", "interpolation.gif"
 CELL, GAP = 256, 2  # pixels of the grid
@@ -39,8 +39,8 @@ class Command(NamedTuple):
 class PredictionWriter(BasePredictionWriter):
     """Write what `predict_step` returns, images (B, C, H, W) in [-1, 1], and at the end a grid and `manifest.json`.
 
-    A picture of a plan has its own name; an image of a data module is `folder/<rank>-<number>.png`. At the end it says
-    how many all processes have written, and where.
+    A picture of a plan has its own name, and one that is made from an image file of a data module that file's. Others
+    are `folder/<rank>-<number>.png`. At the end it says how many all processes have written, and where.
 
     Args:
         folder: where to write.
@@ -52,6 +52,7 @@ class PredictionWriter(BasePredictionWriter):
         super().__init__("batch")
         self.folder, self.command, self.overwrite = folder, command, overwrite
         self.names: list[str] = []
+        self.sources: list[tuple[str, Path]] = []  # the files of the data's rows, each behind the name for its picture
 
     def setup(self, trainer: Trainer, model: LightningModule, stage: str) -> None:
         # Another node's has the time of another clock in its name.
@@ -65,12 +66,22 @@ class PredictionWriter(BasePredictionWriter):
         """Return the plan of the pictures; an empty one where a data module gives the batches."""
         return getattr(data_of(trainer), "plan", Plan([]))
 
+    def on_predict_start(self, trainer: Trainer, model: Any) -> None:
+        data: Any = data_of(trainer)
+        files = getattr(data, "predicted_files", []) if model.task.predicts_from != "noise" else []
+        names = different([str(file.relative_to(data.root).with_suffix("")) for file in files])
+        self.sources = list(zip(names, files, strict=True))
+
     def write_on_batch_end(
         self, trainer: Trainer, model: LightningModule, prediction: Tensor, rows: Any, batch: Any, *_: Any
     ) -> None:
         make_folder(self.folder)
-        for image in prediction:
-            name = batch.name if isinstance(batch, Picture) else f"{trainer.global_rank}-{len(self.names):06d}"
+        for number, image in enumerate(prediction):
+            name = f"{trainer.global_rank}-{len(self.names):06d}"
+            if isinstance(batch, Picture):
+                name = batch.name
+            elif self.sources and rows:
+                name = self.sources[rows[number]][0]
             save_picture(image, self.folder / f"{name}.png")
             self.names.append(f"{name}.png")
 
@@ -84,18 +95,21 @@ class PredictionWriter(BasePredictionWriter):
 
     def finish(self, plan: Plan, model: Any, command: Command) -> None:
         """Write the grid, the moving picture, and last the manifest."""
-        own = [picture for picture in plan.pictures if (self.folder / f"{picture.name}.png").is_file()]
-        names = [f"{picture.name}.png" for picture in own] or sorted(self.written_by_all())
-        beside = [picture.source for picture in own] or [None] * len(names)
+        planned: list[tuple[str, int | None, Path | None]] = [(one.name, one.seed, one.source) for one in plan.pictures]
+        planned += [(name, None, path) for name, path in self.sources]
+        own = [one for one in planned if (self.folder / f"{one[0]}.png").is_file()]
+        names = [f"{name}.png" for name, _, _ in own] or sorted(self.written_by_all())
+        beside = [source for _, _, source in own] or [None] * len(names)
         shown = slice(None if plan.columns else MOST_IN_GRID)
         files = [self.folder / name for name in names]
         write_grid(self.folder / GRID, files[shown], beside[shown], plan.columns)
         if plan.moving:
             write_moving(self.folder / MOVING, files)
         entries = [
-            {"file": picture.name + ".png", "seed": picture.seed}
-            | ({} if picture.source is None else {"source": str(picture.source)})
-            for picture in own
+            {"file": f"{name}.png"}
+            | ({} if seed is None else {"seed": seed})
+            | ({} if source is None else {"source": str(source)})
+            for name, seed, source in own
         ]
         with open(command.checkpoint, "rb") as checkpoint:
             sha256 = hashlib.file_digest(checkpoint, "sha256").hexdigest()

@@ -178,7 +178,7 @@ def tiny_data(model: type, data: str, given: dict[str, Any]) -> str:
         words += ['"--data.val_size=20"'] if "val_size" in own else []
         words += ['"--data.labelled=20"'] if "labelled" in given else []
     else:
-        words += ['"--data.val_fraction=0.5"']
+        words += ['"--data.val_fraction=0.3"']
         lines += ["for number in range(40):"]
         image = 'Image.new("RGB", (40, 36), (6 * number, 100, 50))'
         if data == "UnpairedFolders":

@@ -21,7 +21,13 @@ from lit_gen.data.cache import HINT, CachedSet, cached_set, readable_rows
 from lit_gen.data.decoding import ImageArray, ImagesOnDemand
 from lit_gen.data.image_files import MAX_MEGAPIXELS, Found, Search, in_words
 from lit_gen.data.image_files import image_files as image_files  # for others to import from here
-from lit_gen.data.order import EvaluationOrder, ResumableData, SeededFetches, loader_options
+from lit_gen.data.order import (
+    EvaluationOrder,
+    ResumableData,
+    SeededFetches,
+    loader_options,
+    processes_that_share,
+)
 from lit_gen.data.splits import places_of
 from lit_gen.errors import UserError
 from lit_gen.files.atomic import CannotWriteError, complete_folder, remove_partial_of
@@ -306,19 +312,21 @@ class ImageData(ResumableData):
 
     def predict_dataloader(self) -> DataLoader:
         self.check_split("predict")
-        return self._loader("test")
+        return self._prediction_loader("test")
+
+    def _prediction_loader(self, split: str) -> DataLoader:
+        """Return a loader of the rows that `predict` reads, which Lightning shares among several processes."""
+        processes_that_share(len(self.datasets[split]), self.trainer, "images")
+        return self._loader(split)
 
     def _evaluation_loader(self, split: str) -> DataLoader:
         """Return a loader of a split's rows in their order; several processes share them, and no row comes twice."""
         dataset, trainer = self.datasets[split], self.trainer
-        processes = 1 if trainer is None else trainer.world_size
-        if processes == 1 or trainer.overfit_batches:  # type: ignore[attr-defined]
+        if trainer is not None and trainer.overfit_batches:  # type: ignore[attr-defined]
             return self._loader(split)
-        if 0 < len(dataset) < processes:
-            raise UserError(
-                f"{processes} processes cannot share {len(dataset)} {split} images. Set --trainer.devices lower, or "
-                "hold out more images."
-            )
+        processes = processes_that_share(len(dataset), trainer, f"{split} images")
+        if processes == 1:
+            return self._loader(split)
         order = EvaluationOrder(len(dataset), self.batch_size, processes, trainer.global_rank)
         options = loader_options() | self._loader_options()
         return DataLoader(SeededFetches(dataset), batch_size=None, sampler=order, **options)

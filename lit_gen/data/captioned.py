@@ -180,7 +180,7 @@ class CaptionedData(ImageData):
         raise NotImplementedError
 
     def predict_dataloader(self) -> DataLoader:
-        return super().predict_dataloader() if self.prompted is None else self._loader("predict")
+        return super().predict_dataloader() if self.prompted is None else self._prediction_loader("predict")
 
     def check_split(self, command: str) -> None:
         if self.prompted is None:

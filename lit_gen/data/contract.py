@@ -48,6 +48,9 @@ class DataModule(Protocol):
     None says that the training split lacks some of them: no metric is then called `fid50k_full`.
     """
 
+    predicted_files: Sequence[Path]
+    """The files of the images that `predict` reads, by whose names below `root` it calls what it writes."""
+
     def preview_batch(self, count: int) -> Any:
         """Return the first `count` held-out rows: for sample grids, `val/sliced_wasserstein` and Parzen windows."""
 

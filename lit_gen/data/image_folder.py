@@ -108,7 +108,13 @@ class ImageFolder(ImageData):
     def predict_dataloader(self) -> DataLoader:
         """Return a loader of all images of the folder, those of training included."""
         self.datasets["predict"] = ArrayDataset(Images, (self.arrays,))
-        return self._loader("predict")
+        return self._prediction_loader("predict")
+
+    @property
+    def predicted_files(self) -> list[Path]:
+        """The files of the images that `predict` reads, in their order."""
+        files, rows = self.images_below(self.root).find().paths, self.found.rows
+        return files if rows is None else [files[row] for row in rows]
 
     @property
     def arrays(self) -> ImageArray:

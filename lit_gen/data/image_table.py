@@ -255,6 +255,13 @@ class ImageTable(TwoDomains, ImageFolder):
         return ImageData.predict_dataloader(self)
 
     @property
+    def predicted_files(self) -> list[Path]:
+        if self.batch_type is UnpairedImages:  # of which an image is predicted for each of either domain
+            return []
+        rows = self.decoded_columns[0][1][self.datasets["test"].rows]
+        return [self.root / self.contents.files[row] for row in rows]
+
+    @property
     def remarks(self) -> list[str]:
         return [*super().remarks, *self.contents.remarks()]
 

@@ -97,6 +97,25 @@ class EvaluationOrder(DistributedSampler):
         return ((0, rows) for rows in self.batches)
 
 
+def processes_that_share(count: int, trainer: Trainer | None, what: str) -> int:
+    """Return the number of processes, among which images are shared.
+
+    Args:
+        count: number of images.
+        trainer: of the processes; None before there is one.
+        what: the images, in words.
+
+    Raises:
+        UserError: a process would have none, and the others would wait for it.
+    """
+    processes = 1 if trainer is None else trainer.world_size
+    if 0 < count < processes:
+        raise UserError(
+            f"{processes} processes cannot share {count} {what}. Set --trainer.devices lower, or take more."
+        )
+    return processes
+
+
 class SeededFetches(Dataset):
     """A dataset that seeds torch's generator by each request, and puts the generator's state back after the fetch.
 

@@ -153,6 +153,10 @@ class AAE(AutoencodingModule):
     def sample_latent(self, count: int, generator: torch.Generator | None = None) -> Tensor:
         return self.sample_prior(count, generator)[0]
 
+    def sample_class(self, label: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Return draws (B, Z) from the components of the prior that class indices (B,) are tied to."""
+        return self.prior.sample(label.to(self.device), generator)
+
     def losses(self, batch: Any) -> Terms:
         """Return all terms, on the scale of images in [0, 1] (section 2). One Adam steps on their sum.
 

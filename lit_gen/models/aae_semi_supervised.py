@@ -55,6 +55,7 @@ class SemiSupervisedAAE(AutoencodingModule):
 
     task = SemiSupervised()
     prior_in_words = "a one-hot class, all equally likely, and a normal style of deviation 1"
+    has_gaussian_latents = False  # a part of them is a class
 
     def __init__(
         self,
@@ -124,6 +125,10 @@ class SemiSupervisedAAE(AutoencodingModule):
         device = self.device if generator is None else None
         label = torch.randint(self.num_classes, (count,), generator=generator, device=device).to(self.device)
         return self.codes_of(label, self.noise(count, self.style_dim, generator=generator))
+
+    def sample_class(self, label: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Return codes (B, classes + Z) of class indices (B,), with normal styles."""
+        return self.codes_of(label.to(self.device), self.noise(len(label), self.style_dim, generator=generator))
 
     def codes_of(self, label: Tensor, style: Tensor) -> Tensor:
         """Return codes (B, classes + Z) of class indices (B,) and styles (B, Z)."""

@@ -23,7 +23,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lit_gen.data.batches import AttributedImages, DataSpec
+from lit_gen.data.batches import AttributedImages, DataSpec, Images
 from lit_gen.errors import UserError, nearest
 from lit_gen.layers.residual import ResidualBlock
 from lit_gen.lightning_compat import data_of
@@ -33,7 +33,7 @@ from lit_gen.losses.adversarial import gradient_penalty, wasserstein_discriminat
 from lit_gen.losses.likelihood import attribute_cross_entropy
 from lit_gen.models.adversarial import AdversarialModule
 from lit_gen.schedules import constant_then_linear
-from lit_gen.tasks.attribute_editing import AttributeEditing
+from lit_gen.tasks.attribute_editing import AttributeEditing, wanted_changes, with_changes
 from lit_gen.training.modes import evaluating
 
 PAPER_ATTRIBUTES = ["Black_Hair", "Blond_Hair", "Brown_Hair", "Male", "Young"]
@@ -253,13 +253,16 @@ class StarGAN(AdversarialModule):
         return self.sampler(image, target)
 
     @torch.no_grad()
-    def translate(self, image: Tensor, target: Tensor) -> Tensor:
+    def translate(self, image: Tensor, target: Tensor | str) -> Tensor:
         """Return the images with other attributes, in evaluation mode, by the averaged generator if there is one.
 
         Args:
             image: (B, C, H, W) in [-1, 1].
-            target: (B, A) in {0, 1}: all attributes, in the order of `attributes`.
+            target: (B, A) in {0, 1}: all attributes, in the order of `attributes`; or what to change, such as
+                "+Blond_Hair,-Male", of the attributes that D sees in the images.
         """
+        if isinstance(target, str):
+            target = with_changes(self, Images(image), wanted_changes(target, self.attributes))
         with evaluating(self.sampler):
             return self(image, target).float()
 

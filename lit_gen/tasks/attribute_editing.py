@@ -177,10 +177,15 @@ def _edited(path: Path, changes: dict[int, float] | None, model: Any) -> Tensor:
     batch = Images(pictures.read_square(path, model))
     if changes is None:
         return torch.cat(changed(model, batch), dim=3)
-    target = known_or_guessed_labels(model, batch)
+    return model.translate(batch.image, with_changes(model, batch, changes))
+
+
+def with_changes(model: AttributeEditor, batch: Any, changes: dict[int, float]) -> Tensor:
+    """Return the labels (B, A) of a batch with some columns set, as `wanted_changes` has them."""
+    target = known_or_guessed_labels(model, batch).clone()
     for column, value in changes.items():
         target[:, column] = value
-    return model.translate(batch.image, target)
+    return target
 
 
 @torch.no_grad()

@@ -115,14 +115,7 @@ class CodeSweeps(Sampling):
         first = model.codes[0]
         if first.kind != "categorical":
             raise UserError("--classes needs a categorical code, and this InfoGAN has none.")
-        known = [str(value) for value in range(first.features)]
-        classes = [int(value) for value in pictures.names_of(options, "classes", known)]
-        found = []
-        for number, seed in enumerate(pictures.image_seeds(options)):
-            value = classes[number % len(classes)]
-            make = partial(_with_codes, seed, {model.noise_dim: torch.eye(first.features)[value]})
-            found.append(pictures.Picture(f"{seed:06d}-class-{value}", make, seed))
-        return pictures.Plan(found, columns=len(classes) if len(classes) > 1 else None)
+        return pictures.of_classes(options, first.features, _of_class)
 
     @torch.no_grad()
     def sample_grids(self, model: Any, batch: Any, count: int = 64) -> dict[str, Tensor]:
@@ -191,6 +184,10 @@ def _with_codes(seed: int, codes: dict[int, Tensor], model: Any) -> Tensor:
     for start, value in codes.items():
         latent[:, start : start + len(value)] = value.to(latent)
     return pictures.of_latent(model, latent)
+
+
+def _of_class(seed: int, value: int, model: Any) -> Tensor:
+    return _with_codes(seed, {model.noise_dim: torch.eye(model.codes[0].features)[value]}, model)
 
 
 def category_evaluators(model: Any) -> list[Evaluator]:

@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader
 from lit_gen.data.batches import DataSpec
 from lit_gen.data.decoding import ImagesOnDemand, decode_image
 from lit_gen.data.image_files import find_images
+from lit_gen.data.order import processes_that_share
 from lit_gen.errors import UserError
 
 COUNT = 64
@@ -72,6 +73,7 @@ class Pictures(LightningDataModule):
         return "the command's options"
 
     def predict_dataloader(self) -> DataLoader:
+        processes_that_share(len(self.plan.pictures), self.trainer, "pictures")
         return DataLoader(self.plan.pictures, batch_size=None)  # type: ignore[arg-type]  # a list has rows too
 
 
@@ -215,6 +217,22 @@ def of_latent(model: Any, latent: Tensor) -> Tensor:
     """Return the image (1, C, H, W) of a latent (1, Z)."""
     with torch.no_grad():
         return model(latent)
+
+
+def of_classes(options: Options, classes: int, make: Callable[[int, int, Any], Tensor]) -> Plan:
+    """Return the plan of images of the classes that `--classes` lists, which they take in turn.
+
+    Args:
+        options: of the command.
+        classes: how many there are.
+        make: gives an image (1, C, H, W) by a seed, a class and the model.
+    """
+    asked = [int(value) for value in names_of(options, "classes", [str(value) for value in range(classes)])]
+    found = []
+    for number, seed in enumerate(image_seeds(options)):
+        value = asked[number % len(asked)]
+        found.append(Picture(f"{seed:06d}-class-{value}", partial(make, seed, value), seed))
+    return Plan(found, columns=len(asked) if len(asked) > 1 else None)
 
 
 def frames(ends: Sequence[Callable[[Any], Tensor]], options: Options, of_images: bool = False) -> Plan:

@@ -203,6 +203,19 @@ class PriorMatching(Reconstruction):
     verbs: ClassVar[type] = PriorMatcher
     monitor: ClassVar[str | None] = "val/penalized_reconstruction"
     generated_grids: ClassVar[tuple[str, ...]] = ("samples", "plane", "codes")
+    options: ClassVar[dict[str, str]] = {
+        "classes": "classes of new images, such as 3 or 0,7, which they take in turn; of a model that was told labels",
+    }
+
+    def plan(self, model: Any, options: pictures.Options) -> pictures.Plan:
+        """Return the plan of new images of some classes, where the command asks for it, or of what all models make."""
+        if "classes" not in options:
+            return super().plan(model, options)
+        if unused := [f"--{name}" for name in ("images", "interpolate", "plane") if name in options]:
+            raise UserError(f"--classes is for new images: leave {unused[0]} out.")
+        if not getattr(model, "num_classes", 0):
+            raise UserError("--classes needs a model that was told labels: an AAE that is conditional, for example.")
+        return pictures.of_classes(options, model.num_classes, _of_class)
 
     def places(self, model: Any, side: int) -> Tensor:
         """Return as many places (side,) as far as the prior reaches."""
@@ -241,6 +254,10 @@ def _back(path: Path, model: Any) -> Tensor:
 def _code(path: Path, model: Any) -> Tensor:
     with torch.no_grad():
         return model.code(pictures.read_square(path, model))
+
+
+def _of_class(seed: int, value: int, model: Any) -> Tensor:
+    return pictures.of_latent(model, model.sample_class(torch.tensor([value]), torch.Generator().manual_seed(seed)))
 
 
 def _of_code(code: Tensor, model: Any) -> Tensor:
