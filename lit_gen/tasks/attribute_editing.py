@@ -180,7 +180,7 @@ def _edited(path: Path, changes: dict[int, float] | None, model: Any) -> Tensor:
     return model.translate(batch.image, with_changes(model, batch, changes))
 
 
-def with_changes(model: AttributeEditor, batch: Any, changes: dict[int, float]) -> Tensor:
+def with_changes(model: Any, batch: Any, changes: dict[int, float]) -> Tensor:
     """Return the labels (B, A) of a batch with some columns set, as `wanted_changes` has them."""
     target = known_or_guessed_labels(model, batch).clone()
     for column, value in changes.items():
