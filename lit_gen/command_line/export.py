@@ -129,11 +129,17 @@ def no_new_parents(place: Path) -> Iterator[None]:
 
 
 def make_room(place: Path, new: Path, files: Sequence[str]) -> None:
-    """Remove what an earlier `export` has written to a folder; beside files of others, put the new ones there."""
+    """Remove what an earlier `export` has written to a folder; beside files of others, put the new ones there.
+
+    Raises:
+        UserError: a file of others has the name of a new one.
+    """
     try:
         earlier = json.loads((place / CARD).read_text(encoding="utf-8"))["files"]
     except (OSError, ValueError, KeyError, TypeError):
         earlier = []
+    if others := [name for name in files if name not in earlier and (place / name).exists()]:
+        raise UserError(f"--output: {place / others[0]} is not of an earlier export. Name another folder.")
     for name in reversed(earlier):  # the card first
         (place / Path(str(name)).name).unlink(missing_ok=True)
     remove_if_empty(place)

@@ -219,6 +219,9 @@ def test_the_folder_below_runs_and_one_of_ones_own(tmp_path, monkeypatch, capsys
     main([*words, f"--output={folder}", "--overwrite"])
     files = ["example.py", "export.json", "generator.safetensors", "mine.txt"]
     assert sorted(path.name for path in folder.iterdir()) == files and "old" not in (folder / "example.py").read_text()
+    (folder / "export.json").unlink()  # nothing says any more that the other files are this command's
+    line = refused_export([*words[1:], f"--output={folder}", "--overwrite"], capsys)
+    assert "example.py is not of an earlier export" in line and (folder / "example.py").is_file()
     assert not list(tmp_path.rglob(".*.partial"))
     (tmp_path / "empty").mkdir()
     main([*words, "--output=empty"])
