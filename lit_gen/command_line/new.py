@@ -231,9 +231,12 @@ def words_of_use(model: Any) -> str:
 def _distribution() -> Any:
     """Return the installed package; None where this is a clone that is not installed."""
     try:
-        return distribution(PACKAGE.name)
+        found = distribution(PACKAGE.name)
     except PackageNotFoundError:
         return None
+    # A build leaves a record of the package in the clone, which is no sign of an installed one.
+    of_clone = (PACKAGE.parent / "setup.py").is_file() and Path(str(found.locate_file(""))).resolve() == PACKAGE.parent
+    return None if of_clone else found
 
 
 def requirement() -> str:
