@@ -15,7 +15,7 @@ setup(
     packages=[*find_packages(include=["lit_gen*"]), "lit_gen.configs"],
     package_dir={"lit_gen.configs": "configs"},
     package_data={
-        "lit_gen": ["py.typed", "*/*.safetensors", "template/*"],
+        "lit_gen": ["py.typed", "*/*.safetensors", "report/*.html", "template/*"],
         "lit_gen.configs": ["*.yaml", "quick/*.yaml"],
     },
 )

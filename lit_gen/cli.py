@@ -27,7 +27,7 @@ from lit_gen.callbacks.predictions import PredictionWriter
 from lit_gen.callbacks.sample_grids import SampleGrids
 from lit_gen.command_line.asked import complete, prepare_pictures, writer_of
 from lit_gen.command_line.check import check
-from lit_gen.command_line.config_files import with_shipped_configs
+from lit_gen.command_line.config_files import SHIPPED, with_shipped_configs
 from lit_gen.command_line.endings import one_line_endings
 from lit_gen.command_line.export import export
 from lit_gen.command_line.help import answer
@@ -52,8 +52,9 @@ from lit_gen.loggers.wandb import WandbOptions, check_wandb, finish_wandb
 from lit_gen.models.base import GenerativeModule
 from lit_gen.old_versions.folders import runs_of_then
 from lit_gen.runs import folders, locks, processes
-from lit_gen.runs.changes import changes_of_run
+from lit_gen.runs.changes import changes_from_base, changes_of_run
 from lit_gen.runs.checkpoint_files import check_weights_only, heed_no_unsafe_loading
+from lit_gen.runs.commands_file import RunCommand, this_command
 from lit_gen.runs.names import RunOptions, check_name, system_of
 from lit_gen.runs.settings import SaveSettings, read_settings
 from lit_gen.training.graphs import SpeedOptions
@@ -200,8 +201,8 @@ class LitGenCLI(LightningCLI):
             kwargs["callbacks"] = [DryRun()]
         else:
             given = prepare_callbacks(self.given_callbacks, self.run_folder, self.model)
-            writer = self.prediction_writer()
-            brought = callbacks_of_run(self.subcommand, self.settings, self.model, self.run_folder, given, writer)
+            writer, line = self.prediction_writer(), self.line_of_run()
+            brought = callbacks_of_run(self.subcommand, self.settings, self.model, self.run_folder, given, writer, line)
             kwargs["callbacks"] = given + brought
         try:
             return super().instantiate_trainer(**kwargs)
@@ -212,6 +213,23 @@ class LitGenCLI(LightningCLI):
         if self.subcommand != "predict" or not self.writes:
             return None
         return writer_of(self.asked, self.run_folder, self.settings.ckpt_path, self.words)
+
+    def line_of_run(self) -> RunCommand | None:
+        """Return the command for the run's report, with what differs from the base config alone."""
+        if self.run_folder is None or rank() != 0:
+            return None
+        if self.subcommand != "fit":
+            return this_command(self.words)
+        shipped = SHIPPED / f"{self.settings.system}.yaml"
+        base = self.base_config or (str(shipped) if shipped.is_file() else None)
+        kinds = [f"--{part}={self.settings[part].class_path}" for part in ("model", "data")]
+        try:
+            alone = self.parser.parse_args(["fit", *([f"--config={base}"] if base else kinds)])
+            settings = yaml.safe_load(self.parser.dump(alone, skip_none=False))["fit"]
+        except Exception:  # whatever it is, the command itself was read: such a config needs others before it
+            return this_command(self.words)
+        name = self.base_config or (f"configs/{shipped.name}" if base else "the defaults")
+        return this_command(self.words, name, changes_from_base(settings, self.saved_settings()))
 
     @property
     def given_callbacks(self) -> list:

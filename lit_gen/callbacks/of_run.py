@@ -13,10 +13,12 @@ from lit_gen.callbacks.health import Health
 from lit_gen.callbacks.predictions import PredictionWriter
 from lit_gen.callbacks.progress import TrainingBar, TrainingSpeed
 from lit_gen.callbacks.rehearsal import Rehearsal
+from lit_gen.callbacks.run_report import RunReport
 from lit_gen.callbacks.sample_grids import SampleGrids
 from lit_gen.callbacks.timing import TrainingTime
 from lit_gen.models.adversarial import AdversarialModule
 from lit_gen.models.base import GenerativeModule
+from lit_gen.runs.commands_file import RunCommand
 
 
 def callbacks_of_run(
@@ -26,6 +28,7 @@ def callbacks_of_run(
     folder: Path | None,
     given: Sequence[Callback] = (),
     predictions: PredictionWriter | None = None,
+    line: RunCommand | None = None,
 ) -> list[Callback]:
     """Return the project's callbacks for a command.
 
@@ -36,17 +39,19 @@ def callbacks_of_run(
         folder: the run's folder; None where nothing is written.
         given: the callbacks that the user added.
         predictions: what writes the images of `predict`.
+        line: the command, for the run's report.
     """
+    report = [] if folder is None else [RunReport(folder, line)]
     if command == "test":
-        return [Evaluation(folder, **settings.evaluation.as_dict())]
+        return [Evaluation(folder, **settings.evaluation.as_dict()), *report]
     if command == "validate":
-        return [Evaluation()]
+        return [Evaluation(), *report]
     bar = settings.trainer.enable_progress_bar is not False and not settings.trainer.barebones
     bars = [TrainingBar()] if bar and not any(isinstance(callback, ProgressBar) for callback in given) else []
     if settings.trainer.fast_dev_run:
         return [Rehearsal(), *bars] if command == "fit" else []
     if command == "predict":
-        return [] if predictions is None else [predictions]
+        return [] if predictions is None else [predictions, *report]
     if folder is None:
         return []
     sheets = settings.samples.as_dict() | {"all_to_wandb": settings.wandb.images == "all"}
@@ -61,4 +66,4 @@ def callbacks_of_run(
             callbacks.append(BestCheckpoint(checkpoints, monitor, minutes))
         callbacks.append(RunCheckpoints(checkpoints, **settings.checkpoints.as_dict()))
         callbacks.append(TrainingTime(folder))
-    return callbacks
+    return callbacks + report

@@ -13,12 +13,14 @@ from lightning.pytorch.callbacks import BasePredictionWriter
 from lightning.pytorch.utilities import rank_zero_info
 from PIL import Image
 from torch import Tensor
+from torchvision.transforms.functional import pil_to_tensor
 
 from lit_gen.callbacks.sample_grids import save_picture
 from lit_gen.data.decoding import decode_image
 from lit_gen.errors import UserError
 from lit_gen.files.atomic import complete_file, make_folder
 from lit_gen.lightning_compat import data_of
+from lit_gen.tasks.grids import Grid
 from lit_gen.tasks.pictures import Picture, Plan, different
 
 MANIFEST, GRID, MOVING = "manifest.json", "grid.png", "interpolation.gif"
@@ -99,10 +101,11 @@ class PredictionWriter(BasePredictionWriter):
         planned += [(name, None, path) for name, path in self.sources]
         own = [one for one in planned if (self.folder / f"{one[0]}.png").is_file()]
         names = [f"{name}.png" for name, _, _ in own] or sorted(self.written_by_all())
-        beside = [source for _, _, source in own] or [None] * len(names)
+        beside = [None if plan.heads else source for _, _, source in own] or [None] * len(names)
         shown = slice(None if plan.columns else MOST_IN_GRID)
         files = [self.folder / name for name in names]
-        write_grid(self.folder / GRID, files[shown], beside[shown], plan.columns)
+        title = f"{type(model).__name__}: {len(files[shown])} of {len(files)} predictions"
+        write_grid(self.folder / GRID, files[shown], beside[shown], plan, title)
         if plan.moving:
             write_moving(self.folder / MOVING, files)
         entries = [
@@ -157,16 +160,17 @@ def remove_earlier(folder: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def write_grid(path: Path, files: Sequence[Path], beside: Sequence[Path | None], columns: int | None) -> None:
+def write_grid(path: Path, files: Sequence[Path], beside: Sequence[Path | None], plan: Plan, title: str) -> None:
     """Write a grid of pictures, each in the middle of a cell, with what it was made from at its left.
 
     Args:
         path: of the grid.
         files: of the pictures.
         beside: the image file that each was made from, if any.
-        columns: pictures a row; by default as many as make a square.
+        plan: says how many stand in a row, by default as many as make a square, and what stands above them.
+        title: of the grid.
     """
-    columns = columns or max(1, round(len(files) ** 0.5))
+    columns = plan.columns or max(1, round(len(files) ** 0.5))
     cells: list[Image.Image] = []
     for file, source in zip(files, beside, strict=True):
         with Image.open(file) as picture:
@@ -174,16 +178,16 @@ def write_grid(path: Path, files: Sequence[Path], beside: Sequence[Path | None],
         if source is not None:
             original = Image.fromarray(decode_image(source, lambda width, height: (width, height)))
             cells.insert(-1, _small(original, max(cells[-1].size)))
+    heads = ("input", "output") * columns if any(beside) else plan.heads
     columns *= 1 + any(beside)
     width, height = (max(size) for size in zip(*(cell.size for cell in cells), strict=True))
     rows = math.ceil(len(cells) / columns)
-    sheet = Image.new("RGB", (columns * (width + GAP) + GAP, rows * (height + GAP) + GAP), "white")
+    sheet = Image.new("RGB", (columns * (width + GAP), rows * (height + GAP)), "white")
     for number, cell in enumerate(cells):
         row, column = divmod(number, columns)
         left, upper = (width - cell.width) // 2, (height - cell.height) // 2
-        sheet.paste(cell, (GAP + column * (width + GAP) + left, GAP + row * (height + GAP) + upper))
-    with complete_file(path) as partial:
-        sheet.save(partial, format="PNG")
+        sheet.paste(cell, (column * (width + GAP) + left, row * (height + GAP) + upper))
+    save_picture(Grid(pil_to_tensor(sheet) / 127.5 - 1, title, heads, plan.lines).drawn(), path)
 
 
 def _small(image: Image.Image, longest: int) -> Image.Image:

@@ -15,6 +15,7 @@ from lit_gen.errors import UserError
 from lit_gen.files.atomic import complete_file
 from lit_gen.lightning_compat import batches_so_far, data_of, last_epoch_is_done
 from lit_gen.schedules import passes_a_tenth
+from lit_gen.tasks.grids import as_grid
 
 
 def save_picture(image: Tensor, path: Path) -> None:
@@ -83,8 +84,10 @@ class SampleGrids(Callback):
         model.seed("grids")
         grids = model.task.sample_grids(model, batch, self.count)
         back = []
-        for name, grid in grids.items():
+        for name, made in grids.items():
             path = self.folder / f"{name}-{batches:07d}.png"
+            titled = as_grid(made, name)
+            grid = titled.drawn(f"{type(model).__name__} after {model.images_seen:,} images: {titled.title}")
             save_picture(grid, path)
             kept_back = model.task.shows_data(name) and not self._all_may_leave(trainer)
             for logger in trainer.loggers:

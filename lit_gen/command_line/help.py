@@ -24,7 +24,7 @@ COMMANDS = {
     "export": "write a trained model's networks as files that run without this project",
     "prepare": "download, decode and cache a dataset, before several processes start to train",
     "check": "say what data hold, which files cannot be read, and what to type next",
-    "runs": "list the runs; `runs compare A B` has what differs between them",
+    "runs": "list the runs; `runs compare A B`: what differs; `runs report A`: write its report.html again",
     "new": "make a small project: a model to change, its config, a test, a README",
 }
 OTHER_WORDS = {"train": "fit", "eval": "test", "evaluate": "test", "sample": "predict", "generate": "predict"}
@@ -63,7 +63,7 @@ EXAMPLES = {
         "--config configs/progan.yaml --data.cache_folder=caches",
         "--data=CelebA --data.image_size=64 --data.root=data",
     ),
-    "runs": ("", "elsewhere/runs", "compare vae/first vae/second"),
+    "runs": ("", "elsewhere/runs", "compare vae/first vae/second", "report vae/first"),
     "new": ("my-faces --model=DCGAN --data=ImageFolder", "my-digits --model=VAE --data=MNIST"),
 }
 FIRST = (
@@ -141,6 +141,7 @@ def command_help(command: str) -> str:
     """Return the answer to `main.py <command> --help`."""
     if command == "runs":
         usage = ["usage: python main.py runs [FOLDER]", "       python main.py runs compare A B [--root FOLDER]"]
+        usage.append("       python main.py runs report A [--root FOLDER]")
         return "\n".join([*usage, f"  {COMMANDS[command]}", "", *_examples(command)])
     if command == "new":
         usage = ["usage: python main.py new FOLDER --model=<name> --data=<name>", f"  {COMMANDS[command]}", ""]

@@ -1,4 +1,4 @@
-"""The command `runs`: a list of the runs, and what differs between some of them."""
+"""The command `runs`: a list of the runs, what differs between some of them, and their reports."""
 
 import argparse
 from collections.abc import Sequence
@@ -8,7 +8,8 @@ from typing import Any, NoReturn
 
 from lit_gen.columns import columns
 from lit_gen.errors import UserError
-from lit_gen.runs.listing import Run, find_run, last_metrics, runs_below, settings_of
+from lit_gen.report.page import write_report
+from lit_gen.runs.listing import Run, find_run, last_metrics, look_at, runs_below, settings_of, size_in_words
 
 ROOT = Path("runs")
 NONE = "-"
@@ -16,11 +17,11 @@ NONE = "-"
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise UserError(f"runs: {message}. `runs [FOLDER]` lists, `runs compare A B` compares.")
+        raise UserError(f"runs: {message}. `runs [FOLDER]` lists, `runs compare A B` compares, `runs report A` writes.")
 
 
 def runs(words: Sequence[str]) -> None:
-    """Print the runs below a folder, or what differs between the runs that are named.
+    """Print the runs below a folder, or what differs between the runs that are named; or write their reports.
 
     Args:
         words: what stands behind the program's name, "runs" first.
@@ -28,15 +29,22 @@ def runs(words: Sequence[str]) -> None:
     Raises:
         UserError: there is no such folder or run.
     """
-    compares = list(words[1:2]) == ["compare"]
+    verb = "".join(words[1:2])
     parser = _Parser(prog="main.py runs", add_help=False)
-    if compares:
-        parser.add_argument("run", nargs="+")
+    if verb in ("compare", "report"):
+        parser.add_argument("run", nargs="*")
         parser.add_argument("--root", type=Path, default=ROOT)
         given = parser.parse_args(words[2:])
-        if len(given.run) < 2:
-            raise UserError("runs compare takes two runs or more, such as vae/first vae/second.")
-        print(comparison([find_run(name, given.root) for name in given.run]))
+        if len(given.run) < (2 if verb == "compare" else 1):
+            raise UserError(
+                f"runs {verb} takes {'two runs' if verb == 'compare' else 'a run'} or more, such as vae/first."
+            )
+        folders = [find_run(name, given.root) for name in given.run]
+        if verb == "compare":
+            print(comparison(folders))
+        else:
+            for folder in folders:
+                print(f"written: {write_report(look_at(folder))}")
     else:
         parser.add_argument("root", nargs="?", type=Path, default=ROOT)
         root = parser.parse_args(words[1:]).root
@@ -57,7 +65,7 @@ def listing(found: Sequence[Run], root: Path) -> str:
             NONE if run.images is None else f"{run.images:,}",
             NONE if run.best is None else f"{run.best[0]} {run.best[1]:.5g}",
             NONE if run.seconds is None else str(timedelta(seconds=round(run.seconds))),
-            _size(run.size),
+            size_in_words(run.size),
         )
         for run in trained
     ]
@@ -66,7 +74,7 @@ def listing(found: Sequence[Run], root: Path) -> str:
         others = [run for run in found if run.state == state]
         if others:
             names = ", ".join(run.name for run in others)
-            lines += ["", f"{title} ({_size(sum(run.size for run in others))}): {names}"]
+            lines += ["", f"{title} ({size_in_words(sum(run.size for run in others))}): {names}"]
     return "\n".join(lines)
 
 
@@ -81,10 +89,6 @@ def comparison(folders: Sequence[Path]) -> str:
         rows = [(title, *heads), *((name, *(_short(one.get(name, NONE)) for one in values)) for name in differing)]
         parts.append("\n".join(columns(rows)) if differing else f"no {title} differs")
     return "\n\n".join(parts)
-
-
-def _size(count: int) -> str:
-    return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.1f} MiB"
 
 
 def _short(value: Any) -> str:

@@ -48,6 +48,17 @@ def changes_of_run(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str] 
         return None
 
 
+def changes_from_base(base: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """Return what differs between the resolved settings of a training and those of its base config alone.
+
+    Beside what `changes_of_run` compares these are the seed and the settings of this project's own groups.
+    """
+    changes = changes_of_run(base, new) or []
+    for part in ("samples", "checkpoints", "evaluation", "health", "wandb", "speed"):
+        changes += differences(base.get(part) or {}, new.get(part) or {}, f"{part}.")
+    return changes + differences(base, {"seed_everything": new.get("seed_everything")})
+
+
 def changes_of_model(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """Return which hyperparameters of a model, and what of its data's `spec`, differ from those in a checkpoint."""
     if differences(old, {"_class_path": new.get("_class_path", old.get("_class_path"))}):

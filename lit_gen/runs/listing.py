@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -46,7 +46,7 @@ def _begun(folder: Path) -> float:
 
 def look_at(folder: Path) -> Run:
     """Return what a run folder holds. Its checkpoints run no code, and of those that cannot be read nothing is said."""
-    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+    size = size_of(folder)
     config = folder / SETTINGS
     if config.is_file() and not is_of_training(config):
         return Run(folder, "use", None, None, None, None, size)
@@ -58,8 +58,24 @@ def look_at(folder: Path) -> Run:
     if not last and state != "running":
         state = "no checkpoint"
     images = last.get("state_dict", {}).get("_extra_state", {}).get("images_seen")
-    seconds = _json(folder / "time.json").get("seconds")
-    return Run(folder, state, last.get("epoch", -1) + 1 if last else None, images, _best_of(best), seconds, size)
+    epoch = last.get("epoch", -1) + 1 if last else None
+    return Run(folder, state, epoch, images, _best_of(best), seconds_of(folder), size)
+
+
+def size_of(folder: Path) -> int:
+    """Return the bytes of all files in a folder and below; one that goes away meanwhile is left out."""
+    size = 0
+    for path in folder.rglob("*"):
+        try:
+            size += path.stat().st_size if path.is_file() and not path.is_symlink() else 0
+        except OSError:
+            continue
+    return size
+
+
+def seconds_of(folder: Path) -> float | None:
+    """Return how long a run has trained, as far as its last checkpoint says."""
+    return _json(folder / "time.json").get("seconds")
 
 
 def _read(path: Path) -> Mapping[str, Any]:
@@ -125,15 +141,55 @@ def last_metrics(folder: Path) -> dict[str, float]:
     found = {
         name: figure["value"] for name, figure in figures.items() if isinstance(figure, dict) and "value" in figure
     }
+    return found | last_values(log_of(folder))
+
+
+def last_values(log: Mapping[str, Sequence[tuple[float, float]]]) -> dict[str, float]:
+    """Return the last value of each logged name."""
+    return {name: points[-1][1] for name, points in log.items()}
+
+
+def log_of(folder: Path) -> dict[str, list[tuple[float, float]]]:
+    """Return step and value of all that a run's log holds, by name, without a last row that was only half written."""
     try:
-        with (folder / "metrics.csv").open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
+        lines = (folder / "metrics.csv").read_text(encoding="utf-8").splitlines(keepends=True)
+        rows = list(csv.DictReader(line for line in lines if line.endswith("\n")))
     except (OSError, ValueError, csv.Error):
         rows = []
+    found: dict[str, list[tuple[float, float]]] = {}
     for row in rows:
         for name, value in row.items():
             try:
-                found[name] = float(value)
-            except (TypeError, ValueError):  # empty, or a row that was half written
+                point = float(row["step"]), float(value)
+            except (TypeError, ValueError, KeyError):  # empty, or no number
                 continue
-    return {name: value for name, value in found.items() if name and name not in ("step", "epoch")}
+            if name and name not in ("step", "epoch"):
+                found.setdefault(name, []).append(point)
+    return found
+
+
+class Test(NamedTuple):
+    """What a `test` measured of a checkpoint."""
+
+    checkpoint: str
+    figures: dict[str, dict[str, Any]]
+    system: str
+
+
+def tests_of(folder: Path) -> list[Test]:
+    """Return the test that a folder holds, and those beside it of this run's checkpoints, the newest of each."""
+    found: dict[str, Test] = {}
+    for path in sorted(folder.parent.glob("*/test.json"), key=lambda path: path.stat().st_mtime):
+        record = _json(path)
+        checkpoint = str(record.get("checkpoint", ""))
+        of_run = folder.resolve() in Path(checkpoint).resolve().parents
+        if path.parent.name == folder.name or of_run:
+            figures = {name: one for name, one in record.get("figures", {}).items() if isinstance(one, dict)}
+            found.pop(checkpoint, None)
+            found[checkpoint] = Test(checkpoint, figures, str(record.get("system", "")))
+    return list(found.values())
+
+
+def size_in_words(count: int) -> str:
+    """Return a number of bytes in MiB, or in GiB."""
+    return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.1f} MiB"

@@ -21,8 +21,9 @@ from lit_gen.metrics.published import PublishedTargetDomains
 from lit_gen.metrics.target_domains import TargetDomains
 from lit_gen.metrics.true_images import TrueEdits
 from lit_gen.tasks import pictures
-from lit_gen.tasks.base import Stage, Task, grid, quality
+from lit_gen.tasks.base import Stage, Task, quality
 from lit_gen.tasks.exports import IMAGE, Exported, Exports, Input, image_of, sampler_of
+from lit_gen.tasks.grids import Grid, grid
 
 HAIR_COLOURS = ("Black_Hair", "Blond_Hair", "Brown_Hair", "Gray_Hair")
 
@@ -76,7 +77,8 @@ class AttributeEditing(Task):
         if "attributes" in options:
             changes = wanted_changes(options["attributes"], model.attributes)
         files = pictures.image_paths(options)
-        return pictures.Plan([pictures.Picture(name, partial(_edited, path, changes), 0, path) for name, path in files])
+        found = [pictures.Picture(name, partial(_edited, path, changes), 0, path) for name, path in files]
+        return pictures.Plan(found) if changes else pictures.Plan(found, columns=1, heads=self.heads(model))
 
     def exports(self, model: Any, options: pictures.Options) -> Exports:
         """Return the generator, told all attributes of its result, and D, which tells those of an image."""
@@ -94,11 +96,17 @@ class AttributeEditing(Task):
             "classifier": Exported(d, lambda image: d(image)[1], {"image": image_of(model)}, logits),
         }
 
-    def sample_grids(self, model: AttributeEditor, batch: Any, count: int = 64) -> dict[str, Tensor]:
+    def sample_grids(self, model: AttributeEditor, batch: Any, count: int = 64) -> dict[str, Grid]:
         """Return `samples`, with a row per image: itself, then with each attribute changed."""
         columns = 1 + len(model.attributes)
         batch = type(batch)(*(field[: max(1, count // columns)] for field in batch))
-        return {"samples": grid(torch.stack(changed(model, batch), dim=1).flatten(0, 1), columns)}
+        shown = grid(torch.stack(changed(model, batch), dim=1).flatten(0, 1), columns)
+        return {"samples": Grid(shown, "held-out images, each attribute changed by itself", self.heads(model))}
+
+    @staticmethod
+    def heads(model: AttributeEditor) -> list[str]:
+        """Return what stands above an image and its changes."""
+        return ["input", *model.attributes]
 
     def held_out_terms(self, model: AttributeEditor, batch: Any, stage: Stage) -> Terms:
         """Return how well images get their neighbours' attributes and come back, and D's mean scores.

@@ -1,10 +1,10 @@
-"""What all tasks share: grids of images, the log of held-out values, the distance that each validation measures.
+"""What all tasks share: the log of held-out values, the distance that each validation measures.
 
 A model names its task (`task = Translation()`) and offers the verbs that the task asks for (`translate`, ...). It then
 has predictions, sample grids, evaluation and a best checkpoint. A task imports no model.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
 from functools import partial
 from operator import itemgetter
@@ -12,7 +12,6 @@ from typing import Any, ClassVar, Generic, Literal, Protocol
 
 import torch
 from torch import Tensor
-from torchvision.utils import make_grid
 
 from lit_gen.data.contract import DataModule
 from lit_gen.errors import UserError
@@ -24,6 +23,8 @@ from lit_gen.metrics.published import PublishedQuality
 from lit_gen.metrics.samples import SampleQuality
 from lit_gen.metrics.sliced_wasserstein import PATCH
 from lit_gen.tasks.exports import Exports
+from lit_gen.tasks.grids import Grid
+from lit_gen.tasks.grids import grid as grid  # where tasks of a user's own may look for it
 from lit_gen.tasks.pictures import Options as PictureOptions
 from lit_gen.tasks.pictures import Plan
 
@@ -98,8 +99,8 @@ class Task:
         planner, predictor = (next(kind for kind in cls.__mro__ if name in vars(kind)) for name in ("plan", "predict"))
         return planner is not Task and issubclass(planner, predictor)
 
-    def sample_grids(self, model: Any, batch: Any, count: int = 64) -> dict[str, Tensor]:
-        """Return grids to look at while the model trains, by name, each an image (C, H, W) in [-1, 1].
+    def sample_grids(self, model: Any, batch: Any, count: int = 64) -> Mapping[str, Grid | Tensor]:
+        """Return grids to look at while the model trains, by name; one without heads may be a picture (C, H, W) alone.
 
         Args:
             model: with the verbs of the task.
@@ -179,19 +180,3 @@ def mean_outputs(model: Any, batch: Any, fakes: Any) -> Terms:
     """Return D's mean outputs for the real images of a batch and for fakes, such as `d_logit_real`, `d_logit_fake`."""
     real, fake = model.discriminate(batch, fakes)
     return {f"{model.output_name}_real": real.mean(), f"{model.output_name}_fake": fake.mean()}
-
-
-def grid(images: Tensor, columns: int | None = None, gap: int = 2) -> Tensor:
-    """Return images side by side, row after row, on white.
-
-    Args:
-        images: (N, C, H, W) in [-1, 1].
-        columns: images per row; by default as many as make a square.
-        gap: pixels between images.
-
-    Returns:
-        (C, H', W') float32 on the CPU, in [-1, 1].
-    """
-    columns = columns or max(1, round(len(images) ** 0.5))
-    images = images.detach().float().cpu().clamp(-1, 1)
-    return make_grid(images, columns, gap, pad_value=1.0)[: images.shape[1]]  # it gives grey images three channels

@@ -16,8 +16,9 @@ from lit_gen.metrics.codes import CodeInformation
 from lit_gen.metrics.disentanglement import Disentanglement
 from lit_gen.metrics.evaluator import Evaluator, Options
 from lit_gen.tasks import pictures
-from lit_gen.tasks.base import Stage, grid
+from lit_gen.tasks.base import Stage
 from lit_gen.tasks.exports import Exported, Exports, Input, image_of, latents_of, sampler_of
+from lit_gen.tasks.grids import Grid, grid
 from lit_gen.tasks.sampling import Sampler, Sampling
 from lit_gen.training.modes import evaluating
 
@@ -108,7 +109,9 @@ class CodeSweeps(Sampling):
             for column, value in enumerate(values):
                 make = partial(_with_codes, seed, fixed | {start: value})
                 found.append(pictures.Picture(f"{name}-{seed:06d}-{column:02d}", make, seed))
-        return pictures.Plan(found, columns=len(values))
+        categorical = code.kind == "categorical"
+        heads = [f"{name} = {value}" for value in (range(len(values)) if categorical else (f"{x:+.1f}" for x in SWEEP))]
+        return pictures.Plan(found, columns=len(values), heads=heads)
 
     def of_classes(self, model: Any, options: pictures.Options) -> pictures.Plan:
         """Return the plan of images whose first code has the values that the command lists, in turn."""
@@ -118,7 +121,7 @@ class CodeSweeps(Sampling):
         return pictures.of_classes(options, first.features, _of_class)
 
     @torch.no_grad()
-    def sample_grids(self, model: Any, batch: Any, count: int = 64) -> dict[str, Tensor]:
+    def sample_grids(self, model: Any, batch: Any, count: int = 64) -> dict[str, Grid]:
         """Return `samples`, and for each code a grid in which nothing but this code changes.
 
         A categorical code has one row per category, with the noise fixed per column. A continuous one goes from -2 to
@@ -133,6 +136,8 @@ class CodeSweeps(Sampling):
                     columns = model.sample_latent(max(1, count // 8), random)
                     latent = columns.repeat(code.features, 1, 1)  # (rows, columns, Z)
                     latent[..., start : start + code.features] = torch.eye(code.features).to(latent)[:, None]
+                    title = f"code {number}, categorical: a category per row, the same noise down a column"
+                    heads = [f"noise {column}" for column in range(1, latent.shape[1] + 1)]
                 else:
                     rows = first.features if first.kind == "categorical" else 8
                     latent = model.sample_latent(rows, random)[:, None].repeat(1, len(SWEEP), 1)
@@ -140,7 +145,10 @@ class CodeSweeps(Sampling):
                         place = slice(model.noise_dim, model.noise_dim + rows)
                         latent[..., place] = torch.eye(rows).to(latent)[:, None]
                     latent[..., start] = torch.tensor(SWEEP).to(latent)
-                grids[f"code_{number}_{code.kind}"] = grid(model(latent.flatten(0, 1)), latent.shape[1])
+                    of_row = "a category of code 1" if first.kind == "categorical" else "other noise"
+                    title, heads = f"code {number}, continuous: {of_row} per row", [f"{value:+.1f}" for value in SWEEP]
+                shown = grid(model(latent.flatten(0, 1)), latent.shape[1])
+                grids[f"code_{number}_{code.kind}"] = Grid(shown, title, heads)
                 start += code.features
         return grids
 

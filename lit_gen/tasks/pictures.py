@@ -49,11 +49,15 @@ class Plan(NamedTuple):
 
     columns: of the grid; by default as many as make a square.
     moving: whether they are also to be one moving picture.
+    heads: what stands above the columns of the grid, or above the parts of pictures that are one a row.
+    lines: what stands above the rows.
     """
 
     pictures: list[Picture]
     columns: int | None = None
     moving: bool = False
+    heads: Sequence[str] = ()
+    lines: Sequence[str] = ()
 
 
 class Pictures(LightningDataModule):
@@ -232,7 +236,9 @@ def of_classes(options: Options, classes: int, make: Callable[[int, int, Any], T
     for number, seed in enumerate(image_seeds(options)):
         value = asked[number % len(asked)]
         found.append(Picture(f"{seed:06d}-class-{value}", partial(make, seed, value), seed))
-    return Plan(found, columns=len(asked) if len(asked) > 1 else None)
+    if len(asked) == 1:
+        return Plan(found)
+    return Plan(found, columns=len(asked), heads=[f"class {value}" for value in asked])
 
 
 def frames(ends: Sequence[Callable[[Any], Tensor]], options: Options, of_images: bool = False) -> Plan:

@@ -14,8 +14,11 @@ from lit_gen.layers.key_patches import KeyPatches, key_patches
 from lit_gen.losses import Terms
 from lit_gen.metrics.evaluator import Evaluator, Options
 from lit_gen.tasks import pictures
-from lit_gen.tasks.base import Stage, Task, grid, mean_outputs, quality
+from lit_gen.tasks.base import Stage, Task, mean_outputs, quality
 from lit_gen.tasks.exports import IMAGE, Exported, Exports, Input, image_of, latents_of, sampler_of
+from lit_gen.tasks.grids import Grid, grid, side_by_side
+
+HEADS = ("patch 1", "patch 2", "patch 3", "mask", "true mask", "generated", "real")
 
 
 class PatchAssembler(Protocol):
@@ -52,12 +55,13 @@ class Puzzle(Task):
         if "images" in options:
             files = pictures.image_paths(options)
             found = [pictures.Picture(name, partial(_strip, path, seed), seed, path) for name, path in files]
-            return pictures.Plan(found, columns=1)
+            return pictures.Plan(found, columns=1, heads=HEADS)
         files = pictures.image_paths(options, "patches")
         if len(files) != 3:
             raise UserError(f"--patches must be three images, not {len(files)}.")
         make = partial(_around, [path for _, path in files], seed)
-        return pictures.Plan([pictures.Picture("puzzle", make, seed)])
+        heads = [head for head in HEADS if head not in ("true mask", "real")]
+        return pictures.Plan([pictures.Picture("puzzle", make, seed)], columns=1, heads=heads)
 
     def exports(self, model: Any, options: pictures.Options) -> Exports:
         """Return the generator of images and masks from three patches and noise."""
@@ -74,11 +78,16 @@ class Puzzle(Task):
         """Return a strip for each image; see `strips`."""
         return strips(model, batch.image)
 
-    def sample_grids(self, model: PatchAssembler, batch: Any, count: int = 64) -> dict[str, Tensor]:
+    def sample_grids(self, model: PatchAssembler, batch: Any, count: int = 64) -> dict[str, Grid]:
         """Return `puzzle`: for each image the patches, predicted and true mask, generated and real image."""
         real = batch.image[: max(1, count // 4)]
         latent = model.sample_latent(len(real), torch.Generator().manual_seed(0))
-        return {"puzzle": grid(strips(model, real, latent), columns=2)}
+        shown = grid(strips(model, real, latent), columns=2, gap=6)
+        return {
+            "puzzle": Grid(
+                shown, "key patches of held-out images, and the image around them", HEADS * min(2, len(real))
+            )
+        }
 
     def held_out_terms(self, model: PatchAssembler, batch: Any, stage: Stage) -> Terms:
         """Return how well the patches were placed and kept, and D's mean logits."""
@@ -101,12 +110,6 @@ def strips(model: PatchAssembler, real: Tensor, latent: Tensor | None = None) ->
     image, mask = model.assemble(key.patches, latent)
     masks = [(2 * shown - 1).expand_as(real) for shown in (mask, key.mask)]
     return side_by_side([*key.patches.unbind(1), *masks, image, real])
-
-
-def side_by_side(images: Sequence[Tensor]) -> Tensor:
-    """Return images (B, C, S, S) in a row, with white between them: (B, C, S, W)."""
-    gap = images[0].new_ones(*images[0].shape[:3], 2)
-    return torch.cat([part for image in images for part in (image, gap)][:-1], -1)
 
 
 def _strip(path: Path, seed: int, model: Any) -> Tensor:

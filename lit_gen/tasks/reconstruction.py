@@ -18,8 +18,9 @@ from lit_gen.metrics.disentanglement import Disentanglement
 from lit_gen.metrics.evaluator import Evaluator, Options
 from lit_gen.metrics.likelihood import NegativeLogLikelihood
 from lit_gen.tasks import pictures
-from lit_gen.tasks.base import Stage, Task, grid
+from lit_gen.tasks.base import Stage, Task
 from lit_gen.tasks.exports import Exported, Exports, image_of, latents_of
+from lit_gen.tasks.grids import Grid, grid, side_by_side
 from lit_gen.tasks.sampling import sample_evaluators, samples
 from lit_gen.training.modes import evaluating
 
@@ -102,13 +103,17 @@ class Reconstruction(Task):
         """Return the reconstruction of each image of the batch."""
         return model.reconstruct(batch.image).float().clamp(-1, 1)
 
-    def sample_grids(self, model: Any, batch: Any, count: int = 64) -> dict[str, Tensor]:
+    def sample_grids(self, model: Any, batch: Any, count: int = 64) -> dict[str, Grid]:
         """Return `samples` of the prior, and `reconstructions`: originals, each to the left of its reconstruction."""
         image = batch.image[: count // 2]
         with evaluating(model):
-            pairs = torch.stack([image, model.reconstruct(image).float()], dim=1).flatten(0, 1)  # (2N, C, H, W)
+            pairs = side_by_side([image, model.reconstruct(image).float()])
         samples = model.generate(count, torch.Generator().manual_seed(0))
-        return {"samples": grid(samples), "reconstructions": grid(pairs, 8)}
+        heads = ("original", "reconstruction") * min(4, len(image))
+        return {
+            "samples": Grid(grid(samples), "samples decoded from the prior"),
+            "reconstructions": Grid(grid(pairs, 4, gap=6), "held-out images and their reconstructions", heads),
+        }
 
     def evaluators(self, model: Any, data: DataModule, options: Options) -> list[Evaluator]:
         """Return what tells how good the images decoded from the prior are."""
@@ -230,7 +235,7 @@ class PriorMatching(Reconstruction):
         """Return what judges reconstruction and codes together: neither alone tells a good model."""
         return [PenalizedReconstruction()]
 
-    def sample_grids(self, model: Any, batch: Any, count: int = 64) -> dict[str, Tensor]:
+    def sample_grids(self, model: Any, batch: Any, count: int = 64) -> dict[str, Grid]:
         """Return `samples` and `reconstructions`; for codes in the plane also the decoded `plane` and the `codes`."""
         grids = super().sample_grids(model, batch, count)
         if model.latent_dim != 2:
@@ -243,7 +248,11 @@ class PriorMatching(Reconstruction):
             plane = torch.cartesian_prod(-side, side).flip(1)  # top to bottom, left to right: (256, 2) as (x, y)
             images = model.decode(plane)
         labels = getattr(batch, "label", torch.zeros(len(codes), dtype=torch.int64))
-        return grids | {"plane": grid(images, 16, gap=0), "codes": scatter(prior, codes, labels, reach)}
+        title = f"images decoded from the plane of codes, from {-reach:.3g} to {reach:.3g} in both directions"
+        return grids | {
+            "plane": Grid(grid(images, 16, gap=0), title),
+            "codes": Grid(scatter(prior, codes, labels, reach), "codes of held-out images by label; in grey the prior"),
+        }
 
 
 def _back(path: Path, model: Any) -> Tensor:

@@ -14,8 +14,9 @@ from lit_gen.errors import UserError
 from lit_gen.metrics.evaluator import Evaluator, Options
 from lit_gen.metrics.parzen import ParzenWindow
 from lit_gen.tasks import pictures
-from lit_gen.tasks.base import DISTANCE, Task, grid, quality
+from lit_gen.tasks.base import DISTANCE, Task, quality
 from lit_gen.tasks.exports import Exported, Exports, latents_of, sampler_of
+from lit_gen.tasks.grids import Grid, grid
 
 
 class Sampler(Protocol):
@@ -54,9 +55,9 @@ class Sampling(Task):
         """Return the generator of images."""
         return {"generator": Exported(sampler_of(model), model.forward, {"latent": latents_of(model)})}
 
-    def sample_grids(self, model: Sampler, batch: Any, count: int = 64) -> dict[str, Tensor]:
+    def sample_grids(self, model: Sampler, batch: Any, count: int = 64) -> dict[str, Grid]:
         """Return `samples`, of the same noise each time."""
-        return {"samples": grid(model.generate(count, torch.Generator().manual_seed(0)))}
+        return {"samples": Grid(grid(model.generate(count, torch.Generator().manual_seed(0))), "samples")}
 
     def held_out_pairs(self, model: Sampler, batch: Any, noise: torch.Generator) -> list[tuple[Tensor, Tensor]]:
         """Return the held-out images and as many new ones."""
@@ -98,10 +99,12 @@ class GrowingSampling(Sampling):
 
         return {"generator": Exported(model.sampler, enlarged, {"latent": latents_of(model)})}
 
-    def sample_grids(self, model: Any, batch: Any, count: int = 64) -> dict[str, Tensor]:
+    def sample_grids(self, model: Any, batch: Any, count: int = 64) -> dict[str, Grid]:
         """Return `samples`, and `reals`: held-out images at the present resolution, enlarged to the data's size."""
         shown = functional.interpolate(model.reals(batch.image[:count]), size=model.image_shape[-1], mode="nearest")
-        return super().sample_grids(model, batch, count) | {"reals": grid(shown)}
+        size = 4 * 2**model.stage
+        reals = Grid(grid(shown), f"real images as D sees them, at {size} x {size} pixels")
+        return super().sample_grids(model, batch, count) | {"reals": reals}
 
 
 def samples(model: Any, options: pictures.Options) -> pictures.Plan:

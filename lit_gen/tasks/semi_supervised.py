@@ -9,7 +9,8 @@ from lit_gen.data.batches import UNLABELLED
 from lit_gen.data.contract import DataModule
 from lit_gen.losses import Terms
 from lit_gen.metrics.evaluator import Evaluator
-from lit_gen.tasks.base import Stage, grid
+from lit_gen.tasks.base import Stage
+from lit_gen.tasks.grids import Grid, grid
 from lit_gen.tasks.reconstruction import PriorMatcher, PriorMatching
 from lit_gen.training.modes import evaluating
 
@@ -46,11 +47,13 @@ class SemiSupervised(PriorMatching):
         """Return nothing: the classification error is among the held-out terms."""
         return []
 
-    def sample_grids(self, model: Any, batch: Any, count: int = 64) -> dict[str, Tensor]:
+    def sample_grids(self, model: Any, batch: Any, count: int = 64) -> dict[str, Grid]:
         """Return `samples`, `reconstructions`, and `analogies`: a style per row, a class per column."""
         rows, classes = max(1, round(count / model.num_classes)), model.num_classes
         style = model.noise(rows, model.style_dim, generator=torch.Generator().manual_seed(0))
         label = torch.arange(classes, device=style.device).repeat(rows)
         with evaluating(model):
             analogies = model.decode(model.codes_of(label, style.repeat_interleave(classes, dim=0)))
-        return super().sample_grids(model, batch, count) | {"analogies": grid(analogies, classes)}
+        heads = [f"class {number}" for number in range(classes)]
+        shown = Grid(grid(analogies, classes), "analogies: a style per row, a class per column", heads)
+        return super().sample_grids(model, batch, count) | {"analogies": shown}

@@ -1,17 +1,12 @@
 """Text to image: an image of what a sentence says."""
 
 import re
-import textwrap
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 import torch
-from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
-from torch.nn import functional
-from torchvision.transforms.functional import pil_to_tensor
 
 from lit_gen.data.alphabet import CAPTION_LENGTH, decode, encode
 from lit_gen.data.batches import CaptionedImages
@@ -23,10 +18,9 @@ from lit_gen.metrics.captions import CaptionMatching, StatedAttributes
 from lit_gen.metrics.evaluator import Evaluator, Options
 from lit_gen.metrics.true_images import TrueEffects
 from lit_gen.tasks import pictures
-from lit_gen.tasks.base import DISTANCE, Stage, Task, grid, quality
+from lit_gen.tasks.base import DISTANCE, Stage, Task, quality
 from lit_gen.tasks.exports import Exported, Exports, Input, latents_of, sampler_of
-
-LINE_HEIGHT, CHARACTER_WIDTH, NARROWEST = 13, 6, 200  # of lettering, in pixels
+from lit_gen.tasks.grids import Grid, grid
 
 
 class Painter(Protocol):
@@ -85,7 +79,8 @@ class TextToImage(Task):
             for seed in seeds:
                 name = f"{number:02d}-{words}-{seed:06d}"
                 found.append(pictures.Picture(name, partial(_drawn, caption, seed), seed))
-        return pictures.Plan(found, columns=len(seeds))
+        heads = [f"seed {seed}" for seed in seeds]
+        return pictures.Plan(found, columns=len(seeds), heads=heads, lines=sentences)
 
     def exports(self, model: Any, options: pictures.Options) -> Exports:
         """Return the generator of images from noise and vectors of sentences, and the encoder of these."""
@@ -102,26 +97,24 @@ class TextToImage(Task):
         """Return an image of each sentence of the batch."""
         return model.draw(batch.caption)
 
-    def sample_grids(self, model: Painter, batch: CaptionedImages, count: int = 64) -> dict[str, Tensor]:
+    def sample_grids(self, model: Painter, batch: CaptionedImages, count: int = 64) -> dict[str, Grid]:
         """Return `captions`, sentences above rows of images, and `interpolation`, from one sentence to another.
 
         A column of the first grid and a row of the second share their noise.
         """
         texts = model.embed(batch.caption[:8])  # the encoder has no layer that training and evaluation differ in
         sentences = [decode(numbers) for numbers in batch.caption[:8]]
-        columns, channels = max(1, count // len(texts)), model.image_shape[0]
+        columns = max(1, count // len(texts))
         latent = model.sample_latent(columns, torch.Generator().manual_seed(0))
-        parts = []
-        for sentence, text in zip(sentences, texts, strict=True):
-            row = grid(model.paint(latent, text.expand(columns, -1)), columns)
-            parts += [lettering(sentence, row.shape[-1], channels), row]
+        rows = torch.cat([grid(model.paint(latent, text.expand(columns, -1)), columns) for text in texts], 1)
+        captions = Grid(rows, "held-out sentences; a column has one noise", (), sentences)
 
         last, steps = len(texts) // 2, torch.linspace(0, 1, 8, device=texts.device)
         path = torch.lerp(texts[0], texts[last], steps[:, None])  # (8, E)
         rows = grid(torch.cat([model.paint(noise.expand(8, -1), path) for noise in latent[:4]]), 8)
-        ends = f"from: {sentences[0]}", f"to: {sentences[last]}"
-        titles = [lettering(title, rows.shape[-1], channels) for title in ends]
-        return {"captions": stack(parts), "interpolation": stack([*titles, rows])}
+        title = f"from: {sentences[0]} -- to: {sentences[last]}"
+        heads = ["from", *(f"{step:.0%}" for step in steps[1:-1].tolist()), "to"]
+        return {"captions": captions, "interpolation": Grid(rows, title, heads)}
 
     def held_out_pairs(
         self, model: Painter, batch: CaptionedImages, noise: torch.Generator
@@ -177,19 +170,3 @@ def prompts(text: str) -> list[str]:
 
 def _drawn(caption: Tensor, seed: int, model: Any) -> Tensor:
     return model.draw(caption[None], torch.Generator().manual_seed(seed))
-
-
-def lettering(text: str, width: int, channels: int) -> Tensor:
-    """Write `text` in black on white, in as many lines as it takes: (channels, H, W) in [-1, 1], W at least `width`."""
-    width = max(NARROWEST, width)
-    lines = textwrap.wrap(text, width // CHARACTER_WIDTH) or [""]
-    paper = Image.new("L", (width, LINE_HEIGHT * len(lines) + 2), 255)
-    for number, line in enumerate(lines):
-        ImageDraw.Draw(paper).text((2, 1 + number * LINE_HEIGHT), line, 0, ImageFont.load_default())
-    return (pil_to_tensor(paper).float() / 127.5 - 1).expand(channels, -1, -1)
-
-
-def stack(pictures: Sequence[Tensor]) -> Tensor:
-    """Put pictures (C, H, W) one below the other, with white at the right of the narrower ones."""
-    width = max(picture.shape[-1] for picture in pictures)
-    return torch.cat([functional.pad(picture, (0, width - picture.shape[-1]), value=1.0) for picture in pictures], 1)

@@ -17,8 +17,9 @@ from lit_gen.metrics.features import Features
 from lit_gen.metrics.samples import SampleQuality
 from lit_gen.metrics.translation import DomainTranslations
 from lit_gen.tasks import pictures
-from lit_gen.tasks.base import DISTANCE, Stage, Task, grid
+from lit_gen.tasks.base import DISTANCE, Stage, Task
 from lit_gen.tasks.exports import IMAGE, Exported, Exports, image_of, sampler_of
+from lit_gen.tasks.grids import Grid, grid, side_by_side
 
 WAYS = {"a_to_b": ("image_a", "image_b"), "b_to_a": ("image_b", "image_a")}
 """Each way with the fields of a batch that it leads from and to."""
@@ -87,17 +88,20 @@ class Translation(Task):
             found[way] = Exported(network, partial(model.translate, direction=way), image, outputs)
         return found
 
-    def sample_grids(self, model: Translator, batch: Any, count: int = 64) -> dict[str, Tensor]:
+    def sample_grids(self, model: Translator, batch: Any, count: int = 64) -> dict[str, Grid]:
         """Return a grid for each way: image, translation, and the translation translated back, side by side."""
         rows = max(1, count // 3)
-        columns = 3 * max(1, round((rows / 3) ** 0.5))
+        columns = max(1, round((rows / 3) ** 0.5))
         grids = {}
         for way, (source, _) in WAYS.items():
-            pictures = []
+            triples = []
             for image in getattr(batch, source)[:rows].split(1):  # one by one: at 256 pixels all at once take gigabytes
                 translated = model.translate(image, way)
-                pictures += [image, translated, model.translate(translated, BACK[way])]
-            grids[way] = grid(torch.cat(pictures), columns)
+                triples.append(side_by_side([image, translated, model.translate(translated, BACK[way])]))
+            start, end = way[0].upper(), way[-1].upper()
+            heads = (f"{start}, held out", f"as {end}", f"back as {start}") * min(columns, len(triples))
+            shown = grid(torch.cat(triples), columns, gap=6)
+            grids[way] = Grid(shown, f"from domain {start} to domain {end}, and back", heads)
         return grids
 
     def held_out_pairs(self, model: Translator, batch: Any, noise: torch.Generator) -> list[tuple[Tensor, Tensor]]:

@@ -58,11 +58,37 @@ def test_what_differs_between_runs(trained, capsys, monkeypatch):
     assert capsys.readouterr().out.split("\n\n") == ["no setting differs", "no metric differs\n"]
 
 
+def test_reports(trained, capsys, monkeypatch):
+    """Each command leaves one; a test renews that of the run that it tested; `runs report` writes it again."""
+    reports = {path.parent.name: path.read_text() for path in trained.glob("vae/*/report.html")}
+    assert set(reports) >= {"first", "second", "tested"}
+    first, second = reports["first"], reports["second"]
+    assert "<td>finished</td>" in second and "data:image/png" in second and "<polyline" in second
+    assert "<td><code>model.beta</code></td><td><code>1</code></td><td><code>4</code></td>" in second
+    assert "<code>model.beta</code>" not in first and "<th>configs/vae.yaml</th>" in first
+    assert "--model.beta=4" in second and "Not tested yet" in first and "Not tested yet" not in second
+    values = json.loads((trained / "vae" / "tested" / "test.json").read_text())["figures"]
+    shown = f"{values['test/loss']['value']:.5g}"
+    assert shown in second and shown in reports["tested"]
+    (trained / "vae" / "second" / "report.html").unlink()
+    monkeypatch.chdir(trained.parent)
+    main(["runs", "report", "second", "killed"])
+    assert "second/report.html" in capsys.readouterr().out
+    assert "<td>killed</td>" in (trained / "vae" / "killed" / "report.html").read_text()
+    again = (trained / "vae" / "second" / "report.html").read_text()
+    assert (
+        again.partition("<h2>Alarms")[2].partition("Written")[0]
+        == second.partition("<h2>Alarms")[2].partition("Written")[0]
+    )
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
         (["nowhere"], "no folder nowhere"),
         (["compare", "first"], "two runs or more"),
+        (["report"], "a run or more"),
+        (["report", "thrid"], "no run 'thrid'"),
         (["compare", "first", "secnd"], "Did you mean vae/second?"),
         (["--all"], "unrecognized arguments"),
     ],

@@ -63,8 +63,8 @@ def build(model: type[GenerativeModule], channels: int = 1, size: int = 16, **se
 
 
 def grids(model: GenerativeModule, data: Any, count: int = 64) -> dict[str, Tensor]:
-    """The sample grids of the model's task."""
-    return model.task.sample_grids(model, data, count)
+    """The sample grids of the model's task, without what is written above them."""
+    return {name: grid.picture for name, grid in model.task.sample_grids(model, data, count).items()}
 
 
 def takes(model: type[GenerativeModule], name: str) -> bool:

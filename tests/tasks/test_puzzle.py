@@ -53,7 +53,7 @@ def test_grids_can_be_compared():
     model, batch = tiny.build(PuzzleGAN, 3), tiny.batch(8, 3)
     grids = [tiny.grids(model, batch, 16)["puzzle"] for _ in range(2)]
     assert torch.equal(*grids)
-    assert grids[0].shape == (3, 2 * 18 + 2, 2 * (7 * 16 + 6 * 2 + 2) + 2)
+    assert grids[0].shape == (3, 2 * 22 + 6, 2 * (7 * 16 + 6 * 2 + 6) + 6)
     assert tiny.grids(model, batch, 1)["puzzle"].shape == (3, 16, 7 * 16 + 6 * 2)
 
 

@@ -23,12 +23,12 @@ def test_originals_stand_to_the_left_of_their_reconstructions(model_class):
     model, batch = tiny.build(model_class, 3), tiny.batch(8, 3)
     grids = tiny.grids(model, batch, 12)
     assert list(grids) == ["samples", "reconstructions"]
-    assert grids["reconstructions"].shape == (3, 2 * 18 + 2, 8 * 18 + 2)  # 6 pairs, 4 per row
+    assert grids["reconstructions"].shape == (3, 2 * 22 + 6, 4 * 40 + 6)  # 6 pairs, 4 per row
     model.eval()
     with torch.no_grad():
         predicted = model.predict_step(batch, 0)
     for number in range(6):
-        top, left = 2 + number // 4 * 18, 2 + number % 4 * 36
+        top, left = 6 + number // 4 * 22, 6 + number % 4 * 40
         original, decoded = (grids["reconstructions"][:, top : top + 16, at : at + 16] for at in (left, left + 18))
         assert torch.equal(original, batch.image[number])
         torch.testing.assert_close(decoded, predicted[number])

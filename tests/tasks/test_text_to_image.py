@@ -1,4 +1,4 @@
-"""Text to image: predictions, grids and held-out values of a Text2Image, and lettering."""
+"""Text to image: predictions, grids and held-out values of a Text2Image."""
 
 import pytest
 import torch
@@ -7,7 +7,6 @@ from lit_gen.data.alphabet import encode
 from lit_gen.data.batches import CaptionedImages
 from lit_gen.layers.text import contradictions
 from lit_gen.models import Text2Image
-from lit_gen.tasks.text_to_image import lettering, stack
 from tests.models import tiny
 from tests.models.test_text2image import batch
 
@@ -51,24 +50,3 @@ def test_validation_logs_all_pairs(tmp_path):
         hits = [scores[i, j] < scores[i, i] for i in range(8) for j in range(8) if pairs[i, j]]
         share.append(sum(hits).item() / len(hits))
     assert metrics["val/retrieval"] == pytest.approx(sum(share) / 2, abs=1e-5)
-
-
-@pytest.mark.parametrize("channels", [1, 3])
-def test_lettering(channels):
-    one, several = lettering("a man", 300, channels), lettering("a woman with long wavy hair " * 6, 300, channels)
-    assert one.shape[0] == channels and one.shape[2] == several.shape[2] == 300
-    assert several.shape[1] > 2 * one.shape[1]
-    for picture in (one, several):
-        assert picture.max() == 1 and picture.min() < -0.5, "black on white"
-        assert (picture[:, :, -2:] == 1).all(), "the text does not run out of the picture"
-    assert not torch.equal(one, lettering("a boy", 300, channels))
-    assert (lettering("", 300, channels) == 1).all()
-
-
-def test_a_narrow_grid_has_room_for_words():
-    assert lettering("a woman with glasses", 20, 1).shape[2] >= 100
-
-
-def test_stack():
-    stacked = stack([torch.zeros(1, 2, 3), -torch.ones(1, 1, 5)])
-    assert stacked[0].tolist() == [[0, 0, 0, 1, 1]] * 2 + [[-1] * 5]

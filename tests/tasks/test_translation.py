@@ -24,9 +24,9 @@ def test_grids():
     shades = {"a_to_b": [0.2, 0.4, 0.3], "b_to_a": [0.6, 0.4, 0.8]}
     assert set(grids) == set(shades)
     for name, values in shades.items():
-        assert grids[name].shape == (1, 3 * 18 + 2, 3 * 18 + 2)
+        assert grids[name].shape == (1, 3 * 22 + 6, 3 * 18 - 2 + 2 * 6)
         for row in range(3):
-            middle = grids[name][0, 10 + 18 * row, [10, 28, 46]]
+            middle = grids[name][0, 14 + 22 * row, [14, 32, 50]]
             assert middle.tolist() == pytest.approx(values, abs=1e-5)
 
 

@@ -1,0 +1,213 @@
+"""The page of a run: its images over time, curves, alarms, metrics beside published ones, settings, commands."""
+
+import math
+import shlex
+import time
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import timedelta
+from html import escape
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from lit_gen.files.atomic import complete_file
+from lit_gen.report.curves import EDGE, Points, curve
+from lit_gen.report.images import MOST_BYTES, Series, series_of
+from lit_gen.runs.commands import command, program
+from lit_gen.runs.commands_file import RunCommand, commands_of
+from lit_gen.runs.listing import Run, last_values, log_of, size_in_words, tests_of
+from lit_gen.runs.settings import SETTINGS, read_settings
+
+REPORT = "report.html"
+TEMPLATE = Path(__file__).with_name("template.html")
+ALARMS = {"health/collapsed": "G had collapsed", "health/dead_discriminator": "D was dead or saturated"}
+GROUPS = {"val": "Validation", "test": "Test", "health": "Health", "train": "Training", "speed": "Speed"}
+
+
+def write_report(run: Run) -> Path:
+    """Write `report.html` into the folder of a run, and return its path."""
+    path = run.folder / REPORT
+    with complete_file(path, lasting=False) as partial:
+        partial.write_text(page(run), encoding="utf-8")
+    return path
+
+
+def page(run: Run) -> str:
+    """Return the page of a run, which needs no other file."""
+    folder = run.folder
+    log, settings, commands = log_of(folder), read_settings(folder), commands_of(folder)
+    parts = {
+        "title": escape(run.name),
+        "edge": str(EDGE),
+        "summary": _table(_summary(run, settings)),
+        "alarms": _alarms(folder, log),
+        "images": _images(series_of(folder)),
+        "metrics": _metrics(folder, log, settings),
+        "curves": _curves(log),
+        "settings": _settings(folder, commands),
+        "commands": _commands(commands),
+        "written": f"Written {time.strftime('%Y-%m-%d %H:%M:%S')}. To write it again: "
+        f"<code>{escape(shlex.join([*program(), 'runs', 'report', str(folder)]))}</code>",
+    }
+    return Template(TEMPLATE.read_text(encoding="utf-8")).substitute(parts)
+
+
+def _table(rows: Iterable[Sequence[str]], heads: Sequence[str] = (), right: Collection[int] = ()) -> str:
+    """Return a table of cells that are HTML.
+
+    Args:
+        rows: cells, as many in each row.
+        heads: of the columns.
+        right: numbers of the columns whose cells stand at the right.
+    """
+    body = [f"<tr>{''.join(f'<th>{cell}</th>' for cell in heads)}</tr>"] if heads else []
+    kinds = {column: ' class="number"' for column in right}
+    for row in rows:
+        cells = (f"<td{kinds.get(column, '')}>{cell}</td>" for column, cell in enumerate(row))
+        body.append(f"<tr>{''.join(cells)}</tr>")
+    return f'<div class="scroll"><table>{"".join(body)}</table></div>'
+
+
+def _summary(run: Run, settings: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+    kinds = {
+        part: str((settings.get(part) or {}).get("class_path", "")).rpartition(".")[2] for part in ("model", "data")
+    }
+    started = settings.get("ckpt_path")
+    found = {
+        "state": {"use": "test, validation or prediction"}.get(run.state, run.state),
+        "model": kinds["model"],
+        "data": kinds["data"],
+        "checkpoint": str(started) if started else "",
+        "epoch": "" if run.epoch is None else f"{run.epoch}",
+        "images seen": "" if run.images is None else f"{run.images:,}",
+        "training time": "" if run.seconds is None else str(timedelta(seconds=round(run.seconds))),
+        "best": "" if run.best is None else f"{run.best[0]} {run.best[1]:.5g}",
+        "size of the folder": size_in_words(run.size),
+    }
+    return [(name, escape(text)) for name, text in found.items() if text]
+
+
+def _alarms(folder: Path, log: Mapping[str, Points]) -> str:
+    lines = []
+    for name, words in ALARMS.items():
+        for first, last in _spans(log.get(name, [])):
+            lines.append(f"{words} from step {first:,.0f} to {last:,.0f} ({name}).")
+    if (folder / "checkpoints" / "non-finite.ckpt").exists():
+        lines.append("A term of the loss was not finite, which ended a training (checkpoints/non-finite.ckpt).")
+    if (folder / "checkpoints" / "exception.ckpt").exists():
+        lines.append("An error ended a training (checkpoints/exception.ckpt).")
+    if lines:
+        return "<ul>" + "".join(f'<li class="alarm">{escape(line)}</li>' for line in lines) + "</ul>"
+    checked = any(name in log for name in ALARMS)
+    return f"<p>None.{'' if checked else ' The health of D and G is checked while a GAN trains.'}</p>"
+
+
+def _spans(points: Points) -> list[tuple[float, float]]:
+    """Return the first and the last step of each time in which a warning held."""
+    spans: list[tuple[float, float]] = []
+    held = False
+    for step, value in points:
+        if value == 1:
+            spans[-1:] = [(spans[-1][0], step)] if held else [*spans[-1:], (step, step)]
+        held = value == 1
+    return spans
+
+
+def _images(series: Sequence[Series]) -> str:
+    if not series:
+        return "<p>No sample grid has been written.</p>"
+    figures = []
+    for one in series:
+        labels = [f"after {frame.batches:,} batches" if frame.batches else one.name for frame in one.frames]
+        last = len(one.frames) - 1
+        images = "".join(
+            f'<img src="{frame.address}" alt="{escape(label)}"{"" if place == last else " hidden"}>'
+            for place, (frame, label) in enumerate(zip(one.frames, labels, strict=True))
+        )
+        slider = f'<input type="range" min="0" max="{last}" value="{last}" aria-label="{escape(one.name)} over time">'
+        figures.append(
+            f'<figure class="frames"><h3>{escape(one.name)}</h3>'
+            f"<p>{slider if last else ''} <output>{escape(labels[-1])}</output></p>{images}</figure>"
+        )
+    notes = [
+        f"{len(one.frames)} of the {one.written} grids {one.name}" for one in series if len(one.frames) < one.written
+    ]
+    notes += [f"{one.name} as JPEG, at most 1,280 pixels wide" for one in series if one.smaller]
+    if notes:
+        note = f"To keep this page below {MOST_BYTES // 10**6} MB of images it shows {', '.join(notes)}."
+        figures.append(f'<p class="note">{escape(note)} The folder <code>samples/</code> has all as they are.</p>')
+    return "".join(figures)
+
+
+def _metrics(folder: Path, log: Mapping[str, Points], settings: Mapping[str, Any]) -> str:
+    parts = []
+    for test in tests_of(folder):
+        rows = []
+        for name, figure in test.figures.items():
+            value, samples = figure.get("value", math.nan), figure.get("samples", "")
+            rows.append(
+                (
+                    escape(name.removeprefix("test/")),
+                    f"{value:.5g}",
+                    f"{samples}",
+                    escape(str(figure.get("features", ""))),
+                )
+            )
+        title = f"<h3>test of {escape(test.checkpoint)}</h3>"
+        parts.append(title + _table(rows, ("metric", "value", "samples", "features"), (1, 2)))
+    if not parts:
+        line = command("test", ckpt_path=folder)
+        parts.append(f"<p>Not tested yet. The command for it:</p><pre>{escape(line)}</pre>")
+    last = {name: value for name, value in last_values(log).items() if name.startswith("val/")}
+    if last:
+        rows = [(escape(name), f"{value:.5g}") for name, value in last.items()]
+        parts.append("<h3>last validation</h3>" + _table(rows, ("metric", "value"), (1,)))
+    return "".join(parts)
+
+
+def _curves(log: Mapping[str, Points]) -> str:
+    if not log:
+        return "<p>Nothing has been logged.</p>"
+    parts = []
+    groups = list(dict.fromkeys([*GROUPS, *(name.partition("/")[0] if "/" in name else "" for name in log)]))
+    for group in groups:
+        own = {name: points for name, points in log.items() if (name.partition("/")[0] if "/" in name else "") == group}
+        if own:
+            figures = "".join(curve(name, points) for name, points in sorted(own.items()))
+            title = escape(GROUPS.get(group, group or "Others"))
+            parts.append(f'<h3>{title}</h3><div class="curves">{figures}</div>')
+    return "".join(parts)
+
+
+def _settings(folder: Path, commands: Sequence[RunCommand]) -> str:
+    parts = []
+    known = [one for one in commands if one.changes is not None]
+    if known:
+        last = known[-1]
+        rows = []
+        for change in last.changes or []:
+            name, _, values = change.partition(" ")
+            old, _, new = values.partition(" -> ")
+            rows.append((f"<code>{escape(name)}</code>", f"<code>{escape(old)}</code>", f"<code>{escape(new)}</code>"))
+        base = escape(last.base)
+        if rows:
+            parts.append(_table(rows, ("setting", base, "here")))
+        else:
+            parts.append(f"<p>Nothing differs from {base}.</p>")
+    else:
+        parts.append("<p>What differs from the base config was not noted by the version that made this run.</p>")
+    try:
+        text = (folder / SETTINGS).read_text(encoding="utf-8", errors="replace")
+        parts.append(f"<details><summary>all settings ({SETTINGS})</summary><pre>{escape(text)}</pre></details>")
+    except OSError:
+        pass
+    return "".join(parts)
+
+
+def _commands(commands: Sequence[RunCommand]) -> str:
+    if not commands:
+        return "<p>They were not noted by the version that made this run.</p>"
+    return "".join(
+        f'<pre>{escape(one.line)}</pre><p class="note">{escape(one.begun)} on {escape(one.hardware)}</p>'
+        for one in commands
+    )

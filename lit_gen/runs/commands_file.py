@@ -1,0 +1,79 @@
+"""A run's `commands.json`: the commands that it is from, the machines they ran on, and what differs from the base."""
+
+import json
+import os
+import platform
+import shlex
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from lit_gen.files.atomic import complete_file
+from lit_gen.runs.commands import program
+
+COMMANDS = "commands.json"
+MOST = 20
+"""Commands that stay in the file: the first, and the last ones of a run that was often begun again."""
+
+
+class RunCommand(NamedTuple):
+    """One command of a run.
+
+    base: the base config, or what stands for it; '' where it is not known.
+    changes: each setting that differs from the base, as `name old -> new`; None where that is not known.
+    """
+
+    line: str
+    begun: str
+    hardware: str
+    base: str
+    changes: list[str] | None
+
+
+def this_command(words: Sequence[str], base: str = "", changes: list[str] | None = None) -> RunCommand:
+    """Return the command that this process runs.
+
+    Args:
+        words: what stands behind the program's name.
+        base: see `RunCommand`.
+        changes: see `RunCommand`.
+    """
+    line = shlex.join([*program(), *words])
+    return RunCommand(line, time.strftime("%Y-%m-%d %H:%M:%S"), hardware(), base, changes)
+
+
+def note_command(folder: Path, command: RunCommand) -> None:
+    """Add a command to those of a run."""
+    noted = commands_of(folder)
+    kept = [*noted[:1], *noted[1:][-(MOST - 2) :], command]
+    with complete_file(folder / COMMANDS, lasting=False) as partial:
+        partial.write_text(json.dumps([one._asdict() for one in kept], indent=1) + "\n", encoding="utf-8")
+
+
+def commands_of(folder: Path) -> list[RunCommand]:
+    """Return the commands of a run, the first one first; none where nothing says them."""
+    try:
+        noted = json.loads((folder / COMMANDS).read_text(encoding="utf-8"))
+        return [RunCommand(**one) for one in noted]
+    except (OSError, ValueError, TypeError):
+        return []
+
+
+def hardware() -> str:
+    """Return the GPUs and the processor of this machine, and the versions of Python and torch."""
+    names = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
+    found = [f"{names.count(name)} x {name}" for name in dict.fromkeys(names)]
+    found.append(f"{_processor()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads")
+    return "; ".join([*found, f"{platform.system()}, Python {platform.python_version()}, torch {torch.__version__}"])
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
