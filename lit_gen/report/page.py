@@ -11,6 +11,7 @@ from string import Template
 from typing import Any
 
 from lit_gen.files.atomic import complete_file
+from lit_gen.metrics.meanings import Paper, meaning, paper_value
 from lit_gen.report.curves import EDGE, Points, curve
 from lit_gen.report.images import MOST_BYTES, Series, series_of
 from lit_gen.runs.commands import command, program
@@ -69,14 +70,11 @@ def _table(rows: Iterable[Sequence[str]], heads: Sequence[str] = (), right: Coll
 
 
 def _summary(run: Run, settings: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
-    kinds = {
-        part: str((settings.get(part) or {}).get("class_path", "")).rpartition(".")[2] for part in ("model", "data")
-    }
     started = settings.get("ckpt_path")
     found = {
         "state": {"use": "test, validation or prediction"}.get(run.state, run.state),
-        "model": kinds["model"],
-        "data": kinds["data"],
+        "model": _class_of(settings, "model"),
+        "data": _class_of(settings, "data"),
         "checkpoint": str(started) if started else "",
         "epoch": "" if run.epoch is None else f"{run.epoch}",
         "images seen": "" if run.images is None else f"{run.images:,}",
@@ -140,29 +138,36 @@ def _images(series: Sequence[Series]) -> str:
 
 
 def _metrics(folder: Path, log: Mapping[str, Points], settings: Mapping[str, Any]) -> str:
-    parts = []
-    for test in tests_of(folder):
-        rows = []
-        for name, figure in test.figures.items():
-            value, samples = figure.get("value", math.nan), figure.get("samples", "")
-            rows.append(
-                (
-                    escape(name.removeprefix("test/")),
-                    f"{value:.5g}",
-                    f"{samples}",
-                    escape(str(figure.get("features", ""))),
-                )
-            )
-        title = f"<h3>test of {escape(test.checkpoint)}</h3>"
-        parts.append(title + _table(rows, ("metric", "value", "samples", "features"), (1, 2)))
+    system, data = _class_of(settings, "model"), _class_of(settings, "data")
+    parts = [
+        f"<h3>test of {escape(test.checkpoint)}</h3>" + _measured(test.figures, test.system or system, data)
+        for test in tests_of(folder)
+    ]
     if not parts:
-        line = command("test", ckpt_path=folder)
-        parts.append(f"<p>Not tested yet. The command for it:</p><pre>{escape(line)}</pre>")
-    last = {name: value for name, value in last_values(log).items() if name.startswith("val/")}
-    if last:
-        rows = [(escape(name), f"{value:.5g}") for name, value in last.items()]
-        parts.append("<h3>last validation</h3>" + _table(rows, ("metric", "value"), (1,)))
-    return "".join(parts)
+        parts.append(
+            f"<p>Not tested yet. The command for it:</p><pre>{escape(command('test', ckpt_path=folder))}</pre>"
+        )
+    last = {name: {"value": value} for name, value in last_values(log).items() if name.startswith("val/")}
+    return "".join([*parts, "<h3>last validation</h3>" + _measured(last, system, data)] if last else parts)
+
+
+def _measured(figures: Mapping[str, Mapping[str, Any]], system: str, data: str) -> str:
+    """Return a table of metrics, with what they mean and a paper's value, and below what that was measured on."""
+    rows, below = [], []
+    for name, figure in figures.items():
+        words, direction, unit = meaning(name, [system])
+        paper = Paper(**figure["paper"]) if figure.get("paper") else paper_value(name, [system], [data])
+        below += [f"{paper.value} for {name}: {paper.of}. {paper.source}."] if paper else []
+        value, others = figure.get("value", math.nan), (figure.get("samples", ""), figure.get("features", ""))
+        cells = (name, words, f"{value:.5g}", direction, unit, paper.value if paper else "", *map(str, others))
+        rows.append([escape(cell) for cell in cells])
+    notes = "".join(f'<p class="note">Paper: {escape(note)}</p>' for note in below)
+    heads = ("metric", "what it is", "here", "better", "unit", "paper", "samples", "features")
+    return _table(rows, heads, (2, 5, 6)) + notes
+
+
+def _class_of(settings: Mapping[str, Any], part: str) -> str:
+    return str((settings.get(part) or {}).get("class_path", "")).rpartition(".")[2]
 
 
 def _curves(log: Mapping[str, Points]) -> str:

@@ -64,7 +64,7 @@ def test_reports(trained, capsys, monkeypatch):
     assert set(reports) >= {"first", "second", "tested"}
     first, second = reports["first"], reports["second"]
     assert "<td>finished</td>" in second and "data:image/png" in second and "<polyline" in second
-    assert "<td><code>model.beta</code></td><td><code>1</code></td><td><code>4</code></td>" in second
+    assert "<td><code>model.beta</code></td><td><code>1.0</code></td><td><code>4.0</code></td>" in second
     assert "<code>model.beta</code>" not in first and "<th>configs/vae.yaml</th>" in first
     assert "--model.beta=4" in second and "Not tested yet" in first and "Not tested yet" not in second
     values = json.loads((trained / "vae" / "tested" / "test.json").read_text())["figures"]
