@@ -1,6 +1,7 @@
 """The report of a run, `report.html`, as its training goes on and at the end of each command."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_info
 
 from lit_gen.callbacks.best import BestCheckpoint
-from lit_gen.report.page import write_report
+from lit_gen.report.page import REPORT, write_report
 from lit_gen.runs.commands_file import RunCommand, note_command
 from lit_gen.runs.folders import run_of
 from lit_gen.runs.listing import Run, look_at, seconds_of, size_of
@@ -20,7 +21,7 @@ PAUSE = 5.0  # seconds between two reports of a training, at least
 
 
 class RunReport(Callback):
-    """Write `folder/report.html` with checkpoints, at ends of epochs and when a command ends or is stopped.
+    """Write `folder/report.html` with checkpoints, at ends of epochs and when the training or test ends or is stopped.
 
     A training that goes on spends at most 2 % of its time on it. A test also renews the report of the run whose
     checkpoint it tested. A report that cannot be written ends no training.
@@ -55,42 +56,34 @@ class RunReport(Callback):
             self._write_training(trainer, model, "stopped")
 
     def on_test_end(self, trainer: Trainer, model: Any) -> None:
-        self._write_use(trainer, model)
-
-    def on_predict_end(self, trainer: Trainer, model: Any) -> None:
-        self._write_use(trainer, model)
-
-    def on_validation_end(self, trainer: Trainer, model: Any) -> None:
-        if trainer.state.fn == TrainerFn.VALIDATING:
-            self._write_use(trainer, model)
+        self._note(trainer)
+        self._write(trainer, lambda: Run(self.folder, "use", None, model.images_seen, None, None, size_of(self.folder)))
+        tested = run_of(trainer.ckpt_path) if trainer.ckpt_path else None
+        if tested is not None and tested != self.folder:
+            self._write(trainer, lambda: look_at(tested))
 
     def _note(self, trainer: Trainer) -> None:
         if self.line is not None and trainer.is_global_zero:
             note_command(self.folder, self.line)
 
-    def _write_use(self, trainer: Trainer, model: Any) -> None:
-        """Write the report of a folder that no training writes to, and that of the run which was used."""
-        self._note(trainer)
-        self._write(trainer, Run(self.folder, "use", None, model.images_seen, None, None, size_of(self.folder)))
-        tested = run_of(trainer.ckpt_path) if trainer.state.fn == TrainerFn.TESTING and trainer.ckpt_path else None
-        if tested is not None and tested != self.folder:
-            self._write(trainer, look_at(tested) if trainer.is_global_zero else None)
-
     def _write_training(self, trainer: Trainer, model: Any, state: str) -> None:
-        # Without `look_at`, which would give up this process's lock of the folder.
         best = next((one for one in trainer.checkpoint_callbacks if isinstance(one, BestCheckpoint)), None)
-        value = None if best is None or best.best_model_score is None else float(best.best_model_score)
-        named = None if value is None else (str(best and best.monitor), value)
-        seconds, size = seconds_of(self.folder), size_of(self.folder)
-        self._write(trainer, Run(self.folder, state, trainer.current_epoch, model.images_seen, named, seconds, size))
+        known = best is not None and best.monitor is not None and best.best_model_score is not None
+        value = (best.monitor, float(best.best_model_score)) if known else None  # type: ignore[union-attr, arg-type]
 
-    def _write(self, trainer: Trainer, run: Run | None) -> None:
-        if run is None or not trainer.is_global_zero:
+        def run() -> Run:  # without `look_at`, which would give up this process's lock of the folder
+            seconds, size = seconds_of(self.folder), size_of(self.folder)
+            return Run(self.folder, state, trainer.current_epoch, model.images_seen, value, seconds, size)
+
+        self._write(trainer, run)
+
+    def _write(self, trainer: Trainer, run: Callable[[], Run]) -> None:
+        if not trainer.is_global_zero:
             return
         begun = time.monotonic()
         try:
-            write_report(run)
+            write_report(run())
         except Exception as error:  # a training is worth more than its report
-            rank_zero_info(f"no report.html in {run.folder}: {error}")
+            rank_zero_info(f"no {REPORT} in {self.folder}: {error}")
         now = time.monotonic()
         self._not_before = now + max(PAUSE, SHARE * (now - begun))

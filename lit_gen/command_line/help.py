@@ -24,7 +24,7 @@ COMMANDS = {
     "export": "write a trained model's networks as files that run without this project",
     "prepare": "download, decode and cache a dataset, before several processes start to train",
     "check": "say what data hold, which files cannot be read, and what to type next",
-    "runs": "list the runs; `runs compare A B`: what differs; `runs report A`: write its report.html again",
+    "runs": "list the runs; `runs compare A B`: what differs; `runs report A` writes its report.html",
     "new": "make a small project: a model to change, its config, a test, a README",
 }
 OTHER_WORDS = {"train": "fit", "eval": "test", "evaluate": "test", "sample": "predict", "generate": "predict"}

@@ -9,9 +9,9 @@ from pathlib import Path
 from lit_gen.files.atomic import remove_if_empty
 
 WITHOUT_USE = re.compile(
-    r"config\.yaml|run\.json|hparams\.yaml|wandb-id|wandb-page\.json|(wandb|lightning_logs)/.*|(.*/)?\.[^/]*\.partial"
+    r"config\.yaml|run\.json|commands\.json|report\.html|hparams\.yaml|wandb-id|wandb-page\.json|(wandb|lightning_logs)/.*|(.*/)?\.[^/]*\.partial"
 )
-"""What any command writes before it has done something: settings, its record, and the log's own files."""
+"""What any command writes before it has done something: settings, its record, its report, and the log's own files."""
 
 _made: list[Path] = []  # the command's run folder, once it is there
 _missing: list[Path] = []  # folders above it that the command makes, the deepest first

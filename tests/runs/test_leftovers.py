@@ -123,7 +123,7 @@ def test_validation_and_test_without_a_logger(run, data, caplog):  # noqa: F811
     with caplog.at_level("INFO"):
         main(["test", *words, "--evaluation.samples=10"])
     (folder,) = new(run)
-    assert below(folder) == {"config.yaml", "test.json"}
+    assert below(folder) == {"commands.json", "config.yaml", "report.html", "test.json"}
     assert any(f"written to {folder}/test.json" in message for message in caplog.messages)
 
 
@@ -152,6 +152,7 @@ def test_measure_names_no_folder_that_it_deletes(run, caplog, capsys):
         ("wandb/offline-run-1/files/x.log", "1", False),
         ("metrics.csv", "epoch,step\n", False), ("metrics.csv", "epoch,step\n0,1\n", True), ("run.json", "{}", False),
         ("lightning_logs/version_0/hparams.yaml", "{}", False), ("checkpoints/.last.ckpt.ab.partial", "1", False),
+        ("commands.json", "[]", False), ("report.html", "<p>", False),
         ("checkpoints/last.ckpt", "1", True), ("samples/a.png", "1", True), ("notes.txt", "mine", True),
     ],
 )  # fmt: skip
