@@ -67,13 +67,12 @@ class RunReport(Callback):
             note_command(self.folder, self.line)
 
     def _write_training(self, trainer: Trainer, model: Any, state: str) -> None:
-        best = next((one for one in trainer.checkpoint_callbacks if isinstance(one, BestCheckpoint)), None)
-        known = best is not None and best.monitor is not None and best.best_model_score is not None
-        value = (best.monitor, float(best.best_model_score)) if known else None  # type: ignore[union-attr, arg-type]
+        bests = [one for one in trainer.checkpoint_callbacks if isinstance(one, BestCheckpoint)]
+        found = [(str(one.monitor), float(one.best_model_score)) for one in bests if one.best_model_score is not None]
 
         def run() -> Run:  # without `look_at`, which would give up this process's lock of the folder
             seconds, size = seconds_of(self.folder), size_of(self.folder)
-            return Run(self.folder, state, trainer.current_epoch, model.images_seen, value, seconds, size)
+            return Run(self.folder, state, trainer.current_epoch, model.images_seen, next(iter(found), None), seconds, size)
 
         self._write(trainer, run)
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from lit_gen.files.atomic import remove_if_empty
 
 WITHOUT_USE = re.compile(
-    r"config\.yaml|run\.json|commands\.json|report\.html|hparams\.yaml|wandb-id|wandb-page\.json|(wandb|lightning_logs)/.*|(.*/)?\.[^/]*\.partial"
+    r"config\.yaml|run\.json|commands\.json|report\.html|hparams\.yaml|wandb-id|wandb-page\.json|"
+    r"(wandb|lightning_logs)/.*|(.*/)?\.[^/]*\.partial"
 )
 """What any command writes before it has done something: settings, its record, its report, and the log's own files."""
 
