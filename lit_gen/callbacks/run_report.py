@@ -72,7 +72,9 @@ class RunReport(Callback):
 
         def run() -> Run:  # without `look_at`, which would give up this process's lock of the folder
             seconds, size = seconds_of(self.folder), size_of(self.folder)
-            return Run(self.folder, state, trainer.current_epoch, model.images_seen, next(iter(found), None), seconds, size)
+            return Run(
+                self.folder, state, trainer.current_epoch, model.images_seen, next(iter(found), None), seconds, size
+            )
 
         self._write(trainer, run)
 
