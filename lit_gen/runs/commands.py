@@ -10,7 +10,7 @@ def program() -> list[str]:
     started = Path(sys.argv[0])
     if started.stem == "lit-gen":
         return ["lit-gen"]
-    if started.name == "__main__.py":
+    if started.name == "__main__.py" and started.parent.name == "lit_gen":
         return ["python", "-m", "lit_gen"]
     return ["python", str(started) if started.name == "main.py" else "main.py"]
 
