@@ -35,7 +35,8 @@ def load(checkpoint: str | os.PathLike, model: type | None = None, **settings: A
     from lit_gen.models.of_checkpoint import class_of_checkpoint
     from lit_gen.runs.checkpoint_files import read_checkpoint
     from lit_gen.runs.folders import find_checkpoint
+    from lit_gen.runs.names import ROOT
 
-    path = str(find_checkpoint(os.fspath(checkpoint), Path("runs"), "load"))
+    path = str(find_checkpoint(os.fspath(checkpoint), Path(ROOT), "load"))
     kind: Any = model or class_of_checkpoint(read_checkpoint(path, mmap=True), path)
     return kind.load_from_checkpoint(path, map_location="cpu", **settings).eval()

@@ -46,16 +46,16 @@ from lit_gen.data.base import ImageData
 from lit_gen.data.contract import check_pair, spec_in
 from lit_gen.errors import UserError
 from lit_gen.lightning_compat import option_names, rank
-from lit_gen.loggers.of_run import loggers_of_run
+from lit_gen.loggers.of_run import LogOptions, check_loggers, loggers_of_run
 from lit_gen.loggers.of_user import defer
-from lit_gen.loggers.wandb import WandbOptions, check_wandb, finish_wandb
+from lit_gen.loggers.wandb import WandbOptions, finish_wandb
 from lit_gen.models.base import GenerativeModule
 from lit_gen.old_versions.folders import runs_of_then
 from lit_gen.runs import folders, locks, processes
 from lit_gen.runs.changes import changes_from_base, changes_of_run
 from lit_gen.runs.checkpoint_files import check_weights_only, heed_no_unsafe_loading
 from lit_gen.runs.commands_file import RunCommand, this_command
-from lit_gen.runs.names import RunOptions, check_name, system_of
+from lit_gen.runs.names import ROOT, RunOptions, check_name, system_of
 from lit_gen.runs.settings import SaveSettings, read_settings
 from lit_gen.training.graphs import SpeedOptions
 
@@ -85,6 +85,7 @@ class LitGenCLI(LightningCLI):
         parser.add_class_arguments(WandbOptions, "wandb", instantiate=False)
         parser.add_class_arguments(SpeedOptions, "speed", instantiate=False)
         parser.add_class_arguments(RunOptions, None, instantiate=False)
+        parser.add_class_arguments(LogOptions, None, instantiate=False)
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         self.dry_run = args[0] == "fit" and DRY_RUN in args
@@ -131,8 +132,8 @@ class LitGenCLI(LightningCLI):
         check_amounts(command, settings.trainer.as_dict())
         if command == "test":
             settings.verbose = False  # in favour of the evaluation's own table
-        if command != "predict" and self.writes:
-            check_wandb(self.wandb_options, settings.trainer.logger)
+        if self.writes:
+            check_loggers(settings.logger, settings.trainer.logger, self.wandb_options, command, self.training)
         if command == "fit" and self.writes and told is None:
             self.find_run()
         self.parser.add_instantiator(defer, Logger)
@@ -147,6 +148,12 @@ class LitGenCLI(LightningCLI):
     @property
     def parent_of_runs(self) -> Path:
         return folders.parent_of_runs(self.settings.trainer.default_root_dir, self.settings.system)
+
+    @property
+    def training(self) -> Path | None:
+        """The folder of the training that the command goes on with or uses."""
+        checkpoint = self.settings.get("ckpt_path")
+        return folders.run_of(checkpoint) if checkpoint else None
 
     @property
     def wandb_options(self) -> WandbOptions:
@@ -194,8 +201,15 @@ class LitGenCLI(LightningCLI):
         processes.tell(self.run_folder, self.settings.get("ckpt_path"))
         if settings.logger is not False and not settings.barebones:
             given = self.config_init[self.subcommand].trainer.logger
-            options = self.wandb_options
-            kwargs["logger"] = loggers_of_run(given, self.run_folder, self.subcommand, self.config_dump, options)
+            kwargs["logger"] = loggers_of_run(
+                given,
+                self.run_folder or (self.training if self.writes else None),  # None for `predict --output`
+                self.subcommand,
+                self.config_dump,
+                self.wandb_options,
+                self.settings.logger,
+                self.training,
+            )
         kwargs |= arguments_for(self.model, settings)
         if self.dry_run:
             kwargs["callbacks"] = [DryRun()]
@@ -212,7 +226,8 @@ class LitGenCLI(LightningCLI):
     def prediction_writer(self) -> PredictionWriter | None:
         if self.subcommand != "predict" or not self.writes:
             return None
-        return writer_of(self.asked, self.run_folder, self.settings.ckpt_path, self.words)
+        to_wandb = self.wandb_options.images == "all"
+        return writer_of(self.asked, self.run_folder, self.settings.ckpt_path, self.words, to_wandb)
 
     def line_of_run(self) -> RunCommand | None:
         """Return the command for the run's report, with what differs from the base config alone."""
@@ -274,8 +289,7 @@ class LitGenCLI(LightningCLI):
 
     def changes(self) -> list[str] | None:
         """Return what differs from the settings of the run that goes on; None for a new run."""
-        checkpoint = self.settings.get("ckpt_path")
-        folder = folders.run_of(checkpoint) if self.subcommand == "fit" and checkpoint else None
+        folder = self.training if self.subcommand == "fit" else None
         return None if folder is None else changes_of_run(read_settings(folder), self.config_dump)
 
     def after_fit(self) -> None:
@@ -321,7 +335,7 @@ def main(args: Sequence[str] | None = None) -> None:
             auto_configure_optimizers=False,
             seed_everything_default=0,
             trainer_class=CommandLineTrainer,
-            trainer_defaults={"default_root_dir": "runs", "max_epochs": 100},
+            trainer_defaults={"default_root_dir": ROOT, "max_epochs": 100},
             save_config_callback=SaveSettings,
             save_config_kwargs={"overwrite": True},
             parser_kwargs={"description": "Train, test and use classic generative models."},

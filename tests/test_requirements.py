@@ -3,7 +3,10 @@
 from importlib.metadata import version
 from pathlib import Path
 
+import pytest
 from packaging.requirements import Requirement
+
+from tests.extras import extras, needs_extra
 
 ROOT = Path(__file__).parents[1]
 SAFE_FROM = {
@@ -36,3 +39,21 @@ def test_what_is_installed_is_what_is_asked_for():
 def test_the_readme_says_the_lowest_versions():
     text = (ROOT / "README.md").read_text()
     assert "Python 3.11 to 3.13" in text and "torch 2.10" in text and "Pillow 13" in text
+
+
+def test_the_tests_are_installed_for_as_a_newcomer_is_told_to():
+    """With every extra; and a test that lacks one fails there."""
+    words = f'pip install {{}}-r requirements.txt -e ".[{",".join(sorted(extras()))}]"'
+    script = (ROOT / ".ci" / "run").read_text()
+    assert words.format("--quiet ") in script and "export LIT_GEN_EXTRAS=1" in script
+    assert f"`{words.format('')}`" in (ROOT / "CONTRIBUTING.md").read_text()
+    assert words.format("") in (ROOT / "README.md").read_text()
+    assert ".ci/run" in (ROOT / ".github" / "workflows" / "tests.yml").read_text()
+
+
+@pytest.mark.parametrize(("present", "required", "skipped"), [(1, "", False), (0, "", True), (0, "1", False)])
+def test_a_test_that_lacks_an_extra_is_skipped_unless_it_must_not_be(present, required, skipped, monkeypatch):
+    monkeypatch.setenv("LIT_GEN_EXTRAS", required)
+    monkeypatch.setattr("tests.extras.is_installed", lambda package: present)
+    mark = needs_extra("tensorboard").mark
+    assert mark.args == (skipped,) and 'pip install "lit-gen[tensorboard]"' in mark.kwargs["reason"]

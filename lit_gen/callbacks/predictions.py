@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import BasePredictionWriter
+from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities import rank_zero_info
 from PIL import Image
 from torch import Tensor
@@ -48,11 +49,14 @@ class PredictionWriter(BasePredictionWriter):
         folder: where to write.
         command: what the manifest says of it; without one there is neither manifest nor grid.
         overwrite: whether to remove the pictures that an earlier command has written there.
+        all_to_wandb: whether W&B gets the grid where it shows images of the data, or what was made from them.
     """
 
-    def __init__(self, folder: Path, command: Command | None = None, overwrite: bool = False) -> None:
+    def __init__(
+        self, folder: Path, command: Command | None = None, overwrite: bool = False, all_to_wandb: bool = False
+    ) -> None:
         super().__init__("batch")
-        self.folder, self.command, self.overwrite = folder, command, overwrite
+        self.folder, self.command, self.overwrite, self.all_to_wandb = folder, command, overwrite, all_to_wandb
         self.names: list[str] = []
         self.sources: list[tuple[str, Path]] = []  # the files of the data's rows, each behind the name for its picture
 
@@ -92,8 +96,20 @@ class PredictionWriter(BasePredictionWriter):
         count = int(trainer.strategy.reduce(written, reduce_op="sum"))
         if count and self.command is not None and trainer.is_global_zero:
             self.finish(self.plan_of(trainer), model, self.command)
+            self.log_on_wandb(trainer, self.command.options, count)
         trainer.strategy.barrier("the manifest is written")
         rank_zero_info(f"{count} images are in {self.folder}" if count else "no images: there was nothing to predict")
+
+    def log_on_wandb(self, trainer: Trainer, options: dict[str, str], count: int) -> None:
+        """Log on W&B how many images were made, and the grid, unless it shows what may not leave the machine."""
+        alone = self.plan_of(trainer).pictures and not {"images", "patches"} & options.keys()
+        may_leave = alone or self.all_to_wandb or getattr(data_of(trainer), "may_be_shared", False)
+        for logger in (logger for logger in trainer.loggers if isinstance(logger, WandbLogger)):
+            logger.log_metrics({"predict/images": count})
+            if may_leave:
+                logger.log_image("predict/grid", [str(self.folder / GRID)])
+            else:
+                rank_zero_info("W&B does not get the grid, which shows your images. To send it: --wandb.images=all")
 
     def finish(self, plan: Plan, model: Any, command: Command) -> None:
         """Write the grid, the moving picture, and last the manifest."""

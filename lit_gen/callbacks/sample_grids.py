@@ -13,7 +13,8 @@ from torchvision.transforms.functional import to_pil_image
 
 from lit_gen.errors import UserError
 from lit_gen.files.atomic import complete_file
-from lit_gen.lightning_compat import batches_so_far, data_of, last_epoch_is_done
+from lit_gen.lightning_compat import batches_so_far, data_of, last_epoch_is_done, step_in_log
+from lit_gen.loggers.tensorboard import RunTensorBoard
 from lit_gen.schedules import passes_a_tenth
 from lit_gen.tasks.grids import as_grid
 
@@ -62,7 +63,7 @@ class SampleGrids(Callback):
 
     def on_train_batch_end(self, trainer: Trainer, model: Any, *_: Any) -> None:
         if self.every_n_batches and batches_so_far(trainer) % self.every_n_batches == 0:
-            self.write(trainer, model)
+            self.write(trainer, model, step_in_log(trainer))
 
     def on_train_epoch_end(self, trainer: Trainer, model: Any) -> None:
         seen = model.images_seen
@@ -73,8 +74,11 @@ class SampleGrids(Callback):
         self.write(trainer, model)  # where a callback has ended the training after the last epoch
 
     @torch.no_grad()
-    def write(self, trainer: Trainer, model: Any) -> None:
-        """Write the grids now, once per number of batches, on the main process."""
+    def write(self, trainer: Trainer, model: Any, step: int | None = None) -> None:
+        """Write the grids now, once per number of batches, on the main process.
+
+        `step` is the last one of the log: of the batch that has just ended, or by default of the last one before.
+        """
         batches = batches_so_far(trainer)
         shown = hasattr(data_of(trainer), "preview_batch")
         if not shown or not trainer.is_global_zero or batches == self._batches_at_last:
@@ -93,6 +97,9 @@ class SampleGrids(Callback):
             for logger in trainer.loggers:
                 if kept_back and _goes_to_wandb(logger):
                     back.append(name)
+                elif isinstance(logger, RunTensorBoard):
+                    last = step_in_log(trainer) - 1 if step is None else step
+                    logger.log_image(f"samples/{name}", (grid.clamp(-1, 1) + 1) / 2, last)
                 elif isinstance(logger, TensorBoardLogger):
                     logger.experiment.add_image(f"samples/{name}", (grid.clamp(-1, 1) + 1) / 2, batches)
                 elif isinstance(logger, WandbLogger):
@@ -110,6 +117,6 @@ class SampleGrids(Callback):
 
 def _goes_to_wandb(logger: Logger) -> bool:
     """Whether W&B gets what a logger is given; it may have been told to copy TensorBoard's logs."""
-    if isinstance(logger, TensorBoardLogger):
+    if isinstance(logger, TensorBoardLogger | RunTensorBoard):
         return wandb.run is not None and bool(wandb.run.settings.sync_tensorboard)
     return isinstance(logger, WandbLogger)

@@ -15,7 +15,7 @@ import lit_gen.data
 import lit_gen.models
 from lit_gen.callbacks.predictions import Command, PredictionWriter, check_output
 from lit_gen.command_line.sources import GENERAL_OPTIONS, options_of_predict
-from lit_gen.command_line.words import kinds_named, options_of
+from lit_gen.command_line.words import kinds_named, options_of, root_of
 from lit_gen.errors import UserError
 from lit_gen.models.of_checkpoint import class_of_checkpoint, settings_of_now
 from lit_gen.old_versions.configs import translate
@@ -32,11 +32,15 @@ PICTURES = f"{Pictures.__module__}.{Pictures.__qualname__}"
 
 
 class Asked(NamedTuple):
-    """The options of a `predict` by name, as typed; and whether a config or the command line named data."""
+    """The options of a `predict` by name, as typed; and whether a config or the command line named data.
+
+    `checkpoint` is the content of the command's, where it was read for the model that it is of.
+    """
 
     options: dict[str, str]
     names_data: bool = False
     types_data: bool = False
+    checkpoint: Mapping[str, Any] | None = None
 
     @property
     def of_task(self) -> dict[str, str]:
@@ -94,17 +98,18 @@ def complete(words: Sequence[str]) -> tuple[Asked, list[str]]:
     data: Mapping[str, Any] | None = None
     if kinds["model"] is None:
         told = processes.told()
-        parent = Path(typed.get("trainer.default_root_dir") or "runs").expanduser()
-        path = folders.find_checkpoint(typed["ckpt_path"] if told is None else told[1], parent, command)
-        checkpoint = read_checkpoint(str(path), mmap=True)
-        kind = class_of_checkpoint(checkpoint, str(path))
+        named = typed["ckpt_path"] if told is None else told[1]
+        path = str(folders.find_checkpoint(named, root_of(words), command))
+        checkpoint = read_checkpoint(path, mmap=True)
+        asked = asked._replace(checkpoint=checkpoint)
+        kind = class_of_checkpoint(checkpoint, path)
         settings = {name: value for name, value in settings_of_now(checkpoint, kind, {}).items() if name != "spec"}
         before.append(_word("model", f"{kind.__module__}.{kind.__qualname__}", settings))
         words.append(f"--ckpt_path={path}")
-        folder = folders.run_of(str(path))
+        folder = folders.run_of(path)
         if folder is not None and (system := read_settings(folder).get("system")):
             before.append(f"--system={system}")
-        data = data_of_checkpoint(checkpoint, str(path))
+        data = data_of_checkpoint(checkpoint, path)
         if data is not None and kinds["data"] is None:
             before.append(_word("data", data["class_path"], data["init_args"]))
             if command != "predict":
@@ -188,7 +193,7 @@ def prepare_pictures(settings: Any, asked: Asked) -> bool:
         return False
     if asked.types_data:
         rank_zero_info(f"--data is left out: --{next(iter(asked.of_task))} says what to make pictures of")
-    checkpoint = read_checkpoint(settings.ckpt_path, mmap=True)
+    checkpoint = asked.checkpoint or read_checkpoint(settings.ckpt_path, mmap=True)
     spec = checkpoint.get("hyper_parameters", {}).get("spec")
     if spec is None:
         raise UserError(f"{settings.ckpt_path} does not say what its data look like: add --data=<class>.")
@@ -196,7 +201,9 @@ def prepare_pictures(settings: Any, asked: Asked) -> bool:
     return True
 
 
-def writer_of(asked: Asked, folder: Path | None, checkpoint: str, words: Sequence[str]) -> PredictionWriter:
+def writer_of(
+    asked: Asked, folder: Path | None, checkpoint: str, words: Sequence[str], all_to_wandb: bool = False
+) -> PredictionWriter:
     """Return what writes the pictures of a `predict`.
 
     Args:
@@ -204,9 +211,10 @@ def writer_of(asked: Asked, folder: Path | None, checkpoint: str, words: Sequenc
         folder: the command's, in which the pictures have one of their own, unless `--output` names it.
         checkpoint: path of the checkpoint.
         words: the command's.
+        all_to_wandb: as for `PredictionWriter`.
     """
     line = shlex.join([*program(), *words])
     command = Command(line, asked.options, base_seed(asked.options), checkpoint)
     output = asked.options.get("output")
     place = Path(output).expanduser() if output is not None else (folder or Path()) / "predictions"
-    return PredictionWriter(place, command, switch(asked.options, "overwrite"))
+    return PredictionWriter(place, command, switch(asked.options, "overwrite"), all_to_wandb)

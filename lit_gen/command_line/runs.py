@@ -10,8 +10,8 @@ from lit_gen.columns import columns
 from lit_gen.errors import UserError
 from lit_gen.report.page import write_report
 from lit_gen.runs.listing import Run, find_run, last_metrics, look_at, runs_below, settings_of, size_in_words
+from lit_gen.runs.names import ROOT
 
-ROOT = Path("runs")
 NONE = "-"
 
 
@@ -30,10 +30,10 @@ def runs(words: Sequence[str]) -> None:
         UserError: there is no such folder or run.
     """
     verb = "".join(words[1:2])
-    parser = _Parser(prog="main.py runs", add_help=False)
+    parser, root = _Parser(prog="main.py runs", add_help=False), Path(ROOT)
     if verb in ("compare", "report"):
         parser.add_argument("run", nargs="*")
-        parser.add_argument("--root", type=Path, default=ROOT)
+        parser.add_argument("--root", type=Path, default=root)
         given = parser.parse_args(words[2:])
         if len(given.run) < (2 if verb == "compare" else 1):
             raise UserError(
@@ -46,7 +46,7 @@ def runs(words: Sequence[str]) -> None:
             for folder in folders:
                 print(f"written: {write_report(look_at(folder))}")
     else:
-        parser.add_argument("root", nargs="?", type=Path, default=ROOT)
+        parser.add_argument("root", nargs="?", type=Path, default=root)
         root = parser.parse_args(words[1:]).root
         if not root.is_dir():
             raise UserError(f"there is no folder {root}: nothing was trained here yet. `runs FOLDER` looks elsewhere.")

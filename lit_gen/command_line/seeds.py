@@ -9,9 +9,8 @@ from pathlib import Path
 from statistics import fmean, stdev
 
 from lit_gen.columns import columns
-from lit_gen.command_line.config_files import read_config
 from lit_gen.command_line.sources import PACKAGE
-from lit_gen.command_line.words import Option, options_of
+from lit_gen.command_line.words import Option, options_of, root_of
 from lit_gen.errors import UserError
 from lit_gen.runs.listing import find_run, last_metrics, look_at
 
@@ -61,7 +60,7 @@ def train_seeds(words: Sequence[str]) -> None:
             again = f"--name={name} --ckpt_path=auto goes on with it"
             print(f"the training with seed {seed} ended with exit code {code}; {again}", file=sys.stderr)
             raise SystemExit(code if code > 0 else 128 - code)
-    print(report([find_run(f"{name}-seed{seed}", _root(words)) for seed in seeds], seeds))
+    print(report([find_run(f"{name}-seed{seed}", root_of(words)) for seed in seeds], seeds))
 
 
 def seeds_of(text: str | None) -> list[int]:
@@ -108,15 +107,3 @@ def _without(words: Sequence[str], options: Sequence[Option]) -> list[str]:
             left.append(word)
         skip = option is not None and "=" not in word
     return left
-
-
-def _root(words: Sequence[str]) -> Path:
-    """Return the folder of all runs that a command asks for."""
-    root = "runs"
-    for option in options_of(words):
-        if option.name == "config" and option.value is not None:
-            trainer = read_config(option.value).get("trainer")
-            root = (trainer.get("default_root_dir") if isinstance(trainer, dict) else None) or root
-        elif option.name == "trainer.default_root_dir" and option.value:
-            root = option.value
-    return Path(root).expanduser()

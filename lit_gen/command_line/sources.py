@@ -193,7 +193,7 @@ def own_settings() -> Iterator[tuple[str, str]]:
         kind = _class(name, _imported(path).get(name, path))
         skip = ast.literal_eval(options["skip"]) if "skip" in options else set()
         found = list(_settings(kind, skip)) if kind else []
-        if len(found) > 1 or not group:  # in one line
+        if len(found) > 1:  # in one line
             first, *others = (name for name, _, _ in found)
             yield f"{prefix}{first}", f"and {', '.join(between + other for other in others)}: {_summary(kind)}"
         else:

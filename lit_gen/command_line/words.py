@@ -15,6 +15,7 @@ from lit_gen.command_line.help import COMMANDS
 from lit_gen.command_line.sources import PARTS, known, settings_of
 from lit_gen.errors import UserError, nearest
 from lit_gen.old_versions.configs import OLD_NETWORK_SETTINGS
+from lit_gen.runs.names import ROOT
 from lit_gen.runs.settings import is_of_run
 
 
@@ -86,6 +87,18 @@ def options_of(words: Sequence[str]) -> Iterator[Option]:
         # `-c`, and whatever argparse takes for an abbreviation.
         is_config = name == "-c" or (len(name) > 3 and "--config".startswith(name))
         yield Option(word, "config" if is_config else name.removeprefix("--").rstrip("+"), value)
+
+
+def root_of(words: Sequence[str]) -> Path:
+    """Return the folder of all runs that a command asks for, in its words or configs."""
+    root = ROOT
+    for option in options_of(words):
+        if option.name == "config" and option.value is not None:
+            trainer = read_config(option.value).get("trainer")
+            root = (trainer.get("default_root_dir") if isinstance(trainer, dict) else None) or root
+        elif option.name == "trainer.default_root_dir" and option.value:
+            root = option.value
+    return Path(root).expanduser()
 
 
 def first_config(words: Sequence[str]) -> str | None:

@@ -20,7 +20,9 @@ from lit_gen.files.atomic import complete_file
 from lit_gen.lightning_compat import leave_anonymous_out
 from lit_gen.loggers.metrics_file import whole_rows
 
-PROJECT = "lit_gen"
+PROJECT, PAGE = "lit_gen", "wandb-page.json"
+SHARED = ("project", "entity", "group")
+"""What the page of a test or a prediction has of its training's."""
 VARIABLES = {
     "project": "WANDB_PROJECT", "entity": "WANDB_ENTITY", "name": "WANDB_NAME", "group": "WANDB_RUN_GROUP",
     "tags": "WANDB_TAGS", "notes": "WANDB_NOTES",
@@ -44,7 +46,8 @@ class WandbOptions:
         project: the project; `lit_gen` by default.
         entity: the user or team that owns the project; by default the owner of the API key.
         name: the run's name; `<system>/<run>` by default.
-        group: the name of the group of runs; `<system>` by default.
+        group: the name of the group of runs; by default `<system>/<run>` of the training. Whatever tests it or predicts
+            with it is in its group, its job type being `test`, `validate` or `predict`.
         tags: words to find the run by: a list, or one text with commas between them.
         notes: a description.
         mode: `online` sends the log at once; `offline` keeps it in the run's folder, for `wandb sync`; `disabled`
@@ -74,11 +77,11 @@ class ContinuingWandbLogger(WandbLogger):
     One line says where the log is, in place of W&B's own lines.
 
     Args:
-        log: the run's `metrics.csv`, which is written just before W&B's log.
+        log: the run's `metrics.csv`, which is written just before W&B's log; None where nothing goes on.
         settings: as for WandbLogger.
     """
 
-    def __init__(self, log: Path, **settings: Any) -> None:
+    def __init__(self, log: Path | None, **settings: Any) -> None:
         # What W&B says of its version and the table at its end; not its warnings and errors.
         quiet = {} if "WANDB_QUIET" in os.environ else {"settings": wandb.Settings(quiet=True)}
         super().__init__(**quiet | settings)
@@ -86,7 +89,7 @@ class ContinuingWandbLogger(WandbLogger):
         self._begun = False
         self._logged = {
             (int(row["step"]), frozenset(name for name, value in row.items() if value and name != "step"))
-            for row in whole_rows(log)
+            for row in (whole_rows(log) if log else ())
         }
 
     @property
@@ -107,31 +110,42 @@ class ContinuingWandbLogger(WandbLogger):
             super().log_metrics(metrics, step)
 
 
-def wandb_logger(folder: Path, config: dict[str, Any], options: WandbOptions) -> ContinuingWandbLogger | None:
+def wandb_logger(
+    folder: Path, config: dict[str, Any], options: WandbOptions, command: str = "fit", training: Path | None = None
+) -> ContinuingWandbLogger | None:
     """Return the W&B logger of a run; None where its mode is `disabled`.
 
+    The command is its job type. Where it uses a trained model, it is in the project and group of the training, whose id
+    is in its config.
+
     Args:
-        folder: the run's folder; by `wandb-id` and `wandb-page.json` in it a resumed run goes on with its W&B page.
+        folder: the folder to log in; by `wandb-id` and `wandb-page.json` in it a resumed run goes on with its W&B page.
+            A prediction, which never goes on, has neither.
         config: the resolved settings, shown on that page.
         options: those of the command line.
+        command: fit, validate, test or predict.
+        training: the folder of the training that the command goes on with or uses; None for a new one.
     """
     mode = wandb_mode(options.mode)
     if mode == "disabled":
         return None
-    id_file, page_file = folder / "wandb-id", folder / "wandb-page.json"
-    before: dict[str, Any] = {}
-    if page_file.is_file():
-        before = _page_of_run(page_file)
-    elif id_file.is_file():  # a run of before there was that file
-        before = {"project": PROJECT}
-    default = {"project": PROJECT, "name": f"{folder.parent.name}/{folder.name}", "group": folder.parent.name}
+    goes_on, run = command != "predict", training or folder
+    before = _page_of_run(folder) if goes_on else {}
+    if command != "fit" and training is not None:
+        before = {name: text for name, text in _page_of_run(training).items() if name in SHARED} | before
+        of_training = (training / "wandb-id").read_text(errors="replace").strip() if is_on_wandb(training) else None
+        config = config | {"training": {"folder": str(training), "wandb_id": of_training}}
+    name, group = f"{folder.parent.name}/{folder.name}", f"{run.parent.name}/{run.name}"
+    default = {"project": PROJECT, "name": name if goes_on else f"{group}, {command}", "group": group}
     page = default | page_of_environment() | before | options.given()
-    with complete_file(page_file) as partial:
-        partial.write_text(json.dumps(page, indent=2) + "\n", encoding="utf-8")
+    if goes_on:
+        with complete_file(folder / PAGE) as partial:
+            partial.write_text(json.dumps(page, indent=2) + "\n", encoding="utf-8")
     return ContinuingWandbLogger(
-        folder / "metrics.csv",
+        folder / "metrics.csv" if goes_on else None,
         **page | {"tags": words(page.get("tags"))},
-        id=wandb_id(folder),
+        id=wandb_id(folder) if goes_on else None,
+        job_type=os.environ.get("WANDB_JOB_TYPE") or command,
         resume=None if mode == "offline" else "allow",
         save_dir=str(folder),
         mode=mode,
@@ -139,12 +153,20 @@ def wandb_logger(folder: Path, config: dict[str, Any], options: WandbOptions) ->
     )
 
 
-def _page_of_run(file: Path) -> dict[str, Any]:
+def is_on_wandb(run: Path | None) -> bool:
+    """Return whether W&B has logged a run."""
+    return run is not None and (run / "wandb-id").is_file()
+
+
+def _page_of_run(folder: Path) -> dict[str, Any]:
     """Return what a run's file says of its page, and nothing else: W&B takes settings such as its server's address.
 
     Raises:
         UserError: the file is not what a run writes.
     """
+    file = folder / PAGE
+    if not file.is_file():
+        return {"project": PROJECT} if is_on_wandb(folder) else {}  # a run of before there was that file
     try:
         page = json.loads(file.read_text(encoding="utf-8"))
         kinds = {name: list if name == "tags" else str for name in VARIABLES}
@@ -212,7 +234,7 @@ def check_wandb(options: WandbOptions, logger: Any) -> None:
 
     Args:
         options: those of the command line.
-        logger: the trainer's setting of that name; True or None for the run's own loggers.
+        logger: what logs; True or None where W&B does.
 
     Raises:
         UserError: W&B cannot log as it is told to.
@@ -228,7 +250,7 @@ def check_wandb(options: WandbOptions, logger: Any) -> None:
     elif logger:
         unused = [f"--wandb.{name}" for name in (*options.given(), *(["mode"] if options.mode else []))]
         if unused:
-            rank_zero_info(f"{', '.join(unused)}: not used, for --trainer.logger names loggers of your own")
+            rank_zero_info(f"{', '.join(unused)}: not used, for another logger was chosen")
 
 
 def wandb_mistake(error: BaseException) -> str | None:

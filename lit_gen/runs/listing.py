@@ -121,10 +121,11 @@ def find_run(named: str, root: Path) -> Path:
 
 def settings_of(folder: Path) -> dict[str, Any]:
     """Return the settings of a run by their names on the command line, such as `model.latent_dim`."""
-    return dict(_flat(read_settings(folder)))
+    return dict(flat(read_settings(folder)))
 
 
-def _flat(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+def flat(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield resolved settings by their names on the command line."""
     if not isinstance(value, Mapping) or not value:
         yield name, value
         return
@@ -132,7 +133,7 @@ def _flat(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
         if part == "class_path":
             yield name, str(inner).rpartition(".")[2]
         else:
-            yield from _flat(inner, name if part == "init_args" else f"{name}.{part}" if name else str(part))
+            yield from flat(inner, name if part == "init_args" else f"{name}.{part}" if name else str(part))
 
 
 def last_metrics(folder: Path) -> dict[str, float]:

@@ -5,6 +5,9 @@ from pathlib import Path
 
 from lit_gen.errors import UserError
 
+ROOT = "runs"
+"""The folder of all runs, unless `--trainer.default_root_dir` names another."""
+
 
 @dataclass
 class RunOptions:

@@ -79,7 +79,8 @@ def page(settings):
 def test_what_a_page_is_without_options(words, asked, runs):
     main(["fit", *words])
     (run,) = runs()
-    expected = {"project": "lit_gen", "name": f"vae/{run.name}", "group": "vae", "mode": "offline"}
+    name = f"vae/{run.name}"
+    expected = {"project": "lit_gen", "name": name, "group": name, "mode": "offline"}
     assert page(asked[0]) == expected and asked[0]["id"] == (run / "wandb-id").read_text()
 
 
