@@ -25,6 +25,7 @@ from lit_gen.errors import UserError, nearest
 from lit_gen.files.atomic import complete_folder, remove_if_empty
 from lit_gen.runs import folders
 from lit_gen.runs.commands import program
+from lit_gen.runs.names import ROOT
 from lit_gen.runs.settings import read_settings
 from lit_gen.tasks.exports import Exported
 
@@ -70,7 +71,7 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--format", choices=list(ENDINGS), default="onnx")
     found.add_argument("--output", type=lambda text: Path(text).expanduser())
     found.add_argument("--overwrite", action="store_true")
-    found.add_argument("--trainer.default_root_dir", dest="root", default="runs")
+    found.add_argument("--trainer.default_root_dir", dest="root", default=ROOT)
     for name in ("--ckpt_path", "--resolution", "--config", "-c", "--model"):
         found.add_argument(name)
     return found
