@@ -2,6 +2,7 @@
 
 import json
 import struct
+import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,6 +28,10 @@ def offline_runs(folder: Path) -> list[OfflineRun]:
 
 def read(path: Path) -> OfflineRun:
     started, config, rows = None, {}, []
+    deadline = time.monotonic() + 30
+    while not any(record.HasField("exit") for record in records(path.read_bytes())):
+        assert time.monotonic() < deadline, f"{path} has no end"  # another process writes it
+        time.sleep(0.1)
     for record in records(path.read_bytes()):
         kind = record.WhichOneof("record_type")
         if kind == "run":
