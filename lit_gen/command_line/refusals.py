@@ -122,9 +122,13 @@ def _what_is_wrong(message: str) -> str:
     said = [line for line in lines if not EXPECTED.match(line) and not BESIDE.match(line)]
     if said or not expected:
         return f": {(said or lines)[0]}."
-    types = dict.fromkeys(NAMES_OF_TYPES.get(found[1] or found[2], found[1]) for found in expected)
+    types = {NAMES_OF_TYPES.get(found[1] or found[2], found[1]): found[2] for found in expected}
     got = re.search(r"(?:Got|Given) value: (.*)$", message, re.MULTILINE)
     value = got[1] if got else next((found[3] for found in expected if found[3]), None)
+    if value and value.startswith("{") and any(types.values()):  # of what stands within it
+        within, others = ([name for name in types if bool(types[name]) == inner] for inner in (True, False))
+        instead = f", or be {' or '.join(others)}" if others else ""
+        return f" must have values of type {' or '.join(within)}{instead}, not {value}."
     return f" must be of type {' or '.join(types)}{f', not {value}' if value else ''}."
 
 
