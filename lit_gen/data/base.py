@@ -1,4 +1,4 @@
-"""The base of all data modules: datasets read batch by batch, loaders, and the conversion to floats on the device."""
+"""The base of all data modules of images: their settings, folders and caches, and their floats on the device."""
 
 import hashlib
 import inspect
@@ -9,25 +9,18 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from lightning import Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 from torch.nn import functional
-from torch.utils.data import DataLoader, Dataset
 
 from lit_gen.data.batches import AttributedImages, DataSpec
 from lit_gen.data.cache import HINT, CachedSet, cached_set, readable_rows
-from lit_gen.data.decoding import ImageArray, ImagesOnDemand
+from lit_gen.data.datasets import ArrayDataset
+from lit_gen.data.decoding import ImagesOnDemand
 from lit_gen.data.image_files import MAX_MEGAPIXELS, Found, Search, in_words
 from lit_gen.data.image_files import image_files as image_files  # for others to import from here
-from lit_gen.data.order import (
-    EvaluationOrder,
-    ResumableData,
-    SeededFetches,
-    loader_options,
-    processes_that_share,
-)
+from lit_gen.data.loaders import LoadedData
 from lit_gen.data.splits import places_of
 from lit_gen.errors import UserError
 from lit_gen.files.atomic import CannotWriteError, complete_folder, remove_partial_of
@@ -36,47 +29,8 @@ from lit_gen.lightning_compat import batches_so_far
 from lit_gen.limits import NonNegativeInt
 from lit_gen.synthetic import VERSION
 
-SPLITS = {"fit": "train", "validate": "val", "test": "test", "predict": "test"}
-"""The split that each command reads."""
-IN_WORDS = {"train": "training", "val": "validation", "test": "test"}
 
-
-class ArrayDataset(Dataset):
-    """A dataset of equally long arrays, whose batches are named tuples.
-
-    The loader passes all indices of a batch to `__getitems__` at once, so that no Python code runs per image.
-
-    Args:
-        batch_type: class of the named tuples, with one field per array.
-        arrays: one array of N rows per field; images are (N, H, W, C) uint8, and may be an `ImageArray`.
-        rows: numbers of the rows to use; all by default.
-    """
-
-    def __init__(self, batch_type: type[Any], arrays: Sequence[Any], rows: np.ndarray | None = None) -> None:
-        self.batch_type, self.arrays = batch_type, arrays
-        self.rows = np.arange(len(arrays[0])) if rows is None else rows
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, index: int) -> Any:
-        return self.batch_type(*(field[0] for field in self.__getitems__([index])))
-
-    def __getitems__(self, indices: Sequence[int]) -> Any:
-        rows = self.rows[np.asarray(indices, int)]
-        return self.batch_type(*(_to_tensor(array[rows]) for array in self.arrays))
-
-
-def _to_tensor(array: np.ndarray) -> Tensor:
-    tensor = torch.from_numpy(np.ascontiguousarray(array))
-    return tensor.permute(0, 3, 1, 2) if array.ndim == 4 else tensor  # (B, C, H, W)
-
-
-def _as_is(batch: Any) -> Any:
-    return batch
-
-
-class ImageData(ResumableData):
+class ImageData(LoadedData):
     """A data module of square images; a subclass defines `spec`, `find_or_download`, and `setup` to fill `datasets`.
 
     Args:
@@ -89,7 +43,8 @@ class ImageData(ResumableData):
         synthetic_count: number of images to render.
         download: fetch the real dataset when it is not there.
         cache_folder: folder for all that is made from the dataset (decoded or unpacked images, rendered data,
-            classifiers); beside the dataset by default. Several datasets may share one.
+            classifiers); beside the dataset by default. Several datasets may share one. Set it if `root` cannot be
+            written; `predict` needs none.
     """
 
     batch_type: ClassVar[type[Any]]
@@ -225,17 +180,9 @@ class ImageData(ResumableData):
         """Find the real dataset below `root` or download it there, or raise a `UserError`."""
         raise NotImplementedError
 
-    def training_dataset(self) -> ArrayDataset:
-        """Return the dataset of the training loader: the training split, of which a subclass may hide labels."""
-        return self.datasets["train"]
-
     def images_below(self, folder: Path) -> Search:
         """Return the search for the image files below `folder`."""
         return Search(folder, (self.cache_folder, self.root / ".cache"))
-
-    def decoded(self, files: Sequence[Path] | Search, name: str, size: int, **settings: Any) -> ImageArray:
-        """Return the images of `decoded_set`."""
-        return self.decoded_set(files, name, size, **settings).images
 
     def decoded_set(self, files: Sequence[Path] | Search, name: str, size: int, **settings: Any) -> CachedSet:
         """Return what `cached_set` does; for `predict`, the cache need not be writable. A line counts other files."""
@@ -249,8 +196,7 @@ class ImageData(ResumableData):
             paths, left_out, _ = files.find() if isinstance(files, Search) else Found(list(files), {}, {})
             rows = None
             if self.skip_broken:
-                of_file = {key: value for key, value in settings.items() if key != "channels"}
-                rows = readable_rows(paths, None, name, **of_file)
+                rows = readable_rows(paths, None, name, **settings)
                 paths = [paths[row] for row in rows]
             places = np.array(places_of(paths, files.folder) if isinstance(files, Search) else [], np.int64)
             found = CachedSet(ImagesOnDemand(paths, size, **settings), rows, left_out, 0, places)
@@ -263,86 +209,11 @@ class ImageData(ResumableData):
     def _predicts(self) -> bool:
         return self.predicting or self._command() == TrainerFn.PREDICTING
 
-    def _command(self) -> str | None:
-        return self.trainer.state.fn if isinstance(self.trainer, Trainer) else None
-
     @property
     def remarks(self) -> list[str]:
         """Notes on the images for the summary of a run, such as "3 left out"."""
         counts = {"left out": self.left_out, "scaled by their own range": self.own_range}
         return [f"{count} {what}" for what, count in counts.items() if count]
-
-    def check_split(self, command: str) -> None:
-        """Raise a `UserError` if the split that a command (fit, validate, test or predict) reads has no image."""
-        split = SPLITS[command]
-        if not len(self.datasets.get(split, ())):
-            raise UserError(
-                f"{type(self).__name__} has no {IN_WORDS[split]} images, and {command} reads those. "
-                f"{self.how_to_fill(split)}"
-            )
-
-    def how_to_fill(self, split: str) -> str:
-        """Return the advice for an empty split (train, val or test), which ends the error message."""
-        return "Add some."
-
-    def train_dataloader(self) -> DataLoader:
-        self.check_split("fit")
-        dataset, trainer = self.datasets["train"], self.trainer
-        processes = 1 if trainer is None else trainer.world_size
-        if len(dataset) < self.batch_size * processes:
-            each = f" for each of {processes} processes" if processes > 1 else ""
-            raise UserError(
-                f"batch_size is {self.batch_size}{each}, but there are only {len(dataset)} training images. "
-                "Set --data.batch_size lower."
-            )
-        if trainer is None:
-            return self._loader("train", shuffle=True, drop_last=True, generator=None)
-        if trainer.overfit_batches:  # type: ignore[attr-defined]
-            return self._loader("train", drop_last=True)
-        return self.training_loader(self.training_dataset(), self.batch_size, **self._loader_options())
-
-    def val_dataloader(self) -> DataLoader:
-        if self._command() == TrainerFn.VALIDATING:  # training needs no validation images
-            self.check_split("validate")
-        return self._evaluation_loader("val")
-
-    def test_dataloader(self) -> DataLoader:
-        self.check_split("test")
-        return self._evaluation_loader("test")
-
-    def predict_dataloader(self) -> DataLoader:
-        self.check_split("predict")
-        return self._prediction_loader("test")
-
-    def _prediction_loader(self, split: str) -> DataLoader:
-        """Return a loader of the rows that `predict` reads, which Lightning shares among several processes."""
-        processes_that_share(len(self.datasets[split]), self.trainer, "images")
-        return self._loader(split)
-
-    def _evaluation_loader(self, split: str) -> DataLoader:
-        """Return a loader of a split's rows in their order; several processes share them, and no row comes twice."""
-        dataset, trainer = self.datasets[split], self.trainer
-        if trainer is not None and trainer.overfit_batches:  # type: ignore[attr-defined]
-            return self._loader(split)
-        processes = processes_that_share(len(dataset), trainer, f"{split} images")
-        if processes == 1:
-            return self._loader(split)
-        order = EvaluationOrder(len(dataset), self.batch_size, processes, trainer.global_rank)
-        options = loader_options() | self._loader_options()
-        return DataLoader(SeededFetches(dataset), batch_size=None, sampler=order, **options)
-
-    def _loader(self, split: str, **options: Any) -> DataLoader:
-        options = loader_options() | self._loader_options() | options
-        dataset = self.training_dataset() if split == "train" else self.datasets[split]
-        return DataLoader(dataset, batch_size=self.batch_size, **options)
-
-    def _loader_options(self) -> dict[str, Any]:
-        return {
-            "num_workers": self.num_workers,
-            "persistent_workers": self.num_workers > 0,
-            "pin_memory": torch.cuda.is_available(),
-            "collate_fn": _as_is,
-        }
 
     def preview_batch(self, count: int) -> Any:
         """Return a batch of the first `count` validation images, or of all if there are fewer, as floats on the CPU."""

@@ -54,18 +54,14 @@ class UnpairedImages(NamedTuple):
 class CaptionedImages(NamedTuple):
     """A batch of images with one sentence and the attributes of each.
 
-    image: (B, C, H, W) in [-1, 1].
-    caption: (B, L) character numbers, int64; 0 pads and stands for characters outside the alphabet.
-    attributes: (B, A), float in {0, 1}: 1 for an attribute that is true of the image.
-    stated: (B, A), float in {0, 1}: 1 for an attribute that the sentence states, as true or as false. An image fits a
-        sentence if it agrees with the sentence's own image in all stated attributes; where A is 0, if it has the same
-        sentence.
+    An image fits a sentence if it agrees with the sentence's own image in all stated attributes; where A is 0, if it
+    has the same sentence.
     """
 
-    image: Tensor
-    caption: Tensor
-    attributes: Tensor
-    stated: Tensor
+    image: Tensor  # (B, C, H, W) in [-1, 1]
+    caption: Tensor  # (B, L) character numbers, int64; 0 pads and stands for characters outside the alphabet
+    attributes: Tensor  # (B, A), float in {0, 1}: 1 for an attribute that is true of the image
+    stated: Tensor  # (B, A), float in {0, 1}: 1 for an attribute that the sentence states, as true or as false
 
 
 class LabelledCaptionedImages(NamedTuple):

@@ -1,5 +1,6 @@
 """The cache of decoded images: one uint8 array on disk per set of image files, decoded once and memory-mapped."""
 
+import hashlib
 import math
 import os
 import shutil
@@ -11,9 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from lightning.pytorch.utilities import rank_zero_info
 
-from lit_gen.data.decoding import Box, ImageArray, decode_image, say_own_range
-from lit_gen.data.image_files import MAX_MEGAPIXELS, NoImageError, Search, endings
-from lit_gen.data.keys import digest_of, key_of
+from lit_gen.data.decoding import ImageArray, Settings, decode_image, say_own_range
+from lit_gen.data.image_files import NoImageError, Search, endings, formats
 from lit_gen.data.manifest import Manifest, folder_times, some_files
 from lit_gen.data.splits import places_of
 from lit_gen.errors import UserError
@@ -23,16 +23,7 @@ from lit_gen.files.lock import alone
 from lit_gen.files.parallel import map_indices
 
 HINT = "Set --data.cache_folder to a folder that can be written and has room."
-
-
-class Settings(NamedTuple):
-    """The settings of `decode_image`."""
-
-    size: int
-    box: Box | None = None
-    channels: int = 3
-    stored: tuple[int, int] | None = None
-    max_megapixels: int = MAX_MEGAPIXELS
+FORMAT = 3  # part of every hash in a name: raise it when decoding changes, so that old caches are not read
 
 
 class CachedSet(NamedTuple):
@@ -50,22 +41,14 @@ class CachedSet(NamedTuple):
     """Places (N,) of their files, as `lit_gen.data.splits` has them; none (0,) unless a folder was searched."""
 
 
-def cached_images(files: Sequence[Path] | Search, folder: Path, name: str, size: int, **options: Any) -> ImageArray:
-    """Return the images of `cached_set`."""
-    return cached_set(files, folder, name, size, **options).images
-
-
 def cached_set(
     files: Sequence[Path] | Search,
     folder: Path,
     name: str,
     size: int,
-    box: Box | None = None,
-    channels: int = 3,
-    stored: tuple[int, int] | None = None,
-    max_megapixels: int = MAX_MEGAPIXELS,
     skip_broken: bool = False,
     every_file: bool = False,
+    **settings: Any,
 ) -> CachedSet:
     """Return the images of some files as a read-only memory map of shape (N, size, size, channels), uint8.
 
@@ -81,25 +64,22 @@ def cached_set(
         files: the image files, or a search for them, which is done only if there is no manifest of them as they are.
         folder: folder of the cache.
         name: words for the images, in the files' names, the progress bar and messages.
-        size: as for `decode_image`, like the next four.
-        box: part of the images to cut out.
-        channels: number of channels.
-        stored: size that the images must have.
-        max_megapixels: size of the largest image.
+        size: side of the images in pixels.
         skip_broken: leave out unreadable files; a line counts them.
         every_file: compare each file, and not only what a manifest compares.
+        settings: further `Settings` of the decoding.
 
     Raises:
         CannotWriteError: the array does not exist, and `folder` cannot be written or has no room.
         UserError: there is no image, or one cannot be read; the message names it.
     """
-    settings = Settings(size, box, channels, stored, max_megapixels)
-    manifest = Manifest(folder, f"{name}-{size}px-{key_of(files, folder, *settings, skip_broken)}")
+    how = Settings(size, **settings)
+    manifest = Manifest(folder, f"{name}-{size}px-{key_of(files, folder, *how, skip_broken)}")
     found = None if every_file else _known(manifest)
     if found is None:
         with alone(manifest.path, f"decoding {name} at {size} px"):
             found = None if every_file else _known(manifest)  # another process may have made it in the meantime
-            found = found or _make(manifest, files, name, settings, skip_broken)
+            found = found or _make(manifest, files, name, how, skip_broken)
     array, rows, facts = found
     scaled, first = facts["own_range"]
     say_own_range(scaled, first, len(array), name)
@@ -144,7 +124,7 @@ def _make(manifest: Manifest, files: Sequence[Path] | Search, name: str, setting
         raise NoImageError(f"there is no image file {where}.")
     compared, rows, folder = some_files(files), None, manifest.folder
     if skip_broken:
-        rows = readable_rows(files, folder, name, settings.box, settings.stored, settings.max_megapixels)
+        rows = readable_rows(files, folder, name, **settings._asdict())
         facts["skipped"] = _skipped(files, rows, name) or ""
         files = [files[row] for row in rows]
     if searched is not None:
@@ -196,20 +176,13 @@ def _decode(files: Sequence[Path], target: Path, manifest: Manifest, name: str, 
 
 def _decode_into(file: Path, offset: int, settings: Settings, index: int, path: Path) -> bool:
     own_range: list[Path] = []
-    image = decode_image(path, *settings[:4], own_range, settings.max_megapixels)
+    image = decode_image(path, own_range=own_range, **settings._asdict())
     write_values(file, offset + index * image.size, image)
     return bool(own_range)
 
 
-def readable_rows(
-    paths: Sequence[Path],
-    folder: Path | None,
-    name: str,
-    box: Box | None = None,
-    stored: tuple[int, int] | None = None,
-    max_megapixels: int = MAX_MEGAPIXELS,
-) -> np.ndarray:
-    """Return the indices (M,), in order, of the `paths` that `cached_images` can read; a line counts the others.
+def readable_rows(paths: Sequence[Path], folder: Path | None, name: str, **settings: Any) -> np.ndarray:
+    """Return the indices (M,), in order, of the `paths` that `cached_set` can read; a line counts the others.
 
     Each file is decoded once to find out. The answer is kept in `folder` under a name like those of the arrays.
 
@@ -217,25 +190,26 @@ def readable_rows(
         paths: the image files.
         folder: folder of the cache; None to keep no answer.
         name: words for the images, in the file's name, the progress bar and messages.
-        box: as for `decode_image`.
-        stored: as for `decode_image`.
-        max_megapixels: as for `decode_image`.
+        settings: `Settings` of the decoding; the size and the channels make no difference.
 
     Raises:
         CannotWriteError: the answer does not exist, and `folder` cannot be written.
         UserError: no image can be read.
     """
+    how = Settings(**(settings | {"size": 1}))
     there = np.array([row for row, path in enumerate(paths) if path.is_file()], int)
     candidates = [paths[row] for row in there]
     readable: np.ndarray | None = None
     target = None
     if folder is not None:
-        target = folder / f"{name}-readable-{digest_of(candidates, folder, box, stored, max_megapixels)}.npy"
+        target = (
+            folder / f"{name}-readable-{digest_of(candidates, folder, how.box, how.stored, how.max_megapixels)}.npy"
+        )
         readable = load_array(target)
     if readable is None or len(readable) != len(there):
         if folder is not None:
             make_folder(folder, HINT)  # an error here comes before the work, not after it
-        check = partial(_is_readable, box, stored, max_megapixels)
+        check = partial(_is_readable, how)
         found = map_indices(check, len(there), f"checking {name}", items=candidates)
         readable = np.array(found, bool)
         if target is not None:
@@ -264,9 +238,47 @@ def _save(array: np.ndarray, target: Path) -> None:
         np.save(file, array)
 
 
-def _is_readable(box: Box | None, stored: tuple[int, int] | None, max_megapixels: int, index: int, path: Path) -> bool:
+def _is_readable(settings: Settings, index: int, path: Path) -> bool:
     try:
-        decode_image(path, 1, box, stored=stored, max_megapixels=max_megapixels)
+        decode_image(path, **settings._asdict())
     except UserError:
         return False
     return True
+
+
+def key_of(files: Sequence[Path] | Search, folder: Path, *settings: object) -> str:
+    """Return 12 hexadecimal characters: a hash of settings and of which files are meant, whatever they hold."""
+    digest = hashlib.sha1(repr((FORMAT, *settings)).encode())
+    if isinstance(files, Search):
+        digest.update(os.fsencode(f"{os.path.relpath(files.folder, folder)}|{formats()}"))
+        return digest.hexdigest()[:12]
+    places: dict[str, str] = {}
+    for path in files:
+        digest.update(os.fsencode(f"{_place(path, folder, places)}\n"))
+    return digest.hexdigest()[:12]
+
+
+def digest_of(paths: Sequence[Path], folder: Path, *settings: object) -> str:
+    """Return 12 hexadecimal characters: a hash of files (path relative to `folder`, size, time of change) and settings.
+
+    Raises:
+        UserError: a file is missing.
+    """
+    digest = hashlib.sha1(repr((FORMAT, *settings, len(paths))).encode())
+    places: dict[str, str] = {}
+    for path in paths:
+        try:
+            status = path.stat()
+        except OSError as error:
+            raise UserError(f"the image {path} is missing. Put it back, or unpack the dataset again.") from error
+        place = f"{_place(path, folder, places)}|{status.st_size}|{status.st_mtime_ns}\n"
+        digest.update(os.fsencode(place))  # a file name need not be UTF-8
+    return digest.hexdigest()[:12]
+
+
+def _place(path: Path, folder: Path, known: dict[str, str]) -> str:
+    """Return a path relative to `folder`; `known` keeps that of each parent, which takes long to find."""
+    parent = os.path.dirname(path)
+    if parent not in known:
+        known[parent] = os.path.relpath(parent, folder)
+    return f"{known[parent]}/{path.name}"

@@ -10,8 +10,9 @@ import torch
 from torch.utils.data import DataLoader
 
 from lit_gen.data.alphabet import CAPTION_LENGTH, SHORTEST, encode
-from lit_gen.data.base import ArrayDataset, ImageData
+from lit_gen.data.base import ImageData
 from lit_gen.data.batches import CaptionedImages, DataSpec
+from lit_gen.data.datasets import ArrayDataset, to_tensor
 from lit_gen.data.decoding import ImageArray
 from lit_gen.errors import UserError
 
@@ -72,12 +73,8 @@ class Captions:
 class CaptionedDataset(ArrayDataset):
     """A dataset of images with one sentence each and their attributes, whose batches are `CaptionedImages`.
 
-    Args:
-        images: (N, H, W, C) uint8.
-        attributes: (N, A) float32 in {0, 1}.
-        captions: the sentences of all N images.
-        rows: numbers of the rows to use.
-        vary: draw one of an image's sentences at each fetch; otherwise always take its first.
+    Images are (N, H, W, C) uint8, attributes (N, A) float32 in {0, 1}. With `vary`, one of an image's sentences is
+    drawn at each fetch; otherwise it is always the first.
     """
 
     def __init__(
@@ -93,22 +90,13 @@ class CaptionedDataset(ArrayDataset):
             which = torch.randint(self.captions.shape[1], (len(rows),)).numpy()
         caption, stated = self.captions.fetch(rows, which)
         images, attributes = self.arrays
-        return CaptionedImages(
-            torch.from_numpy(images[rows]).permute(0, 3, 1, 2),  # (B, C, H, W)
-            torch.from_numpy(caption),
-            torch.from_numpy(attributes[rows]),
-            torch.from_numpy(stated),
-        )
+        return CaptionedImages(*map(to_tensor, (images[rows], caption, attributes[rows], stated)))
 
 
 def prompt_dataset(prompts: Sequence[str], copies: int, length: int, spec: DataSpec) -> ArrayDataset:
-    """Return a dataset of `CaptionedImages` with these sentences and black images without attributes.
+    """Return a dataset of `CaptionedImages`, `copies` rows per sentence, with black images without attributes.
 
-    Args:
-        prompts: the sentences.
-        copies: number of rows per sentence.
-        length: number of characters per sentence, as for `encode`.
-        spec: the sizes of images and attributes.
+    `length` is the number of characters per sentence, as for `encode`; `spec` has the sizes of images and attributes.
 
     Raises:
         UserError: a sentence is empty.

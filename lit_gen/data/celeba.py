@@ -16,7 +16,6 @@ from lit_gen.data.rendered_faces import factors_of, true_images
 from lit_gen.data.text_files import read_text
 from lit_gen.errors import UserError, nearest
 from lit_gen.files.parallel import map_indices
-from lit_gen.limits import NonNegativeInt
 from lit_gen.synthetic.faces.names import ATTRIBUTES
 from lit_gen.synthetic.faces.write import write_celeba
 
@@ -30,20 +29,10 @@ class CelebA(ImageData):
     """CelebA: faces with binary attributes, read from `root/celeba` (`img_align_celeba/` and two list files).
 
     Args:
-        root: folder that holds the datasets.
-        image_size: side of the images in pixels.
-        batch_size: images per batch and process.
         crop_size: side in pixels of the square that is cut out of the 178x218 pixels before resizing.
         crop_center: centre (x, y) of that square in pixels; the middle of the image by default.
         attributes: names of the attributes in a batch, in this order; all 40 by default.
-        num_workers: number of loading processes; 0 is fastest, because a batch is one read from a memory map.
-        horizontal_flip: mirror each training image with probability 1/2.
-        synthetic: use rendered faces; they are rendered on first use.
-        synthetic_count: number of faces to render, for all three splits together.
-        download: download the files if they are missing.
         skip_broken: leave out unreadable image files, and print their number; by default the first stops the run.
-        cache_folder: folder for decoded, unpacked and rendered images, if not in `root`. Set it if `root` cannot be
-            written; `predict` needs none.
     """
 
     batch_type: ClassVar[type[Any]] = AttributedImages
@@ -56,25 +45,11 @@ class CelebA(ImageData):
         crop_size: int = 178,
         crop_center: tuple[int, int] | None = None,
         attributes: list[str] | None = None,
-        num_workers: NonNegativeInt = 0,
         horizontal_flip: bool = True,
-        synthetic: bool = False,
-        synthetic_count: int = 10_000,
-        download: bool = True,
         skip_broken: bool = False,
-        cache_folder: Path | None = None,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(
-            root,
-            image_size,
-            batch_size,
-            num_workers,
-            horizontal_flip,
-            synthetic,
-            synthetic_count,
-            download,
-            cache_folder,
-        )
+        super().__init__(root, image_size, batch_size, horizontal_flip=horizontal_flip, **kwargs)
         for name in attributes or ():
             if name not in ATTRIBUTES:
                 hint = nearest(name, list(ATTRIBUTES))
@@ -141,16 +116,13 @@ class CelebA(ImageData):
     def counterfactuals(
         self, split: str, places: Sequence[int], wanted: Sequence[Sequence[Mapping[str, bool]]]
     ) -> list[list[np.ndarray | None]] | None:
-        """Return the true images of rendered faces with other attributes, or None: real faces have none.
+        """Return the true images, (S, S, 3) uint8, of rendered faces with other attributes; None for real faces.
 
         Args:
             split: name of a split.
             places: numbers of its rows.
-            wanted: for each of them the images that are wanted, as values of attributes by their names; all others stay
-                as they are.
-
-        Returns:
-            For each row its images, (S, S, 3) uint8; None for one that does not exist (the hair of a bald head).
+            wanted: values of attributes by their names, for each image of each row. All others stay as they are. An
+                image that does not exist (the hair of a bald head) is None.
         """
         if not self.synthetic:
             return None
@@ -160,12 +132,7 @@ class CelebA(ImageData):
         return map_indices(draw, len(faces), "rendering true images", items=faces)
 
     def factors(self, split: str, places: Sequence[int]) -> dict[str, np.ndarray] | None:
-        """Return what rendered faces were drawn from, each (N,) by its name; None for real faces.
-
-        Args:
-            split: name of a split.
-            places: numbers of its rows.
-        """
+        """Return what rendered faces, rows of a split, were drawn from, each (N,) by its name; None for real faces."""
         if not self.synthetic:
             return None
         rows = self.datasets[split].rows[np.asarray(places, int)]

@@ -101,15 +101,9 @@ class CelebACaptions(CaptionedData, CelebA):
                 self.datasets[split] = CaptionedDataset(images, attributes, captions, part, vary=False)
 
     def opposite_captions(self, split: str, places: Sequence[int], name: str) -> np.ndarray | None:
-        """Return for each row two sentences that state one attribute, false and true, and at most the sex besides.
+        """Return for each row two sentences that state an attribute, as false and as true, and at most the sex besides.
 
-        Args:
-            split: name of a split.
-            places: numbers of its rows.
-            name: the attribute.
-
-        Returns:
-            Character numbers (B, 2, L), int64; None if captions have no words for the attribute, or its opposite.
+        They are character numbers (B, 2, L), int64; None if captions have no words for the attribute, or its opposite.
         """
         try:
             for value in (False, True):

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from lightning.pytorch.utilities import rank_zero_info
@@ -17,6 +18,16 @@ from lit_gen.files.parallel import map_indices
 BYTES_PER_PIXEL = 25  # of memory, while an image is decoded: 4 of a JPEG, 16 where pixels are transparent, 25 of floats
 Box = tuple[int, int, int, int]
 """Left, upper, right and lower edge, in pixels of the image as stored."""
+
+
+class Settings(NamedTuple):
+    """How an image is decoded; see `decode_image`."""
+
+    size: int
+    box: Box | None = None
+    channels: int = 3
+    stored: tuple[int, int] | None = None
+    max_megapixels: int = MAX_MEGAPIXELS
 
 
 def decode_image(
@@ -89,28 +100,18 @@ def decode_image(
 
 
 class ImagesOnDemand:
-    """Images as `cached_images` returns them, but decoded each time that rows are read, and not kept."""
+    """Images as `cached_set` returns them, but decoded each time that rows are read, and not kept."""
 
-    def __init__(
-        self,
-        paths: Sequence[Path],
-        size: int,
-        box: Box | None = None,
-        channels: int = 3,
-        stored: tuple[int, int] | None = None,
-        max_megapixels: int = MAX_MEGAPIXELS,
-    ) -> None:
-        self.paths, self.settings = paths, (size, box, channels, stored)
-        self.max_megapixels = max_megapixels
-        self.shape = (len(paths), size, size, channels)
+    def __init__(self, paths: Sequence[Path], size: int, **settings: Any) -> None:
+        self.paths, self.settings = paths, Settings(size, **settings)
+        self.shape = (len(paths), size, size, self.settings.channels)
         self.checked = False
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def __getitem__(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
-        settings = *self.settings, None, self.max_megapixels
-        images = [decode_image(self.paths[row], *settings) for row in np.asarray(rows).tolist()]
+        images = [decode_image(self.paths[row], **self.settings._asdict()) for row in np.asarray(rows).tolist()]
         return np.array(images, np.uint8).reshape(-1, *self.shape[1:])
 
     def check(self, name: str) -> int:
@@ -122,7 +123,7 @@ class ImagesOnDemand:
         if self.checked:
             return 0
         self.checked = True
-        check = partial(_check, *self.settings[1:], self.max_megapixels)
+        check = partial(_check, self.settings._replace(size=1))
         by_own_range = map_indices(check, len(self), f"checking {name}", items=self.paths)
         count = sum(by_own_range)
         say_own_range(count, self.paths[by_own_range.index(True)].name if count else "", len(self), name)
@@ -134,14 +135,7 @@ ImageArray = np.ndarray | ImagesOnDemand
 
 
 def say_own_range(scaled: int, first: str, count: int, name: str) -> None:
-    """Print how many images were scaled by their own range, if any were.
-
-    Args:
-        scaled: their number.
-        first: file name of the first of them.
-        count: number of all images.
-        name: words for the images.
-    """
+    """Print how many of `count` images were scaled by their own range, if any were, and the file name of the first."""
     if scaled:
         rank_zero_info(
             f"scaled {scaled} of the {count} images for {name} by their own range, from darkest to brightest value: "
@@ -149,9 +143,7 @@ def say_own_range(scaled: int, first: str, count: int, name: str) -> None:
         )
 
 
-def _check(
-    box: Box | None, channels: int, stored: tuple[int, int] | None, max_megapixels: int, index: int, path: Path
-) -> bool:
+def _check(settings: Settings, index: int, path: Path) -> bool:
     own_range: list[Path] = []
-    decode_image(path, 1, box, channels, stored, own_range, max_megapixels)
+    decode_image(path, own_range=own_range, **settings._asdict())
     return bool(own_range)

@@ -33,17 +33,11 @@ DAMAGE = (zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError, ValueError)
 
 
 class Remote(NamedTuple):
-    """A file that can be downloaded.
+    """A file that can be downloaded."""
 
-    Attributes:
-        urls: addresses of the same file, the preferred first.
-        sha256: checksum of the file in hexadecimal.
-        size: size of the file in bytes, if known.
-    """
-
-    urls: tuple[str, ...]
-    sha256: str
-    size: int | None = None
+    urls: tuple[str, ...]  # of the same file, the preferred first
+    sha256: str  # checksum of the file in hexadecimal
+    size: int | None = None  # in bytes, if known
 
 
 class DownloadError(UserError):
@@ -228,14 +222,7 @@ def _lock(file: FileIO, name: str) -> None:
 
 
 def _check_room(archive: Path, folder: Path, needed: int, hint: str) -> None:
-    """Refuse an archive that would fill the disk: before anything is written.
-
-    Args:
-        archive: the zip file.
-        folder: where it is to be unpacked.
-        needed: bytes of all its files; zipfile reads no more than the archive says.
-        hint: advice where there is no room.
-    """
+    """Refuse an archive that would fill the disk of `folder` with its `needed` bytes, before anything is written."""
     if needed > max(LITTLE, MOST_TIMES * archive.stat().st_size):
         raise UserError(
             f"{archive} would become {needed / 1e9:.3g} GB, more than {MOST_TIMES} times its size. Use another copy, "

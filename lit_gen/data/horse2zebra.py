@@ -6,12 +6,12 @@ from typing import Any, ClassVar
 
 from lightning.pytorch.utilities import rank_zero_info
 
-from lit_gen.data.cache import HINT, cached_images
+from lit_gen.data.cache import HINT, cached_set
 from lit_gen.data.download import ROOT_HINT, DamagedArchiveError, DownloadError, Remote, fetch, unpack
 from lit_gen.data.image_files import MAX_MEGAPIXELS, image_files
 from lit_gen.data.unpaired import UnpairedData, UnpairedDataset
 from lit_gen.errors import UserError, nearest
-from lit_gen.limits import NonNegativeInt, PositiveInt
+from lit_gen.limits import PositiveInt
 from lit_gen.synthetic.animals.write import write_horse2zebra
 
 SITE = "https://efrosgans.eecs.berkeley.edu/cyclegan/datasets/"
@@ -37,7 +37,6 @@ class Horse2Zebra(UnpairedData):
     The public datasets have no third split: some of the training images (`val_fraction`) are for validation.
 
     Args:
-        root: folder that holds the datasets.
         dataset: name of one of the CycleGAN authors' datasets, or of a folder of your own in the same layout.
         image_size: side of the images in pixels after cropping.
         load_size: side in pixels to which training images are resized before random cropping (286 for 256 in the
@@ -45,17 +44,11 @@ class Horse2Zebra(UnpairedData):
         batch_size: pairs per batch and process.
         val_fraction: fraction of the training images of each domain that is kept for validation, where `best.ckpt` is
             chosen. A hash of a file's name decides. The paper trains on all: 0.
-        num_workers: number of loading processes; 0 is fastest, because a batch is one read from a memory map.
-        horizontal_flip: mirror each training image with probability 1/2.
-        synthetic: use rendered animals; they are rendered on first use.
         synthetic_count: number of training images to render per domain; a tenth as many again are rendered for the test
             split.
-        download: download the dataset if it is missing.
         skip_broken: leave out unreadable image files, and print their number; by default the first stops the run.
         max_megapixels: size of the largest image file that is decoded, in millions of pixels; decoding takes 4 to
             25 bytes of memory per pixel and process.
-        cache_folder: folder for decoded, unpacked and rendered images, if not in `root`. Set it if `root` cannot be
-            written; `predict` needs none.
     """
 
     split_before: ClassVar[Mapping[str, Any]] = {"rule": "test images for validation"}
@@ -67,26 +60,15 @@ class Horse2Zebra(UnpairedData):
         image_size: int = 256,
         load_size: int | None = None,
         batch_size: int = 1,
-        num_workers: NonNegativeInt = 0,
         horizontal_flip: bool = True,
-        synthetic: bool = False,
         synthetic_count: int = 1_000,
-        download: bool = True,
         skip_broken: bool = False,
         max_megapixels: PositiveInt = MAX_MEGAPIXELS,
-        cache_folder: Path | None = None,
         val_fraction: float = 0.05,
+        **kwargs: Any,
     ) -> None:
         super().__init__(
-            root,
-            image_size,
-            batch_size,
-            num_workers,
-            horizontal_flip,
-            synthetic,
-            synthetic_count,
-            download,
-            cache_folder,
+            root, image_size, batch_size, horizontal_flip=horizontal_flip, synthetic_count=synthetic_count, **kwargs
         )
         self.dataset = dataset
         self.begin("hash of the name", val_fraction, load_size, skip_broken, max_megapixels)
@@ -156,15 +138,10 @@ class Horse2Zebra(UnpairedData):
         return f"Put images into testA and testB in {self.folder}; each needs at least one."
 
     def test_images(self, domain: str) -> dict[str, Any]:
-        """Return the test images of domain A or B, each once, (N, S, S, 3) uint8.
-
-        Returns:
-            The images as `test`. Rendered data also have `truth`, their counterparts in the other domain, and `mask`,
-            which is not 0 where the animal is.
-        """
+        """Return the test images; of rendered ones also `truth`, the counterparts, and `mask`, 0 beside the animal."""
         images = super().test_images(domain)
         if (self.folder / f"truth{domain}").is_dir():
             for part in ("truth", "mask"):
                 files = image_files(self.folder / f"{part}{domain}")
-                images[part] = cached_images(files, self.cache_folder, f"{part}{domain}", self.image_size)
+                images[part] = cached_set(files, self.cache_folder, f"{part}{domain}", self.image_size).images
         return images

@@ -60,16 +60,11 @@ class NoImageError(UserError):
 
 
 class Found(NamedTuple):
-    """The result of a search.
+    """The result of a search."""
 
-    paths: the image files, sorted.
-    left_out: number of other files, per reason.
-    folders: the folders that were listed, with their times from before that.
-    """
-
-    paths: list[Path]
-    left_out: dict[str, int]
-    folders: dict[str, Times]
+    paths: list[Path]  # the image files, sorted
+    left_out: dict[str, int]  # number of other files, per reason
+    folders: dict[str, Times]  # the folders that were listed, with their times from before that
 
 
 class Search(NamedTuple):

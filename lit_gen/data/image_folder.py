@@ -24,13 +24,9 @@ class ImageFolder(ImageData):
     Args:
         root: folder of the images. Folders in it, and links to others, are searched too, except names that begin with
             a dot.
-        image_size: side of the images in pixels.
         channels: 3 for colour, 1 for grey.
-        batch_size: images per batch and process.
         val_fraction: fraction of the images that is kept from training: half of them for validation, half for test. A
             hash of a file's path in `root` decides, so that no image changes its part when others are added.
-        num_workers: number of loading processes; 0 is fastest, because a batch is one read from a memory map.
-        horizontal_flip: mirror each training image with probability 1/2.
         skip_broken: leave out unreadable image files, and print their number; by default the first stops the run.
         max_megapixels: size of the largest image file that is decoded, in millions of pixels; decoding takes 4 to
             25 bytes of memory per pixel and process.

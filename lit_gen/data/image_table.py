@@ -22,14 +22,12 @@ from lit_gen.data.batches import (
     UnpairedImages,
 )
 from lit_gen.data.decoding import ImageArray
-from lit_gen.data.image_files import MAX_MEGAPIXELS
 from lit_gen.data.image_folder import ImageFolder
 from lit_gen.data.splits import parts_by_place, places_of_names
 from lit_gen.data.table_columns import Captions, Splits
 from lit_gen.data.table_folder import Contents, read_folder
 from lit_gen.data.unpaired import TwoDomains, UnpairedDataset
 from lit_gen.errors import UserError
-from lit_gen.limits import NonNegativeInt, PositiveInt
 
 BATCH_TYPES: dict[tuple[str, ...], type[Any]] = {
     kind._fields: kind
@@ -99,26 +97,13 @@ class ImageTable(TwoDomains, ImageFolder):
     (names or numbers), `caption` (a sentence, in JSON also a list of them), attributes (columns of 0/1, -1/1,
     true/false or yes/no) or `file_name_b` (an image of a second domain, for CycleGAN). Splits are those of a column
     `split`, or of the folders train, val and test (also validation), which may have a table each; else `val_fraction`
-    makes them.
+    makes them. With `skip_broken`, missing files are left out too.
 
     Args:
         root: folder of the images and the table.
-        image_size: side of the images in pixels; each is cut to its largest centred square.
-        channels: 3 for colour, 1 for grey.
-        batch_size: images per batch and process.
         attributes: names of the columns that are attributes, in the order of a batch, [] for none; by default all that
             have no other meaning.
         caption_length: number of characters per caption; shorter ones are padded, longer ones cut.
-        val_fraction: fraction of the training images of which half are kept for validation, where no split is given
-            for that, and half for test, likewise. A hash of a file's path in `root` decides.
-        num_workers: number of loading processes; 0 is fastest, because a batch is one read from a memory map.
-        horizontal_flip: mirror each training image with probability 1/2.
-        skip_broken: leave out unreadable and missing image files, and print their number; by default the first stops
-            the run.
-        max_megapixels: size of the largest image file that is decoded, in millions of pixels; decoding takes 4 to
-            25 bytes of memory per pixel and process.
-        cache_folder: folder for the decoded images; `.cache` in `root` by default. Set it if `root` cannot be written;
-            `predict` needs none.
     """
 
     batch_types: ClassVar[tuple[type[Any], ...]] = tuple(BATCH_TYPES.values())
@@ -128,30 +113,11 @@ class ImageTable(TwoDomains, ImageFolder):
     def __init__(
         self,
         root: Path,
-        image_size: int = 64,
-        channels: PositiveInt = 3,
-        batch_size: int = 64,
         attributes: list[str] | None = None,
         caption_length: int = CAPTION_LENGTH,
-        val_fraction: float = 0.05,
-        num_workers: NonNegativeInt = 0,
-        horizontal_flip: bool = False,
-        skip_broken: bool = False,
-        max_megapixels: PositiveInt = MAX_MEGAPIXELS,
-        cache_folder: Path | None = None,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(
-            root,
-            image_size,
-            channels,
-            batch_size,
-            val_fraction,
-            num_workers,
-            horizontal_flip,
-            skip_broken,
-            max_megapixels,
-            cache_folder,
-        )
+        super().__init__(root, **kwargs)
         if caption_length < SHORTEST:
             raise UserError(f"caption_length must be at least {SHORTEST} characters, not {caption_length}.")
         if attributes is not None and len(set(attributes)) < len(attributes):

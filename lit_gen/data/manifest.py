@@ -62,12 +62,9 @@ class Manifest:
             return None
 
     def write(self, facts: Mapping[str, Any], folders: Mapping[str, Times], files: Mapping[str, Any]) -> None:
-        """Write the facts.
+        """Write the facts, of plain types, that `read` is to return; `files` are a result of `some_files`.
 
-        Args:
-            facts: what `read` is to return; of plain types.
-            folders: times of all folders that the files are in, from before they were listed.
-            files: result of `some_files`.
+        `folders` are all that the files are in, with their times from before they were listed.
 
         Raises:
             CannotWriteError: the folder of the cache cannot be written, or has no room.

@@ -17,7 +17,6 @@ from lit_gen.data.download import ROOT_HINT, DownloadError, Remote, fetch, set_a
 from lit_gen.errors import UserError
 from lit_gen.files.atomic import CannotWriteError, complete_file, remove_if_empty
 from lit_gen.files.idx import DamagedFileError, read_idx
-from lit_gen.limits import NonNegativeInt
 from lit_gen.synthetic.digits import digit_factors, write_mnist
 
 SITES = (  # torchvision's, and that of TensorFlow Datasets
@@ -41,20 +40,12 @@ class MNIST(ImageData):
     """MNIST: images of digits with labels, read from plain or gzipped IDX files in `root/MNIST/raw`.
 
     Args:
-        root: folder that holds the datasets.
         image_size: side of the images in pixels: 28 as stored, 32 and more by padding to 32 and enlarging.
-        batch_size: images per batch and process.
         val_size: number of training images, the last ones, that form the validation split.
-        num_workers: number of loading processes; 0 is fastest, because a batch is one read from a memory map.
-        horizontal_flip: mirror each training image with probability 1/2, which makes most digits wrong.
         labelled: number of training images that keep their labels, equally many per class as far as possible; all by
             default. The run's seed chooses them. The others have the label -1 in training batches; validation, test
             and metrics see all labels.
-        synthetic: use rendered digits; they are rendered on first use.
         synthetic_count: number of training digits to render; a sixth as many again are rendered for the test split.
-        download: fetch the files when they are not there.
-        cache_folder: folder for rendered digits, and for the classifiers that `test` trains, if not in `root`. Set it
-            if `root` cannot be written.
     """
 
     batch_type: ClassVar[type[Any]] = LabelledImages
@@ -66,25 +57,11 @@ class MNIST(ImageData):
         image_size: int = 28,
         batch_size: int = 128,
         val_size: int = 5_000,
-        num_workers: NonNegativeInt = 0,
-        horizontal_flip: bool = False,
-        synthetic: bool = False,
         synthetic_count: int = 24_000,
-        download: bool = True,
         labelled: int | None = None,
-        cache_folder: Path | None = None,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(
-            root,
-            image_size,
-            batch_size,
-            num_workers,
-            horizontal_flip,
-            synthetic,
-            synthetic_count,
-            download,
-            cache_folder,
-        )
+        super().__init__(root, image_size, batch_size, synthetic_count=synthetic_count, **kwargs)
         if labelled is not None and self.batch_type is not LabelledImages:
             raise UserError(f"{type(self).__name__} has no labels to hide. Leave --data.labelled out.")
         self.split, self.labelled = {"val_size": val_size}, labelled
@@ -208,12 +185,7 @@ class MNIST(ImageData):
         return balanced_rows(dataset.arrays[1][dataset.rows], self.labelled, self.run_seed)
 
     def factors(self, split: str, places: Sequence[int]) -> dict[str, np.ndarray] | None:
-        """Return what rendered digits were drawn from, each (N,) by its name; None for real digits.
-
-        Args:
-            split: name of a split.
-            places: numbers of its rows.
-        """
+        """Return what rendered digits, rows of a split, were drawn from, each (N,) by its name; None for real ones."""
         if not self.synthetic:
             return None
         rows, known = self.datasets[split].rows[np.asarray(places, int)], self.datasets[split].arrays[1]
@@ -237,15 +209,9 @@ class MNIST(ImageData):
 
 
 def balanced_rows(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """Return rows drawn at random, equally many per class as far as the classes have them.
+    """Return `count` of the N rows, in ascending order, drawn at random by `seed`.
 
-    Args:
-        labels: (N,) class indices.
-        count: number of rows to draw, at most N.
-        seed: seed of the choice.
-
-    Returns:
-        Row numbers (count,), in ascending order.
+    They are equally many per class, by the class indices `labels` (N,), as far as the classes have them.
     """
     order = np.random.default_rng([seed, len(labels)]).permutation(len(labels))
     shuffled = labels[order]

@@ -175,12 +175,7 @@ class ResumableData(LightningDataModule):
         return self.order_seed
 
     def training_loader(self, dataset: BatchReader, batch_size: int, **options: Any) -> DataLoader:
-        """Return a training loader for the Trainer that this data module is attached to.
-
-        Args:
-            dataset: what the rows are fetched from.
-            batch_size: rows per batch and process.
-            options: further arguments of the `DataLoader`.
+        """Return a training loader, of `batch_size` rows per batch and process, for the Trainer that is attached.
 
         Raises:
             UserError: `val_check_interval` is larger than the number of batches per epoch.
@@ -202,15 +197,10 @@ class ResumableData(LightningDataModule):
                 "--trainer.val_check_interval lower, or --trainer.check_val_every_n_epoch=null to count on."
             )
         self._go_on(self._order, batches)
-        return DataLoader(SeededFetches(dataset), batch_size=None, sampler=self._order, **loader_options(), **options)
+        return DataLoader(SeededFetches(dataset), batch_size=None, sampler=self._order, **(loader_options() | options))
 
     def _go_on(self, order: TrainingOrder, batches: int) -> None:
-        """Set the order, and Lightning's counters, to the place where the checkpoint ended, if there is one.
-
-        Args:
-            order: the order of this run's batches.
-            batches: number of batches per epoch.
-        """
+        """Set the order, and Lightning's counters, to the place where the checkpoint ended, if there is one."""
         loop: Any = self.trainer.fit_loop
         epochs, done = loop.epoch_progress.current, loop.epoch_loop.batch_progress.current
         order.epoch = epochs.processed
@@ -242,12 +232,9 @@ def _batches_an_epoch(trainer: Trainer, there: int) -> int:
 
 
 def _set_batches_done(loop: Any, batches: int, ended: bool) -> None:
-    """Make Lightning resume after a number of batches of an epoch.
+    """Make Lightning's loop over an epoch's batches, as a checkpoint has it, resume after so many of the new size.
 
-    Args:
-        loop: Lightning's loop over an epoch's batches, with the counters of a checkpoint.
-        batches: number of batches that are done, counted in batches of the new size.
-        ended: whether no batch of the epoch is left; only the epoch's end, with its validation, is then still to come.
+    If it has `ended`, no batch is left: only the epoch's end, with its validation, is still to come.
     """
     progress = loop.batch_progress
     saved_in_hook = progress.current.processed - progress.current.completed  # 1 in on_train_batch_end

@@ -25,14 +25,9 @@ FACTORS = (
 
 
 def factors_of(numbers: Sequence[int], attributes: np.ndarray) -> dict[str, np.ndarray] | None:
-    """Return the factors of rendered faces, each (N,) by its name.
+    """Return the factors of rendered faces by their numbers and attributes (N, 40) in {0, 1}, each (N,) by its name.
 
-    Args:
-        numbers: of the images.
-        attributes: of these (N, 40), in {0, 1}.
-
-    Returns:
-        None if a face is not the renderer's.
+    It is None if a face is not the renderer's.
     """
     scenes = [scene_of(number) for number in numbers]
     if not np.array_equal([list(scene_attributes(scene).values()) for scene in scenes], attributes > 0.5):
@@ -47,13 +42,7 @@ def factors_of(numbers: Sequence[int], attributes: np.ndarray) -> dict[str, np.n
 def true_images(size: int, box: Box, _: int, face: Face) -> list[np.ndarray | None]:
     """Return the images of a face with other attributes, (size, size, 3) uint8, made like those of the dataset.
 
-    Args:
-        size: side of the images in pixels.
-        box: part of the image to cut out.
-        face: number, attributes, and what is wanted.
-
-    Returns:
-        None for attributes that no such image has, and for all of a face that is not the renderer's.
+    It is None for attributes that no such image has, and for all of a face that is not the renderer's.
     """
     number, attributes, wanted = face
     scene = scene_of(number)

@@ -35,12 +35,7 @@ def parts_by_place(
     """Return the rows for training, validation and test, each in ascending order; no row is in two of them.
 
     A part whose fraction is above 0 has one row at least, as long as there are enough: training comes first, then
-    validation. Only where that rule decides can a new file change the part of another.
-
-    Args:
-        places: (N,) places of the files.
-        val: fraction of the places that are for validation.
-        test: fraction of the places that are for test.
+    validation. Only where that rule decides can a new file change the part of another. `places` are those of N files.
     """
     order, count = np.argsort(places, kind="stable"), len(places)
     low = max(int((places < val * PLACES).sum()), int(val > 0))

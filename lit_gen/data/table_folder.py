@@ -19,31 +19,18 @@ OTHERS = (".tsv", ".json", ".parquet", ".xlsx", ".xls", ".txt", ".ndjson")  # en
 
 @dataclass
 class Contents:
-    """What a folder says of its N images.
+    """What a folder says of its N images."""
 
-    Args:
-        files: paths relative to the folder, with slashes between their parts.
-        partners: those of a second domain; None for one domain.
-        classes: names of the classes in the order of their indices; empty for data without labels.
-        labels: class indices (N,), int64; None without labels.
-        attributes: names of the A attributes.
-        truth: attributes (N, A), uint8 in {0, 1}.
-        captions: sentences of each image; None without.
-        splits: (N,), uint8, places in `Splits.ORDER`; None where the folder does not say it.
-        table: where all this stands; None for labels by sub-folders.
-        left_out: number of other files, per reason.
-    """
-
-    files: list[str]
-    partners: list[str] | None = None
-    classes: list[str] = field(default_factory=list)
-    labels: np.ndarray | None = None
-    attributes: list[str] = field(default_factory=list)
-    truth: np.ndarray | None = None
-    captions: Captions | None = None
-    splits: np.ndarray | None = None
-    table: Table | None = None
-    left_out: dict[str, int] = field(default_factory=dict)
+    files: list[str]  # paths relative to the folder, with slashes between their parts
+    partners: list[str] | None = None  # those of a second domain
+    classes: list[str] = field(default_factory=list)  # names in the order of their indices; none without labels
+    labels: np.ndarray | None = None  # class indices (N,), int64
+    attributes: list[str] = field(default_factory=list)  # names of the A attributes
+    truth: np.ndarray | None = None  # attributes (N, A), uint8 in {0, 1}
+    captions: Captions | None = None  # sentences of each image
+    splits: np.ndarray | None = None  # (N,), uint8, places in `Splits.ORDER`; None where the folder does not say it
+    table: Table | None = None  # where all this stands; None for labels by sub-folders
+    left_out: dict[str, int] = field(default_factory=dict)  # number of other files, per reason
 
     def remarks(self) -> list[str]:
         """Return what a run's summary says of the table."""

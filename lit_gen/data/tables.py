@@ -61,11 +61,7 @@ class Table:
         return values
 
     def read(self, path: Path, prefix: str = "") -> None:
-        """Add the rows of a file.
-
-        Args:
-            path: a `.csv` or `.jsonl` file.
-            prefix: what to put before the names of image files, such as "train/".
+        """Add the rows of a `.csv` or `.jsonl` file; `prefix`, such as "train/", comes before the names of image files.
 
         Raises:
             UserError: something is wrong in it; the message names the row.

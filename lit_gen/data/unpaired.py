@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 from torchvision.transforms.functional import center_crop
 
-from lit_gen.data.base import ArrayDataset, ImageData
+from lit_gen.data.base import ImageData
 from lit_gen.data.batches import DataSpec, UnpairedImages
 from lit_gen.data.cache import CachedSet
+from lit_gen.data.datasets import ArrayDataset, to_tensor
 from lit_gen.data.decoding import ImageArray
 from lit_gen.data.image_files import NoImageError
 from lit_gen.data.splits import parts_by_place
@@ -55,7 +56,7 @@ class UnpairedDataset(ArrayDataset):
             chosen = np.asarray(indices) % len(own)
             if domain == other and not self.fixed:
                 chosen = torch.randint(len(own), (len(chosen),)).numpy()
-            fields.append(torch.from_numpy(images[own[chosen]]).permute(0, 3, 1, 2))  # (B, C, H, W)
+            fields.append(to_tensor(images[own[chosen]]))
         if self.size is not None:
             fields = [center_crop(field, self.size) for field in fields]
         return UnpairedImages(*fields)

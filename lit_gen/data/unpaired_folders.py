@@ -25,8 +25,6 @@ class UnpairedFolders(UnpairedData):
         batch_size: pairs per batch and process.
         val_fraction: fraction of the training images of each domain that is kept for validation, where `best.ckpt` is
             chosen, and as many again for test, each unless a folder has them. A hash of a file's path decides.
-        num_workers: number of loading processes; 0 is fastest, because a batch is one read from a memory map.
-        horizontal_flip: mirror each training image with probability 1/2.
         skip_broken: leave out unreadable image files, and print their number; by default the first stops the run.
         max_megapixels: size of the largest image file that is decoded, in millions of pixels; decoding takes 4 to
             25 bytes of memory per pixel and process.

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from lit_gen.data import cache, decoding
-from lit_gen.data.cache import cached_images, decode_image, readable_rows
+from lit_gen.data.cache import cached_set, decode_image, readable_rows
 from lit_gen.errors import UserError
 from lit_gen.files.parallel import map_indices
 
@@ -34,6 +34,10 @@ def tree(folder: Path, count: int = 3) -> list[Path]:
     return [save(folder / f"{index}.png", colours(8, 8, seed=index)) for index in range(count)]
 
 
+def cached_images(*arguments, **settings):
+    return cached_set(*arguments, **settings).images
+
+
 def arrays(folder: Path) -> list[str]:
     """The names of the arrays in a cache, which has a manifest of each as well."""
     return sorted(path.name for path in folder.glob("*.npy"))
@@ -43,7 +47,7 @@ def arrays(folder: Path) -> list[str]:
 def no_decoding(monkeypatch):
     """A function; from its call on, decoding fails."""
 
-    def refuse(*_):
+    def refuse(*_, **__):
         raise AssertionError("an image was decoded again")
 
     return lambda: monkeypatch.setattr(cache, "decode_image", refuse)
@@ -341,10 +345,10 @@ class Interruption(BaseException):
 def test_an_interrupted_build_is_begun_anew(tmp_path, monkeypatch):
     paths = tree(tmp_path / "in")
 
-    def interrupt(path, *settings):
+    def interrupt(path, **settings):
         if path == paths[2]:
             raise Interruption
-        return decode_image(path, *settings)
+        return decode_image(path, **settings)
 
     with monkeypatch.context() as patch:
         patch.setattr(cache, "decode_image", interrupt)
@@ -427,10 +431,10 @@ def test_a_full_disk_is_noticed_before_the_work_begins(tmp_path, monkeypatch):
 def build(paths, folder, answers):
     original, decoded = cache.decode_image, []
 
-    def note_and_decode(path, *settings):
+    def note_and_decode(path, **settings):
         decoded.append(path)
         time.sleep(0.2)  # so that the other one comes in the meantime
-        return original(path, *settings)
+        return original(path, **settings)
 
     cache.decode_image = note_and_decode
     answers.put((np.array(cached_images(paths, folder, "tiny", 8)), len(decoded)))

@@ -1,7 +1,6 @@
 """Datasets in folders that cannot be written, or on a full disk."""
 
 import errno
-import inspect
 import os
 import shutil
 import tempfile
@@ -102,8 +101,7 @@ def test_every_data_module_has_the_setting_and_explains_it(name, capsys):
     assert data_class(**arguments).cache_folder.parent == Path("pictures" if arguments else "data")
     with pytest.raises(SystemExit):
         main(["fit", "--data.help", name])
-    assert "cache_folder" in capsys.readouterr().out
-    assert any("cache_folder: folder for " in inspect.getdoc(parent) for parent in data_class.__mro__[:3])
+    assert "--data.cache_folder CACHE_FOLDER folder for " in " ".join(capsys.readouterr().out.split())
 
 
 def test_a_config_without_the_setting_still_runs(tmp_path):
