@@ -32,13 +32,8 @@ SEED = 0
 class Classifier(nn.Module):
     """A classifier of four convolutions with batch norm, pooling to 4x4, and one logit per answer.
 
-    Images larger than 64 pixels are first reduced to 64.
-
-    Args:
-        image_channels: number of channels C of an image.
-        answers: number of classes, or of attributes.
-        exclusive: whether exactly one answer is right (a class); otherwise each may be right (attributes).
-        channels: width of the first convolution; each further one is twice as wide.
+    Images larger than 64 pixels are first reduced to 64. If `exclusive`, exactly one answer is right (a class);
+    otherwise each may be right (attributes). `channels` is the width of the first convolution, and doubles with each.
     """
 
     def __init__(self, image_channels: int, answers: int, exclusive: bool, channels: int = 24) -> None:
@@ -88,23 +83,14 @@ class Classifier(nn.Module):
 
 @dataclass
 class Question:
-    """A question for a classifier, with the labelled images that it learns from.
+    """A question for a classifier, with the labelled images that it learns from."""
 
-    Args:
-        names: names of the answers.
-        exclusive: whether exactly one answer is right.
-        dataset: the labelled images, with fixed rows; its `__getitems__` returns a batch.
-        read: function from a batch of floats to images (N, C, H, W) and targets, as for `Classifier.loss`.
-        epochs: number of passes over the images.
-        batch_size: rows of `dataset` per step.
-    """
-
-    names: Sequence[str]
-    exclusive: bool
-    dataset: BatchReader
-    read: Callable[[Any], tuple[Tensor, Tensor]]
-    epochs: int
-    batch_size: int = 64
+    names: Sequence[str]  # of the answers
+    exclusive: bool  # whether exactly one answer is right
+    dataset: BatchReader  # the labelled images, with fixed rows
+    read: Callable[[Any], tuple[Tensor, Tensor]]  # from a batch of floats to images and targets of `Classifier.loss`
+    epochs: int  # passes over the images
+    batch_size: int = 64  # rows of `dataset` per step
 
 
 def attribute_question(data: DataModule, names: Sequence[str], epochs: int = 4) -> Question:

@@ -5,10 +5,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from lit_gen.metrics.distances import kernel_distance
 from lit_gen.metrics.evaluator import Figure
 from lit_gen.metrics.features import DigitFeatures, Network
 from lit_gen.metrics.frechet import FrechetDistance, gaussian
-from lit_gen.metrics.kernel_distance import kernel_distance
 from lit_gen.metrics.ms_ssim import SMALLEST, similarity
 from lit_gen.metrics.precision_recall import precision_recall
 from lit_gen.metrics.sliced_wasserstein import PATCH, sliced_wasserstein
@@ -17,32 +17,27 @@ FEWEST_TO_EXTRAPOLATE = 10
 
 
 class Names(NamedTuple):
-    """How the metrics of a comparison are named.
+    """How the metrics of a comparison are named."""
 
-    real: which real images are compared with, for the table.
-    numbers: what follows `fid`, `kid`, `precision` and `recall`: nothing, or which images they are computed from.
-    prefix: beginning of all names.
-    """
-
-    real: str
-    numbers: str = ""
-    prefix: str = ""
+    real: str  # which real images are compared with, for the table
+    numbers: str = ""  # after `fid`, `kid`, `precision` and `recall`: nothing, or which images they are computed from
+    prefix: str = ""  # beginning of all names
 
     def by(self, count: int, title: str = "") -> str:
         """Return words for the network and the real images."""
         return f"{title}{', ' * bool(title)}against {count:,} {self.real}"
 
 
-def feature_figures(network: Network, made: Tensor, real: Tensor, names: Names) -> dict[str, Figure]:
-    """Return the metrics of features (N, F) and (M, F), at least two of each, that a network is asked for.
+def feature_figures(
+    network: Network, made: Tensor, real: Tensor, names: Names, brief: bool = False
+) -> dict[str, Figure]:
+    """Return the metrics of features (N, F) and (M, F) that a network is asked for; see `SampleQuality`.
 
-    - `fid`: Fréchet distance; `fid_infinity`: the same extrapolated to infinitely many generated images, of ten or
-      more; `fid_real`: between two random halves of the real images, the floor at half their number.
-    - `kid`, `kid_deviation`: see `kernel_distance`.
-    - `precision`, `recall`: see `precision_recall`.
-    - `least_digit`, `most_digit`: for digits, see `SampleQuality`.
+    There is none of fewer than two images of a set. With `brief`, there are `fid` and `kid` only.
     """
     figures: dict[str, Figure] = {}
+    if min(len(made), len(real)) < 2:
+        return figures
 
     def add(name: str, value: float, ending: str = "", numbers: str = names.numbers, sizes: tuple = ()) -> None:
         images, others = sizes or (len(made), len(real))
@@ -52,16 +47,18 @@ def feature_figures(network: Network, made: Tensor, real: Tensor, names: Names) 
     if "fid" in network.measures:
         distance = FrechetDistance(real)
         add("fid", distance.to(gaussian(made)))
-        if len(made) >= FEWEST_TO_EXTRAPOLATE:
+        if len(made) >= FEWEST_TO_EXTRAPOLATE and not brief:
             add("fid", distance.extrapolated(made), "_infinity")
-        if len(real) >= 4:
+        if len(real) >= 4 and not brief:
             one, other = some(real, len(real)).tensor_split(2)
             add("fid", FrechetDistance(one).to(gaussian(other)), "_real", "", (len(other), len(one)))
     if "kid" in network.measures:
         value, deviation = kernel_distance(made, real)
         add("kid", value)
-        if deviation is not None:
+        if deviation is not None and not brief:
             add("kid", deviation, "_deviation")
+    if brief:
+        return figures
     if "precision" in network.measures:
         for name, value in zip(("precision", "recall"), precision_recall(made.float(), real.float()), strict=True):
             add(name, value)
@@ -70,23 +67,6 @@ def feature_figures(network: Network, made: Tensor, real: Tensor, names: Names) 
         ratio = made_shares / real_shares.clamp(min=1 / min(len(made), len(real)))
         for name, extreme in (("least_digit", ratio.min()), ("most_digit", ratio.max())):
             figures[f"{names.prefix}{name}"] = Figure(float(extreme), len(made), names.by(len(real), network.title))
-    return figures
-
-
-def nearness_figures(network: Network, made: Tensor, real: Tensor, names: Names) -> dict[str, Figure]:
-    """Return `fid` and `kid` of features (N, F) and (M, F); nothing if there are fewer than two of each."""
-    figures: dict[str, Figure] = {}
-    if min(len(made), len(real)) < 2:
-        return figures
-    values: dict[str, float] = {}
-    if "fid" in network.measures:
-        values["fid"] = FrechetDistance(real).to(gaussian(made))
-    if "kid" in network.measures:
-        values["kid"] = kernel_distance(made, real)[0]
-    for name, value in values.items():
-        figures[names.prefix + network.named(name + names.numbers)] = Figure(
-            value, len(made), names.by(len(real), network.title)
-        )
     return figures
 
 

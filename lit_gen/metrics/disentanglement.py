@@ -41,11 +41,11 @@ class Disentanglement(Evaluator):
     def __init__(self, encode: Callable[[Tensor], Tensor], categorical: Sequence[bool] = ()) -> None:
         super().__init__()
         self.encode, self.categorical = encode, categorical
-        self.figures: dict[str, Figure] = {}
+        self.found: dict[str, Figure] = {}
 
     @torch.no_grad()
     def prepare(self, model: Any, data: DataModule) -> None:
-        self.figures = from_first(lambda: self.measure(model.device, data))
+        self.found = from_first(lambda: self.measure(model.device, data))
 
     def measure(self, device: torch.device, data: Any) -> dict[str, Figure]:
         """Return the metrics, from the same images on every call."""
@@ -69,7 +69,7 @@ class Disentanglement(Evaluator):
         return {name: Figure(value, len(codes)) for name, value in values.items()}
 
     def compute(self) -> dict[str, Figure]:
-        return self.figures
+        return self.found
 
 
 def information_gaps(codes: np.ndarray, factors: Mapping[str, np.ndarray]) -> dict[str, float]:
@@ -137,10 +137,7 @@ def columns_of(values: np.ndarray) -> np.ndarray:
 def lasso(given: np.ndarray, wanted: np.ndarray, sweeps: int = 500) -> np.ndarray:
     """Return the weights (D, T) that minimize |wanted - given weights|^2 / 2N + alpha |weights|, by coordinate descent.
 
-    Args:
-        given: (N, D).
-        wanted: (N, T).
-        sweeps: largest number of passes over the coordinates.
+    `given` is (N, D), `wanted` (N, T); at most `sweeps` passes over the coordinates are made.
     """
     gram, products = given.T @ given / len(given), given.T @ wanted / len(given)
     weights = np.zeros_like(products)

@@ -6,18 +6,15 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from lit_gen.data.contract import DataModule
+from lit_gen.metrics.processes import from_first
 
 
 class Figure(NamedTuple):
-    """A value of a metric.
-
-    samples: number of images, pairs or latents that it is computed from.
-    features: name of the network that looked at them, and which real images they are compared with; may be empty.
-    """
+    """A value of a metric."""
 
     value: float
-    samples: int
-    features: str = ""
+    samples: int  # number of images, pairs or latents that it is computed from
+    features: str = ""  # name of the network that looked at them, and which real images they are compared with
 
 
 class Options(NamedTuple):
@@ -49,4 +46,9 @@ class Evaluator(Metric):
         """Look at a batch; nothing by default, for those that look at images of their own in `prepare`."""
 
     def compute(self) -> dict[str, Figure]:
+        """Return `figures`, computed by rank 0 for all processes: each has the joined states."""
+        return from_first(self.figures)
+
+    def figures(self) -> dict[str, Figure]:
+        """Return the values by name."""
         raise NotImplementedError

@@ -20,19 +20,12 @@ DINOV2 = "dinov2-vit-l-14"
 
 
 class Network(nn.Module):
-    """A network that turns images (B, C, H, W) uint8 into features (B, F).
+    """A network that turns images (B, C, H, W) uint8 into features (B, F)."""
 
-    Attributes:
-        title: name with a hash of the weights: values of different weights are not comparable.
-        num_features: F.
-        measures: which of FID, KID and precision (with recall) its features are for.
-        kept_as: type of the features.
-    """
-
-    title: str
-    num_features: int
-    kept_as = torch.float32
-    measures: tuple[str, ...] = (FID, KID, PRECISION)
+    title: str  # name with a hash of the weights: values of different weights are not comparable
+    num_features: int  # F
+    kept_as = torch.float32  # type of the features
+    measures: tuple[str, ...] = (FID, KID, PRECISION)  # what the features are for; precision comes with recall
 
     def named(self, name: str) -> str:
         """Return the name of one of these metrics by this network."""
@@ -101,14 +94,7 @@ VGG16_WEIGHTS = Weights(
 
 
 class FidelityFeatures(Network):
-    """The features of a network of torch-fidelity, which resizes images as the published figures' code does.
-
-    Args:
-        network: an extractor of one kind of features.
-        title: its name.
-        num_features: number of features.
-        measures: what they are for.
-    """
+    """The features of an extractor of torch-fidelity, which resizes images as the published figures' code does."""
 
     def __init__(self, network: nn.Module, title: str, num_features: int, measures: tuple[str, ...]) -> None:
         super().__init__()

@@ -52,10 +52,7 @@ class FrechetDistance:
 
         A distance falls with the number of images N, in proportion to 1/N (Chong & Forsyth). Each of 15 values of N,
         from 5,000 to all, has its own random rows; of fewer than 50,000 images, the smallest N is a tenth. The bias
-        that comes of the finite number of real images stays.
-
-        Args:
-            made: features (N, F) of generated images.
+        that comes of the finite number of real images stays. The features are (N, F).
         """
         count, generator = len(made), torch.Generator().manual_seed(SEED)
         sizes = torch.linspace(max(2, min(FEWEST, count // 10)), count, SIZES).round().long().unique()

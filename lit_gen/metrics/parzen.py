@@ -78,17 +78,11 @@ def in_unit_range(images: Tensor) -> Tensor:
 
 
 def log_densities(points: Tensor, centres: Tensor, sigmas: list[float]) -> Tensor:
-    """Return log p of points under equal mixtures of isotropic Gaussians, in nats.
+    """Return log p of points x (N, D) under equal mixtures of isotropic Gaussians around centres mu (M, D), in nats.
 
     log p(x) = log mean_i exp(-|x - mu_i|^2 / (2 sigma^2)) - D log(sigma sqrt(2 pi))
 
-    Args:
-        points: x, (N, D).
-        centres: mu, (M, D).
-        sigmas: S standard deviations.
-
-    Returns:
-        (S, N).
+    For S standard deviations it is (S, N).
     """
     count, dimensions = centres.shape
     columns = []

@@ -14,16 +14,8 @@ def precision_recall(made: Tensor, real: Tensor, neighbours: int = 3) -> tuple[f
     """Return the fraction of generated images among the real ones, and of real images among the generated ones.
 
     A point is among the others if the distance to one of them is at most that one's distance to its k-th nearest
-    neighbour in its own set (equations 1 and 2). Both fractions grow with the number of images: compare values of equal
-    numbers only.
-
-    Args:
-        made: features (N, F) of generated images.
-        real: features (M, F) of real images.
-        neighbours: k; 3 in the paper. In smaller sets the farthest neighbour is used.
-
-    Returns:
-        Precision and recall, in [0, 1].
+    neighbour in its own set (equations 1 and 2); in smaller sets, to the farthest one. Both fractions, precision and
+    recall, grow with the number of images: compare values of equal numbers only. Features are (N, F) and (M, F).
     """
     return among(made, real, radii(real, neighbours)), among(real, made, radii(made, neighbours))
 

@@ -46,18 +46,10 @@ def from_first(make: Callable[[], T]) -> T:
 def in_pieces(
     count: int, size: int, look: Callable[[int, range], Mapping[str, Tensor]], work: str
 ) -> dict[str, Tensor]:
-    """Look at `count` rows, `size` at a time, shared out over the processes, with a progress bar.
+    """Look at `count` rows, `size` at a time, shared out over the processes, with a progress bar called `work`.
 
-    Pieces are the same for any number of processes. All processes must call it together.
-
-    Args:
-        count: number of rows.
-        size: rows per piece.
-        look: function from a piece's number and its rows to named tensors (N, ...) of any N; names may be missing.
-        work: words for the progress bar.
-
-    Returns:
-        The tensors of all pieces on the CPU, joined per name in the order of the pieces.
+    Pieces are the same for any number of processes. All processes must call it together. `look` gets a piece's number
+    and its rows, and returns named tensors (N, ...) of any N; those of all pieces are joined per name on the CPU.
     """
     number, processes = place()
     pieces = range(number, -(-count // size), processes)

@@ -9,11 +9,11 @@ from tqdm import tqdm
 
 from lit_gen.data.batches import BatchReader
 from lit_gen.data.contract import DataModule
-from lit_gen.metrics.comparison import Names, feature_figures, nearness_figures, patch_figures, similarity_figures
+from lit_gen.metrics.comparison import Names, feature_figures, patch_figures, similarity_figures
 from lit_gen.metrics.evaluator import Evaluator, Figure, Options
 from lit_gen.metrics.features import Features
 from lit_gen.metrics.ms_ssim import SMALLEST, pair_similarities
-from lit_gen.metrics.processes import from_first, in_pieces
+from lit_gen.metrics.processes import in_pieces
 from lit_gen.metrics.real_images import RealImages, Rows
 from lit_gen.metrics.samples import as_bytes, own_noise
 from lit_gen.metrics.sliced_wasserstein import PATCH
@@ -43,13 +43,7 @@ class PublishedQuality(Evaluator):
     With fewer images, N is the number there is. Of images larger than 256x256, SWD has as many as 4 GB hold. The values
     depend neither on the number of processes nor on the batch size.
 
-    Args:
-        options: the user's settings.
-        image_shape: C, H, W.
-        make: function from a batch to generated images (B, C, H, W) in [-1, 1], one per row.
-        features: the feature networks, if several evaluators share them.
-        from_real: whether images are generated from the batch's images.
-        once: whether one row gives the same image each time.
+    The arguments are those of `SampleQuality`, and `once`: whether one row gives the same image each time.
     """
 
     def __init__(
@@ -94,17 +88,12 @@ class PublishedQuality(Evaluator):
 
         self.made = in_pieces(count, self.at_once, look, f"generating {count:,} images")
 
-    def compute(self) -> dict[str, Figure]:
-        """Return the metrics, computed by rank 0 for all processes."""
-        return from_first(self.figures)
-
     def figures(self) -> dict[str, Figure]:
         figures: dict[str, Figure] = {}
         with tqdm(total=len(self.networks) + 4, desc="comparing", unit="step") as bar:
             for network in self.networks:
                 made, real = self.made.pop(network.title), self.real.features(network)
-                if min(len(made), len(real)) > 1:
-                    figures |= feature_figures(network, made.to(self.where), real.to(self.where), self.names)
+                figures |= feature_figures(network, made.to(self.where), real.to(self.where), self.names)
                 bar.update()
             for measure in (self._patches, self._patches_of_real, self._pairs, self._pairs_of_real):
                 figures |= measure()
@@ -142,13 +131,7 @@ class PublishedTargetDomains(Evaluator):
     """`TargetDomains` against real images that have the attribute, all those of the training split, or of `split`.
 
     Each test image without an attribute is translated to it once. Of the test split, every other image is translated,
-    and the rest is compared with.
-
-    Args:
-        options: the user's settings.
-        names: names of the A attributes.
-        changes: function from labels (B, A) and the names to the labels of each single change, (A, B, A).
-        features: the feature networks.
+    and the rest is compared with. The arguments are those of `TargetDomains`.
     """
 
     def __init__(
@@ -184,10 +167,6 @@ class PublishedTargetDomains(Evaluator):
         count = min(self.options.generated, len(sources))
         self.made = in_pieces(count, at_once, look, f"translating {count:,} images") if self.networks else {}
 
-    def compute(self) -> dict[str, Figure]:
-        """Return the metrics, computed by rank 0 for all processes."""
-        return from_first(self.figures)
-
     def figures(self) -> dict[str, Figure]:
         figures: dict[str, Figure] = {}
         for network in self.networks:
@@ -196,7 +175,7 @@ class PublishedTargetDomains(Evaluator):
                 made = self.made.get(f"{index} {network.title}", torch.empty(0))
                 words, numbers = f"{IN_WORDS[self.split]} that have it", f"{len(made)}_{self.split}"
                 names = Names(words, numbers, f"{name}_")
-                figures |= nearness_figures(network, made, real[self.real.labels[:, index] > 0], names)
+                figures |= feature_figures(network, made, real[self.real.labels[:, index] > 0], names, brief=True)
         return figures
 
 

@@ -28,12 +28,7 @@ COMPARED = 8  # images whose kept features are compared with new ones
 class Rows:
     """The rows of a split of the data, as a model gets them: in [-1, 1], on its device, never mirrored.
 
-    Args:
-        data: the data, with `datasets` and `to_floats`.
-        split: `train` or `test`.
-        device: the model's device.
-        step: which rows to use.
-        dataset: the images of the split, if they are others than in `datasets`.
+    `step` says which rows; `dataset` are the images of the split, if they are others than in `datasets`.
 
     Raises:
         UserError: the data cannot be read by rows, or the split is empty.

@@ -12,7 +12,7 @@ from lit_gen.data.contract import DataModule
 from lit_gen.metrics.comparison import Names, feature_figures, patch_figures, similarity_figures, some
 from lit_gen.metrics.evaluator import Evaluator, Figure, Options
 from lit_gen.metrics.features import Features
-from lit_gen.metrics.processes import from_first, place
+from lit_gen.metrics.processes import place
 
 MOST_FOR_SWD = 4_096  # images per set: half a minute per level on a CPU; the paper has 16,384
 
@@ -27,8 +27,8 @@ class SampleQuality(Evaluator):
     - `fid` (↓): Fréchet distance between Gaussians with the features' means and covariances (Heusel et al.,
       arXiv:1706.08500). It means little with fewer images than features (128 of digits, 2,048 of Inception), and
       falls with the number of images. `fid_infinity` is its value extrapolated to infinitely many generated images,
-      and `fid_real` that of two halves of the real images.
-    - `kid` (↓), `kid_deviation`: see `lit_gen.metrics.kernel_distance`.
+      from ten or more, and `fid_real` that of two random halves of the real ones, the floor at half their number.
+    - `kid` (↓), `kid_deviation`: see `lit_gen.metrics.distances`.
     - `precision`, `recall` (↑): see `lit_gen.metrics.precision_recall`.
     - `least_digit`, `most_digit`: for digits, the smallest and the largest ratio of a digit's frequency in generated
       images to that in real ones. 1 is ideal; 0 means that a digit is missing.
@@ -104,10 +104,6 @@ class SampleQuality(Evaluator):
         for number, network in enumerate(self.networks):
             getattr(self, f"made_features_{number}").append(network(made))
             getattr(self, f"real_features_{number}").append(network(real))
-
-    def compute(self) -> dict[str, Figure]:
-        """Return the metrics, computed by rank 0 for all processes; each already has all images."""
-        return from_first(self.figures)
 
     def figures(self) -> dict[str, Figure]:
         order = dim_zero_cat(self.places).argsort(stable=True)

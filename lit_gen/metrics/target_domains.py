@@ -8,10 +8,10 @@ from torch import Tensor
 from torchmetrics.utilities import dim_zero_cat
 
 from lit_gen.data.contract import DataModule
-from lit_gen.metrics.comparison import Names, nearness_figures
+from lit_gen.metrics.comparison import Names, feature_figures
 from lit_gen.metrics.evaluator import Evaluator, Figure, Options
 from lit_gen.metrics.features import Features
-from lit_gen.metrics.processes import from_first, place
+from lit_gen.metrics.processes import place
 from lit_gen.metrics.samples import as_bytes
 
 ROWS = 2**32  # more than a batch has
@@ -27,11 +27,7 @@ class TargetDomains(Evaluator):
 
     The values do not depend on the number of processes.
 
-    Args:
-        options: the user's settings.
-        names: names of the A attributes.
-        changes: function from labels (B, A) and the names to the labels of each single change, (A, B, A).
-        features: the feature networks.
+    Attributes and their changes are as of `AttributeChanges`.
     """
 
     keys: list[Tensor]
@@ -84,10 +80,6 @@ class TargetDomains(Evaluator):
             found = network(image) if len(image) else torch.empty(0, network.num_features, device=image.device)
             getattr(self, f"{kind}_{number}{ending}").append(found)
 
-    def compute(self) -> dict[str, Figure]:
-        """Return the metrics, computed by rank 0 for all processes; each already has all features."""
-        return from_first(self.figures)
-
     def figures(self) -> dict[str, Figure]:
         figures: dict[str, Figure] = {}
         if not self.networks:
@@ -107,5 +99,5 @@ class TargetDomains(Evaluator):
                 real, labels = chosen(self.real_keys, getattr(self, f"real_{number}"), self.real_labels)
                 (made,) = chosen(getattr(self, f"made_keys_{index}"), getattr(self, f"made_{number}_{index}"))
                 names = Names(f"test images that have it, of {len(real):,}", prefix=f"{name}_")
-                figures |= nearness_figures(network, made, real[labels[:, index] > 0], names)
+                figures |= feature_figures(network, made, real[labels[:, index] > 0], names, brief=True)
         return figures

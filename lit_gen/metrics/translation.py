@@ -7,11 +7,11 @@ from torch import Tensor
 from torch.nn import functional
 from tqdm import tqdm
 
-from lit_gen.data.batches import Images
 from lit_gen.data.contract import DataModule
 from lit_gen.metrics.classifiers import classifier_for, domain_question, quoted
 from lit_gen.metrics.evaluator import Evaluator, Figure
 from lit_gen.metrics.processes import place
+from lit_gen.metrics.true_images import as_images
 
 DIRECTIONS = {"a_to_b": ("A", 1), "b_to_a": ("B", 0)}  # the domain translated, the number of the one translated to
 AT_ONCE = 2**16  # pixels
@@ -55,14 +55,8 @@ class DomainTranslations(Evaluator):
             piece = max(1, AT_ONCE // pictures["test"].shape[1] ** 2)
             for start in tqdm(range(0, len(rows), piece), desc=direction, disable=piece > 1):
                 chosen = list(rows[start : start + piece])
-                shown = {part: self.to_floats(data, array[chosen], model.device) for part, array in pictures.items()}
+                shown = {part: as_images(array[chosen], data, model.device) for part, array in pictures.items()}
                 self.look(direction, model.translate(shown["test"], direction), **shown)
-
-    @staticmethod
-    def to_floats(data: DataModule, array: Any, device: torch.device) -> Tensor:
-        """Return images (N, H, W, C) uint8 as (N, C, H, W) in [-1, 1]."""
-        images = torch.from_numpy(array).permute(0, 3, 1, 2).to(device)
-        return data.to_floats(Images(images), flip=False).image
 
     def look(
         self, direction: str, made: Tensor, test: Tensor, truth: Tensor | None = None, mask: Tensor | None = None

@@ -33,12 +33,8 @@ class TrueEdits(Evaluator):
       own face than to that of each other face.
     - The same without a name: their means over the attributes.
 
-    Images without a true image are left out, and data that are not rendered have no such metric.
-
-    Args:
-        names: names of the attributes.
-        changes: function from labels (B, A) and the names to the labels of each single change, (A, B, A).
-        samples: largest number of test images; at most 200 are looked at.
+    Images without a true image are left out, and data that are not rendered have no such metric. The arguments are
+    those of `AttributeChanges`; at most 200 test images are looked at.
     """
 
     which: list[Tensor]
@@ -181,8 +177,8 @@ class TrueEffects(Evaluator):
         return figures | means_of(figures, self.names)
 
 
-def as_images(arrays: Sequence[Any], data: Any, device: torch.device) -> Tensor:
-    """Return true images, each (H, W, C) uint8, as (N, C, H, W) in [-1, 1]."""
+def as_images(arrays: Any, data: Any, device: torch.device) -> Tensor:
+    """Return images, each (H, W, C) uint8, as (N, C, H, W) in [-1, 1]."""
     images = torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2).to(device)
     return data.to_floats(Images(images), flip=False).image
 

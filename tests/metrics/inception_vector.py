@@ -1,4 +1,4 @@
-"""Write the Inception features of known images, for a test: `python -m lit_gen.metrics.inception_vector`.
+"""Write the Inception features of known images, for a test: `python -m tests.metrics.inception_vector`.
 
 Whoever has the weights (91 MB, downloaded on first use) writes the vector once and commits it. From then on a test
 compares the installed torch-fidelity, torch and this project's way to the network with it, wherever the weights are.
@@ -13,7 +13,7 @@ from torch import Tensor
 from lit_gen.files.atomic import complete_file
 from lit_gen.metrics.features import inception
 
-TARGET = Path(__file__).parents[2] / "tests" / "metrics" / "inception_vector.json"
+TARGET = Path(__file__).with_name("inception_vector.json")
 
 
 def known_images() -> dict[str, Tensor]:

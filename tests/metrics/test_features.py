@@ -8,9 +8,9 @@ import torch
 from lit_gen.data import download, server
 from lit_gen.errors import UserError
 from lit_gen.metrics import features as module
-from lit_gen.metrics import inception_vector
 from lit_gen.metrics.digits import load_digits
 from lit_gen.metrics.features import INCEPTION_WEIGHTS, DigitFeatures, Features
+from tests.metrics import inception_vector
 
 
 @pytest.mark.parametrize(
@@ -198,7 +198,7 @@ def test_what_enters_the_networks_by_hand(monkeypatch, tmp_path):
 def test_real_inception_features():
     if not (inception_vector.TARGET.is_file() and INCEPTION_WEIGHTS.path.is_file()):
         problem = (
-            "UNTESTED: real Inception features. Run python -m lit_gen.metrics.inception_vector where they can be had"
+            "UNTESTED: real Inception features. Run python -m tests.metrics.inception_vector where they can be had"
         )
         warnings.warn(problem, stacklevel=1)
         pytest.skip(problem)

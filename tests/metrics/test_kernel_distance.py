@@ -3,8 +3,8 @@ import itertools
 import pytest
 import torch
 
-from lit_gen.metrics import kernel_distance as module
-from lit_gen.metrics.kernel_distance import kernel_distance
+from lit_gen.metrics import distances as module
+from lit_gen.metrics.distances import kernel_distance
 
 
 def kid_by_loops(made, real):
