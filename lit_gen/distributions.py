@@ -1,4 +1,4 @@
-"""Distributions of latents: priors with draws and a log-density, if there is one, and InfoGAN's codes with Q's."""
+"""Distributions of latents: priors to draw from, and InfoGAN's codes with the densities of Q."""
 
 import math
 from collections.abc import Callable
@@ -14,26 +14,15 @@ COMPONENTS = 10
 
 
 class Prior(Protocol):
-    """The interface of a prior.
+    """The interface of a prior."""
 
-    dim: length of a latent.
-    components: number of parts that labels can be tied to; 1 for a prior without parts.
-    """
-
-    dim: int
-    components: int
+    dim: int  # length of a latent
+    components: int  # number of parts that labels can be tied to; 1 for a prior without parts
 
     def sample(self, component: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Return one latent per component number in (B,), int64, as (B, dim) on the same device.
 
         With a CPU `generator` the draws are the same on every device.
-        """
-
-    def log_density(self, code: Tensor) -> Tensor:
-        """Return the whole prior's log p (B,) in nats at latents (B, dim).
-
-        Raises:
-            NotImplementedError: the prior has no density.
         """
 
 
@@ -48,10 +37,6 @@ class Gaussian:
     def sample(self, component: Tensor, generator: torch.Generator | None = None) -> Tensor:
         return self.std * _draw(torch.randn, (len(component), self.dim), component, generator)
 
-    def log_density(self, code: Tensor) -> Tensor:
-        constant = self.dim * (math.log(self.std) + 0.5 * math.log(2 * math.pi))
-        return -0.5 * (code / self.std).square().sum(-1) - constant
-
 
 class Uniform:
     """The uniform distribution on the cube [-half_width, half_width]^dim; its deviation is half_width / sqrt(3)."""
@@ -63,11 +48,6 @@ class Uniform:
 
     def sample(self, component: Tensor, generator: torch.Generator | None = None) -> Tensor:
         return (_draw(torch.rand, (len(component), self.dim), component, generator) * 2 - 1) * self.half_width
-
-    def log_density(self, code: Tensor) -> Tensor:
-        inside = (code.abs() <= self.half_width).all(-1)
-        density = torch.full_like(code[..., 0], -self.dim * math.log(2 * self.half_width))
-        return density.masked_fill(~inside, -math.inf)
 
 
 class GaussianMixture:
@@ -82,8 +62,7 @@ class GaussianMixture:
 
     dim = 2
     components = COMPONENTS
-    variances = (0.5, 0.05)
-    deviations = torch.tensor(variances).sqrt().tolist()  # floats: a tensor would be copied to the GPU in every step
+    deviations = torch.tensor((0.5, 0.05)).sqrt().tolist()  # floats: a tensor would be copied to the GPU in every step
     shift = 1.4
 
     def __init__(self, scale: float = 1.0) -> None:
@@ -96,21 +75,11 @@ class GaussianMixture:
         turned = torch.stack([x * angle.cos() - y * angle.sin(), x * angle.sin() + y * angle.cos()], dim=1)  # (B, 2)
         return self.scale * turned
 
-    def log_density(self, code: Tensor) -> Tensor:
-        angle = torch.arange(COMPONENTS, device=code.device) * (2 * math.pi / COMPONENTS)
-        x, y = (code / self.scale).unsqueeze(-1).unbind(-2)  # (B, 1) each
-        along = x * angle.cos() + y * angle.sin() - self.shift  # (B, 10)
-        across = y * angle.cos() - x * angle.sin()
-        quadratic = along.square() / self.variances[0] + across.square() / self.variances[1]
-        log_normal = -0.5 * quadratic - math.log(2 * math.pi) - 0.5 * math.log(math.prod(self.variances))
-        return log_normal.logsumexp(-1) - math.log(COMPONENTS) - 2 * math.log(self.scale)
-
 
 class SwissRoll:
     """A 2-D spiral of radius 2 sqrt(u) and angle 4 pi sqrt(u), where u is uniform on [0, 1).
 
-    Component k of ten has u in [k/10, (k + 1)/10). The paper gives no numbers; these are from public code. A curve has
-    no density in the plane.
+    Component k of ten has u in [k/10, (k + 1)/10). The paper gives no numbers; these are from public code.
 
     Args:
         scale: factor on all lengths.
@@ -127,9 +96,6 @@ class SwissRoll:
         radius, angle = 2 * place.sqrt(), 4 * math.pi * place.sqrt()
         return self.scale * torch.stack([radius * angle.cos(), radius * angle.sin()], dim=1)
 
-    def log_density(self, code: Tensor) -> Tensor:
-        raise NotImplementedError("the swiss roll is a curve: it has no density in the plane")
-
 
 def _draw(
     draw: Callable[..., Tensor], shape: tuple[int, ...], like: Tensor, generator: torch.Generator | None
@@ -140,17 +106,12 @@ def _draw(
 
 
 class Code:
-    """The distribution of one code c, and the family of Q(c | x) for it (Chen et al., arXiv:1606.03657).
-
-    features: length of the code in G's input.
-    outputs: number of Q's outputs for the code.
-    entropy: H(c) in nats.
-    """
+    """The distribution of one code c, and the family of Q(c | x) for it (Chen et al., arXiv:1606.03657)."""
 
     kind: str
-    features: int
-    outputs: int
-    entropy: float
+    features: int  # length of the code in G's input
+    outputs: int  # number of Q's outputs for the code
+    entropy: float  # H(c) in nats
 
     def sample(self, count: int, device: torch.device, generator: torch.Generator | None = None) -> Tensor:
         """Return codes (count, features) on `device`; with a CPU `generator`, the same on every device."""

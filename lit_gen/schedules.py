@@ -5,13 +5,10 @@ from typing import NamedTuple
 
 
 class Growth(NamedTuple):
-    """The state of progressive growing: the stage (0 for 4x4 pixels, each twice the side), and the newest one's weight.
+    """The state of progressive growing."""
 
-    The weight, alpha, is in [0, 1].
-    """
-
-    stage: int
-    alpha: float
+    stage: int  # 0 for 4x4 pixels; each is twice the side
+    alpha: float  # weight of the newest one, in [0, 1]
 
 
 def growth(images_seen: int, fade_images: int, stable_images: int, last_stage: int) -> Growth:
@@ -55,10 +52,7 @@ GROWING_RATES = {
 
 
 def growing_tables(processes: int) -> tuple[dict[int, int], dict[int, float]]:
-    """Return images per step and process, and factors on the learning rate, both by resolution.
-
-    They are those of 1, 2, 4 or 8 GPUs, the largest number of these up to `processes`.
-    """
+    """Return images per step and process, and factors on the rate, per resolution: those of 1, 2, 4 or 8 GPUs."""
     gpus = max(number for number in GROWING_MINIBATCHES if number <= processes)
     sizes = zip(RESOLUTIONS, GROWING_MINIBATCHES[gpus], strict=True)
     return {resolution: size // gpus for resolution, size in sizes}, GROWING_RATES[gpus]
@@ -104,11 +98,5 @@ def tripling_stages(images_seen: int, first_images: int) -> float:
 
 
 def log_spaced(progress: float, first: float, last: float) -> float:
-    """Return the value of an exponential decay (or growth) from `first` to `last` over the training.
-
-    Args:
-        progress: fraction of the training that is done, from 0 to 1.
-        first: positive value at the beginning.
-        last: positive value at the end.
-    """
+    """Return the value of an exponential decay (or growth) from `first` to `last`, both positive, over the training."""
     return first * (last / first) ** progress

@@ -27,8 +27,8 @@ from lit_gen.limits import NonNegativeFloat, NonNegativeInt, PositiveInt
 from lit_gen.runs import slurm
 from lit_gen.runs.checkpoint_files import take_place
 from lit_gen.runs.commands import resume_command
+from lit_gen.training.log import NonFiniteTermError
 from lit_gen.training.processes import Agreement
-from lit_gen.training.ring import NonFiniteTermError
 
 
 class Stopped(SystemExit):

@@ -48,14 +48,7 @@ def _unless_mapped(values: Any) -> Any:
 
 
 def map_array(path: str | os.PathLike, dtype: Any, offset: int, shape: tuple[int, ...]) -> MappedArray:
-    """Return an array in a file as a read-only memory map.
-
-    Args:
-        path: the file.
-        dtype: type of the values.
-        offset: place of the first value, in bytes.
-        shape: shape of the array, of one value at least.
-    """
+    """Return an array in a file, whose first value is at `offset` bytes, as a read-only memory map."""
     return MappedArray(path, dtype, "r", offset, shape)
 
 

@@ -85,11 +85,7 @@ def _unpacked(path: Path) -> bytes:
 
 
 def write_idx(path: Path, array: np.ndarray) -> None:
-    """Write an uncompressed IDX file, complete or not at all.
-
-    Args:
-        path: file; its folder is created if needed.
-        array: uint8 array of any rank up to 32.
+    """Write an uncompressed IDX file of a uint8 array, complete or not at all; its folder is created if needed.
 
     Raises:
         TypeError: the array is not uint8.

@@ -61,11 +61,7 @@ def plain_network(value: Any) -> Any:
 
 
 def build(argument: Any, *sizes: Any) -> Any:
-    """Return the network that an argument of a model stands for.
-
-    Args:
-        argument: what `network` returns, in which a class of this file may lack its module; or a callable.
-        sizes: the network's first arguments.
+    """Return the network that an argument of a model stands for: what `network` returns, or a callable; of these sizes.
 
     Raises:
         UserError: the argument names no network.
@@ -76,10 +72,7 @@ def build(argument: Any, *sizes: Any) -> Any:
 
 
 def network_class(path: str) -> type[nn.Module]:
-    """Return the class of a network.
-
-    Args:
-        path: import path; a class of this file may lack its module.
+    """Return the class of a network by its import path, in which a class of this file may lack its module.
 
     Raises:
         UserError: there is no such class, or it is something else than a network.

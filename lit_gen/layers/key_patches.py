@@ -21,16 +21,11 @@ MAX_IOU = 0.5
 
 
 class KeyPatches(NamedTuple):
-    """The key patches of a batch of images.
+    """The key patches of a batch of images."""
 
-    patches: (B, N, C, H, W), each enlarged to the size of the images.
-    mask: (B, 1, H, W) in {0, 1}, the union of the boxes.
-    boxes: (B, N, 4) x, y, width and height in whole pixels, int64, the best first.
-    """
-
-    patches: Tensor
-    mask: Tensor
-    boxes: Tensor
+    patches: Tensor  # (B, N, C, H, W), each enlarged to the size of the images
+    mask: Tensor  # (B, 1, H, W) in {0, 1}, the union of the boxes
+    boxes: Tensor  # (B, N, 4) x, y, width and height in whole pixels, int64, the best first
 
 
 @torch.no_grad()
@@ -49,12 +44,7 @@ def key_patches(images: Tensor, count: int = 3) -> KeyPatches:
 def key_boxes(images: Tensor, count: int = 3) -> Tensor:
     """Return the boxes with the best scores, any two with an intersection over union below one half.
 
-    Args:
-        images: (B, C, H, W) in [-1, 1].
-        count: number N of boxes per image.
-
-    Returns:
-        (B, N, 4) int64: x, y, width, height, the best first.
+    They are (B, N, 4) int64: x, y, width, height, the best first, for images (B, C, H, W) in [-1, 1].
     """
     candidates = candidate_boxes(*images.shape[-2:], images.device)
     corners = box_convert(candidates.float(), "xywh", "xyxy")
@@ -103,12 +93,7 @@ def edge_energy(images: Tensor) -> Tensor:
 def box_scores(energy: Tensor, boxes: Tensor) -> Tensor:
     """Return the mean energy of each box's inner part, less that of the strongest of the four strips along its sides.
 
-    Args:
-        energy: (B, H, W), int64.
-        boxes: (M, 4) x, y, width, height in pixels.
-
-    Returns:
-        Scores (B, M).
+    Energy (B, H, W), int64, and boxes (M, 4), x, y, width and height in pixels, give scores (B, M).
     """
     width = energy.shape[-1]
     strip = max(1, width // 16)
@@ -129,12 +114,7 @@ def box_scores(energy: Tensor, boxes: Tensor) -> Tensor:
 def cut(images: Tensor, boxes: Tensor) -> Tensor:
     """Cut out each box of each image and enlarge it to the size of the image, bilinear, with pixels of the box only.
 
-    Args:
-        images: (B, C, H, W).
-        boxes: (B, N, 4) x, y, width, height in whole pixels.
-
-    Returns:
-        (B, N, C, H, W).
+    Images (B, C, H, W) and boxes (B, N, 4), x, y, width and height in whole pixels, give patches (B, N, C, H, W).
     """
     height, width = images.shape[-2:]
     x, y, w, h = boxes.to(images.dtype).unbind(-1)
@@ -162,16 +142,10 @@ def union(boxes: Tensor, height: int, width: int) -> Tensor:
 
 
 def in_fixed_order(patches: Tensor) -> Tensor:
-    """Sort the patches of each image by their pixels, so that the order depends on their content alone.
+    """Sort the patches (B, N, ...) of each image by their pixels, so that the order depends on their content alone.
 
     All later results (sums of floats, batch norm, gradients) are then the same in every bit, in whatever order the
-    patches came.
-
-    Args:
-        patches: (B, N, ...).
-
-    Returns:
-        Patches of the same shape; of two, the one with the lower value at their first difference comes first.
+    patches came. Of two, the one with the lower value at their first difference comes first.
     """
     count = patches.shape[1]
     flat = patches.detach().flatten(2)

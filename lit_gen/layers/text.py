@@ -126,11 +126,8 @@ def contradictions(batch: CaptionedImages) -> Tensor:
 def choose_wrong(contradicted: Tensor) -> tuple[Tensor, Tensor]:
     """For each sentence one of the images that contradict it in the fewest attributes, all being equally likely.
 
-    Args:
-        contradicted: (B, B) int64, as from `contradictions`.
-
-    Returns:
-        Indices (B,) of images, and (B,) bool: whether there is such an image; where not, the index means nothing.
+    By the counts of `contradictions`, (B, B), these are indices (B,) of images, and (B,) bool: whether there is such an
+    image; where not, the index means nothing.
     """
     wrong = contradicted > 0
     # No masked_fill: it would wait for the GPU to say what the maximum is.

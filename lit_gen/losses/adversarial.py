@@ -18,11 +18,7 @@ def minimax_discriminator(real_logits: Tensor, fake_logits: Tensor) -> Terms:
     d_real = -E[log D(x)]
     d_fake = -E[log(1 - D(G(z)))]
 
-    Each is log 2 for a D that cannot tell real images from fakes.
-
-    Args:
-        real_logits: D's logits for real images, of any shape.
-        fake_logits: D's logits for fakes, of any shape.
+    Logits are of any shape. Each term is log 2 for a D that cannot tell real images from fakes.
     """
     real, fake = functional.softplus(-_wide(real_logits)), functional.softplus(_wide(fake_logits))
     return {"d_real": real.mean(), "d_fake": fake.mean()}

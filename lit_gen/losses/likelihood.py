@@ -7,16 +7,9 @@ from torch.nn import functional
 
 
 def gaussian_kl(mean: Tensor, log_variance: Tensor) -> Tensor:
-    """Return KL(N(mean, exp(log_variance)) || N(0, I)) in nats per image.
+    """Return KL(N(mean, exp(log_variance)) || N(0, I)) in nats per image, (B,), of means and log-variances (B, Z).
 
     Kingma & Welling (arXiv:1312.6114), appendix B.
-
-    Args:
-        mean: (B, Z).
-        log_variance: (B, Z).
-
-    Returns:
-        (B,): summed over Z.
     """
     return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(-1)
 
@@ -27,17 +20,10 @@ def gaussian_log_density(x: Tensor, mean: Tensor, log_variance: Tensor) -> Tenso
 
 
 def bernoulli_log_likelihood(target: Tensor, logits: Tensor) -> Tensor:
-    """Return the sum of x log p + (1 - x) log(1 - p) over pixels, in nats per image.
+    """Return the sum (...) of x log p + (1 - x) log(1 - p) over D pixels, in nats per image.
 
     Kingma & Welling (arXiv:1312.6114), appendix C.1. With grey targets between 0 and 1 it is a negative cross-entropy,
-    and no likelihood.
-
-    Args:
-        target: pixels x, (..., D) in [0, 1].
-        logits: (..., D), the decoder's output before the sigmoid that gives p; `target` broadcasts to its shape.
-
-    Returns:
-        (...): summed over D.
+    and no likelihood. Targets x in [0, 1] broadcast to the logits (..., D), from which a sigmoid gives p.
     """
     # x l - log(1 + e^l), with only one array of the logits' size in memory, however many samples share a target.
     return -functional.softplus(logits).addcmul_(logits, target, value=-1).sum(-1)
@@ -46,25 +32,15 @@ def bernoulli_log_likelihood(target: Tensor, logits: Tensor) -> Tensor:
 def importance_weighted_bound(log_weights: Tensor) -> Tensor:
     """Return the log of the mean of K importance weights p(x, z_k) / q(z_k | x), a lower bound of log p(x).
 
-    Burda, Grosse, Salakhutdinov (arXiv:1509.00519), equation 8. For K = 1 it is the ELBO with a sampled KL.
-
-    Args:
-        log_weights: (K, B) in nats.
-
-    Returns:
-        (B,) in nats per image.
+    Burda, Grosse, Salakhutdinov (arXiv:1509.00519), equation 8. For K = 1 it is the ELBO with a sampled KL. Logarithms
+    of weights (K, B) give (B,), in nats per image.
     """
     return log_weights.logsumexp(0) - math.log(len(log_weights))
 
 
 def attribute_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
-    """Return E[-log D_cls(c | x)] (Choi et al., arXiv:1711.09020, equations 2 and 3).
+    """Return E[-log D_cls(c | x)] (Choi et al., arXiv:1711.09020, equations 2 and 3) of logits and attributes c (B, A).
 
-    Args:
-        logits: D's logits (B, A) for the attributes.
-        target: attributes c, (B, A) in {0, 1}.
-
-    Returns:
-        Scalar in nats: summed over the attributes, averaged over the batch.
+    The scalar in nats is summed over the attributes, and averaged over the batch.
     """
     return functional.binary_cross_entropy_with_logits(logits, target, reduction="sum") / len(target)

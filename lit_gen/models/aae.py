@@ -194,12 +194,7 @@ class AAE(AutoencodingModule):
         return torch.cat([code, functional.one_hot(classes, self.num_classes + 1).to(code.dtype)], dim=1)
 
     def configure_optimizers(self) -> Optimizer:
-        coders = [*self.encoder.parameters(), *self.decoder.parameters()]
-        groups = [
-            {"params": coders, "lr": self.learning_rate},
-            {"params": self.discriminator.parameters(), "lr": self.discriminator_learning_rate},
-        ]
-        return self.adam(groups, self.learning_rate, self.betas)
+        return two_rates(self, self.discriminator)
 
 
 def code_discriminator(features: int, sizes: list[int]) -> nn.Sequential:
@@ -213,6 +208,14 @@ def code_discriminator(features: int, sizes: list[int]) -> nn.Sequential:
 def frozen(network: nn.Module, x: Tensor) -> Tensor:
     """Return the network's output for x, whose gradient goes to x and to no parameter of the network."""
     return functional_call(network, {name: value.detach() for name, value in network.named_parameters()}, x)
+
+
+def two_rates(model: Any, *discriminators: nn.Module) -> Optimizer:
+    """Return one Adam of encoder, decoder and discriminators, which have a learning rate of their own."""
+    coders = [*model.encoder.parameters(), *model.decoder.parameters()]
+    others = [parameter for network in discriminators for parameter in network.parameters()]
+    rates = (coders, model.learning_rate), (others, model.discriminator_learning_rate)
+    return model.adam([{"params": part, "lr": rate} for part, rate in rates], model.learning_rate, model.betas)
 
 
 def make_prior(name: str, latent_dim: int, scale: float) -> Prior:

@@ -24,7 +24,7 @@ from lit_gen.lightning_compat import data_of
 from lit_gen.limits import BelowOne, NonNegativeFloat, PositiveInt
 from lit_gen.losses import Terms
 from lit_gen.losses.adversarial import minimax_discriminator, nonsaturating_generator
-from lit_gen.models.aae import code_discriminator, frozen
+from lit_gen.models.aae import code_discriminator, frozen, two_rates
 from lit_gen.models.autoencoding import AutoencodingModule
 from lit_gen.tasks.semi_supervised import SemiSupervised
 
@@ -117,8 +117,8 @@ class SemiSupervisedAAE(AutoencodingModule):
     def decode(self, latent: Tensor) -> Tensor:
         return 2 * torch.sigmoid(self.decoder(latent)) - 1
 
-    def reconstruct(self, image: Tensor) -> Tensor:
-        return self.decode(self.encode(image))
+    def code(self, image: Tensor) -> Tensor:
+        return self.encode(image)
 
     def sample_latent(self, count: int, generator: torch.Generator | None = None) -> Tensor:
         """Return draws (count, classes + Z): one-hot vectors of uniformly random classes, and normal styles."""
@@ -178,10 +178,4 @@ class SemiSupervisedAAE(AutoencodingModule):
         return terms
 
     def configure_optimizers(self) -> Optimizer:
-        coders = [*self.encoder.parameters(), *self.decoder.parameters()]
-        discriminators = [*self.label_discriminator.parameters(), *self.style_discriminator.parameters()]
-        groups = [
-            {"params": coders, "lr": self.learning_rate},
-            {"params": discriminators, "lr": self.discriminator_learning_rate},
-        ]
-        return self.adam(groups, self.learning_rate, self.betas)
+        return two_rates(self, self.label_discriminator, self.style_discriminator)

@@ -43,9 +43,6 @@ class AutoEncoder(AutoencodingModule):
     def decode(self, latent: Tensor) -> Tensor:
         return torch.tanh(self.decoder(latent))
 
-    def reconstruct(self, image: Tensor) -> Tensor:
-        return self.decode(self.encoder(image))
-
     def losses(self, batch: Any) -> Terms:
         """Return the one term, on the scale of images in [0, 1].
 

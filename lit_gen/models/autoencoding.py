@@ -23,7 +23,7 @@ from lit_gen.training.step import clip_gradients
 class AutoencodingModule(GenerativeModule):
     """An encoder and a decoder with one loss.
 
-    A subclass defines `losses`, `reconstruct` and `decode`; a step is the sum of the terms.
+    A subclass defines `losses` and `decode`; a step is the sum of the terms.
 
     Args:
         spec: what the data look like; on the command line it comes from the data.
@@ -66,7 +66,7 @@ class AutoencodingModule(GenerativeModule):
 
     def reconstruct(self, image: Tensor) -> Tensor:
         """Return images (B, C, H, W) in [-1, 1] after encoding and decoding."""
-        raise NotImplementedError
+        return self.decode(self.code(image))
 
     def code(self, image: Tensor) -> Tensor:
         """Return the codes (B, Z) of images (B, C, H, W), which `decode` makes reconstructions of; nothing is drawn."""

@@ -29,7 +29,7 @@ from lit_gen.training import graphs
 from lit_gen.training.graphs import GraphsWhen, StepGraphs
 from lit_gen.training.log import LoggedTerms
 from lit_gen.training.seeds import seed_generators
-from lit_gen.training.step import set_number
+from lit_gen.training.step import set_as_told, set_number
 
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 
@@ -59,11 +59,8 @@ class GenerativeModule(LoggedTerms):
         self._trained_with: Mapping[str, Any] = {}  # the hyperparameters in the checkpoint, once there is one
         self.run_seed: int | None = None  # what all that is drawn depends on, once there is a run
         self.new_run_seed: int | None = None  # what the user asks for in place of a checkpoint's
-        # Schedules count images: a batch may be of another size after a resume. These are plain numbers in the state
-        # dict (`get_extra_state`): reading a buffer would wait for the GPU in every step.
-        self.images_seen = 0
-        self.images_in_epoch = 0
-        self._images_a_batch = 0
+        # Schedules count images, by numbers on the host: reading a buffer would wait for the GPU in every step.
+        self.images_seen = self.images_in_epoch = self._images_a_batch = 0
         self._range_is_known = False  # of plain tensors, whose first batch is looked at
         self.graphs_when: GraphsWhen = "never"  # whether CUDA graphs are to take the training steps
         self.graphs: StepGraphs | None = None
@@ -130,18 +127,7 @@ class GenerativeModule(LoggedTerms):
         weights_only: bool | None = True,
         **settings: Any,
     ) -> Self:
-        """Build the model of a checkpoint from the settings in it; nothing in the file can run code.
-
-        Args:
-            checkpoint_path: file of this version or an older one.
-            map_location: as Lightning has it.
-            strict: as Lightning has it.
-            weights_only: as Lightning has it, but never false.
-            settings: those that replace the checkpoint's.
-
-        Raises:
-            UserError: the checkpoint names a network that is not of this project, and no other is given; or it is none.
-        """
+        """Build the model of a checkpoint as `model_of_checkpoint` does: `settings` replace the checkpoint's."""
         check_weights_only(weights_only)
         return model_of_checkpoint(cls, checkpoint_path, map_location, strict, settings)
 
@@ -169,9 +155,8 @@ class GenerativeModule(LoggedTerms):
         checkpoint["classes"] = {part: f"{kind.__module__}.{kind.__qualname__}" for part, kind in classes.items()}
         for state in checkpoint.get("optimizer_states", []):
             for group in state["param_groups"]:
-                group |= {
-                    name: float(value) for name, value in group.items() if isinstance(value, Tensor)
-                }  # for graphs
+                # Those of graphs are tensors.
+                group |= {name: float(value) for name, value in group.items() if isinstance(value, Tensor)}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self._trained_with = checkpoint.get("hyper_parameters", {})
@@ -193,8 +178,7 @@ class GenerativeModule(LoggedTerms):
     def begin_step_anew(self, same_batches: bool) -> int:
         """Return how many images are to come again when a run is resumed, since their step cannot go on.
 
-        They were loaded for a step that was still to be made when the checkpoint was written. `same_batches` tells
-        whether the batches of all processes have as many images as then.
+        Their step was not made yet in the checkpoint. `same_batches`: whether batches have as many images as then.
         """
         return 0
 
@@ -216,18 +200,8 @@ class GenerativeModule(LoggedTerms):
 
     def on_train_start(self) -> None:
         super().on_train_start()
-        # A resumed optimizer carries the checkpoint's settings; what this run was told is what counts.
         configured: Any = self.configure_optimizers()
-        configured = configured if isinstance(configured, list) else [configured]
-        for optimizer, fresh in zip(self.trainer.optimizers, configured, strict=True):
-            for group, settings in zip(optimizer.param_groups, fresh.param_groups, strict=True):
-                group.update({name: value for name, value in settings.items() if name != "params"})
-                group["initial_lr"] = group["lr"]
-                for parameter in group["params"] if group.get("fused") else ():
-                    # Adam's number of steps lies on the CPU in a checkpoint of an optimizer that was not fused.
-                    state = optimizer.state.get(parameter, {})
-                    if "step" in state:
-                        state["step"] = state["step"].to(parameter.device, torch.float32)
+        set_as_told(self.trainer.optimizers, configured if isinstance(configured, list) else [configured])
         self.graphs = graphs.start(self.trainer, self, self.graphs_when)
 
     def on_train_end(self) -> None:
@@ -280,10 +254,8 @@ class GenerativeModule(LoggedTerms):
         if trainer.max_steps > 0:
             parts.append(trainer.global_step / trainer.max_steps)
         if not parts:
-            raise UserError(
-                f"{type(self).__name__}'s schedule ends with the training: set --trainer.max_epochs or "
-                "--trainer.max_steps."
-            )
+            how = "set --trainer.max_epochs or --trainer.max_steps."
+            raise UserError(f"{type(self).__name__}'s schedule ends with the training: {how}")
         return min(1.0, max(parts))
 
     def on_validation_batch_start(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
@@ -310,17 +282,15 @@ class GenerativeModule(LoggedTerms):
     def log_held_out(self, batch: Any, stage: Stage) -> None:
         """Log the held-out terms of the task, averaged over all images and processes."""
         terms = {f"{stage}/{name}": value for name, value in self.task.held_out_terms(self, batch, stage).items()}
-        # The bar has the terms of a loss. A game has no such thing. And the size is no whole number: Lightning would
-        # round the mean of the processes' counts of images down to one.
+        # A game has no loss for the bar. The size is no whole number: Lightning would round the processes' mean down.
         in_bar, images = f"{stage}/loss" in terms, float(len(batch[0]))
         self.log_dict(terms, batch_size=images, prog_bar=in_bar, sync_dist=True)  # type: ignore[arg-type]
 
-    def noise(self, *shape: int, generator: torch.Generator | None = None) -> Tensor:
+    def noise(self, *shape: int, generator: torch.Generator | None = None, draw: Any = torch.randn) -> Tensor:
         """Return standard normal noise on the model's device; with a CPU generator, the same on every device."""
         device = self.device if generator is None else None
-        return torch.randn(*shape, generator=generator, device=device).to(self.device)
+        return draw(*shape, generator=generator, device=device).to(self.device)
 
     def uniform_noise(self, *shape: int, generator: torch.Generator | None = None) -> Tensor:
         """Return noise uniform on (-1, 1), as `noise` otherwise."""
-        device = self.device if generator is None else None
-        return torch.rand(*shape, generator=generator, device=device).to(self.device) * 2 - 1
+        return self.noise(*shape, generator=generator, draw=torch.rand) * 2 - 1

@@ -46,16 +46,11 @@ KERNEL = 5
 
 
 class Assembly(NamedTuple):
-    """What G makes of three patches, and where they belong.
+    """What G makes of three patches, and where they belong."""
 
-    image: (B, C, S, S) in [-1, 1].
-    mask: (B, 1, S, S) in [0, 1], where G puts the patches.
-    truth: (B, 1, S, S) in {0, 1}, where they belong.
-    """
-
-    image: Tensor
-    mask: Tensor
-    truth: Tensor
+    image: Tensor  # (B, C, S, S) in [-1, 1]
+    mask: Tensor  # (B, 1, S, S) in [0, 1], where G puts the patches
+    truth: Tensor  # (B, 1, S, S) in {0, 1}, where they belong
 
 
 def strided_stages(image_channels: int, widths: list[int]) -> nn.ModuleList:
@@ -257,12 +252,8 @@ class PuzzleGAN(AdversarialModule):
     def assemble(self, patches: Tensor, latent: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return whole images and masks from patches, in evaluation mode, by the EMA if there is one.
 
-        Args:
-            patches: (B, N, C, S, S) in [-1, 1], in any order, each enlarged to the size of an image.
-            latent: (B, Z); drawn by default.
-
-        Returns:
-            Images (B, C, S, S) in [-1, 1] and masks (B, 1, S, S) in [0, 1], float32.
+        Patches (B, N, C, S, S) in [-1, 1], in any order, are each enlarged to the size of an image. Noise (B, Z) is
+        drawn by default. Images are (B, C, S, S) in [-1, 1], masks (B, 1, S, S) in [0, 1], float32.
         """
         if patches.ndim != 5 or tuple(patches.shape[2:]) != self.image_shape:
             channels, size, _ = self.image_shape

@@ -54,15 +54,12 @@ from lit_gen.training.modes import evaluating
 
 
 class Fakes(NamedTuple):
-    """image: (B, C, S, S), of the batch's sentences; text: (B, E), their vectors, without a graph.
+    """What G makes of a batch's sentences, and of midpoints of two of them (none without GAN-INT)."""
 
-    between_image: (B // 2, C, S, S), of midpoints of two sentences (none without GAN-INT); between: (B // 2, E), these.
-    """
-
-    image: Tensor
-    text: Tensor
-    between_image: Tensor
-    between: Tensor
+    image: Tensor  # (B, C, S, S), of the sentences
+    text: Tensor  # (B, E), their vectors, without a graph
+    between_image: Tensor  # (B // 2, C, S, S), of midpoints
+    between: Tensor  # (B // 2, E), these
 
 
 def initialize(module: nn.Module) -> None:

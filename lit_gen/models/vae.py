@@ -208,10 +208,6 @@ class VAE(AutoencodingModule):
         output = self.decoder(latent)
         return torch.sigmoid(output) * 2 - 1 if self.likelihood == "bernoulli" else output
 
-    def reconstruct(self, image: Tensor) -> Tensor:
-        """Return the mean image for the mean code."""
-        return self.decode(self.encode(self.target(image))[0])
-
 
 def initialize(layer: nn.Linear | nn.Conv2d | nn.ConvTranspose2d, how: str) -> None:
     """Draw a layer's initial parameters as the argument `initialization` of `VAE` says."""

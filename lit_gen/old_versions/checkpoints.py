@@ -43,14 +43,7 @@ def bring_up_to_date(checkpoint: dict[str, Any], model: LightningModule) -> None
 
 
 def add_seed(checkpoint: dict[str, Any], counts: dict[str, Any], data: Any, says: bool) -> None:
-    """Add the run's seed, which is that of the order of its training data.
-
-    Args:
-        checkpoint: with the state of the data module.
-        counts: the extra state of the model, to be changed.
-        data: the data module, if any.
-        says: whether to tell the user that draws now follow from it.
-    """
+    """Add the run's seed, that of the order of its training data, to `counts`; with `says`, tell the user of it."""
     seed = checkpoint.get(type(data).__qualname__, {}).get("order_seed")
     if seed is None:
         return
@@ -71,15 +64,9 @@ def forget_best(checkpoint: dict[str, Any], model: Any) -> None:
 
 
 def add_counts(checkpoint: dict[str, Any], counts: dict[str, Any], path: Any, data: Any) -> None:
-    """Add the images seen and the place in the epoch, where a checkpoint tells of batches only.
+    """Add to `counts` the images seen and the place in the epoch, where a checkpoint tells of batches only.
 
-    Batches are taken to have had the size in the `config.yaml` of the run, or else the present one.
-
-    Args:
-        checkpoint: of a run.
-        counts: the extra state of the model, to be changed.
-        path: of the checkpoint.
-        data: the data module, if any.
+    Batches are taken to have had the size in the `config.yaml` of the run that has `path`, or else the present one.
     """
     loops, processes = checkpoint.get("loops", {}).get("fit_loop"), len(checkpoint.get("random_states", ())) or 1
     batches = loops["epoch_loop.batch_progress"] if loops else {"total": {"processed": 0}, "current": {"processed": 0}}

@@ -20,12 +20,8 @@ NETWORKS = {
 def translate(settings: dict[str, Any], text: str) -> list[str]:
     """Change the settings of one file, in place, into those that the present version knows.
 
-    Args:
-        settings: what the file holds.
-        text: the file itself; the first line tells a run's `config.yaml` from a file of the user's.
-
-    Returns:
-        What was changed, in lines for the user that go on from the file's name.
+    The first line of the file's text tells a run's `config.yaml` from a file of the user's. What was changed is
+    returned in lines for the user that go on from the file's name.
     """
     said = translate_networks(settings.get("model", settings))
     of_training = has_header(text) and not {"verbose", "return_predictions"} & settings.keys()
@@ -41,11 +37,7 @@ def translate(settings: dict[str, Any], text: str) -> list[str]:
 def translate_networks(model: Any) -> list[str]:
     """Change `network`, `hidden_sizes`, `activation` and `channels` of an autoencoder into its `encoder`, in place.
 
-    Args:
-        model: settings of a model, or class and `init_args`, as a config or a checkpoint has them.
-
-    Returns:
-        What was changed, in lines for the user.
+    `model` is its settings, or class and `init_args`. What was changed is returned in lines for the user.
     """
     if not isinstance(model, dict):
         return []

@@ -15,13 +15,9 @@ SIZES = re.compile(
 
 
 def runs_of_then(parent: Path, class_path: str, settings: Mapping[str, Any], name: str) -> list[Path]:
-    """Return the runs of a model by older versions that have a checkpoint and the same networks.
+    """Return the runs of a model by older versions that have a checkpoint called `name` and the same networks.
 
-    Args:
-        parent: the folder that holds the system's runs now.
-        class_path: of the model.
-        settings: the model's.
-        name: last or best: what the checkpoint is called.
+    `parent` is the folder that holds the system's runs now; class and settings are the model's.
     """
     older = parent.with_name(class_path.rpartition(".")[2].lower())
     if older == parent:

@@ -144,15 +144,10 @@ _WAYS = {label: [_Way(text) for text in texts] for label, texts in WAYS.items()}
 
 
 def render_digit(label: int, rng: np.random.Generator) -> np.ndarray:
-    """Return the image of one digit, normalized as in MNIST.
+    """Return the image of one digit, (28, 28) uint8, light strokes on black; `rng` decides all that varies.
 
-    Args:
-        label: digit, 0 to 9.
-        rng: source of everything that varies.
-
-    Returns:
-        (28, 28) uint8, light strokes on black. The longer side of the digit is 20 pixels; its centre of mass lies at
-        the image's centre, as nearly as whole pixels and the image's border allow.
+    As in MNIST, the longer side of the digit is 20 pixels; its centre of mass lies at the image's centre, as nearly as
+    whole pixels and the image's border allow.
     """
     ways = _WAYS[label]
     way = ways[rng.integers(len(ways))]
@@ -167,14 +162,9 @@ def render_digit(label: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def write_mnist(folder: Path, train_count: int, test_count: int, seed: int = 0) -> None:
-    """Write MNIST's four IDX files, uncompressed, with rendered digits.
+    """Write MNIST's four IDX files, uncompressed, with rendered digits, into an existing folder.
 
-    Args:
-        folder: existing folder.
-        train_count: number of images and labels in the files `train-*`.
-        test_count: number of images and labels in the files `t10k-*`.
-        seed: not negative. Image and label i of a split are a function of (seed, split, i) alone, so that a smaller set
-            is the start of a larger one.
+    Image and label i of a split are a function of (seed, split, i) alone: a smaller set is the start of a larger one.
     """
     for split, (name, count) in enumerate([("train", train_count), ("t10k", test_count)]):
         digits = map_indices(partial(_labelled_digit, seed, split), count, f"rendering digits ({name})")

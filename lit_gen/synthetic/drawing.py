@@ -33,13 +33,10 @@ def spline_weights(steps: int, end: bool = False) -> np.ndarray:
 
 
 def spline(points: Sequence | np.ndarray, steps: int = 6, straight_ends: bool = False) -> np.ndarray:
-    """Return a smooth curve through the points of a line, (N, D).
+    """Return a smooth curve through the points of a line, (N, D), with `steps` points per point given.
 
-    Args:
-        points: (N, D), in any unit.
-        steps: number of points of the curve per point given.
-        straight_ends: whether the line is continued beyond its ends. Otherwise it stops there, and the curve leaves its
-            ends more slowly.
+    With `straight_ends`, the line is continued beyond its ends. Otherwise it stops there, and the curve leaves its ends
+    more slowly.
     """
     points = np.asarray(points, float)
     before, after = points[:1], points[-1:]

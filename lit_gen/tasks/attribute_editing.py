@@ -152,13 +152,9 @@ class AttributeEditing(Task):
 
 
 def wanted_changes(text: str, names: Sequence[str]) -> dict[int, float]:
-    """Return the values, 0 or 1, of what `+Blond_Hair,-Male` names, by column.
+    """Return the values, 0 or 1, of what `+Blond_Hair,-Male` names, by the column of its name.
 
     A hair colour that is to be there takes the place of the others, unless these are named too.
-
-    Args:
-        text: names with a plus for what is to be there, a minus for what is not.
-        names: of the columns.
 
     Raises:
         UserError: a name is not known, or stands there twice.
@@ -211,16 +207,9 @@ def changed(model: AttributeEditor, batch: Any) -> list[Tensor]:
 
 
 def single_changes(labels: Tensor, names: Sequence[str]) -> Tensor:
-    """Return the targets that differ from `labels` in one thing, one set for each attribute.
+    """Return the targets (A, B, A) that differ from labels (B, A) in {0, 1} in one thing, one set for each attribute.
 
     A hair colour is set, and the other hair colours with it unset; any other attribute is turned into its opposite.
-
-    Args:
-        labels: (B, A) in {0, 1}.
-        names: of the A columns.
-
-    Returns:
-        (A, B, A): first the attribute that is changed.
     """
     hair = [column for column, name in enumerate(names) if name in HAIR_COLOURS]
     targets = labels.repeat(len(names), 1, 1)

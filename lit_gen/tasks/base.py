@@ -134,13 +134,7 @@ class Task:
         return mean_outputs(model, batch, model.make_fakes(batch))
 
     def evaluators(self, model: Any, data: DataModule, options: Options) -> list[Evaluator]:
-        """Return what `test` measures beyond the held-out terms.
-
-        Args:
-            model: with the verbs of the task.
-            data: the data that the model is tested on.
-            options: the user's choices.
-        """
+        """Return what `test` measures beyond the held-out terms, on these data by the user's options."""
         return []
 
     def validation_evaluators(self, model: Any, data: DataModule) -> list[Evaluator]:
@@ -151,10 +145,7 @@ class Task:
     def held_out_pairs(self, model: Any, batch: Any, noise: torch.Generator) -> list[tuple[Tensor, Tensor]]:
         """Return held-out images and as many generated ones that are to look like them, each (B, C, H, W) in [-1, 1].
 
-        Args:
-            model: with the verbs of the task.
-            batch: held-out data on the model's device.
-            noise: a CPU generator to draw the noise from.
+        The noise is drawn from the CPU generator `noise`.
         """
         raise NotImplementedError
 

@@ -30,34 +30,22 @@ Options = Mapping[str, str]
 
 
 class Picture(NamedTuple):
-    """One picture to make.
+    """One picture to make."""
 
-    name: of its file, below the folder, without ending.
-    make: gives the image (1, C, H, W) in [-1, 1] by the model.
-    seed: what is drawn for it follows from this.
-    source: the image file that it is made from, if there is one.
-    """
-
-    name: str
-    make: Callable[[Any], Tensor]
-    seed: int = 0
-    source: Path | None = None
+    name: str  # of its file, below the folder, without ending
+    make: Callable[[Any], Tensor]  # gives the image (1, C, H, W) in [-1, 1] by the model
+    seed: int = 0  # what is drawn for it follows from this
+    source: Path | None = None  # the image file that it is made from, if there is one
 
 
 class Plan(NamedTuple):
-    """All pictures of a command.
-
-    columns: of the grid; by default as many as make a square.
-    moving: whether they are also to be one moving picture.
-    heads: what stands above the columns of the grid, or above the parts of pictures that are one a row.
-    lines: what stands above the rows.
-    """
+    """All pictures of a command."""
 
     pictures: list[Picture]
-    columns: int | None = None
-    moving: bool = False
-    heads: Sequence[str] = ()
-    lines: Sequence[str] = ()
+    columns: int | None = None  # of the grid; by default as many as make a square
+    moving: bool = False  # whether they are also to be one moving picture
+    heads: Sequence[str] = ()  # above the columns of the grid, or above the parts of pictures that are one a row
+    lines: Sequence[str] = ()  # above the rows
 
 
 class Pictures(LightningDataModule):
@@ -194,13 +182,7 @@ def read_square(path: Path, model: Any) -> Tensor:
 
 
 def read_whole(path: Path, model: Any, size: Callable[[int, int], tuple[int, int]]) -> Tensor:
-    """Return a whole image (1, C, H, W) in [-1, 1], on the model's device.
-
-    Args:
-        path: of the image.
-        model: with the number of channels.
-        size: gives width and height to resize to, by those of the image.
-    """
+    """Return a whole image (1, C, H, W) in [-1, 1] on the model's device; `size` gives its sides by the file's."""
     return as_image(decode_image(path, size, channels=model.image_shape[0]), model)
 
 
@@ -244,11 +226,8 @@ def of_classes(options: Options, classes: int, make: Callable[[int, int, Any], T
 def frames(ends: Sequence[Callable[[Any], Tensor]], options: Options, of_images: bool = False) -> Plan:
     """Return the plan of a walk from latent to latent, in equal steps; the first and the last picture are of its ends.
 
-    Args:
-        ends: give the latents (1, Z) by the model, two or more.
-        options: of the command; `--count` is the number of pictures.
-        of_images: whether the latents are codes of images: the walk is straight then, as it is between latents that are
-            not Gaussian.
+    Two or more `ends` give the latents (1, Z) by the model. `--count` is the number of pictures. Between codes
+    `of_images` the walk is straight, as it is between latents that are not Gaussian.
     """
     if len(ends) < 2:
         raise UserError("--interpolate needs two images or more to go between.")

@@ -123,17 +123,10 @@ def _around(paths: Sequence[Path], seed: int, model: Any) -> Tensor:
 
 
 def assembly_measures(image: Tensor, mask: Tensor, real: Tensor, key: KeyPatches) -> Terms:
-    """Return how well patches were placed and kept.
+    """Return how well the patches of `real` were placed and kept in an image (B, C, S, S) and a mask (B, 1, S, S).
 
-    Args:
-        image: (B, C, S, S) generated.
-        mask: (B, 1, S, S) predicted, in [0, 1].
-        real: (B, C, S, S).
-        key: the patches of `real`.
-
-    Returns:
-        mask_iou: intersection over union of the mask, cut at one half, with the true one. patch_l1: mean absolute
-        difference to the real image inside the true mask, range [-1, 1]. Both are means over the images.
+    mask_iou: intersection over union of the mask, cut at one half, with the true one. patch_l1: mean absolute
+    difference to the real image inside the true mask, range [-1, 1]. Both are means over the images.
     """
     inside, predicted = key.mask > 0.5, mask > 0.5
     intersection, union = ((area.sum((1, 2, 3))) for area in (inside & predicted, inside | predicted))

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy
+import torch
 from lightning import LightningModule
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
@@ -63,15 +64,26 @@ def set_number(group: dict[str, Any], name: str, value: float) -> None:
 def clip_gradients(optimizer: Optimizer, value: float | None, algorithm: str | None) -> None:
     """Clip the gradients of an optimizer's parameters, as Lightning does for optimizers that are not fused.
 
-    Args:
-        optimizer: whose parameters have gradients that are not scaled.
-        value: the largest norm of all together, or size of each element; none or 0 clips nothing.
-        algorithm: `norm`, which None means too, or `value`.
+    `value` is the largest norm of all together, or with the algorithm `value` the size of each element; none or 0 clips
+    nothing. The gradients are not scaled.
     """
     if value:
         parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         clip = clip_grad_value_ if algorithm == "value" else clip_grad_norm_
         clip(parameters, value)
+
+
+def set_as_told(optimizers: list[Optimizer], told: list[Optimizer]) -> None:
+    """Give resumed optimizers, which carry a checkpoint's settings, those of new ones: what this run was told."""
+    for optimizer, fresh in zip(optimizers, told, strict=True):
+        for group, settings in zip(optimizer.param_groups, fresh.param_groups, strict=True):
+            group.update({name: value for name, value in settings.items() if name != "params"})
+            group["initial_lr"] = group["lr"]
+            for parameter in group["params"] if group.get("fused") else ():
+                # Adam's number of steps lies on the CPU in a checkpoint of an optimizer that was not fused.
+                state = optimizer.state.get(parameter, {})
+                if "step" in state:
+                    state["step"] = state["step"].to(parameter.device, torch.float32)
 
 
 @contextmanager

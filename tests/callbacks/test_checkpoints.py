@@ -15,8 +15,8 @@ from lit_gen.loggers.metrics_file import AppendingCSVLogger
 from lit_gen.loggers.wandb import ContinuingWandbLogger
 from lit_gen.models import GAN, VAE, ProGAN
 from lit_gen.runs.checkpoint_files import WholeCheckpointIO
-from lit_gen.training import ring
-from lit_gen.training.ring import NonFiniteTermError
+from lit_gen.training import log
+from lit_gen.training.log import NonFiniteTermError
 from tests.models import tiny
 
 
@@ -148,7 +148,7 @@ def test_an_exception_is_seen_even_if_the_disk_is_full(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("model_class", [VAE, GAN])
 def test_it_is_found_after_so_many_batches_or_at_the_end_of_an_epoch(model_class, tmp_path, monkeypatch):
-    monkeypatch.setattr(ring, "READ_EVERY_N_BATCHES", 6)
+    monkeypatch.setattr(log, "READ_EVERY_N_BATCHES", 6)
     term = "kl" if model_class is VAE else "g_adversarial"
     with pytest.raises(NonFiniteTermError, match=r"in batch 2 \(found in batch 6\)"):
         train(tmp_path / "long", spoil(tiny.build(model_class), term, 2), batches=20, every_n_batches=0)

@@ -48,6 +48,15 @@ def test_each_term_moves_its_own_networks_only(term):
     assert moved == OWNER[term]
 
 
+@torch.no_grad()
+def test_a_code_of_an_image_is_what_its_reconstruction_is_decoded_from():
+    """`predict --interpolate` goes from code to code: class probabilities, then the style."""
+    model, images = build().eval(), tiny.images(3)
+    code = model.code(images)
+    torch.testing.assert_close(code[:, : model.num_classes].sum(1), torch.ones(3))
+    assert torch.equal(model(code), model.reconstruct(images))
+
+
 def test_the_networks_of_section_5():
     """784-1000-1000 with heads of 10 classes and 10 numbers; their mirror; discriminators 10-1000-1000-1."""
     model = SemiSupervisedAAE(tiny.spec(size=28))

@@ -14,7 +14,7 @@ from lit_gen.data import MNIST
 from lit_gen.errors import UserError
 from lit_gen.files.idx import read_idx
 from lit_gen.models import GAN, VAE, adversarial
-from lit_gen.models.gan import Maxout
+from lit_gen.models.gan import Maxout, ScheduledSGD
 from lit_gen.training.step import descend
 from tests.models import tiny
 
@@ -189,8 +189,6 @@ def test_the_schedules_reach_both_optimizers(tmp_path):
 @pytest.mark.parametrize("kind", [float, torch.tensor])
 def test_momentum_by_its_closed_form(kind):
     """Under a constant gradient, v after t steps is g (1 - m^t) / (1 - m), and x falls by the rate times their sum."""
-    from lit_gen.training.sgd import ScheduledSGD
-
     x = nn.Parameter(torch.tensor([3.0, -1.0], dtype=torch.float64))
     optimizer = ScheduledSGD([x], 0.1, 0.7)
     for name, value in (("lr", 0.1), ("momentum", 0.7)):

@@ -38,8 +38,6 @@ def test_codes_come_to_follow_a_swiss_roll():
         learning_rate=LEARNING_RATE, discriminator_learning_rate=LEARNING_RATE,
         adversarial_weight=0.3, input_dropout=0.0,
     )  # fmt: skip
-    with pytest.raises(NotImplementedError):
-        model.prior.log_density(torch.zeros(1, 2))
 
     prior, held_out = model.sample_latent(COUNT), images(COUNT).image
 

@@ -7,7 +7,7 @@ from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from lit_gen.callbacks.health import Health
-from lit_gen.training import ring
+from lit_gen.training import log
 from tests.models import tiny
 
 BATCHES = 100
@@ -51,8 +51,8 @@ def test_a_hundred_steps_read_their_terms_twice(model_class, tmp_path, monkeypat
     monkeypatch.setattr(functional, "one_hot", lambda index, count: (index[..., None] == torch.arange(count)).long())
     model = tiny.build(model_class, **({"ema_decay": 0.5} if average else {}))
     reads, within = [], Within()
-    read = ring.TermRing.read
-    monkeypatch.setattr(ring.TermRing, "read", lambda self, agree: (reads.append(len(self._unread)), read(self, agree)))
+    read = log.TermRing.read
+    monkeypatch.setattr(log.TermRing, "read", lambda self, agree: (reads.append(len(self._unread)), read(self, agree)))
     callbacks = [within, *([Health(every_n_batches=0)] if average else [])]
     trainer = tiny.trainer(tmp_path, callbacks=callbacks, log_every_n_steps=50, limit_val_batches=0)
     trainer.fit(model, datamodule=tiny.NoiseData(BATCHES, batch_size=2, kind=tiny.kind_for(model_class)))

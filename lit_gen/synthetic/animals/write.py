@@ -19,13 +19,8 @@ def write_horse2zebra(folder: Path, train_count: int, test_count: int, seed: int
     """Write the tree of horse2zebra: unpaired JPEG images of 256 x 256 pixels in trainA, trainB, testA and testB.
 
     A is horses, B is zebras. The test split also has truthA and truthB, the same scenes in the other domain under the
-    same names, and maskA and maskB, PNG images that are 255 on the animal and 0 elsewhere.
-
-    Args:
-        folder: existing folder; files in it of the same names are replaced.
-        train_count: number of images in each of trainA and trainB.
-        test_count: number of images in each of testA and testB.
-        seed: an image is a function of the seed, its split and its index.
+    same names, and maskA and maskB, PNG images that are 255 on the animal and 0 elsewhere. Counts are per domain. An
+    image is a function of the seed, its split and its index.
 
     Raises:
         UserError: a count is negative.

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from lit_gen.synthetic.faces.scene import HAIR_COLOURS, SKIN_TONES, Scene, scene_attributes
+from lit_gen.synthetic.faces.scene import HAIR_COLOURS, SKIN_TONES, SWITCHES, Scene, scene_attributes
 
 HAIR = {"Black_Hair": "black", "Blond_Hair": "blond", "Brown_Hair": "brown", "Gray_Hair": "gray"}
 BEARDS = {"5_o_Clock_Shadow": "shadow", "Goatee": "goatee", "Mustache": "mustache"}
@@ -20,29 +20,14 @@ CHOICES: dict[str, tuple[str, Any, Any]] = {
     "Wearing_Necktie": ("clothes", "tee", "tie"),
 } | {name: ("beard", "none", beard) for name, beard in BEARDS.items()}
 """The field of a scene that an attribute is read off, and its value without and with the attribute."""
-SWITCHES = {
-    "Arched_Eyebrows": "arched_brows", "Bags_Under_Eyes": "eye_bags", "Bangs": "bangs", "Big_Lips": "big_lips",
-    "Big_Nose": "big_nose", "Blurry": "blurry", "Bushy_Eyebrows": "bushy_brows", "Chubby": "chubby",
-    "Double_Chin": "double_chin", "Heavy_Makeup": "makeup", "High_Cheekbones": "high_cheekbones", "Male": "male",
-    "Narrow_Eyes": "narrow_eyes", "Oval_Face": "oval", "Pointy_Nose": "pointy_nose", "Receding_Hairline": "receding",
-    "Rosy_Cheeks": "rosy", "Sideburns": "sideburns", "Wearing_Earrings": "earrings", "Wearing_Lipstick": "lipstick",
-    "Wearing_Necklace": "necklace", "Young": "young",
-}  # fmt: skip
-"""The fields that are true or false as the attribute is."""
 
 
 def with_attributes(scene: Scene, wanted: Mapping[str, bool]) -> Scene | None:
-    """Return the scene with these attributes, in all else as it was.
+    """Return the scene with the wanted attributes, by CelebA's names, in all else as it was.
 
-    Attributes that are not named may change with those that are: grey hair that becomes black is no longer grey.
-
-    Args:
-        scene: of which some attributes are others.
-        wanted: values by CelebA's names.
-
-    Returns:
-        None where there is no such picture: something else hides the attribute (the hair of a bald head has no colour),
-        it follows from others (Attractive), or another part would be drawn anew with it.
+    Attributes that are not named may change with those that are: grey hair that becomes black is no longer grey. It is
+    None where there is no such picture: something else hides the attribute (the hair of a bald head has no colour), it
+    follows from others (Attractive), or another part would be drawn anew with it.
     """
     found = scene_attributes(scene)
     others = [name for name, value in wanted.items() if value != found[name]]

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lit_gen.synthetic.faces.names import ATTRIBUTES
+
 SKIN_TONES = {
     "pale": (252, 231, 221),
     "light": (240, 204, 180),
@@ -80,6 +82,17 @@ class Scene:
     def crown_is_bare(self) -> bool:
         """Tell whether no hair grows on the top of the head."""
         return self.hair_style in ("bald", "fringe")
+
+
+SWITCHES = {
+    "Arched_Eyebrows": "arched_brows", "Bags_Under_Eyes": "eye_bags", "Bangs": "bangs", "Big_Lips": "big_lips",
+    "Big_Nose": "big_nose", "Blurry": "blurry", "Bushy_Eyebrows": "bushy_brows", "Chubby": "chubby",
+    "Double_Chin": "double_chin", "Heavy_Makeup": "makeup", "High_Cheekbones": "high_cheekbones", "Male": "male",
+    "Narrow_Eyes": "narrow_eyes", "Oval_Face": "oval", "Pale_Skin": "pale", "Pointy_Nose": "pointy_nose",
+    "Receding_Hairline": "receding", "Rosy_Cheeks": "rosy", "Sideburns": "sideburns", "Wearing_Earrings": "earrings",
+    "Wearing_Lipstick": "lipstick", "Wearing_Necklace": "necklace", "Young": "young",
+}  # fmt: skip
+"""The fields of a scene that are true or false as the attribute is, where nothing hides it."""
 
 
 def sample_scene(rng: np.random.Generator) -> Scene:
@@ -192,45 +205,27 @@ def scene_attributes(scene: Scene) -> dict[str, bool]:
     colour, wave = (scene.hair_colour, scene.hair_wave) if hair_seen else ("none", "none")
     eye_bags = scene.eye_bags and eyes_seen
     flawed = scene.chubby or scene.double_chin or scene.big_nose or scene.blurry or bald or eye_bags
-    return {
+    found = {name: getattr(scene, field) for name, field in SWITCHES.items()} | {
         "5_o_Clock_Shadow": scene.beard == "shadow",
-        "Arched_Eyebrows": scene.arched_brows,
         "Attractive": scene.young and not flawed,  # a matter of taste; this one at least follows from the image
         "Bags_Under_Eyes": eye_bags,
         "Bald": bald,
         "Bangs": scene.bangs and bare_headed,
-        "Big_Lips": scene.big_lips,
-        "Big_Nose": scene.big_nose,
         "Black_Hair": colour == "black",
         "Blond_Hair": colour == "blond",
-        "Blurry": scene.blurry,
         "Brown_Hair": colour == "brown",
-        "Bushy_Eyebrows": scene.bushy_brows,
-        "Chubby": scene.chubby,
-        "Double_Chin": scene.double_chin,
         "Eyeglasses": scene.glasses != "none",
         "Goatee": scene.beard == "goatee",
         "Gray_Hair": colour == "gray",
-        "Heavy_Makeup": scene.makeup,
-        "High_Cheekbones": scene.high_cheekbones,
-        "Male": scene.male,
         "Mouth_Slightly_Open": scene.mouth_open > 0,
         "Mustache": scene.beard in ("mustache", "full"),
         "Narrow_Eyes": scene.narrow_eyes and eyes_seen,
         "No_Beard": scene.beard == "none",
-        "Oval_Face": scene.oval,
-        "Pale_Skin": scene.pale,
-        "Pointy_Nose": scene.pointy_nose,
         "Receding_Hairline": scene.receding and bare_headed,
-        "Rosy_Cheeks": scene.rosy,
-        "Sideburns": scene.sideburns,
         "Smiling": scene.smile > 0.5,
         "Straight_Hair": wave == "straight",
         "Wavy_Hair": wave == "wavy",
-        "Wearing_Earrings": scene.earrings,
         "Wearing_Hat": not bare_headed,
-        "Wearing_Lipstick": scene.lipstick,
-        "Wearing_Necklace": scene.necklace,
         "Wearing_Necktie": scene.clothes == "tie",
-        "Young": scene.young,
     }
+    return {name: found[name] for name in ATTRIBUTES}

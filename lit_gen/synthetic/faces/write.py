@@ -17,14 +17,10 @@ TRAIN_TENTHS, VALID_TENTHS = 8, 1  # the rest is the test part, as in the offici
 
 
 def write_celeba(folder: Path, count: int, seed: int = 0) -> None:
-    """Write rendered faces and the five annotation files of CelebA.
+    """Write rendered faces and the five annotation files of CelebA into an existing folder.
 
-    Args:
-        folder: existing folder. It receives `img_align_celeba/000001.jpg`, ..., `list_attr_celeba.txt`,
-            `list_landmarks_align_celeba.txt`, `list_eval_partition.txt` and `identity_CelebA.txt`. Every image shows
-            another person.
-        count: number of images: the first 80 % for training, the next 10 % for validation, the rest for testing.
-        seed: image i is a function of (seed, i) alone.
+    The images are `img_align_celeba/000001.jpg`, ...; the first 80 % of them are for training, the next 10 % for
+    validation, the rest for testing. Every image shows another person; image i is a function of (seed, i) alone.
 
     Raises:
         UserError: `count` is not positive.

@@ -8,12 +8,9 @@ DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight"
 
 
 def describe_digit(label: int, rng: Random, stroke: str = "") -> str:
-    """Write a sentence about a handwritten digit.
+    """Write a sentence about a handwritten digit, 0 to 9, whose `stroke` is "thick", "thin", or nothing.
 
-    Args:
-        label: digit, 0 to 9.
-        rng: source of randomness: the words, and whether they speak of the stroke.
-        stroke: "thick", "thin", or nothing where it is neither.
+    `rng` decides the words, and whether they speak of the stroke.
     """
     name = pick((DIGITS[label], DIGITS[label], str(label)), rng)
     stroke = stroke if rng.random() < 0.5 else ""

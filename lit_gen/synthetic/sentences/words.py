@@ -10,12 +10,9 @@ Item = TypeVar("Item")
 
 
 def present(phrase: str, rng: Random, nouns: Sequence[str] = IMAGE_NOUNS) -> str:
-    """Make a caption of a noun phrase: by itself, then often without a full stop, or in a sentence.
+    """Make a caption of a noun phrase with its article: by itself, then often without a full stop, or in a sentence.
 
-    Args:
-        phrase: noun phrase with its article.
-        rng: source of randomness.
-        nouns: words for the image, as in "a photo of ...".
+    `nouns` are words for the image, as in "a photo of ...".
     """
     form = rng.random()
     if form < 0.5:
