@@ -107,11 +107,11 @@ def test_a_disk_that_loses_what_was_written(pictures, tmp_path, monkeypatch):
 def decode_in_vain(folder: Path, cache_folder: Path, begun) -> None:
     original = cache.decode_image
 
-    def slow(path, *settings):
+    def slow(path, **settings):
         if path.name == "010.bmp":
             begun.set()
             time.sleep(60)
-        return original(path, *settings)
+        return original(path, **settings)
 
     cache.decode_image = slow
     ImageFolder(folder, image_size=8, cache_folder=cache_folder).prepare_data()
