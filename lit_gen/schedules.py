@@ -61,9 +61,7 @@ def growing_tables(processes: int) -> tuple[dict[int, int], dict[int, float]]:
 def passes_a_tenth(before: int, now: int) -> bool:
     """Return whether a count passes one of the numbers 1, 1.1, 1.1², 1.1³, ..., whose distances grow by a tenth.
 
-    Args:
-        before: count at the last look, which may have been 0.
-        now: count at this look.
+    `before` is the count at the last look, which may have been 0, and `now` that at this one.
     """
     powers = (math.floor(math.log(count, 1.1)) if count else -1 for count in (before, now))
     return next(powers) < next(powers)

@@ -27,17 +27,10 @@ def readable(text: str) -> bool:
 
 
 def encode(text: str, length: int) -> Tensor:
-    """Return a sentence as the numbers of its characters.
+    """Return a sentence as the numbers of its characters: (length,) int64 from 0 to 70.
 
     Capitals count as small letters, and any run of white space (line breaks too) as one space. The end of a text longer
-    than `length` is cut off.
-
-    Args:
-        text: any sentence.
-        length: number of characters that are returned.
-
-    Returns:
-        (length,) int64 from 0 to 70; 0 pads, and stands for characters outside the alphabet.
+    than `length` is cut off. 0 pads, and stands for characters outside the alphabet.
 
     Raises:
         UserError: the text has no character of the alphabet except spaces.

@@ -40,10 +40,9 @@ class Captions:
         raise NotImplementedError
 
     def fetch(self, rows: np.ndarray, which: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return sentence `which[b]` of image `rows[b]`, for all b.
+        """Return sentence `which[b]` of image `rows[b]`, for all b, and the attributes that it states.
 
-        Returns:
-            Character numbers (B, length), int64, and stated attributes (B, columns), float32 in {0, 1}.
+        They are character numbers (B, length), int64, and (B, columns), float32 in {0, 1}.
         """
         if np.prod(self.shape) * (self.length + self.columns) > MOST_KEPT:
             written = [self._write(row, k) for row, k in zip(rows.tolist(), which.tolist(), strict=True)]

@@ -118,11 +118,8 @@ class CelebA(ImageData):
     ) -> list[list[np.ndarray | None]] | None:
         """Return the true images, (S, S, 3) uint8, of rendered faces with other attributes; None for real faces.
 
-        Args:
-            split: name of a split.
-            places: numbers of its rows.
-            wanted: values of attributes by their names, for each image of each row. All others stay as they are. An
-                image that does not exist (the hair of a bald head) is None.
+        Images of rows of a split are wanted with these values of attributes by their names; others stay as they are.
+        An image that does not exist (the hair of a bald head) is None.
         """
         if not self.synthetic:
             return None

@@ -96,11 +96,9 @@ def fields_read(model: Any, predicting: bool = False) -> tuple[str, ...]:
 
 
 def spec_of(images: Tensor, labels: Tensor | None = None) -> DataSpec:
-    """Return what a model needs to know of plain tensors before it is built.
+    """Return what a model needs to know of plain images (N, C, H, W) before it is built.
 
-    Args:
-        images: (N, C, H, W).
-        labels: class indices (N,), or attributes (N, A), which are then called attribute_0 and so on.
+    Labels are class indices (N,), or attributes (N, A), which are then called attribute_0 and so on.
     """
     one_each = labels is not None and labels.ndim == 1
     return DataSpec(
@@ -132,10 +130,6 @@ def named_batch(tensors: Sequence[Any], model: Any) -> Any:
 
     That is nothing, class indices (B,) of integers, attributes (B, A), images of another domain, or captions as
     `CaptionedImages` has them. Images (B, C, H, W) are uint8 or floats in [-1, 1].
-
-    Args:
-        tensors: of a batch.
-        model: that reads them.
 
     Raises:
         UserError: they are something else, or the images are of another shape than the model's.

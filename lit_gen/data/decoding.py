@@ -117,8 +117,7 @@ class ImagesOnDemand:
     def check(self, name: str) -> int:
         """Decode each image once, so that an unreadable image is named before the work begins.
 
-        Returns:
-            The number of images that are scaled by their own range; 0 if they have been checked before.
+        The number of images that are scaled by their own range is returned; 0 if they have been checked before.
         """
         if self.checked:
             return 0

@@ -233,13 +233,10 @@ class ImageTable(TwoDomains, ImageFolder):
 
 
 def complete_splits(given: np.ndarray | None, files: Sequence[str], fraction: float) -> np.ndarray:
-    """Return the split of each image, (N,), as places in `Splits.ORDER`.
+    """Return the split of each image, (N,), as places in `Splits.ORDER`: those given, if any, and others by a fraction.
 
-    Args:
-        given: those that the folder or table says; None for none, when all are training images.
-        files: the paths of the N images below the folder, with slashes between their parts.
-        fraction: half of it is the part of the training images that is for validation, where none is given, and
-            likewise for test. A hash of a file's path decides, as for `ImageFolder`.
+    Half of it is the part of the training images that is for validation, where none is given, and likewise for test. A
+    hash of a file's path below the folder decides, as for `ImageFolder`.
     """
     splits = np.zeros(len(files), np.uint8) if given is None else given.copy()
     training = np.flatnonzero(splits == 0)

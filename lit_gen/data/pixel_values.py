@@ -49,10 +49,8 @@ def to_eight_bits(image: Image.Image) -> tuple[Image.Image, bool]:
 def _scale(values: np.ndarray, signed: bool) -> tuple[np.ndarray, bool]:
     """Return levels from 0 to 255, and whether they were scaled by the lowest and the highest value.
 
-    Args:
-        values: grey values of any type.
-        signed: whether they come from a signed type of 8 or 16 bits. One of 32 bits says nothing about the values:
-            Pillow writes all integers as it.
+    `signed` tells of values from a signed type of 8 or 16 bits. One of 32 bits says nothing about the values: Pillow
+    writes all integers as it.
     """
     low, high = float(values.min()), float(values.max())
     if not np.isfinite([low, high]).all():

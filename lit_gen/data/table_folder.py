@@ -44,11 +44,8 @@ class Contents:
 def read_folder(root: Path, wanted: Sequence[str] | None, search: Search, missing_allowed: bool) -> Contents:
     """Return what a folder says of its images.
 
-    Args:
-        root: the folder.
-        wanted: names of the columns that are attributes; None for all that have no meaning of their own.
-        search: for all image files in the folder, which is done only without a table.
-        missing_allowed: whether the table may name files that are not there.
+    `wanted` are the names of the columns that are attributes; None for all without a meaning of their own. The search
+    for all image files is done only without a table. The table may name files that are not there if that is allowed.
 
     Raises:
         UserError: there is no folder, no table and no sub-folder; or the table has a mistake.

@@ -62,12 +62,9 @@ def load_array(path: Path) -> MappedArray | None:
 
 
 def begin_array(path: Path, shape: tuple[int, ...]) -> int:
-    """Write a `.npy` file of uint8 without its values, and reserve the room for them.
+    """Write a `.npy` file of uint8 without its values, reserve the room for them, and return their place in bytes.
 
     Without a reservation, a disk that fills up would be noticed only hours later.
-
-    Returns:
-        The place of the first value, in bytes.
 
     Raises:
         OSError: the disk has no room for the file.

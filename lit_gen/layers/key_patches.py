@@ -30,11 +30,9 @@ class KeyPatches(NamedTuple):
 
 @torch.no_grad()
 def key_patches(images: Tensor, count: int = 3) -> KeyPatches:
-    """Return the key patches of each image, which do not depend on the rest of the batch.
+    """Return N = `count` key patches of each image (B, C, H, W) in [-1, 1], whatever the rest of the batch.
 
-    Args:
-        images: (B, C, H, W) in [-1, 1]; H and W at least 16.
-        count: number N of patches per image, small enough for the boxes to fit beside each other.
+    H and W are at least 16, and N small enough for the boxes to fit beside each other.
     """
     height, width = images.shape[-2:]
     boxes = key_boxes(images, count)

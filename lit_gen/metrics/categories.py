@@ -36,8 +36,7 @@ class CategoryAccuracy(Evaluator):
 def matched(counts: Tensor) -> int:
     """Return the largest number of images that agree with a matching of categories and classes, each used once at most.
 
-    Args:
-        counts: (categories, classes), the number of images of each class in each category.
+    `counts` (categories, classes) are the numbers of images of each class in each category.
     """
     table = enumerate(counts.tolist())
     edges = [(("category", row), ("class", place), count) for row, line in table for place, count in enumerate(line)]

@@ -62,9 +62,7 @@ class Classifier(nn.Module):
     def loss(self, image: Tensor, target: Tensor) -> Tensor:
         """Return the cross-entropy in nats, on images shifted by up to two pixels, as generated ones may be.
 
-        Args:
-            image: (B, C, H, W) in [-1, 1].
-            target: class numbers (B,), int64, if `exclusive`; otherwise (B, answers), float in {0, 1}.
+        Images are (B, C, H, W) in [-1, 1]; targets are class numbers (B,) if `exclusive`, else (B, answers) in {0, 1}.
         """
         top, left = torch.randint(5, (2,)).tolist()
         padded = functional.pad(image, (2, 2, 2, 2), mode="replicate")

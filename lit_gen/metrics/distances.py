@@ -11,12 +11,8 @@ def mmd(first: Tensor, second: Tensor, bandwidth: float) -> float:
     """Return the maximum mean discrepancy of two samples under a Gaussian kernel: not squared, biased, at least 0.
 
     Gretton et al., "A Kernel Two-Sample Test", JMLR 2012, equation 5. Compare it with the discrepancy of two samples of
-    n points from one distribution, which is about n^(-1/2).
-
-    Args:
-        first: points (N, D).
-        second: points (M, D).
-        bandwidth: standard deviation of the kernel; the median distance between points is the usual choice.
+    n points from one distribution, which is about n^(-1/2). Points are (N, D) and (M, D). The bandwidth is the kernel's
+    standard deviation; the median distance between points is the usual choice.
     """
 
     def kernel(a: Tensor, b: Tensor) -> Tensor:

@@ -120,11 +120,9 @@ class RealImages:
         return self.folder / f"features-{title}-{self._read[0]}.npy"
 
     def prepare(self, network: Network, at_once: int) -> None:
-        """Compute and keep the features of all images, unless they are kept. All processes must call it together.
+        """Compute and keep the features of all images, `at_once` together, unless they are kept.
 
-        Args:
-            network: the network.
-            at_once: images that it looks at together.
+        All processes must call it together.
         """
         path = self._path(network.title)
         if from_first(lambda: self._kept(network, path)):

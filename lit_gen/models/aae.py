@@ -122,11 +122,9 @@ class AAE(AutoencodingModule):
         rank_zero_info(f"labelled_fraction {self.labelled_fraction} of {images} images means --data.labelled={count}")
 
     def encode(self, image: Tensor, draw: bool | None = None) -> Tensor:
-        """Return codes (B, Z) of images (B, C, H, W); of a Gaussian posterior its mean, or a draw from it.
+        """Return codes (B, Z) of images (B, C, H, W) in [-1, 1]; of a Gaussian posterior its mean, or a draw from it.
 
-        Args:
-            image: (B, C, H, W) in [-1, 1].
-            draw: take a draw; by default in training only.
+        A draw is taken, by default, in training only.
         """
         code = self.encoder(functional.dropout(image, self.input_dropout, self.training))
         if self.posterior == "deterministic":

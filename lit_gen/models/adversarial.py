@@ -162,8 +162,7 @@ class AdversarialModule(GenerativeModule):
     def game(self, generator_turn: bool, batches: list[Any]) -> Terms:
         """Step D and, on its turn, G. All work is the device's, but for hooks of others within the step.
 
-        Returns:
-            The terms of both, by their names in the log without `train/`.
+        The terms of both are returned by their names in the log without `train/`.
         """
         d_optimizer, g_optimizer = self.optimizers()  # type: ignore[attr-defined]  # they are two
         # The graphs of all fakes would take the memory that several micro-batches are to save.
@@ -179,12 +178,7 @@ class AdversarialModule(GenerativeModule):
         return {f"loss_{name}": value for name, value in terms.items()} | beside
 
     def fakes_of(self, batches: list[Any], graph: bool) -> Iterator[Any]:
-        """Make the fakes of each micro-batch, one after the other.
-
-        Args:
-            batches: one or more.
-            graph: whether gradients are to reach G through them.
-        """
+        """Make the fakes of each micro-batch, one after the other, with a `graph` where gradients are to reach G."""
         # Where there are several, batch norm has counted each in D's turn.
         again = graph and len(batches) > 1
         for batch in batches:
@@ -245,9 +239,7 @@ class AdversarialModule(GenerativeModule):
     def discriminate(self, batch: Any, fakes: Any) -> tuple[Tensor, Tensor]:
         """Return D's logits or scores, of any shape, for the real images of a batch and for fakes.
 
-        Args:
-            batch: with real images.
-            fakes: what `make_fakes` returned, or generated images alone.
+        Fakes are what `make_fakes` returned, or generated images alone.
         """
         return self.discriminator(batch.image), self.discriminator(fake_images(fakes))
 

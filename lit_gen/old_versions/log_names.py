@@ -13,12 +13,7 @@ RENAMED = (
 
 
 def current_name(name: str, model: Any) -> str:
-    """Return the present name of a value in the log; one that was never another stays.
-
-    Args:
-        name: as a callback's `monitor` has it.
-        model: that logs it.
-    """
+    """Return the present name of a value in the log of a model; one that was never another stays."""
     for old, new in RENAMED:
         if match := re.fullmatch(old, name):
             return match.expand(new).format(output=getattr(model, "output_name", "d_logit"))

@@ -101,13 +101,9 @@ class Box(NamedTuple):
 
 
 def to_patch(image: Image.Image, box: Box, scale: int, blur: float) -> Patch:
-    """Return a grey image as the mask over `box`.
+    """Return a grey image, `scale` times as large as `box`, as the mask over it.
 
-    Args:
-        image: mode "L", `scale` times as large as `box`.
-        box: place of the mask.
-        scale: number of pixels that are averaged, in each direction.
-        blur: standard deviation of the blur, in pixels of `box`.
+    It is averaged over squares of `scale` pixels, and blurred by that standard deviation in pixels of `box`.
     """
     if scale > 1:
         image = image.reduce(scale)

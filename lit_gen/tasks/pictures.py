@@ -102,12 +102,7 @@ def names_of(options: Options, name: str, known: Sequence[str]) -> list[str]:
 
 
 def image_seeds(options: Options, count: int = COUNT) -> list[int]:
-    """Return the seeds of the images: those of `--image_seeds`, or else `count` of them, by `--seed`.
-
-    Args:
-        options: of the command.
-        count: how many, where neither `--image_seeds` nor `--count` says so.
-    """
+    """Return the seeds of the images: those of `--image_seeds`, or else `--count` (`count` by default) by `--seed`."""
     if "image_seeds" not in options:
         first = base_seed(options) * MOST
         return list(range(first, first + whole_number(options, "count", count)))

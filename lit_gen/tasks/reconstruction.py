@@ -274,17 +274,10 @@ def _of_code(code: Tensor, model: Any) -> Tensor:
 
 
 def scatter(prior: Tensor, codes: Tensor, labels: Tensor, reach: float, size: int = 384) -> Tensor:
-    """Draw codes, coloured by label, over grey draws of the prior.
+    """Draw codes (N, 2), coloured by labels from 0 to 9, over grey draws of the prior (M, 2).
 
-    Args:
-        prior: (M, 2).
-        codes: (N, 2); those outside the picture are put on its edge.
-        labels: (N,) int64, 0 to 9.
-        reach: the picture shows [-reach, reach] in both directions, y upwards.
-        size: side of the picture in pixels.
-
-    Returns:
-        (3, size, size) in [-1, 1], on the CPU.
+    The picture, (3, size, size) in [-1, 1], shows [-reach, reach] in both directions, y upwards. Codes outside are put
+    on its edge.
     """
     hues = [colorsys.hsv_to_rgb(label / 10, 0.9, 0.8) for label in range(10)]
     picture = torch.ones(3, size, size)

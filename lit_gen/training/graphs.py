@@ -92,15 +92,10 @@ class StepGraphs:
         self._graphs, self._warm = {}, {}
 
     def run(self, kind: Hashable, step: Callable[[Any], Any], batch: Any) -> Any:
-        """Take a step, by its graph once there is one.
+        """Take a step, by its graph once there is one, and return what it does; the next step overwrites these tensors.
 
-        Args:
-            kind: what the host decided for this step; steps of one kind differ in nothing but values of tensors.
-            step: function of a batch, of which all work is the device's.
-            batch: named tuple of tensors.
-
-        Returns:
-            What `step` returns. The next step overwrites its tensors.
+        The host decides the `kind` of a step; steps of one kind differ in nothing but values of tensors. `step` is a
+        function of a batch, a named tuple of tensors, of which all work is the device's.
         """
         key = kind, tuple((field.shape, field.dtype) for field in batch)
         graph = self._graphs.get(key)

@@ -9,10 +9,9 @@ from torch import distributed
 
 
 def gather(mine: Any) -> list[Any]:
-    """Return the values of all processes, in the order of their ranks. All processes must call it together.
+    """Return the values of all processes, of any type that can be pickled, in the order of their ranks.
 
-    Args:
-        mine: this process's value, of any type that can be pickled.
+    All processes must call it together.
     """
     if not (distributed.is_available() and distributed.is_initialized()):
         return [mine]

@@ -11,20 +11,14 @@ import torch
 def seed_of(*place: int | str) -> int:
     """Return a seed in [0, 2^63) for a place, the same on every machine; another place gives another seed.
 
-    Args:
-        place: numbers and words, such as the run's seed, a purpose, the rank and the images seen.
+    A place is numbers and words, such as the run's seed, a purpose, the rank and the images seen.
     """
     digest = blake2b("/".join(map(str, place)).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little") >> 1
 
 
 def seed_generators(device: torch.device, *place: int | str) -> None:
-    """Seed torch's generators of the CPU and of `device` by `seed_of(*place)`, without waiting for a GPU.
-
-    Args:
-        device: device on which the model draws.
-        place: numbers and words, as for `seed_of`.
-    """
+    """Seed torch's generators of the CPU and of `device` by `seed_of(*place)`, without waiting for a GPU."""
     seed = seed_of(*place)
     torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed every GPU, and takes 90 times as long
     if device.type == "cuda":

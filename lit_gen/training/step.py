@@ -25,17 +25,9 @@ def descend(
 ) -> Terms:
     """Take one optimizer step on the sum of the terms of `loss`: zero, backward per micro-batch, step.
 
-    Parameters of other optimizers get no gradient.
-
-    Args:
-        model: the model whose training step this is.
-        optimizer: optimizer of the network to train.
-        loss: function from a micro-batch and its fakes to named terms.
-        batches: the micro-batches; each is weighted by its number of images.
-        fakes: the fakes of each micro-batch; an iterator may make them one at a time.
-
-    Returns:
-        The terms, as means over the images of all micro-batches, without a graph.
+    Parameters of other optimizers get no gradient. `loss` is a function from a micro-batch and its fakes, which an
+    iterator may make one at a time, to named terms. The terms are returned as means over the images of all
+    micro-batches, without a graph.
     """
     model.toggle_optimizer(optimizer)
     optimizer.zero_grad()

@@ -39,12 +39,10 @@ class Pose:
         return x * self.cos_yaw + z * self.sin_yaw, stretched + lift * self.sin_pitch
 
     def place(self, points: Sequence | np.ndarray, lift: float = 0.0, depth: float | None = None) -> np.ndarray:
-        """Return the pixels of points on the head, (N, 2).
+        """Return the pixels of points on the head, (N, 2) head coordinates, or one point.
 
-        Args:
-            points: (N, 2) head coordinates, or one point.
-            lift: distance from the face's surface towards the viewer, in pixels.
-            depth: distance from the plane of the eyes towards the viewer; by default the surface's, raised by `lift`.
+        `lift` is the distance from the face's surface towards the viewer in pixels, `depth` that from the plane of the
+        eyes; by default that of the surface, raised by `lift`.
         """
         points = np.asarray(points, float).reshape(-1, 2)
         u, v = self.turn(points[:, 0], points[:, 1], lift, depth)
@@ -105,11 +103,8 @@ def box_around(points: np.ndarray, margin: float) -> Box:
 def polygon(shapes: np.ndarray | list[np.ndarray], blur: float = 0.0, scale: int = 3, box: Box | None = None) -> Patch:
     """Return the inside of a polygon, (N, 2) pixels, or of several.
 
-    Args:
-        shapes: polygon, or list of polygons.
-        blur: standard deviation of the blur in pixels.
-        scale: factor of the size in which the edges are drawn before they are averaged.
-        box: place of the mask; by default what the polygons need.
+    `blur` is a standard deviation in pixels, `scale` the factor of the size in which edges are drawn before they are
+    averaged. The mask's place is by default what the polygons need.
     """
     shapes = shapes if isinstance(shapes, list) else [shapes]
     box = box or box_around(np.concatenate(shapes), 2.5 * blur + 1)

@@ -35,9 +35,7 @@ GRID_V = np.arange(-92, 93, GRID_STEP)
 def _bumps(pose: Pose, bumps: Sequence[tuple[float, ...]]) -> np.ndarray:
     """Return the sum of Gaussian bumps over the grid.
 
-    Args:
-        pose: pose of the head.
-        bumps: height, x, y, standard deviation along x and y, lift (all in pixels); one with x > 0 has a twin at -x.
+    A bump is height, x, y, standard deviation along x and y, and lift (all in pixels); one with x > 0 has a twin at -x.
     """
     table = np.array([*bumps, *((a, -x, *rest) for a, x, *rest in bumps if x > 0)])
     height, x, y, sigma_x, sigma_y, lift = table.T
