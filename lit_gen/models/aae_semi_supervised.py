@@ -117,9 +117,6 @@ class SemiSupervisedAAE(AutoencodingModule):
     def decode(self, latent: Tensor) -> Tensor:
         return 2 * torch.sigmoid(self.decoder(latent)) - 1
 
-    def code(self, image: Tensor) -> Tensor:
-        return self.encode(image)
-
     def sample_latent(self, count: int, generator: torch.Generator | None = None) -> Tensor:
         """Return draws (count, classes + Z): one-hot vectors of uniformly random classes, and normal styles."""
         device = self.device if generator is None else None
