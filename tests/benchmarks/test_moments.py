@@ -1,0 +1,33 @@
+"""Three moments of a run side by side."""
+
+import sys
+
+import pytest
+from PIL import Image
+
+from benchmarks import moments
+
+
+def test_first_quarter_and_last(tmp_path, monkeypatch, capsys):
+    folder = tmp_path / "gan" / "one" / "samples"
+    folder.mkdir(parents=True)
+    colours = {10: "red", 40: "green", 60: "blue", 100: "yellow", 200: "black"}
+    for batches, colour in colours.items():
+        Image.new("RGB", (100, 700), colour).save(folder / f"samples-{batches:07d}.png")
+        Image.new("RGB", (100, 700), "white").save(folder / f"samples-real-{batches:07d}.png")  # another grid
+    monkeypatch.setattr(moments, "FOLDER", tmp_path / "pages")
+    monkeypatch.setattr(sys, "argv", ["moments", str(folder.parent)])
+    moments.main()
+    made = Image.open(tmp_path / "pages" / "gan.jpg")
+    assert made.size == (3 * 100 + 2 * 16, 512)
+    at = [made.getpixel((place, 256)) for place in (50, 108, 166, 282)]
+    red, gap, middle, black = at
+    assert red[0] > 200 > 100 > red[1] and min(gap) > 240 and max(black) < 20
+    assert middle[1] > 100 > middle[0] and middle[2] < 50, "40 batches are nearest to a quarter of 200"
+
+
+def test_without_a_grid_the_command_says_so(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["moments", str(tmp_path), "--grid=plane"])
+    with pytest.raises(SystemExit, match="2"):
+        moments.main()
+    assert "has no grid plane" in capsys.readouterr().err
