@@ -286,11 +286,12 @@ class GenerativeModule(LoggedTerms):
         in_bar, images = f"{stage}/loss" in terms, float(len(batch[0]))
         self.log_dict(terms, batch_size=images, prog_bar=in_bar, sync_dist=True)  # type: ignore[arg-type]
 
-    def noise(self, *shape: int, generator: torch.Generator | None = None, draw: Any = torch.randn) -> Tensor:
+    def noise(self, *shape: int, generator: torch.Generator | None = None) -> Tensor:
         """Return standard normal noise on the model's device; with a CPU generator, the same on every device."""
         device = self.device if generator is None else None
-        return draw(*shape, generator=generator, device=device).to(self.device)
+        return torch.randn(*shape, generator=generator, device=device).to(self.device)
 
     def uniform_noise(self, *shape: int, generator: torch.Generator | None = None) -> Tensor:
         """Return noise uniform on (-1, 1), as `noise` otherwise."""
-        return self.noise(*shape, generator=generator, draw=torch.rand) * 2 - 1
+        device = self.device if generator is None else None
+        return torch.rand(*shape, generator=generator, device=device).to(self.device) * 2 - 1

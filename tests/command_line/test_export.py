@@ -57,7 +57,7 @@ def as_onnx(tmp_path_factory):
 
 def run_example(folder, *arguments):
     """The images that the example makes, in a process that finds neither this project nor anything of the user's."""
-    code = "import runpy, sys; runpy.run_path(sys.argv.pop(1)); assert not [m for m in sys.modules if 'lit_gen' in m]"
+    code = "import runpy, sys; runpy.run_path(sys.argv.pop(1)); assert 'lit_gen' not in sys.modules"
     words = [sys.executable, "-I", "-c", code, folder / "example.py", *arguments]
     done = subprocess.run(words, cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
