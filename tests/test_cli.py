@@ -256,7 +256,7 @@ def test_a_run_that_is_told_to_stop(number, name, data, tmp_path, monkeypatch, c
     assert_same_end(whole, run)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 def test_loading_processes_outlive_the_signal(number, data, runs, monkeypatch):
     """A terminal's Ctrl-C and a cluster's SIGTERM go to all processes; without workers no batch can follow."""
     monkeypatch.setenv("PROBE_GROUP", "yes")
@@ -265,6 +265,7 @@ def test_loading_processes_outlive_the_signal(number, data, runs, monkeypatch):
     assert done.returncode == 128 + number and "after batch 7. To go on: " in done.stderr, done.stderr
 
 
+@pytest.mark.slow
 def test_two_processes_stop_together_and_go_on_to_the_bit(data, tmp_path):
     two = ["--trainer.devices=2", "--trainer.accelerator=cpu", "--trainer.logger=false"]
     two += ["--health.every_n_batches=2", "--trainer.accumulate_grad_batches=2"]  # a step of batches 8 and 9

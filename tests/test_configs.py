@@ -109,8 +109,8 @@ def test_both_networks_move(system, quick, roots, rendered, tmp_path, monkeypatc
     assert list((run / "samples").glob("*.png"))
 
 
-IN_PAIRS = ("gan", "progan")
-"""Systems that differ in how they train: losses, optimizers, what travels between the processes."""
+IN_PAIRS = ("progan",)
+"""The system whose two processes are tried each time: what travels between them changes as it grows."""
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ RUNS = {
 }  # fmt: skip
 
 
-SLOW = ("stargan", "text2image")
+SLOW = ("cyclegan", "stargan", "text2image")
 
 
 @pytest.mark.parametrize(

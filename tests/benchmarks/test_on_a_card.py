@@ -30,6 +30,7 @@ def run(folder, part, *words, **environment):
     return done.returncode, done.stdout + done.stderr, json.loads(path.read_text()) if path.is_file() else None
 
 
+@pytest.mark.slow
 def test_the_gpu_tests(tmp_path):
     code, said, found = run(tmp_path, "tests", "tests/models/test_precision.py", "-k", "float16 and near")
     assert code == 0 and found["done"] and not found["failed"], said

@@ -11,7 +11,8 @@ import pytest
 REPOSITORY = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("system", ["vae", pytest.param("gan", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("system", ["vae", "gan"])
 def test_a_system_is_measured(system, tmp_path):
     words = [system, "--seconds=0.2", "--quick", f"--root={tmp_path}", "--override=--data.synthetic_count=400"]
     words += ["--override=--data.val_size=100", "--override=--data.batch_size=10", f"--output={tmp_path}/speed.json"]

@@ -372,9 +372,8 @@ def test_barebones_elsewhere(data, tmp_path, capsys):
 # Two processes
 
 
-@pytest.mark.parametrize(
-    "model", [pytest.param("AAE", marks=pytest.mark.slow), pytest.param("AutoEncoder", marks=pytest.mark.slow), "VAE"]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["AAE", "AutoEncoder", "VAE"])
 def test_two_processes_of_a_model_with_one_loss(model, data, tmp_path):
     """Without a word on unused parameters, with equal weights, and with callbacks that need a logger in each."""
     others = {

@@ -29,6 +29,7 @@ def images(count):
     return LabelledImages(torch.rand(count, 1, 2, 2) * 2 - 1, torch.zeros(count, dtype=torch.int64))
 
 
+@pytest.mark.slow
 def test_codes_come_to_follow_a_swiss_roll():
     torch.manual_seed(0)
     model = AAE(
