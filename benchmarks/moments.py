@@ -1,6 +1,6 @@
-"""Puts a run's first, middle and last sample grid side by side for its page: `python -m benchmarks.moments runs/<run>`.
+"""Puts three moments of a run on one picture for its page: `python -m benchmarks.moments runs/<system>/<run>`.
 
-The picture goes to `docs/moments/<system>.jpg`. The middle grid is the one nearest to a quarter of the training, by
+They are the first, a middle and the last sample grid. The picture goes to `docs/moments/<system>.jpg`. The middle grid is the one nearest to a quarter of the training, by
 batches: a training changes most at its beginning.
 """
 
@@ -8,17 +8,18 @@ import argparse
 import re
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 from lit_gen.files.atomic import complete_file
 
 FOLDER = Path(__file__).parents[1] / "docs" / "moments"
-ROWS = 512
-"""Pixels of each grid's height that are shown, from its title down."""
+HEIGHT = 320
+"""Pixels of each grid that are shown at most, from its title down; it is cut between two rows of images."""
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Put a run's first, middle and last sample grid side by side.")
+    parser = argparse.ArgumentParser(description="Put a run's first, middle and last sample grid on one picture.")
     parser.add_argument("run", type=Path, help="folder of a run")
     parser.add_argument("--grid", default="samples", help="name of the grid, as of samples-0001000.png")
     parser.add_argument("--name", help="name of the picture; by default the system's")
@@ -29,7 +30,7 @@ def main() -> None:
         parser.error(f"{options.run}/samples has no grid {options.grid}")
     target.parent.mkdir(exist_ok=True)
     with complete_file(target) as partial:
-        side_by_side(pictures).save(partial, format="JPEG", quality=88)
+        stacked(pictures).save(partial, format="JPEG", quality=88)
     print(f"written to {target}")
 
 
@@ -46,15 +47,26 @@ def moments(folder: Path, grid: str) -> list[Path]:
     return [found[batches] for batches in sorted({min(found), middle, max(found)})]
 
 
-def side_by_side(pictures: list[Image.Image]) -> Image.Image:
-    """Return the upper parts of pictures in one row on white, from left to right, with a gap of 16 pixels."""
-    height = min(ROWS, max(picture.height for picture in pictures))
-    row = Image.new("RGB", (sum(picture.width + 16 for picture in pictures) - 16, height), "white")
-    left = 0
-    for picture in pictures:
-        row.paste(picture, (left, 0))
-        left += picture.width + 16
-    return row
+def stacked(pictures: list[Image.Image]) -> Image.Image:
+    """Return the upper parts of pictures, one below the other on white, with a gap of 16 pixels."""
+    parts = [np.asarray(picture)[: _cut(np.asarray(picture))] for picture in pictures]
+    whole = np.full(
+        (sum(len(part) + 16 for part in parts) - 16, max(part.shape[1] for part in parts), 3), 255, np.uint8
+    )
+    top = 0
+    for part in parts:
+        whole[top : top + len(part), : part.shape[1]] = part
+        top += len(part) + 16
+    return Image.fromarray(whole)
+
+
+def _cut(picture: np.ndarray) -> int:
+    """Return the height of as many whole rows of images as there is room for, or all the room where one is higher."""
+    white = (picture[:HEIGHT] == 255).all(axis=(1, 2))
+    below_images = np.flatnonzero(white[1:] & ~white[:-1]) + 1
+    if len(picture) <= HEIGHT or len(below_images) < 2:  # the first is below the title
+        return HEIGHT
+    return int(below_images[-1])
 
 
 if __name__ == "__main__":

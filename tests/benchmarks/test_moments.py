@@ -1,4 +1,4 @@
-"""Three moments of a run side by side."""
+"""Three moments of a run on one picture."""
 
 import sys
 
@@ -13,15 +13,18 @@ def test_first_quarter_and_last(tmp_path, monkeypatch, capsys):
     folder.mkdir(parents=True)
     colours = {10: "red", 40: "green", 60: "blue", 100: "yellow", 200: "black"}
     for batches, colour in colours.items():
-        Image.new("RGB", (100, 700), colour).save(folder / f"samples-{batches:07d}.png")
+        grid = Image.new("RGB", (100, 700), "white")
+        grid.paste("gray", (10, 5, 60, 15))  # a title, then rows of images, of which two have room
+        for top in range(30, 700, 130):
+            grid.paste(colour, (0, top, 100, top + 120))
+        grid.save(folder / f"samples-{batches:07d}.png")
         Image.new("RGB", (100, 700), "white").save(folder / f"samples-real-{batches:07d}.png")  # another grid
     monkeypatch.setattr(moments, "FOLDER", tmp_path / "pages")
     monkeypatch.setattr(sys, "argv", ["moments", str(folder.parent)])
     moments.main()
     made = Image.open(tmp_path / "pages" / "gan.jpg")
-    assert made.size == (3 * 100 + 2 * 16, 512)
-    at = [made.getpixel((place, 256)) for place in (50, 108, 166, 282)]
-    red, gap, middle, black = at
+    assert made.size == (100, 3 * 280 + 2 * 16), "the title and two rows of each"
+    red, gap, middle, black = (made.getpixel((50, top)) for top in (90, 288, 400, 700))
     assert red[0] > 200 > 100 > red[1] and min(gap) > 240 and max(black) < 20
     assert middle[1] > 100 > middle[0] and middle[2] < 50, "40 batches are nearest to a quarter of 200"
 
