@@ -1,7 +1,7 @@
 """Puts three moments of a run on one picture for its page: `python -m benchmarks.moments runs/<system>/<run>`.
 
-They are the first, a middle and the last sample grid. The picture goes to `docs/moments/<system>.jpg`. The middle grid is the one nearest to a quarter of the training, by
-batches: a training changes most at its beginning.
+They are the first, a middle and the last sample grid; the picture goes to `docs/moments/<system>.jpg`. The middle grid
+is the one nearest to a quarter of the training, by batches: a training changes most at its beginning.
 """
 
 import argparse

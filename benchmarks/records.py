@@ -51,10 +51,9 @@ class Run:
 
     @property
     def main(self) -> list[str]:
-        """The names of its main metrics, in the order of their columns."""
-        return list(
-            dict.fromkeys(key for pattern in MAIN.get(self.system, ["*"]) for key in matching(self.figures[0], pattern))
-        )
+        """The names of its main metrics, in the order of their columns; what goes with a FID stands in the fold."""
+        found = (key for pattern in MAIN.get(self.system, ["*"]) for key in matching(self.figures[0], pattern))
+        return [key for key in dict.fromkeys(found) if not matching([key], "*fid*_infinity* *fid_real*")]
 
     def values(self, key: str) -> list[float]:
         """The values of a metric, one per seed that has it."""
