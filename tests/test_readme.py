@@ -51,6 +51,7 @@ def workplace(tmp_path_factory, celeba_root, mnist_root):
     """A clone's top folder with the datasets in their places, tiny."""
     place = tmp_path_factory.mktemp("clone")
     shutil.copytree("configs", place / "configs")
+    shutil.copytree("pretrained", place / "pretrained")
     shutil.copytree(celeba_root / "celeba", place / "data" / "celeba")
     shutil.copytree(mnist_root / "MNIST", place / "data" / "MNIST")
     (place / "pictures").mkdir()
@@ -109,7 +110,7 @@ def run(command, workplace):
     if words[0] in ("check", "new", "export"):
         main(words)
         return
-    if "--config" not in command and "--ckpt_path=runs/" in command:
+    if "--config" not in command and re.search("--ckpt_path=(runs|pretrained)/", command):
         limits = ["--trainer.limit_test_batches=1", "--trainer.logger=false"] if words[0] == "test" else []
         main([*words, *limits, "--trainer.enable_progress_bar=false"])
         return
