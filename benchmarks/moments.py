@@ -5,13 +5,13 @@ is the one nearest to a quarter of the training, by batches: a training changes 
 """
 
 import argparse
-import re
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from lit_gen.files.atomic import complete_file
+from lit_gen.report.images import grids_of
 
 FOLDER = Path(__file__).parents[1] / "docs" / "moments"
 HEIGHT = 320
@@ -25,7 +25,7 @@ def main() -> None:
     parser.add_argument("--name", help="name of the picture; by default the system's")
     options = parser.parse_args()
     target = FOLDER / f"{options.name or options.run.resolve().parent.name}.jpg"
-    pictures = [Image.open(path).convert("RGB") for path in moments(options.run / "samples", options.grid)]
+    pictures = [Image.open(path).convert("RGB") for path in moments(options.run, options.grid)]
     if not pictures:
         parser.error(f"{options.run}/samples has no grid {options.grid}")
     target.parent.mkdir(exist_ok=True)
@@ -34,13 +34,9 @@ def main() -> None:
     print(f"written to {target}")
 
 
-def moments(folder: Path, grid: str) -> list[Path]:
+def moments(run: Path, grid: str) -> list[Path]:
     """Return the files of a grid's first, middle and last moment, as many of them as differ."""
-    found = {
-        int(path.stem.rpartition("-")[2]): path
-        for path in folder.glob(f"{grid}-*.png")
-        if re.fullmatch(rf"{re.escape(grid)}-\d+", path.stem)
-    }
+    found = dict(grids_of(run).get(grid, []))
     if not found:
         return []
     middle = min(found, key=lambda batches: abs(batches - max(found) / 4))

@@ -1,6 +1,5 @@
 """Predictions: the images that `predict` writes, a grid of them, and a manifest."""
 
-import hashlib
 import json
 import math
 from collections.abc import Sequence
@@ -20,6 +19,7 @@ from lit_gen.callbacks.sample_grids import save_picture
 from lit_gen.data.decoding import decode_image
 from lit_gen.errors import UserError
 from lit_gen.files.atomic import complete_file, make_folder
+from lit_gen.files.checksums import sha256_of
 from lit_gen.lightning_compat import data_of
 from lit_gen.tasks.grids import Grid
 from lit_gen.tasks.pictures import Picture, Plan, different
@@ -130,9 +130,7 @@ class PredictionWriter(BasePredictionWriter):
             | ({} if source is None else {"source": str(source)})
             for name, seed, source in own
         ]
-        with open(command.checkpoint, "rb") as checkpoint:
-            sha256 = hashlib.file_digest(checkpoint, "sha256").hexdigest()
-        kind = type(model)
+        kind, sha256 = type(model), sha256_of(command.checkpoint)
         content = {
             "command": command.line,
             "checkpoint": {"path": command.checkpoint, "sha256": sha256, "images_seen": model.images_seen},
@@ -150,14 +148,13 @@ class PredictionWriter(BasePredictionWriter):
         return [path.name for path in self.folder.glob("[0-9]*-[0-9]*.png")]
 
 
-def check_output(folder: Path, overwrite: bool) -> None:
-    """Raise a `UserError` if a folder for pictures is not empty, unless they may be replaced, or is none."""
+def check_output(folder: Path, overwrite: bool, what: str) -> None:
+    """Raise a `UserError` if a folder to write to is none, or not empty, unless `what` is there may be replaced."""
     if folder.exists() and not folder.is_dir():
         raise UserError(f"--output: {folder} is a file. Name a folder, which need not be there yet.")
     if folder.is_dir() and any(folder.iterdir()) and not overwrite:
         raise UserError(
-            f"--output: the folder {folder} is not empty. Name another one, or add --overwrite to replace the pictures "
-            "that predict has written there."
+            f"--output: the folder {folder} is not empty. Name another one, or add --overwrite to replace {what}."
         )
 
 

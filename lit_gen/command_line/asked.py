@@ -180,7 +180,8 @@ def prepare_pictures(settings: Any, asked: Asked) -> bool:
         switch(asked.options, option)
     base_seed(asked.options)
     if "output" in asked.options and processes.is_first_process():
-        check_output(Path(asked.options["output"]).expanduser(), switch(asked.options, "overwrite"))
+        folder = Path(asked.options["output"]).expanduser()
+        check_output(folder, switch(asked.options, "overwrite"), "the pictures that predict has written there")
     if asked.options.keys() & {"output", "overwrite"} == {"overwrite"}:
         raise UserError("--overwrite is for the folder that --output names.")
     unsaid = settings.data.class_path == PICTURES

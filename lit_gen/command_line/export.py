@@ -1,7 +1,6 @@
 """The command `export`: a trained model's networks as files that run without this project."""
 
 import argparse
-import hashlib
 import json
 import os
 import re
@@ -11,18 +10,21 @@ from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 import torch
 
 import lit_gen
 import lit_gen.models
+from lit_gen.callbacks.predictions import check_output
 from lit_gen.command_line.network_files import ENDINGS, write
+from lit_gen.command_line.parser import CommandParser
 from lit_gen.command_line.words import check_words, first_config, kinds_named
 from lit_gen.data.alphabet import ALPHABET
 from lit_gen.errors import UserError, nearest
 from lit_gen.files.atomic import complete_folder, remove_if_empty
+from lit_gen.files.checksums import sha256_of
 from lit_gen.runs import folders
 from lit_gen.runs.commands import program
 from lit_gen.runs.names import ROOT
@@ -30,11 +32,6 @@ from lit_gen.runs.settings import read_settings
 from lit_gen.tasks.exports import Exported
 
 CARD, EXAMPLE, INPUTS = "export.json", "example.py", "inputs.npz"
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"export: {message}. `export --help` has its options.")
 
 
 def export(words: Sequence[str]) -> None:
@@ -67,7 +64,7 @@ def export(words: Sequence[str]) -> None:
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command's options."""
-    found = _Parser(prog="main.py export", add_help=False, allow_abbrev=False)
+    found = CommandParser("export", "`export --help` has its options.", allow_abbrev=False)
     found.add_argument("--format", choices=list(ENDINGS), default="onnx")
     found.add_argument("--output", type=lambda text: Path(text).expanduser())
     found.add_argument("--overwrite", action="store_true")
@@ -89,14 +86,8 @@ def options_in(words: Sequence[str]) -> argparse.Namespace:
         raise UserError('--format=onnx needs onnx, onnxscript and onnxruntime: pip install "lit-gen[export]"')
     if given.output is None and given.overwrite:
         raise UserError("--overwrite is for the folder that --output names.")
-    if given.output is not None and given.output.exists():
-        if not given.output.is_dir():
-            raise UserError(f"--output: {given.output} is a file. Name a folder, which need not be there yet.")
-        if any(given.output.iterdir()) and not given.overwrite:
-            raise UserError(
-                f"--output: the folder {given.output} is not empty. Name another one, or add --overwrite to replace "
-                "what export has written there."
-            )
+    if given.output is not None:
+        check_output(given.output, given.overwrite, "what export has written there")
     return given
 
 
@@ -153,9 +144,7 @@ def make_room(place: Path, new: Path, files: Sequence[str]) -> None:
 
 def card_of(model: Any, checkpoint: str, words: Sequence[str]) -> dict[str, Any]:
     """Return what the card says of the model."""
-    with open(checkpoint, "rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    kind, spec = type(model), model.spec
+    kind, spec, sha256 = type(model), model.spec, sha256_of(checkpoint)
     channels, height, width = model.image_shape
     return {
         "command": shlex.join([*program(), *words]),

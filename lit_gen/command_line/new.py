@@ -1,12 +1,11 @@
 """The command `new`: a small project with a model to change, its config, a test and a README."""
 
-import argparse
 import json
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from string import Template
-from typing import Any, NoReturn
+from typing import Any
 
 import yaml
 
@@ -15,6 +14,7 @@ import lit_gen.models
 from lit_gen.command_line import excerpts
 from lit_gen.command_line.check import base_config
 from lit_gen.command_line.config_files import SHIPPED
+from lit_gen.command_line.parser import CommandParser
 from lit_gen.command_line.sources import PACKAGE, known, no_such, settings_of
 from lit_gen.data.contract import check_pair, fields_read
 from lit_gen.errors import UserError
@@ -45,11 +45,6 @@ COLUMNS = {
 """For a field of a batch the columns of a table that lead to it, and their values in a row, as the test writes them."""
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"new: {message}. `new FOLDER --model=<name> --data=<name>` makes a project.")
-
-
 def new(words: Sequence[str]) -> None:
     """Make a folder with a small project: all of it or nothing.
 
@@ -59,7 +54,8 @@ def new(words: Sequence[str]) -> None:
     Raises:
         UserError: the folder is not empty, there is no such model or data module, or they are not for each other.
     """
-    parser = _Parser(prog="main.py new", add_help=False, allow_abbrev=False)
+    hint = "`new FOLDER --model=<name> --data=<name>` makes a project."
+    parser = CommandParser("new", hint, allow_abbrev=False)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--model", default="")
     parser.add_argument("--data", default="")

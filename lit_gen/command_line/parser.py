@@ -1,5 +1,6 @@
 """The parser of the command line, whose errors are one line and exit code 2."""
 
+import argparse
 from copy import deepcopy
 from pathlib import Path
 from typing import Any, NoReturn
@@ -12,6 +13,23 @@ from lightning.pytorch.utilities import rank_zero_info
 from lit_gen.errors import UserError
 from lit_gen.loggers.of_user import add_missing_folders
 from lit_gen.old_versions.configs import translate
+
+
+class CommandParser(argparse.ArgumentParser):
+    """A parser for the words of a command that has no settings of models, data or Trainer.
+
+    Args:
+        command: its name.
+        hint: what stands behind the line of a mistake.
+        settings: those of `argparse.ArgumentParser`.
+    """
+
+    def __init__(self, command: str, hint: str, **settings: Any) -> None:
+        super().__init__(prog=f"main.py {command}", add_help=False, **settings)
+        self.command, self.hint = command, hint
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{self.command}: {message}. {self.hint}")
 
 
 class OneLineParser(LightningArgumentParser):

@@ -1,23 +1,18 @@
 """The command `runs`: a list of the runs, what differs between some of them, and their reports."""
 
-import argparse
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from lit_gen.columns import columns
+from lit_gen.command_line.parser import CommandParser
 from lit_gen.errors import UserError
 from lit_gen.report.page import write_report
-from lit_gen.runs.listing import Run, find_run, last_metrics, look_at, runs_below, settings_of, size_in_words
+from lit_gen.runs.listing import Run, find_run, last_metrics, look_at, name_of, runs_below, settings_of, size_in_words
 from lit_gen.runs.names import ROOT
 
 NONE = "-"
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"runs: {message}. `runs [FOLDER]` lists, `runs compare A B` compares, `runs report A` writes.")
 
 
 def runs(words: Sequence[str]) -> None:
@@ -30,7 +25,8 @@ def runs(words: Sequence[str]) -> None:
         UserError: there is no such folder or run.
     """
     verb = "".join(words[1:2])
-    parser, root = _Parser(prog="main.py runs", add_help=False), Path(ROOT)
+    hint = "`runs [FOLDER]` lists, `runs compare A B` compares, `runs report A` writes."
+    parser, root = CommandParser("runs", hint), Path(ROOT)
     if verb in ("compare", "report"):
         parser.add_argument("run", nargs="*")
         parser.add_argument("--root", type=Path, default=root)
@@ -80,7 +76,7 @@ def listing(found: Sequence[Run], root: Path) -> str:
 
 def comparison(folders: Sequence[Path]) -> str:
     """Return the settings and the last metrics that differ between runs, a column for each run."""
-    heads = [f"{folder.resolve().parent.name}/{folder.resolve().name}" for folder in folders]
+    heads = [name_of(folder.resolve()) for folder in folders]
     parts: list[str] = []
     for title, values in (("setting", [settings_of(folder) for folder in folders]),
                           ("metric", [last_metrics(folder) for folder in folders])):  # fmt: skip

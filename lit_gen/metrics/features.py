@@ -1,6 +1,5 @@
 """The networks whose features FID, KID, precision and recall are computed on; their inputs are images of 8 bits."""
 
-import hashlib
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 
 from lit_gen.data.download import Remote, fetch, set_aside
 from lit_gen.errors import UserError
+from lit_gen.files.checksums import sha256_of
 from lit_gen.metrics.digits import NUM_FEATURES, load_digits
 from lit_gen.metrics.processes import from_first
 
@@ -71,7 +71,7 @@ class Weights(NamedTuple):
             UserError: the file cannot be downloaded, or is another file.
         """
         path = self.path
-        if path.is_file() and _checksum(path) != self.sha256:
+        if path.is_file() and sha256_of(path) != self.sha256:
             problem = f"{path} is not the file that {self.url} has"
             if not set_aside(path):
                 raise UserError(f"{problem}. Delete it, or set --evaluation.features=none.")
@@ -203,11 +203,6 @@ LOADERS: dict[str, Callable[[], Network]] = {
     "dinov2": dinov2,
 }
 MEASURED_BY = {"inception": "FID and KID", "vgg16": "precision and recall", "dinov2": "values of FD-DINOv2"}
-
-
-def _checksum(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _problem(choice: str) -> str | None:

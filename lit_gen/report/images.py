@@ -34,16 +34,22 @@ class Series(NamedTuple):
     """Whether some are JPEGs in place of larger files."""
 
 
-def series_of(folder: Path, most_bytes: int = MOST_BYTES) -> list[Series]:
-    """Return the sample grids in a run's folder, and the grid of its predictions, within `most_bytes` of text."""
+def grids_of(folder: Path) -> dict[str, list[tuple[int, Path]]]:
+    """Return the sample grids in a run's folder by their names: batches so far and file, in the order of training."""
     found: dict[str, list[tuple[int, Path]]] = {}
     for path in folder.glob("samples/*.png"):
         if match := re.fullmatch(r"(.+)-(\d+)", path.stem):
             found.setdefault(match[1], []).append((int(match[2]), path))
+    return {name: sorted(files) for name, files in found.items()}
+
+
+def series_of(folder: Path, most_bytes: int = MOST_BYTES) -> list[Series]:
+    """Return the sample grids in a run's folder, and the grid of its predictions, within `most_bytes` of text."""
+    found = grids_of(folder)
     for path in folder.glob("predictions/grid.png"):
         found["predictions"] = [(0, path)]
     order = sorted(found, key=lambda name: (name != "samples", name))
-    return [_series(name, sorted(found[name]), most_bytes / AS_TEXT / len(found)) for name in order]
+    return [_series(name, found[name], most_bytes / AS_TEXT / len(found)) for name in order]
 
 
 def _series(name: str, files: list[tuple[int, Path]], room: float) -> Series:

@@ -30,13 +30,21 @@ class Run(NamedTuple):
     @property
     def name(self) -> str:
         """Return `<system>/<name>`."""
-        return f"{self.folder.parent.name}/{self.folder.name}"
+        return name_of(self.folder)
 
 
 def runs_below(root: Path) -> list[Run]:
     """Return the runs below a folder that holds a folder for each system, in the order of their settings' age."""
-    folders = {path.parent for name in (SETTINGS, RECORD) for path in root.glob(f"*/*/{name}")}
-    return [look_at(folder) for folder in sorted(folders, key=_begun)]
+    return [look_at(folder) for folder in sorted(_folders(root), key=_begun)]
+
+
+def _folders(root: Path) -> set[Path]:
+    return {path.parent for name in (SETTINGS, RECORD) for path in root.glob(f"*/*/{name}")}
+
+
+def name_of(folder: Path) -> str:
+    """Return the name of a run, `<system>/<name>`, by its folder."""
+    return f"{folder.parent.name}/{folder.name}"
 
 
 def _begun(folder: Path) -> float:
@@ -109,12 +117,12 @@ def find_run(named: str, root: Path) -> Path:
     """
     if any((Path(named) / file).is_file() for file in (SETTINGS, RECORD)):
         return Path(named)
-    folders = sorted({path.parent for file in (SETTINGS, RECORD) for path in root.glob(f"*/*/{file}")})
-    found = [folder for folder in folders if named in (folder.name, f"{folder.parent.name}/{folder.name}")]
+    folders = sorted(_folders(root))
+    found = [folder for folder in folders if named in (folder.name, name_of(folder))]
     if len(found) > 1:
         raise UserError(f"there are {len(found)} runs {named!r}: {', '.join(map(str, found))}. Name one by its path.")
     if not found:
-        known = [f"{folder.parent.name}/{folder.name}" for folder in folders]
+        known = [name_of(folder) for folder in folders]
         raise UserError(f"there is no run {named!r} below {root}.{nearest(named, known)} `runs` lists them.")
     return found[0]
 
