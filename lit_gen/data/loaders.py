@@ -7,6 +7,7 @@ from lightning import Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 from torch.utils.data import DataLoader
 
+from lit_gen.data.averaged import AveragedDataset, with_smaller_copies
 from lit_gen.data.datasets import ArrayDataset
 from lit_gen.data.order import EvaluationOrder, ResumableData, SeededFetches, loader_options, processes_that_share
 from lit_gen.errors import UserError
@@ -24,6 +25,7 @@ class LoadedData(ResumableData):
     """A data module with a dataset for each split."""
 
     datasets: dict[str, ArrayDataset]
+    image_size: int
     batch_size: int
     num_workers: int
 
@@ -58,7 +60,12 @@ class LoadedData(ResumableData):
             return self._loader("train", shuffle=True, drop_last=True, generator=None)
         if trainer.overfit_batches:  # type: ignore[attr-defined]
             return self._loader("train", drop_last=True)
-        return self.training_loader(self.training_dataset(), self.batch_size, **self._loader_options())
+        dataset, model = self.training_dataset(), trainer.lightning_module
+        # `fast_dev_run` may try a later part of the training than its batches are.
+        if hasattr(model, "side_at") and not trainer.fast_dev_run:  # type: ignore[attr-defined]
+            dataset = with_smaller_copies(dataset, self.image_size)
+        sized = isinstance(dataset, AveragedDataset)
+        return self.training_loader(dataset, self.batch_size, model if sized else None, **self._loader_options())
 
     def val_dataloader(self) -> DataLoader:
         if self._command() == TrainerFn.VALIDATING:  # training needs no validation images

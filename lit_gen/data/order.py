@@ -7,8 +7,8 @@ training and loading processes. In evaluation, several processes share the rows 
 import math
 import signal
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -20,8 +20,21 @@ from lit_gen.errors import UserError
 from lit_gen.lightning_compat import begin_epoch_anew
 
 
+class SizesImages(Protocol):
+    """The interface of a model that wants its training images at a side of its choice."""
+
+    @property
+    def images_loaded(self) -> int:
+        """The number of training images that it was given, on all processes together."""
+
+    def side_at(self, images: int) -> int:
+        """Return the side in pixels that the next image needs after so many."""
+
+
 class TrainingOrder(DistributedSampler):
     """A sampler of one request per training batch: the seed of its random draws, and the rows to fetch.
+
+    Of a `model` that sizes its images, a request also has the side of the images in pixels.
 
     Each epoch has its own order. Rows that do not fill a batch on every process are left out. The class derives from
     `DistributedSampler`, so that Lightning calls `set_epoch` and does not replace the sampler.
@@ -53,6 +66,7 @@ class TrainingOrder(DistributedSampler):
         self.count, self.rows_a_batch = count, batch_size * processes
         self.epoch, self.first_batch = epoch, first_batch
         self.first_row = first_batch * self.rows_a_batch if first_row is None else first_row
+        self.model: SizesImages | None = None
 
     def set_epoch(self, epoch: int) -> None:
         if epoch != self.epoch:
@@ -62,12 +76,16 @@ class TrainingOrder(DistributedSampler):
         """Return the number of batches of a whole epoch, wherever this one began."""
         return self.count // self.rows_a_batch
 
-    def __iter__(self) -> Iterator[tuple[int, list[int]]]:
+    def __iter__(self) -> Iterator[tuple[Any, ...]]:
         rng = np.random.default_rng([self.seed, self.epoch])
         rows, seeds = rng.permutation(self.count), rng.integers(2**63, size=self.count)
+        # Loading is ahead of the training. So the side of a batch follows from its place, not from where the model is.
+        loaded = 0 if self.model is None else self.model.images_loaded
         for begin in range(self.first_row, self.count - self.rows_a_batch + 1, self.rows_a_batch):
             mine = slice(begin + self.rank, begin + self.rows_a_batch, self.num_replicas)
-            yield int(seeds[mine.start]), rows[mine].tolist()  # one seed per row: batches of any size differ in theirs
+            loaded += self.rows_a_batch
+            side = () if self.model is None else (self.model.side_at(loaded - 1),)
+            yield int(seeds[mine.start]), rows[mine].tolist(), *side  # one seed per row: batches of any size differ
 
 
 class EvaluationOrder(DistributedSampler):
@@ -129,13 +147,13 @@ class SeededFetches(Dataset):
     def __len__(self) -> int:
         return len(self.dataset)
 
-    def __getitem__(self, request: tuple[int, Sequence[int]]) -> Any:
-        seed, rows = request
+    def __getitem__(self, request: tuple[Any, ...]) -> Any:
+        seed, *what = request
         before = torch.get_rng_state()
         # torch.manual_seed would seed the GPU's generators too.
         torch.default_generator.manual_seed(seed)
         try:
-            return self.dataset.__getitems__(rows)
+            return self.dataset.__getitems__(*what)
         finally:
             torch.set_rng_state(before)
 
@@ -174,8 +192,12 @@ class ResumableData(LightningDataModule):
             self.order_seed = self.trainer.strategy.broadcast(torch.initial_seed() if of_model is None else of_model)
         return self.order_seed
 
-    def training_loader(self, dataset: BatchReader, batch_size: int, **options: Any) -> DataLoader:
+    def training_loader(
+        self, dataset: BatchReader, batch_size: int, model: SizesImages | None = None, **options: Any
+    ) -> DataLoader:
         """Return a training loader, of `batch_size` rows per batch and process, for the Trainer that is attached.
+
+        With a `model` that sizes its images, the dataset's `__getitems__` gets the side in pixels after the rows.
 
         Raises:
             UserError: `val_check_interval` is larger than the number of batches per epoch.
@@ -184,6 +206,7 @@ class ResumableData(LightningDataModule):
         self._order = TrainingOrder(
             len(dataset), batch_size, self.run_seed, processes=trainer.world_size, process=trainer.global_rank
         )
+        self._order.model = model
         batches = _batches_an_epoch(trainer, len(self._order))
         interval = trainer.val_check_interval
         if (

@@ -86,6 +86,11 @@ class AdversarialModule(GenerativeModule):
         super().set_extra_state(state)
         self.discriminator_steps = state.get("discriminator_steps", 0)
 
+    @property
+    def images_loaded(self) -> int:
+        """The number of training images so far, on all processes together, those that wait for their step too."""
+        return self.images_seen + sum(len(batch[0]) for batch in self._waiting) * self.trainer.world_size
+
     def start_average(self) -> None:
         """Build the moving average of `generator`; a model calls this once the generator is there."""
         if self.ema_decay > 0:

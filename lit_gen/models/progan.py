@@ -26,7 +26,7 @@ from lit_gen.limits import BelowOne, NonNegativeFloat, PositiveInt
 from lit_gen.losses import Terms
 from lit_gen.losses.adversarial import gradient_penalty, wasserstein_discriminator, wasserstein_generator
 from lit_gen.models.adversarial import AdversarialModule
-from lit_gen.schedules import RESOLUTIONS, growing_tables, growth
+from lit_gen.schedules import RESOLUTIONS, Growth, growing_tables, growth
 from lit_gen.tasks.sampling import GrowingSampling
 
 upsample = nn.Upsample(scale_factor=2, mode="nearest")
@@ -217,6 +217,14 @@ class ProGAN(AdversarialModule):
             sizes, factors = self.minibatch_sizes, {}
         return sizes, factors if self.learning_rate_factors is None else self.learning_rate_factors
 
+    def growth_at(self, images: int) -> Growth:
+        """Return the stage and alpha after so many images."""
+        return growth(images, round(self.fade_kimg * 1000), round(self.stable_kimg * 1000), self.last_stage)
+
+    def side_at(self, images: int) -> int:
+        """Return the side in pixels that the next image needs after so many: the data load no larger ones."""
+        return 4 * 2 ** self.growth_at(images).stage
+
     def learning_rate_factor(self) -> float:
         return self.tables[1].get(self.resolution, 1.0)
 
@@ -234,8 +242,7 @@ class ProGAN(AdversarialModule):
     def before_step(self) -> None:
         """Move stage and alpha to where `images_seen` puts them."""
         before = self.stage, self.alpha < 1
-        fade, stable = round(self.fade_kimg * 1000), round(self.stable_kimg * 1000)
-        self.stage, self.alpha = growth(self.images_seen, fade, stable, self.last_stage)
+        self.stage, self.alpha = self.growth_at(self.images_seen)
         if before != (self.stage, self.alpha < 1):
             # As the authors' code does: the moments belong to another function once a fade begins or ends.
             for optimizer in self.trainer.optimizers:
