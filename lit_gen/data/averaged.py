@@ -65,7 +65,7 @@ def averaged(images: MappedArray) -> dict[int, MappedArray]:
     Raises:
         CannotWriteError: the copies do not exist, and the folder of the images cannot be written or has no room.
     """
-    source = Path(images.filename)
+    source = Path(str(images.filename))
     folder = source.with_name(f"{source.stem}-averaged")
     sides = [images.shape[1] // 2]
     while sides[-1] % 2 == 0 and sides[-1] // 2 >= SMALLEST:

@@ -9,7 +9,14 @@ from torch.utils.data import DataLoader
 
 from lit_gen.data.averaged import AveragedDataset, with_smaller_copies
 from lit_gen.data.datasets import ArrayDataset
-from lit_gen.data.order import EvaluationOrder, ResumableData, SeededFetches, loader_options, processes_that_share
+from lit_gen.data.order import (
+    EvaluationOrder,
+    ResumableData,
+    SeededFetches,
+    SizesImages,
+    loader_options,
+    processes_that_share,
+)
 from lit_gen.errors import UserError
 
 SPLITS = {"fit": "train", "validate": "val", "test": "test", "predict": "test"}
@@ -62,10 +69,11 @@ class LoadedData(ResumableData):
             return self._loader("train", drop_last=True)
         dataset, model = self.training_dataset(), trainer.lightning_module
         # `fast_dev_run` may try a later part of the training than its batches are.
-        if hasattr(model, "side_at") and not trainer.fast_dev_run:  # type: ignore[attr-defined]
+        sized = model if isinstance(model, SizesImages) and not trainer.fast_dev_run else None  # type: ignore[attr-defined]
+        if sized is not None:
             dataset = with_smaller_copies(dataset, self.image_size)
-        sized = isinstance(dataset, AveragedDataset)
-        return self.training_loader(dataset, self.batch_size, model if sized else None, **self._loader_options())
+        sized = sized if isinstance(dataset, AveragedDataset) else None
+        return self.training_loader(dataset, self.batch_size, sized, **self._loader_options())
 
     def val_dataloader(self) -> DataLoader:
         if self._command() == TrainerFn.VALIDATING:  # training needs no validation images

@@ -8,7 +8,7 @@ import math
 import signal
 import warnings
 from collections.abc import Iterator, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from lit_gen.errors import UserError
 from lit_gen.lightning_compat import begin_epoch_anew
 
 
+@runtime_checkable
 class SizesImages(Protocol):
     """The interface of a model that wants its training images at a side of its choice."""
 
