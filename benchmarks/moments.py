@@ -15,7 +15,11 @@ from lit_gen.report.images import grids_of
 
 FOLDER = Path(__file__).parents[1] / "docs" / "moments"
 HEIGHT = 320
-"""Pixels of each grid that are shown at most, from its title down; it is cut between two rows of images."""
+"""Pixels of each grid that are shown at most, from its title down.
+
+It is cut between two rows of images, and shown smaller where there is no gap between its rows."""
+LINE = 40
+"""Pixels that a line of text is lower than, and a row of images higher."""
 
 
 def main() -> None:
@@ -44,8 +48,8 @@ def moments(run: Path, grid: str) -> list[Path]:
 
 
 def stacked(pictures: list[Image.Image]) -> Image.Image:
-    """Return the upper parts of pictures, one below the other on white, with a gap of 16 pixels."""
-    parts = [np.asarray(picture)[: _cut(np.asarray(picture))] for picture in pictures]
+    """Return what is shown of some pictures, one below the other on white, with a gap of 16 pixels."""
+    parts = [_shown(picture) for picture in pictures]
     whole = np.full(
         (sum(len(part) + 16 for part in parts) - 16, max(part.shape[1] for part in parts), 3), 255, np.uint8
     )
@@ -56,13 +60,27 @@ def stacked(pictures: list[Image.Image]) -> Image.Image:
     return Image.fromarray(whole)
 
 
-def _cut(picture: np.ndarray) -> int:
-    """Return the height of as many whole rows of images as there is room for, or all the room where one is higher."""
-    white = (picture[:HEIGHT] == 255).all(axis=(1, 2))
-    below_images = np.flatnonzero(white[1:] & ~white[:-1]) + 1
-    if len(picture) <= HEIGHT or len(below_images) < 2:  # the first is below the title
-        return HEIGHT
-    return int(below_images[-1])
+def _shown(picture: Image.Image) -> np.ndarray:
+    """Return as many whole rows of images as there is room for, with the title; or all rows, smaller, below it."""
+    pixels = np.asarray(picture)
+    if len(pixels) <= HEIGHT:
+        return pixels
+    filled = np.concatenate([[False], (pixels < 255).any(axis=(1, 2)), [False]])
+    begins, ends = np.flatnonzero(filled[1:] & ~filled[:-1]), np.flatnonzero(filled[:-1] & ~filled[1:])
+    rows = ends - begins > LINE
+    if not rows.any():
+        return pixels[:HEIGHT]
+    fitting = ends[rows & (ends <= HEIGHT)]
+    if len(fitting):
+        return pixels[: fitting[-1]]
+    title = int(begins[rows][0])
+    room = HEIGHT - title
+    smaller = picture.crop((0, title, picture.width, picture.height))
+    smaller.thumbnail((picture.width, room), Image.Resampling.LANCZOS)
+    shown = np.full((HEIGHT, picture.width, 3), 255, np.uint8)
+    shown[:title] = pixels[:title]
+    shown[title : title + smaller.height, : smaller.width] = np.asarray(smaller)
+    return shown
 
 
 if __name__ == "__main__":
