@@ -49,7 +49,11 @@ def moments(run: Path, grid: str) -> list[Path]:
 
 def stacked(pictures: list[Image.Image]) -> Image.Image:
     """Return what is shown of some pictures, one below the other on white, with a gap of 16 pixels."""
-    parts = [_shown(picture) for picture in pictures]
+    return below_each_other([_shown(picture) for picture in pictures])
+
+
+def below_each_other(parts: list[np.ndarray]) -> Image.Image:
+    """Return pictures (H, W, 3) one below the other on white, with a gap of 16 pixels."""
     whole = np.full(
         (sum(len(part) + 16 for part in parts) - 16, max(part.shape[1] for part in parts), 3), 255, np.uint8
     )
@@ -60,23 +64,25 @@ def stacked(pictures: list[Image.Image]) -> Image.Image:
     return Image.fromarray(whole)
 
 
+def rows_of(pixels: np.ndarray) -> list[tuple[int, int]]:
+    """Return where each row of images begins and ends; lines of text are none."""
+    filled = np.concatenate([[False], (pixels < 255).any(axis=(1, 2)), [False]])
+    begins, ends = np.flatnonzero(filled[1:] & ~filled[:-1]), np.flatnonzero(filled[:-1] & ~filled[1:])
+    return [(begin, end) for begin, end in zip(begins.tolist(), ends.tolist(), strict=True) if end - begin > LINE]
+
+
 def _shown(picture: Image.Image) -> np.ndarray:
     """Return as many whole rows of images as there is room for, with the title; or all rows, smaller, below it."""
     pixels = np.asarray(picture)
-    if len(pixels) <= HEIGHT:
-        return pixels
-    filled = np.concatenate([[False], (pixels < 255).any(axis=(1, 2)), [False]])
-    begins, ends = np.flatnonzero(filled[1:] & ~filled[:-1]), np.flatnonzero(filled[:-1] & ~filled[1:])
-    rows = ends - begins > LINE
-    if not rows.any():
+    rows = rows_of(pixels)
+    if len(pixels) <= HEIGHT or not rows:
         return pixels[:HEIGHT]
-    fitting = ends[rows & (ends <= HEIGHT)]
-    if len(fitting):
+    fitting = [end for _, end in rows if end <= HEIGHT]
+    if fitting:
         return pixels[: fitting[-1]]
-    title = int(begins[rows][0])
-    room = HEIGHT - title
+    title = rows[0][0]
     smaller = picture.crop((0, title, picture.width, picture.height))
-    smaller.thumbnail((picture.width, room), Image.Resampling.LANCZOS)
+    smaller.thumbnail((picture.width, HEIGHT - title), Image.Resampling.LANCZOS)
     shown = np.full((HEIGHT, picture.width, 3), 255, np.uint8)
     shown[:title] = pixels[:title]
     shown[title : title + smaller.height, : smaller.width] = np.asarray(smaller)
