@@ -28,12 +28,16 @@ class Grid(NamedTuple):
     title: what they show.
     heads: what is written above the columns, which are as wide as each other.
     lines: what is written above each of as many rows, which are as high as each other.
+    cells: how many equal groups of columns there are, with white around each.
+    gap: pixels of that white, before the picture is enlarged.
     """
 
     picture: Tensor
     title: str
     heads: Sequence[str] = ()
     lines: Sequence[str] = ()
+    cells: int = 1
+    gap: int = 0
 
     def drawn(self, title: str = "") -> Tensor:
         """Return the picture (C, H', W') in [-1, 1] on the CPU, enlarged by a whole factor, with all that is written.
@@ -49,7 +53,7 @@ class Grid(NamedTuple):
         room = max(width, NARROWEST)
         parts = [lettering(title or self.title, room, channels, TITLE)]
         if self.heads:
-            parts.append(_heads(self.heads, width, channels))
+            parts.append(_heads(self.heads, width, channels, self.cells, self.gap * factor))
         for line, row in zip(self.lines or [""], picture.chunk(max(1, len(self.lines)), 1), strict=True):
             parts += [lettering(line, room, channels)] if line else []
             parts.append(row)
@@ -99,9 +103,11 @@ def lettering(text: str, width: int, channels: int, size: int = SIZES[0]) -> Ten
     return _as_tensor(paper, channels)
 
 
-def _heads(heads: Sequence[str], width: int, channels: int) -> Tensor:
-    """Write heads in the middle of equal parts of a width, their words below each other where they have no room."""
-    room = width / len(heads) - MARGIN
+def _heads(heads: Sequence[str], width: int, channels: int, cells: int, gap: int) -> Tensor:
+    """Write heads above the middles of columns, their words below each other where they have no room."""
+    each, pitch = len(heads) // cells, (width - gap) / cells
+    column_width = (pitch - gap) / each
+    room = column_width - MARGIN
     texts = [head.replace("_", " ") for head in heads]
     words = [word for text in texts for word in text.split()]
     size = next((size for size in SIZES if all(_length(word, size) <= room for word in words)), SIZES[-1])
@@ -109,7 +115,8 @@ def _heads(heads: Sequence[str], width: int, channels: int) -> Tensor:
     paper = _paper(width, max(map(len, wrapped)), size)
     for column, lines in enumerate(wrapped):
         for number, line in enumerate(lines):
-            left = (column + 0.5) * width / len(heads) - _length(line, size) / 2
+            middle = gap + column // each * pitch + (column % each + 0.5) * column_width
+            left = middle - _length(line, size) / 2
             _write(paper, line, left, number, size)
     return _as_tensor(paper, channels)
 

@@ -82,12 +82,10 @@ class Puzzle(Task):
         """Return `puzzle`: for each image the patches, predicted and true mask, generated and real image."""
         real = batch.image[: max(1, count // 4)]
         latent = model.sample_latent(len(real), torch.Generator().manual_seed(0))
-        shown = grid(strips(model, real, latent), columns=2, gap=6)
-        return {
-            "puzzle": Grid(
-                shown, "key patches of held-out images, and the image around them", HEADS * min(2, len(real))
-            )
-        }
+        cells, gap = min(2, len(real)), 6
+        shown = grid(strips(model, real, latent), cells, gap)
+        title = "key patches of held-out images, and the image around them"
+        return {"puzzle": Grid(shown, title, HEADS * cells, (), cells, gap)}
 
     def held_out_terms(self, model: PatchAssembler, batch: Any, stage: Stage) -> Terms:
         """Return how well the patches were placed and kept, and D's mean logits."""

@@ -109,10 +109,13 @@ class Reconstruction(Task):
         with evaluating(model):
             pairs = side_by_side([image, model.reconstruct(image).float()])
         samples = model.generate(count, torch.Generator().manual_seed(0))
-        heads = ("original", "reconstruction") * min(4, len(image))
+        cells, gap = min(4, len(image)), 6
+        heads = ("original", "reconstruction") * cells
         return {
             "samples": Grid(grid(samples), "samples decoded from the prior"),
-            "reconstructions": Grid(grid(pairs, 4, gap=6), "held-out images and their reconstructions", heads),
+            "reconstructions": Grid(
+                grid(pairs, cells, gap), "held-out images and their reconstructions", heads, (), cells, gap
+            ),
         }
 
     def evaluators(self, model: Any, data: DataModule, options: Options) -> list[Evaluator]:

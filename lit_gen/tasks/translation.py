@@ -99,9 +99,10 @@ class Translation(Task):
                 translated = model.translate(image, way)
                 triples.append(side_by_side([image, translated, model.translate(translated, BACK[way])]))
             start, end = way[0].upper(), way[-1].upper()
-            heads = (f"{start}, held out", f"as {end}", f"back as {start}") * min(columns, len(triples))
-            shown = grid(torch.cat(triples), columns, gap=6)
-            grids[way] = Grid(shown, f"from domain {start} to domain {end}, and back", heads)
+            cells, gap = min(columns, len(triples)), 6
+            heads = (f"{start}, held out", f"as {end}", f"back as {start}") * cells
+            shown = grid(torch.cat(triples), cells, gap)
+            grids[way] = Grid(shown, f"from domain {start} to domain {end}, and back", heads, (), cells, gap)
         return grids
 
     def held_out_pairs(self, model: Translator, batch: Any, noise: torch.Generator) -> list[tuple[Tensor, Tensor]]:

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from lit_gen.callbacks.sample_grids import save_picture
-from lit_gen.tasks.grids import Grid, as_grid, grid, lettering, stack
+from lit_gen.tasks.grids import Grid, as_grid, grid, lettering, side_by_side, stack
 from tests.models import tiny
 
 
@@ -63,6 +63,21 @@ def test_heads_stand_above_their_columns():
     columns = dark(shown[:, top : top + height]).any(0).nonzero().flatten() / shown.shape[2]
     assert columns[columns < 0.5].mean() == pytest.approx(0.125, abs=0.02) and columns[columns < 0.5].max() < 0.25
     assert columns[columns > 0.5].min() > 0.75 and columns.max() < 1
+
+
+@pytest.mark.parametrize(("each", "cells", "gap"), [(2, 4, 6), (3, 2, 6), (7, 2, 6), (5, 1, 0)])
+def test_heads_stand_above_the_middles_of_columns_in_cells(each, cells, gap):
+    """Each head is a bar, which is as wide left of its middle as right of it."""
+    raw = grid(side_by_side([torch.zeros(cells, 1, 16, 16) for _ in range(each)]), cells, gap)
+    lefts = [gap + cell * (each * 18 - 2 + gap) + column * 18 for cell in range(cells) for column in range(each)]
+    assert (raw[0, gap, lefts] == 0).all() and (raw[0, gap, [left + 15 for left in lefts]] == 0).all()
+    for number, left in enumerate(lefts):
+        heads = ["|" if head == number else "" for head in range(len(lefts))]
+        shown = Grid(raw, "t", heads, (), cells, gap).drawn()
+        factor = max(1, -(-768 // raw.shape[2]))
+        above = shown[:, : shown.shape[1] - raw.shape[1] * factor]
+        ink = dark(above[:, above.shape[1] // 2 + 4 :]).any(0).nonzero().flatten().float()
+        assert ink.mean() / factor == pytest.approx(left + 7.5, abs=1.5)
 
 
 def test_lines_stand_above_their_rows():
