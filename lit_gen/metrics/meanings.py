@@ -63,6 +63,7 @@ MEANINGS = [
     ("", "parzen_log_likelihood", "Parzen log-likelihood", "↑", NATS),
     ("", "parzen_error", "standard error of the Parzen log-likelihood", "", NATS),
     ("", "parzen_sigma", "deviation of the Parzen windows", "", "pixels in [0, 1]"),
+    ("", "mixture_digit_fid", "digit-FID of draws of a mixture fitted to the codes", "↓", ""),
     ("", "digit_fid_real", "digit-FID of two halves of the real images", "", ""),
     ("", "*fid_real*", "FID of two halves of the real images", "", ""),
     ("", "digit_fid*_infinity*", "digit-FID, extrapolated to infinitely many images", "↓", ""),

@@ -56,6 +56,8 @@ class SampleQuality(Evaluator):
             every other row with the rows between.
     """
 
+    pixels = True
+    """Whether the metrics that compare pixels are computed."""
     places: list[Tensor]
     made: list[Tensor]
     real: list[Tensor]
@@ -121,6 +123,8 @@ class SampleQuality(Evaluator):
         for number, network in enumerate(self.networks if enough else []):
             features = pair(getattr(self, f"made_features_{number}"), getattr(self, f"real_features_{number}"))
             figures |= feature_figures(network, features[0], features[1], names)
+        if not self.pixels:
+            return figures
         count = min(len(made), len(real), MOST_FOR_SWD)
         if count:
             figures |= patch_figures(some(made, count), some(real, count), names)

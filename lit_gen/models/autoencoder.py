@@ -18,6 +18,7 @@ from lit_gen.layers.coders import DecoderArgument, EncoderArgument, MLPEncoder, 
 from lit_gen.limits import NonNegativeFloat, PositiveInt
 from lit_gen.losses import Terms
 from lit_gen.models.autoencoding import AutoencodingModule
+from lit_gen.tasks.reconstruction import PlainReconstruction
 
 
 class AutoEncoder(AutoencodingModule):
@@ -27,6 +28,8 @@ class AutoEncoder(AutoencodingModule):
 
     Called with codes (B, Z), it gives images (B, C, H, W) in [-1, 1].
     """
+
+    task = PlainReconstruction()
 
     def __init__(
         self,

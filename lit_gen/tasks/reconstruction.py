@@ -17,6 +17,7 @@ from lit_gen.metrics.codes import ActiveUnits, PenalizedReconstruction, PriorDis
 from lit_gen.metrics.disentanglement import Disentanglement
 from lit_gen.metrics.evaluator import Evaluator, Options
 from lit_gen.metrics.likelihood import NegativeLogLikelihood
+from lit_gen.metrics.mixture import FittedCodes
 from lit_gen.tasks import pictures
 from lit_gen.tasks.base import Stage, Task
 from lit_gen.tasks.exports import Exported, Exports, image_of, latents_of
@@ -121,6 +122,27 @@ class Reconstruction(Task):
     def evaluators(self, model: Any, data: DataModule, options: Options) -> list[Evaluator]:
         """Return what tells how good the images decoded from the prior are."""
         return sample_evaluators(model, data, options)
+
+
+class PlainAutoencoder(Autoencoder, Protocol):
+    """What the task asks of a model, beside what `Autoencoder` lists."""
+
+    def code(self, image: Tensor) -> Tensor:
+        """Return the codes (B, Z) of images (B, C, H, W)."""
+
+    def decode(self, latent: Tensor) -> Tensor:
+        """Return images (B, C, H, W) in [-1, 1] of codes (B, Z)."""
+
+
+class PlainReconstruction(Reconstruction):
+    """Reconstruction by a model whose codes follow no prior: images are also decoded from a mixture fitted to them."""
+
+    verbs: ClassVar[type] = PlainAutoencoder
+
+    def evaluators(self, model: Any, data: DataModule, options: Options) -> list[Evaluator]:
+        """Return the quality of images decoded from N(0, I), and from a mixture fitted to the codes."""
+        found = super().evaluators(model, data, options)
+        return [*found, FittedCodes(options, model)] if hasattr(data, "training_batches") else found
 
 
 class LatentVariableModel(Autoencoder, Protocol):
