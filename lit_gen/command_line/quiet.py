@@ -17,6 +17,9 @@ ON_PURPOSE = (
     ".*is configured. Logging can impact raw speed.*",  # who asks for barebones mode knows
     ".*no pre-optimization state was saved.*",  # a user's ModelCheckpoint of a GAN
     ".*LightningCLI's args parameter.*",
+    ".*is not supported by the model summary.*",  # which only estimates the size
+    ".*have overridden `on_after_batch_transfer`.*",  # the model's is for loaders without a data module
+    ".*Couldn't infer the batch indices.*",  # batches of `predict` know their sources
 )
 
 
