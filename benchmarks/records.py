@@ -97,7 +97,7 @@ def with_deviation(values: list[float]) -> str:
     if len(values) == 1:
         return f"{values[0]:.4g}"
     deviation = stdev(values)
-    if deviation < 1e-9 * abs(mean(values)):
+    if deviation <= 1e-9 * abs(mean(values)):
         return f"{mean(values):.4g} ± 0"
     digits = max(0, 1 - math.floor(math.log10(deviation)))
     return f"{mean(values):.{digits}f} ± {deviation:.{digits}f}"
