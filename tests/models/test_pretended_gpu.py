@@ -239,7 +239,7 @@ def test_all_models_with_a_config_are_there():
     assert set(VARIANTS) <= set(SYSTEMS)
 
 
-@pytest.mark.parametrize("case, precision", cases())
+@pytest.mark.parametrize("case, precision", list(cases()))
 def test_steps_neither_wait_nor_mix(case, precision, make_data, monkeypatch):
     """A training step of D and of G, and what validation, test and predict do with a batch."""
     data = make_data(case)
