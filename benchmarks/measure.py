@@ -9,7 +9,6 @@ measure where the run was trained. The commit is the newest of this checkout fro
 import argparse
 import json
 import logging
-import platform
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -24,6 +23,7 @@ from lit_gen import cli
 from lit_gen.callbacks.timing import training_seconds
 from lit_gen.files.atomic import complete_file
 from lit_gen.metrics.evaluator import Figure
+from lit_gen.runs.commands_file import processor
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -128,13 +128,8 @@ def commit(before: Path | None = None) -> str:
 def hardware() -> str:
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
-    names = [line.split(":", 1)[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")]
     threads = torch.get_num_threads()
-    return f"{names[0]}, {threads} thread{'s' * (threads > 1)}" if names else platform.processor()
-
-
-def _lines(path: str) -> list[str]:
-    return Path(path).read_text().splitlines() if Path(path).is_file() else []
+    return f"{processor()}, {threads} thread{'s' * (threads > 1)}"
 
 
 if __name__ == "__main__":

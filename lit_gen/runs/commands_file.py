@@ -66,11 +66,12 @@ def hardware() -> str:
     """Return the GPUs and the processor of this machine, and the versions of Python and torch."""
     names = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
     found = [f"{names.count(name)} x {name}" for name in dict.fromkeys(names)]
-    found.append(f"{_processor()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads")
+    found.append(f"{processor()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads")
     return "; ".join([*found, f"{platform.system()}, Python {platform.python_version()}, torch {torch.__version__}"])
 
 
-def _processor() -> str:
+def processor() -> str:
+    """Return the name of this machine's processor."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
