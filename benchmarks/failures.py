@@ -54,21 +54,16 @@ FAILURES = {
         Failure(
             "beta-100",
             ["--model.beta=100", "--trainer.max_epochs=5"],
-            "β = 100: the latent is not used",
+            "beta = 100: the latent is not used",
             "reconstructions",
         ),
-        Failure("beta-0", ["--model.beta=0", "--trainer.max_epochs=5"], "β = 0: latents are not those of the prior"),
+        Failure("beta-0", ["--model.beta=0", "--trainer.max_epochs=5"], "beta = 0: latents are not those of the prior"),
     ],
     "aae": [
         Failure(
-            "no-game",
-            ["--model.adversarial_weight=0", "--trainer.max_epochs=5"],
-            "λ = 0: latents are not those of the prior",
-        ),
-        Failure(
             "game-alone",
             ["--model.adversarial_weight=10000", "--trainer.max_epochs=5"],
-            "λ = 10,000: the game outweighs the reconstruction",
+            "Adversarial weight 10,000: the game outweighs the reconstruction",
         ),
     ],
     "gan": [
@@ -88,26 +83,17 @@ FAILURES = {
     "infogan": [
         Failure(
             "no-information",
-            ["--model.information_weight=0", "--trainer.max_epochs=5"],
-            "λ = 0: a column is no kind of digit",
+            ["--model.information_weight=0", "--trainer.max_epochs=3"],
+            "Information weight 0: a row is no kind of digit",
             "code_1_categorical",
-            2,
-        ),
-    ],
-    "text2image": [
-        Failure(
-            "not-matching-aware",
-            ["--model.matching_aware=false", "--model.projection=false", "--trainer.max_epochs=3"],
-            "No wrong pairs: D does not learn to read",
-            "captions",
             2,
         ),
     ],
     "puzzle_gan": [
         Failure(
             "game-leads",
-            ["--model.mask_weight=[1,1]", "--model.appearance_weight=[1,1]", "--trainer.max_steps=600"],
-            "Weights 1 in place of 1,000 and 6,000: any face, not that of the patches",
+            ["--model.mask_weight=[1,1]", "--model.appearance_weight=[1,1]", "--trainer.max_steps=300"],
+            "Weights 1 in place of 1,000 and 6,000: neither mask nor face",
             "puzzle",
             2,
         ),
@@ -115,8 +101,8 @@ FAILURES = {
     "cyclegan": [
         Failure(
             "no-cycle",
-            ["--model.cycle_weight=0", "--model.blend=false", "--trainer.max_steps=450"],
-            "λ = 0: any image of the other domain",
+            ["--model.cycle_weight=0", "--model.blend=false", "--trainer.max_steps=300"],
+            "Cycle weight 0, no mask: nothing of the image is kept",
             "a_to_b",
             2,
         ),
@@ -124,7 +110,7 @@ FAILURES = {
     "stargan": [
         Failure(
             "no-identity",
-            ["--model.identity_weight=0", "--trainer.max_steps=1000"],
+            ["--model.identity_weight=0", "--trainer.max_steps=600"],
             "No identity term: light backgrounds become dark ones",
             "samples",
             2,
@@ -133,7 +119,7 @@ FAILURES = {
     "progan": [
         Failure(
             "no-penalty",
-            ["--model.penalty_weight=0", "--model.total_kimg=24"],
+            ["--model.penalty_weight=0", "--model.total_kimg=48"],
             "No gradient penalty: D's scores run away",
         ),
     ],
@@ -173,8 +159,7 @@ def shown(run: Path, failure: Failure) -> np.ndarray:
     grids = dict(grids_of(run)[failure.grid])
     with Image.open(grids[max(grids)]) as picture:
         pixels = np.asarray(picture.convert("RGB"))
-    rows = rows_of(pixels)
-    pixels = pixels[: rows[: failure.rows][-1][1]]
+    pixels = pixels[: rows_of(pixels)[: failure.rows][-1][1]]
     line = ((lettering(failure.shown, pixels.shape[1], 3, 20) + 1) * 127.5).permute(1, 2, 0).byte().numpy()
     return np.concatenate([line, pixels])
 
