@@ -202,6 +202,7 @@ def in_a_shell(line, environment):
     return subprocess.run(["bash", "-c", line], env=environment, capture_output=True, text=True, timeout=300)
 
 
+@pytest.mark.slow
 def test_a_stopped_run_goes_on_by_the_line_it_left(words, tmp_path):
     """With W&B's true offline log, overlays, and a folder that needs quotes; W&B says nothing of its own."""
     runs, overlay = tmp_path / 'it\'s my "runs" # ü', tmp_path / "over lay.yaml"

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import torch
 
 ROOT = Path(__file__).parents[1]
@@ -39,6 +40,7 @@ def on_two_nodes(*words):
     assert [node.returncode for node in nodes] == [0, 0], "\n".join(said)
 
 
+@pytest.mark.slow
 def test_two_nodes_share_a_training_and_its_folder(tmp_path):
     words = ["--config=configs/vae.yaml", f"--data.root={tmp_path}", "--data.synthetic=true"]
     words += ["--data.synthetic_count=120", "--data.batch_size=10", "--model.encoder.hidden_sizes=[8]"]

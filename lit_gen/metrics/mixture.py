@@ -32,10 +32,9 @@ class GaussianMixture(NamedTuple):
 
     def log_densities(self, points: Tensor) -> Tensor:
         """Return log(w_k N(x; mu_k, Sigma_k)) of points (N, Z), as (N, K)."""
-        parts = [
-            MultivariateNormal(mean, scale_tril=factor) for mean, factor in zip(self.means, self.factors, strict=True)
-        ]
-        return self.weights.log() + torch.stack([part.log_prob(points) for part in parts], dim=1)
+        parts = zip(self.means, self.factors, strict=True)
+        normals = [MultivariateNormal(mean, scale_tril=factor, validate_args=False) for mean, factor in parts]
+        return self.weights.log() + torch.stack([normal.log_prob(points) for normal in normals], dim=1)
 
     def draw(self, count: int, generator: torch.Generator | None = None) -> Tensor:
         """Return draws (count, Z)."""

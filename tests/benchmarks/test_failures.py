@@ -13,6 +13,7 @@ from lit_gen.cli import main
 EACH = [(system, failure) for system, found in failures.FAILURES.items() for failure in found]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("system", "failure"), EACH, ids=[f"{system}-{failure.name}" for system, failure in EACH])
 def test_the_command_line_takes_what_breaks_a_training(system, failure, capsys):
     words = [word for word in failures.command(system, failure)[2:] if not word.startswith("--ckpt_path")]

@@ -79,6 +79,7 @@ def test_the_images(system, tmp_path):
     assert any(name.startswith("train/loss_") for name in item["terms"])
 
 
+@pytest.mark.slow
 def test_a_system_that_fails_says_why(tmp_path, monkeypatch, capsys):
     folders = [f"--output={tmp_path}", f"--work={tmp_path}"]
     monkeypatch.setattr(on_a_card, "TINY", True)

@@ -183,6 +183,7 @@ def test_the_config_that_an_earlier_version_left(data, runs, tmp_path, caplog, c
 # ------------------------------------------------------------------------------------------------ one process at a time
 
 
+@pytest.mark.slow
 def test_two_processes_do_not_train_in_one_folder(data, runs, tmp_path, capsys):  # noqa: F811
     """The second changes nothing; other uses of a run that trains are free."""
     run = fit(TINY_VAE, data, runs)
@@ -418,6 +419,7 @@ def test_a_job_that_goes_on_with_a_checkpoint(data, runs, job, tmp_path, monkeyp
     assert names(runs / "vae") == {"1", "20"}
 
 
+@pytest.mark.slow
 def test_a_job_that_ended_before_its_first_checkpoint(data, runs, job, monkeypatch):  # noqa: F811
     words = ["fit", *data, *TINY_VAE, *STOPPABLE, f"--trainer.default_root_dir={runs}"]
     words += ["--checkpoints.every_n_batches=0", SIGNAL]
