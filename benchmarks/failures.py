@@ -14,8 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from benchmarks.moments import below_each_other, rows_of
-from lit_gen.files.atomic import complete_file
+from benchmarks.moments import below_each_other, rows_of, write
 from lit_gen.report.images import grids_of
 from lit_gen.tasks.grids import lettering
 
@@ -140,11 +139,7 @@ def main() -> None:
             if subprocess.run(command(system, failure), cwd=ROOT).returncode:
                 sys.exit(f"{run} has not come to its end")
             parts.append(shown(run, failure))
-        target = FOLDER / f"{system}.jpg"
-        target.parent.mkdir(exist_ok=True)
-        with complete_file(target) as partial:
-            below_each_other(parts).save(partial, format="JPEG", quality=88)
-        print(f"written to {target}")
+        write(below_each_other(parts), FOLDER / f"{system}.jpg")
 
 
 def command(system: str, failure: Failure) -> list[str]:

@@ -32,10 +32,7 @@ def main() -> None:
     pictures = [Image.open(path).convert("RGB") for path in moments(options.run, options.grid)]
     if not pictures:
         parser.error(f"{options.run}/samples has no grid {options.grid}")
-    target.parent.mkdir(exist_ok=True)
-    with complete_file(target) as partial:
-        stacked(pictures).save(partial, format="JPEG", quality=88)
-    print(f"written to {target}")
+    write(stacked(pictures), target)
 
 
 def moments(run: Path, grid: str) -> list[Path]:
@@ -45,6 +42,14 @@ def moments(run: Path, grid: str) -> list[Path]:
         return []
     middle = min(found, key=lambda batches: abs(batches - max(found) / 4))
     return [found[batches] for batches in sorted({min(found), middle, max(found)})]
+
+
+def write(picture: Image.Image, target: Path) -> None:
+    """Write a picture for a page, and say where it is."""
+    target.parent.mkdir(exist_ok=True)
+    with complete_file(target) as partial:
+        picture.save(partial, format="JPEG", quality=88)
+    print(f"written to {target}")
 
 
 def stacked(pictures: list[Image.Image]) -> Image.Image:

@@ -3,7 +3,7 @@
 At 1,024 pixels, the 600,000 images of a training at 4x4 would be 1.9 TB to read; of the copy at 4x4 they are 29 MB.
 """
 
-import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 from lightning.pytorch.utilities import rank_zero_info
 from tqdm import tqdm
 
-from lit_gen.data.cache import HINT
+from lit_gen.data.cache import HINT, check_room
 from lit_gen.data.datasets import ArrayDataset
 from lit_gen.files.arrays import MappedArray, begin_array, load_array, write_values
 from lit_gen.files.atomic import CannotWriteError, complete_folder, remove_partial_of
@@ -32,12 +32,13 @@ class AveragedDataset(ArrayDataset):
 
     def __init__(self, dataset: ArrayDataset, copies: dict[int, MappedArray]) -> None:
         super().__init__(dataset.batch_type, dataset.arrays, dataset.rows)
-        self.copies = copies
+        others = dataset.arrays[1:]
+        self.smaller = {
+            side: ArrayDataset(self.batch_type, (images, *others), self.rows) for side, images in copies.items()
+        }
 
-    def __getitems__(self, indices: Any, side: int | None = None) -> Any:
-        images, *others = self.arrays
-        small = ArrayDataset(self.batch_type, (self.copies.get(side, images), *others), self.rows)  # type: ignore[arg-type]
-        return small.__getitems__(indices)
+    def __getitems__(self, indices: Sequence[int], side: int = 0) -> Any:
+        return self.smaller[side].__getitems__(indices) if side in self.smaller else super().__getitems__(indices)
 
 
 def with_smaller_copies(dataset: ArrayDataset, side: int) -> ArrayDataset:
@@ -85,9 +86,7 @@ def averaged(images: MappedArray) -> dict[int, MappedArray]:
 def _write(images: MappedArray, folder: Path, sides: list[int]) -> None:
     count, _, _, channels = images.shape
     with complete_folder(folder, HINT) as incomplete:
-        needed, free = sum(count * side * side * channels for side in sides), shutil.disk_usage(incomplete).free
-        if needed > free:
-            raise CannotWriteError(f"{folder} needs {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free. {HINT}")
+        check_room(folder, sum(count * side * side * channels for side in sides), f"Make room. {HINT}")
         files = {side: incomplete / f"{side}.npy" for side in sides}
         offsets = {side: begin_array(file, (count, side, side, channels)) for side, file in files.items()}
         rows = max(1, AT_ONCE // images[0].size)

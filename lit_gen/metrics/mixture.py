@@ -1,5 +1,6 @@
 """A Gaussian mixture of an autoencoder's codes, and the quality of images that are decoded from it."""
 
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import torch
@@ -81,17 +82,16 @@ class FittedCodes(SampleQuality):
     Args:
         options: the user's settings.
         model: the autoencoder, with `image_shape`, `code` and `decode`.
-        features: the feature networks, if several evaluators share them.
     """
 
     pixels = False
 
-    def __init__(self, options: Options, model: Any, features: Any = None) -> None:
+    def __init__(self, options: Options, model: Any) -> None:
         def make(batch: Any) -> Tensor:
             codes = self.mixture.draw(len(batch[0])).to(model.device, torch.float32)
             return model.decode(codes)
 
-        super().__init__(options, model.image_shape, make, lambda batch: batch.image, "mixture_", features)
+        super().__init__(options, model.image_shape, make, itemgetter(0), "mixture_")
 
     @torch.no_grad()
     def prepare(self, model: Any, data: DataModule) -> None:

@@ -81,6 +81,19 @@ def grid(images: Tensor, columns: int | None = None, gap: int = 2) -> Tensor:
     return make_grid(images, columns, gap, pad_value=1.0)[: images.shape[1]]  # it gives grey images three channels
 
 
+def grid_of_cells(images: Tensor, most: int, heads: Sequence[str], title: str) -> Grid:
+    """Return a grid of images that have several columns each, such as those of `side_by_side`, with white around each.
+
+    Args:
+        images: (N, C, H, W) in [-1, 1].
+        most: images per row at most.
+        heads: of the columns of one image.
+        title: what they show.
+    """
+    cells, gap = min(most, len(images)), 6
+    return Grid(grid(images, cells, gap), title, tuple(heads) * cells, (), cells, gap)
+
+
 def side_by_side(images: Sequence[Tensor]) -> Tensor:
     """Return images (B, C, S, S) in a row, with white between them: (B, C, S, W)."""
     gap = images[0].new_ones(*images[0].shape[:3], 2)

@@ -16,7 +16,7 @@ from lit_gen.metrics.evaluator import Evaluator, Options
 from lit_gen.tasks import pictures
 from lit_gen.tasks.base import Stage, Task, mean_outputs, quality
 from lit_gen.tasks.exports import IMAGE, Exported, Exports, Input, image_of, latents_of, sampler_of
-from lit_gen.tasks.grids import Grid, grid, side_by_side
+from lit_gen.tasks.grids import Grid, grid_of_cells, side_by_side
 
 HEADS = ("patch 1", "patch 2", "patch 3", "mask", "true mask", "generated", "real")
 
@@ -82,10 +82,8 @@ class Puzzle(Task):
         """Return `puzzle`: for each image the patches, predicted and true mask, generated and real image."""
         real = batch.image[: max(1, count // 4)]
         latent = model.sample_latent(len(real), torch.Generator().manual_seed(0))
-        cells, gap = min(2, len(real)), 6
-        shown = grid(strips(model, real, latent), cells, gap)
         title = "key patches of held-out images, and the image around them"
-        return {"puzzle": Grid(shown, title, HEADS * cells, (), cells, gap)}
+        return {"puzzle": grid_of_cells(strips(model, real, latent), 2, HEADS, title)}
 
     def held_out_terms(self, model: PatchAssembler, batch: Any, stage: Stage) -> Terms:
         """Return how well the patches were placed and kept, and D's mean logits."""

@@ -21,7 +21,7 @@ from lit_gen.metrics.mixture import FittedCodes
 from lit_gen.tasks import pictures
 from lit_gen.tasks.base import Stage, Task
 from lit_gen.tasks.exports import Exported, Exports, image_of, latents_of
-from lit_gen.tasks.grids import Grid, grid, side_by_side
+from lit_gen.tasks.grids import Grid, grid, grid_of_cells, side_by_side
 from lit_gen.tasks.sampling import sample_evaluators, samples
 from lit_gen.training.modes import evaluating
 
@@ -110,13 +110,10 @@ class Reconstruction(Task):
         with evaluating(model):
             pairs = side_by_side([image, model.reconstruct(image).float()])
         samples = model.generate(count, torch.Generator().manual_seed(0))
-        cells, gap = min(4, len(image)), 6
-        heads = ("original", "reconstruction") * cells
+        title = "held-out images and their reconstructions"
         return {
             "samples": Grid(grid(samples), "samples decoded from the prior"),
-            "reconstructions": Grid(
-                grid(pairs, cells, gap), "held-out images and their reconstructions", heads, (), cells, gap
-            ),
+            "reconstructions": grid_of_cells(pairs, 4, ("original", "reconstruction"), title),
         }
 
     def evaluators(self, model: Any, data: DataModule, options: Options) -> list[Evaluator]:

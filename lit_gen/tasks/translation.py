@@ -19,7 +19,7 @@ from lit_gen.metrics.translation import DomainTranslations
 from lit_gen.tasks import pictures
 from lit_gen.tasks.base import DISTANCE, Stage, Task
 from lit_gen.tasks.exports import IMAGE, Exported, Exports, image_of, sampler_of
-from lit_gen.tasks.grids import Grid, grid, side_by_side
+from lit_gen.tasks.grids import Grid, grid_of_cells, side_by_side
 
 WAYS = {"a_to_b": ("image_a", "image_b"), "b_to_a": ("image_b", "image_a")}
 """Each way with the fields of a batch that it leads from and to."""
@@ -99,10 +99,9 @@ class Translation(Task):
                 translated = model.translate(image, way)
                 triples.append(side_by_side([image, translated, model.translate(translated, BACK[way])]))
             start, end = way[0].upper(), way[-1].upper()
-            cells, gap = min(columns, len(triples)), 6
-            heads = (f"{start}, held out", f"as {end}", f"back as {start}") * cells
-            shown = grid(torch.cat(triples), cells, gap)
-            grids[way] = Grid(shown, f"from domain {start} to domain {end}, and back", heads, (), cells, gap)
+            heads = f"{start}, held out", f"as {end}", f"back as {start}"
+            title = f"from domain {start} to domain {end}, and back"
+            grids[way] = grid_of_cells(torch.cat(triples), columns, heads, title)
         return grids
 
     def held_out_pairs(self, model: Translator, batch: Any, noise: torch.Generator) -> list[tuple[Tensor, Tensor]]:

@@ -66,7 +66,7 @@ def test_points_in_a_plane_of_space_and_equal_points_have_a_mixture():
         assert all(part.isfinite().all() for part in fitted)
 
 
-def test_an_autoencoder_of_two_kinds_of_codes_makes_both_kinds_of_images(tmp_path):
+def test_an_autoencoder_of_two_kinds_of_codes_makes_both_kinds_of_images():
     """Codes are the means of upper and lower half: of each image one is white. Draws of N(0, I) seldom are such."""
 
     class Halves(AutoEncoder):
