@@ -45,13 +45,13 @@ def callbacks_of_run(
     if command == "test":
         return [Evaluation(folder, **settings.evaluation.as_dict()), *report]
     if command == "validate":
-        return [Evaluation()]
+        return [Evaluation(), *report]
     bar = settings.trainer.enable_progress_bar is not False and not settings.trainer.barebones
     bars = [TrainingBar()] if bar and not any(isinstance(callback, ProgressBar) for callback in given) else []
     if settings.trainer.fast_dev_run:
         return [Rehearsal(), *bars] if command == "fit" else []
     if command == "predict":
-        return [] if predictions is None else [predictions]
+        return [] if predictions is None else [predictions, *report]
     if folder is None:
         return []
     sheets = settings.samples.as_dict() | {"all_to_wandb": settings.wandb.images == "all"}

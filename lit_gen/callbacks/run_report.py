@@ -21,7 +21,7 @@ PAUSE = 5.0  # seconds between two reports of a training, at least
 
 
 class RunReport(Callback):
-    """Write `folder/report.html` with checkpoints, at ends of epochs and when the training or test ends or is stopped.
+    """Write `folder/report.html` with checkpoints, at ends of epochs and when the command ends or is stopped.
 
     A training that goes on spends at most 2 % of its time on it. A test also renews the report of the run whose
     checkpoint it tested. A report that cannot be written ends no training.
@@ -55,12 +55,22 @@ class RunReport(Callback):
         if self._begun:
             self._write_training(trainer, model, "stopped")
 
+    def on_validation_end(self, trainer: Trainer, model: Any) -> None:
+        if trainer.state.fn == TrainerFn.VALIDATING:
+            self._write_use(trainer, model)
+
+    def on_predict_end(self, trainer: Trainer, model: Any) -> None:
+        self._write_use(trainer, model)
+
     def on_test_end(self, trainer: Trainer, model: Any) -> None:
-        self._note(trainer)
-        self._write(trainer, lambda: Run(self.folder, "use", None, model.images_seen, None, None, size_of(self.folder)))
+        self._write_use(trainer, model)
         tested = run_of(trainer.ckpt_path) if trainer.ckpt_path else None
         if tested is not None and tested != self.folder:
             self._write(trainer, lambda: look_at(tested))
+
+    def _write_use(self, trainer: Trainer, model: Any) -> None:
+        self._note(trainer)
+        self._write(trainer, lambda: Run(self.folder, "use", None, model.images_seen, None, None, size_of(self.folder)))
 
     def _note(self, trainer: Trainer) -> None:
         if self.line is not None and trainer.is_global_zero:

@@ -2,10 +2,14 @@
 
 import multiprocessing
 import os
-from collections.abc import Callable, Sequence
+import pickle
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from functools import partial
+from types import ModuleType
 from typing import Any, TypeVar
 
 from tqdm import tqdm
@@ -53,15 +57,35 @@ def map_indices(
         context.set_forkserver_preload(PRELOAD)
     # multiprocessing.Pool would replace workers that cannot start for ever; this one says so.
     pool = ProcessPoolExecutor(workers, context, _remember, (function,))
+    of_script = b"__main__" in pickle.dumps(function)
     try:
-        return list(bar(pool.map(_call, *arguments, chunksize=32)))
+        with _no_script(unless=of_script):
+            results = pool.map(_call, *arguments, chunksize=32)
+        return list(bar(results))
     except BrokenProcessPool as error:
-        raise UserError(
-            f"a process ended while {description}. In a script of your own, start below `if __name__ == '__main__':`; "
-            "otherwise memory may be short."
-        ) from error
+        why = "Start your script below `if __name__ == '__main__':`." if of_script else "Memory may be short."
+        raise UserError(f"a process ended while {description}. {why}") from error
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _no_script(unless: bool) -> Iterator[None]:
+    """Have processes that start within the block not import the script that runs.
+
+    A script that does not begin below `if __name__ == "__main__":` would run in each of them once more, and there wait
+    for the very work that it is to do.
+
+    Args:
+        unless: whether the processes need the script, as for a function that is defined in it.
+    """
+    script = sys.modules["__main__"]
+    if not unless:
+        sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = script
 
 
 _function: Callable[..., Any]

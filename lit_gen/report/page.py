@@ -43,9 +43,9 @@ def page(run: Run) -> str:
         "summary": _table(_summary(run, settings)),
         "alarms": _alarms(folder, log),
         "images": _images(series_of(folder)),
-        "metrics": _metrics(folder, log, settings),
+        "metrics": _metrics(run, log, settings),
         "curves": _curves(log),
-        "settings": _settings(folder, commands),
+        "settings": _settings(run, commands),
         "commands": _commands(commands),
         "written": f"Written {time.strftime('%Y-%m-%d %H:%M:%S')}. To write it again: "
         f"<code>{escape(shlex.join([*program(), 'runs', 'report', str(folder)]))}</code>",
@@ -137,18 +137,20 @@ def _images(series: Sequence[Series]) -> str:
     return "".join(figures)
 
 
-def _metrics(folder: Path, log: Mapping[str, Points], settings: Mapping[str, Any]) -> str:
+def _metrics(run: Run, log: Mapping[str, Points], settings: Mapping[str, Any]) -> str:
     system, data = _class_of(settings, "model"), _class_of(settings, "data")
     parts = [
         f"<h3>test of {escape(test.checkpoint)}</h3>" + _measured(test.figures, test.system or system, data)
-        for test in tests_of(folder)
+        for test in tests_of(run.folder)
     ]
-    if not parts:
+    if not parts and run.state != "use":
         parts.append(
-            f"<p>Not tested yet. The command for it:</p><pre>{escape(command('test', ckpt_path=folder))}</pre>"
+            f"<p>Not tested yet. The command for it:</p><pre>{escape(command('test', ckpt_path=run.folder))}</pre>"
         )
     last = {name: {"value": value} for name, value in last_values(log).items() if name.startswith("val/")}
-    return "".join([*parts, "<h3>last validation</h3>" + _measured(last, system, data)] if last else parts)
+    if last:
+        parts.append("<h3>last validation</h3>" + _measured(last, system, data))
+    return "".join(parts) or "<p>This command measured nothing.</p>"
 
 
 def _measured(figures: Mapping[str, Mapping[str, Any]], system: str, data: str) -> str:
@@ -184,7 +186,7 @@ def _curves(log: Mapping[str, Points]) -> str:
     return "".join(parts)
 
 
-def _settings(folder: Path, commands: Sequence[RunCommand]) -> str:
+def _settings(run: Run, commands: Sequence[RunCommand]) -> str:
     parts = []
     known = [one for one in commands if one.changes is not None]
     if known:
@@ -199,10 +201,12 @@ def _settings(folder: Path, commands: Sequence[RunCommand]) -> str:
             parts.append(_table(rows, ("setting", base, "here")))
         else:
             parts.append(f"<p>Nothing differs from {base}.</p>")
+    elif run.state == "use":
+        parts.append("<p>Those that the checkpoint stored, but for what the command says.</p>")
     else:
         parts.append("<p>What differs from the base config was not noted by the version that made this run.</p>")
     try:
-        text = (folder / SETTINGS).read_text(encoding="utf-8", errors="replace")
+        text = (run.folder / SETTINGS).read_text(encoding="utf-8", errors="replace")
         parts.append(f"<details><summary>all settings ({SETTINGS})</summary><pre>{escape(text)}</pre></details>")
     except OSError:
         pass

@@ -45,6 +45,7 @@ class Reconstruction(Task):
     verbs: ClassVar[type] = Autoencoder
     monitor: ClassVar[str | None] = "val/loss"
     generated_grids: ClassVar[tuple[str, ...]] = ("samples",)
+    samples_title: ClassVar[str] = "samples decoded from the prior"
     predicts_from: ClassVar[Literal["noise", "either", "data"]] = "either"
     options: ClassVar[dict[str, str]] = {
         "images": "image file or folder: reconstruct each; without it, images are new",
@@ -112,7 +113,7 @@ class Reconstruction(Task):
         samples = model.generate(count, torch.Generator().manual_seed(0))
         title = "held-out images and their reconstructions"
         return {
-            "samples": Grid(grid(samples), "samples decoded from the prior"),
+            "samples": Grid(grid(samples), self.samples_title),
             "reconstructions": grid_of_cells(pairs, 4, ("original", "reconstruction"), title),
         }
 
@@ -135,6 +136,7 @@ class PlainReconstruction(Reconstruction):
     """Reconstruction by a model whose codes follow no prior: images are also decoded from a mixture fitted to them."""
 
     verbs: ClassVar[type] = PlainAutoencoder
+    samples_title: ClassVar[str] = "images decoded from N(0, I), which the codes do not follow"
 
     def evaluators(self, model: Any, data: DataModule, options: Options) -> list[Evaluator]:
         """Return the quality of images decoded from N(0, I), and from a mixture fitted to the codes."""

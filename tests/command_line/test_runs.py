@@ -24,6 +24,9 @@ def trained(tmp_path_factory, mnist_root):
     main(["fit", *words, *SHORT, "--name=second", "--model.beta=4", "--trainer.max_epochs=2"])
     main(["test", *words, "--ckpt_path=last", "--name=tested", "--evaluation.features=none",
           "--trainer.limit_test_batches=1"])  # fmt: skip
+    main(["validate", *words, "--ckpt_path=last", "--name=validated", "--trainer.limit_val_batches=1"])
+    main(["predict", f"--ckpt_path={root / 'vae' / 'second'}", "--count=4", "--name=predicted",
+          f"--trainer.default_root_dir={root}", "--wandb.mode=disabled"])  # fmt: skip
     shutil.copytree(root / "vae" / "first", root / "vae" / "killed")
     record = root / "vae" / "killed" / "run.json"
     record.write_text(json.dumps(json.loads(record.read_text()) | {"state": "running", "process": 2**22 + 1}))
@@ -43,7 +46,8 @@ def test_the_list_of_runs(trained, capsys):
     (state,) = (value for name, value in best["callbacks"].items() if name.startswith("BestCheckpoint"))
     assert math.isclose(float(lines["vae/first"][5]), float(state["best_model_score"]), rel_tol=1e-4)
     assert [line for line in text.splitlines() if line.startswith("without a checkpoint")][0].endswith("vae/failed")
-    assert [line for line in text.splitlines() if line.startswith("tests and")][0].endswith("vae/tested")
+    (uses,) = (line for line in text.splitlines() if line.startswith("tests and"))
+    assert all(f"vae/{name}" in uses for name in ("tested", "validated", "predicted"))
 
 
 def test_what_differs_between_runs(trained, capsys, monkeypatch):
@@ -61,7 +65,7 @@ def test_what_differs_between_runs(trained, capsys, monkeypatch):
 def test_reports(trained, capsys, monkeypatch):
     """Each command leaves one; a test renews that of the run that it tested; `runs report` writes it again."""
     reports = {path.parent.name: path.read_text() for path in trained.glob("vae/*/report.html")}
-    assert set(reports) >= {"first", "second", "tested"}
+    assert set(reports) >= {"first", "second", "tested", "validated", "predicted"}
     first, second = reports["first"], reports["second"]
     assert "<td>finished</td>" in second and "data:image/png" in second and "<polyline" in second
     assert "<td><code>model.beta</code></td><td><code>1.0</code></td><td><code>4.0</code></td>" in second
@@ -70,6 +74,10 @@ def test_reports(trained, capsys, monkeypatch):
     values = json.loads((trained / "vae" / "tested" / "test.json").read_text())["figures"]
     shown = f"{values['test/loss']['value']:.5g}"
     assert shown in second and shown in reports["tested"]
+    validated, predicted = reports["validated"], reports["predicted"]
+    assert "last validation" in validated and "<td>val/loss</td>" in validated
+    assert "This command measured nothing" in predicted and 'alt="predictions"' in predicted
+    assert not any("Not tested yet" in text for text in (validated, predicted))
     (trained / "vae" / "second" / "report.html").unlink()
     monkeypatch.chdir(trained.parent)
     main(["runs", "report", "second", "killed"])

@@ -89,9 +89,24 @@ def test_the_data_modules_ask_for_it():
     assert lit_gen.data.__name__ in parallel.PRELOAD
 
 
-def test_a_script_without_a_guard_ends_with_an_explanation(tmp_path):
-    """Its workers would run it again: multiprocessing.Pool starts new ones for ever."""
+def test_a_script_needs_no_guard(tmp_path):
+    """Its workers would run it again: each would wait for the lock that the script holds while they work for it."""
+    (tmp_path / "script.py").write_text(
+        "from pathlib import Path\nfrom lit_gen.files.lock import alone\n"
+        "from lit_gen.files.parallel import map_indices\n"
+        f"with alone(Path({str(tmp_path / 'lock')!r}), 'counting'):\n"
+        "    print(sum(map_indices(abs, 300, 'counting', workers=2)))\n"
+    )
+    done = run_script(tmp_path / "script.py")
+    assert done.stdout == "44850\n", done.stderr
+
+
+def test_functions_of_a_script_need_a_guard(tmp_path):
+    """multiprocessing.Pool would start new workers for ever."""
     script = tmp_path / "script.py"
-    script.write_text("from lit_gen.files.parallel import map_indices\nmap_indices(abs, 300, 'counting', workers=2)\n")
+    script.write_text(
+        "from lit_gen.files.parallel import map_indices\n"
+        "def double(index): return 2 * index\nmap_indices(double, 300, 'counting', workers=2)\n"
+    )
     done = run_script(script)
-    assert done.returncode == 1 and "ended while counting" in done.stderr
+    assert done.returncode == 1 and "ended while counting. Start your script below" in done.stderr
