@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+import time
 from functools import partial
 from pathlib import Path
 
@@ -11,9 +12,12 @@ from lit_gen.files import parallel
 from lit_gen.files.parallel import map_indices
 
 
+def environment_of(folder: Path) -> dict[str, str]:
+    return os.environ | {"PYTHONPATH": os.pathsep.join((str(Path(__file__).parents[2]), str(folder)))}
+
+
 def run_script(script: Path) -> subprocess.CompletedProcess:
-    path = os.pathsep.join((str(Path(__file__).parents[2]), str(script.parent)))
-    environment = os.environ | {"PYTHONPATH": path}
+    environment = environment_of(script.parent)
     return subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120, env=environment)
 
 
@@ -24,6 +28,11 @@ def square(index):
 def note_process(folder: Path, index):
     (folder / f"{index}.{os.getpid()}").touch()
     return index
+
+
+def note_process_slowly(folder: Path, index):
+    (folder / str(os.getpid())).touch()
+    time.sleep(0.05)
 
 
 def fail_at(bad, index):
@@ -110,3 +119,35 @@ def test_functions_of_a_script_need_a_guard(tmp_path):
     )
     done = run_script(script)
     assert done.returncode == 1 and "ended while counting. Start your script below" in done.stderr
+
+
+def test_no_worker_outlives_a_process_that_is_killed(tmp_path):
+    """Of a process that is killed for its memory, two workers with half a gigabyte each would stay for ever."""
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "script.py").write_text(
+        "from functools import partial\nfrom pathlib import Path\n"
+        "from tests.files.test_parallel import map_indices, note_process_slowly\n"
+        f"notes = partial(note_process_slowly, Path({str(tmp_path / 'notes')!r}))\n"
+        "map_indices(notes, 10_000, 'noting', workers=2)\n"
+    )
+    script = subprocess.Popen([sys.executable, tmp_path / "script.py"], env=environment_of(tmp_path))
+    workers: list[str] = []
+    until = time.monotonic() + 60
+    while len(workers) < 2 and time.monotonic() < until:
+        workers = os.listdir(tmp_path / "notes")
+        time.sleep(0.05)
+    script.kill()
+    script.wait()
+    there = set(workers)
+    while there and time.monotonic() < until:
+        there = {process for process in there if is_alive(int(process))}
+        time.sleep(0.05)
+    assert len(workers) == 2 and not there
+
+
+def is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True
