@@ -1,12 +1,12 @@
 """The base of every GAN: a step of D, then one of G, by manual optimization.
 
-    for each minibatch of a loaded batch (one, but in ProGAN):
+    for each minibatch of a loaded batch (there is one, except in ProGAN):
         seed by the place in the training; make fakes
         D: zero, backward of its terms on the fakes without their graph, step
         G, on every n_critic-th turn: zero, backward of its terms on the same fakes, step; then the EMA of its weights
 
 With `accumulate_grad_batches`, several loaded batches are the micro-batches of one step. G then makes fakes of its own
-for each, where a step on one batch has D and G share them; they move no statistics of batch norm a second time.
+for each, where a step on one batch has D and G share them; G's own pass moves no statistics of batch norm again.
 """
 
 from collections.abc import Hashable, Iterator

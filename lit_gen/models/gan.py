@@ -1,7 +1,8 @@
 """GAN: Goodfellow et al., "Generative Adversarial Nets", NIPS 2014, arXiv:1406.2661.
 
 Departures from the paper:
-    - D steps before G, where the authors step both at once.
+    - D and G share the fakes of a step, where algorithm 1 draws new noise for G. D steps first, as there; the authors'
+      code steps both at once.
     - D may have LeakyReLU layers (`maxout_pieces: 0`); by default it has the authors' maxout layers of 240 units x 5.
 
 By default, and in configs/gan.yaml, also these; configs/gan_sgd.yaml has the authors' own, from their published code:
@@ -167,7 +168,7 @@ class GAN(AdversarialModule):
         self.momentum_kimg = momentum_kimg
         self.learning_rate_divisor, self.learning_rate_floor = learning_rate_divisor, learning_rate_floor
         self.discriminator_weight, self.output_bias_from_data = discriminator_weight, output_bias_from_data
-        self.output_scale = 1.0 if unit_interval else 2.0  # tanh(y) = 2 sigmoid(2 y) − 1
+        self.output_scale = 1.0 if unit_interval else 2.0  # tanh(y) = 2 sigmoid(2 y) − 1: the bias is of y
         self.generator_term = nonsaturating_generator if loss == "nonsaturating" else saturating_generator
         pixels = math.prod(self.image_shape)
 

@@ -122,7 +122,8 @@ class StarGAN(AdversarialModule):
         identity_weight: weight of the mean absolute change of an image that is given the attributes it has; with 0, as
             in the paper, there is no such term.
         penalty_weight: weight of the gradient penalty, whose gradient is of the sum of an image's patch scores.
-        noise_deviation: standard deviation of normal noise on all images that D is trained on, or G by it.
+        noise_deviation: standard deviation of normal noise on the images whose scores and logits the losses take; the
+            gradient penalty has none.
         learning_rate: learning rate of both Adam optimizers in the first half of the training; it then falls to 0
             linearly.
     """
@@ -150,7 +151,7 @@ class StarGAN(AdversarialModule):
         super().__init__(spec, n_critic, ema_decay)
         attributes = among(spec["attributes"], attributes)
         self.save_hyperparameters()
-        self.save_hyperparameters({"attributes": attributes})  # not those that the command line gave
+        self.save_hyperparameters({"attributes": attributes})  # all that the data have, perhaps
         image_channels, size, _ = self.image_shape
         if size < 8 or size % 4:
             raise UserError(
@@ -193,8 +194,8 @@ class StarGAN(AdversarialModule):
     def discriminator_loss(self, batch: AttributedImages, fakes: Translations) -> Terms:
         """Return D's terms (equation 5, with equation 8); attributes are learnt from the real images alone.
 
-        D_src is the mean score over the patches; the penalty's gradient, as in the authors' code, is of their sum. That
-        of the mean of four would be a quarter of it, and the adversarial terms would grow fourfold against the others.
+        D_src is the mean of the patches' scores. In the penalty it is their sum, as in the authors' code: a penalty on
+        the mean of four patches would let scores lie four times as far apart.
 
         d_real           = −E[D_src(x)]
         d_fake           = E[D_src(G(x, c))]
