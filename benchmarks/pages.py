@@ -8,7 +8,7 @@ snippet, a backslash stands before a quote or a bar.
 The block `<!-- values run-a pair-* VAE -->` to `<!-- end of values -->` gets a table of these records of
 `benchmarks/results`: by name, by pattern, or all of a system that no other block of the page names. Several seeds are
 one row; commands, notes and other metrics stand in a fold. With `<!-- values run-a; no targets -->`, targets and
-papers' values are left out.
+papers' values are left out. The block `<!-- metrics -->` to `<!-- end of metrics -->` gets what names of metrics mean.
 
 A config gets the last lines of its header (`benchmarks.headers`).
 """
@@ -23,9 +23,11 @@ from statistics import mean
 from benchmarks import headers, records, report
 from benchmarks.records import Run, matching, table, with_deviation
 from lit_gen.files.atomic import complete_file
+from lit_gen.metrics.meanings import MEANINGS
 
 ROOT = Path(__file__).parents[1]
 LINK = re.compile(r'(\]\()([^)\s#]+)#L\d+( "((?:\\.|[^"\\])+)"\))')
+METRICS = re.compile(r"(<!-- metrics -->\n).*?(<!-- end of metrics -->)", re.DOTALL)
 BLOCK = re.compile(r"(<!-- values(.*?)-->\n).*?(<!-- end of values -->)", re.DOTALL)
 NOT_MEASURED = "No record yet: not measured.\n"
 
@@ -79,7 +81,17 @@ def renewed(page: Path) -> tuple[str, list[str]]:
         text = values(shown, page, note.strip() != "no targets") if shown else NOT_MEASURED
         return f"{match[1]}\n{text}\n{match[3]}"
 
-    return BLOCK.sub(block, LINK.sub(link, page.read_text())), complaints
+    text = METRICS.sub(lambda match: f"{match[1]}\n{metrics()}\n{match[2]}", page.read_text())
+    return BLOCK.sub(block, LINK.sub(link, text)), complaints
+
+
+def metrics() -> str:
+    """A table of the names of metrics: whose they are, what each means, which direction is better, the unit."""
+    rows = [
+        (f"`{pattern}`", ", ".join(systems.split()), f"{words} {direction}".strip().replace("|", "\\|"), unit)
+        for systems, pattern, words, direction, unit in MEANINGS
+    ]
+    return table(("name", "only of", "what it is", "unit"), rows)
 
 
 def line_number(path: Path, snippet: str) -> int:

@@ -181,7 +181,7 @@ def value_plot(numbers: dict[str, Any]) -> Plot:
     floor = -math.log(4)
     end = numbers["steps"][-1]
     plot = Plot(
-        "The value of the game approaches -log 4",
+        "The value of the game, with a new D and with G's own",
         Axis("steps of D and G", -0.03 * end, 1.03 * end, {each: str(each) for each in range(0, end + 1, 500)}),
         Axis("E[log D(x)] + E[log(1 - D(G(z)))]", -1.65, 0.1, {0.0: "0", -0.5: "-0.5", -1.0: "-1", floor: "-1.386"}),
     )

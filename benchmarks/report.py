@@ -82,7 +82,14 @@ PAPERS = [
     Paper("VAE", "nll", "MNIST", "vae-tanh*", "same network; 500 epochs of their 3,280", "K = 1"),
     Paper("VAE", "active_units", "MNIST", "vae-tanh*", "same network; 500 epochs of their 3,280", "K = 1"),
     Paper("AAE", "parzen_log_likelihood", "MNIST", "aae-parzen*", "same protocol; Adam, 50 epochs"),
-    Paper("SemiSupervisedAAE", "classification_error", "MNIST", "*-100 *-100-*", case="100 labels"),
+    Paper(
+        "SemiSupervisedAAE",
+        "classification_error",
+        "MNIST",
+        "*-100 *-100-*",
+        "networks of 400 and 200 units; 40 epochs of their 5,000",
+        "100 labels",
+    ),  # fmt: skip
     Paper("SemiSupervisedAAE", "classification_error", "MNIST", "*-1000*", case="1,000 labels"),
     Paper("GAN", "parzen_log_likelihood", "MNIST", "gan-mnist*", "same protocol; Adam, an EMA, 13 epochs"),
     Paper("InfoGAN", "category_accuracy", "MNIST", "infogan-mnist*", "half the widths"),
@@ -92,14 +99,15 @@ PAPERS = [
 HEAD = """# Results
 
 What this project wants to reach, what it reaches, and what the papers reach. All values are of test images that no
-training saw. ↓ means that lower is better, ↑ that higher is; ± is the deviation over seeds, where there are several.
-[docs/glossary.md](docs/glossary.md) has the words. A run's name leads to the page of its system, which has its command,
-machine, commit and other metrics; [docs/lab-notes.md](docs/lab-notes.md) has what was tried on the way.
+training saw, but where a metric's name says "training images". ↓ means that lower is better, ↑ that higher is; ± is the
+deviation over seeds, where there are several. [metrics.md](docs/metrics.md) and [glossary.md](docs/glossary.md) have the
+words. A run's name leads to the page of its system, which has its command, machine, commit and other metrics;
+[docs/lab-notes.md](docs/lab-notes.md) has what was tried on the way.
 
 `python -m benchmarks.pages` writes this page from the records that `python -m benchmarks.measure` puts into
 `benchmarks/results`.
 """
-MET = "## Targets met\n\nWith several seeds: by each of them.\n"
+MET = "## Targets met\n\nWhere a run has several seeds, each of them meets the target.\n"
 MISSED = "## Targets missed\n\nWhy, as far as that is known, stands in the run's notes and in the lab notes.\n"
 OPEN = "## Targets without a run\n"
 BESIDE = '## Beside the papers\n\nOnly what is measured alike; "how alike" says what differs all the same.\n'

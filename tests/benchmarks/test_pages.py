@@ -194,3 +194,12 @@ def test_results_are_kept_up_to_date_too(write, tmp_path):
 def test_every_system_has_its_records_on_its_page():
     for system, path in report.PAGES.items():
         assert system in pages.record_names(ROOT / path).split()
+
+
+def test_the_table_of_metrics(write):
+    page = write("# Names\n<!-- metrics -->\n<!-- end of metrics -->\n")
+    pages.main([])
+    text = page.read_text()
+    assert "| `nll` |  | NLL ↓ | nats per image |" in text and "| `kl` | VAE | KL of posterior and prior |" in text
+    cells = {len(re.split(r"(?<!\\)\|", line)) for line in text.splitlines() if line.startswith("|")}
+    assert cells == {6}  # "p(x|z)" makes no cell more

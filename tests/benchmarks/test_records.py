@@ -2,11 +2,14 @@
 
 import json
 import re
+import shlex
+from itertools import pairwise
 
 import pytest
 
 from benchmarks import records
 from benchmarks.report import PAGES
+from lit_gen.cli import main
 
 RECORD = {
     "system": "GAN", "data": "real MNIST", "size": 28, "seed": 0, "minutes": 2.0, "images_seen": 5_700, "note": "",
@@ -73,6 +76,23 @@ def test_the_real_records():
         assert not [key for key in run.main if run.words(key).startswith("`")]
         commands = [re.sub(r" --(seed_everything|name)[ =]\S+", "", one["command"]) for one in run.records.values()]
         assert len(set(commands)) == 1, run.name
+
+
+def test_the_commands_of_the_records_are_of_this_version(capsys):
+    """Those of the same configs and data are parsed as one: the last value of a setting counts."""
+    settings: dict[tuple[str, ...], list[str]] = {}
+    for run in records.runs():
+        for record in run.records.values():
+            _, _, command, *words = shlex.split(record["command"])
+            assert command == "fit"
+            files = [word for before, word in pairwise(words) if before == "--config"]
+            start = [*(f"--config={file}" for file in files), *(word for word in words if word.startswith("--data="))]
+            others = [word for word in words if word != "--config" and word not in files]
+            settings.setdefault(tuple(start), []).extend(others)
+    for start, others in settings.items():
+        with pytest.raises(SystemExit) as ended:
+            main(["fit", *start, *others, "--print_config"])
+        assert not ended.value.code, (start, capsys.readouterr().err)
 
 
 def test_of_an_unknown_system_all_metrics_are_main(write, tmp_path):
