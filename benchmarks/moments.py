@@ -15,9 +15,9 @@ from lit_gen.report.images import grids_of
 
 FOLDER = Path(__file__).parents[1] / "docs" / "moments"
 HEIGHT = 320
-"""Pixels of each grid that are shown at most, from its title down.
-
-It is cut between two rows of images, and shown smaller where there is no gap between its rows."""
+"""Pixels of each grid that are shown at most, from its title down: it is cut between two rows of images."""
+SIDE = 440
+"""Pixels of the width of each grid that has no gap between its rows: such grids stand side by side, and whole."""
 LINE = 40
 """Pixels that a line of text is lower than, and a row of images higher."""
 
@@ -53,8 +53,12 @@ def write(picture: Image.Image, target: Path) -> None:
 
 
 def stacked(pictures: list[Image.Image]) -> Image.Image:
-    """Return what is shown of some pictures, one below the other on white, with a gap of 16 pixels."""
-    return below_each_other([_shown(picture) for picture in pictures])
+    """Return what is shown of some pictures, with a gap of 16 pixels: one below the other, or whole and side by side."""
+    pixels = [np.asarray(picture) for picture in pictures]
+    ends = [_end(each) for each in pixels]
+    if any(end is None for end in ends):
+        return _side_by_side(pictures)
+    return below_each_other([each[:end] for each, end in zip(pixels, ends, strict=True)])
 
 
 def below_each_other(parts: list[np.ndarray]) -> Image.Image:
@@ -76,22 +80,24 @@ def rows_of(pixels: np.ndarray) -> list[tuple[int, int]]:
     return [(begin, end) for begin, end in zip(begins.tolist(), ends.tolist(), strict=True) if end - begin > LINE]
 
 
-def _shown(picture: Image.Image) -> np.ndarray:
-    """Return as many whole rows of images as there is room for, with the title; or all rows, smaller, below it."""
-    pixels = np.asarray(picture)
+def _end(pixels: np.ndarray) -> int | None:
+    """Return where the last whole row of images ends that there is room for; None where not one has room."""
     rows = rows_of(pixels)
     if len(pixels) <= HEIGHT or not rows:
-        return pixels[:HEIGHT]
-    fitting = [end for _, end in rows if end <= HEIGHT]
-    if fitting:
-        return pixels[: fitting[-1]]
-    title = rows[0][0]
-    smaller = picture.crop((0, title, picture.width, picture.height))
-    smaller.thumbnail((picture.width, HEIGHT - title), Image.Resampling.LANCZOS)
-    shown = np.full((HEIGHT, picture.width, 3), 255, np.uint8)
-    shown[:title] = pixels[:title]
-    shown[title : title + smaller.height, : smaller.width] = np.asarray(smaller)
-    return shown
+        return HEIGHT
+    return max((end for _, end in rows if end <= HEIGHT), default=None)
+
+
+def _side_by_side(pictures: list[Image.Image]) -> Image.Image:
+    """Return pictures side by side on white, `SIDE` pixels wide each, below the title of the first."""
+    title = min(rows_of(np.asarray(pictures[0]))[0][0], pictures[0].height)
+    whole = Image.new("RGB", (len(pictures) * (SIDE + 16) - 16, title + SIDE), "white")
+    whole.paste(pictures[0].crop((0, 0, pictures[0].width, title)))
+    for number, picture in enumerate(pictures):
+        below = picture.crop((0, title, picture.width, picture.height))
+        below.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
+        whole.paste(below, (number * (SIDE + 16), title))
+    return whole
 
 
 if __name__ == "__main__":

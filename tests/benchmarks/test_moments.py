@@ -29,18 +29,20 @@ def test_first_quarter_and_last(tmp_path, monkeypatch, capsys):
     assert middle[1] > 100 > middle[0] and middle[2] < 50, "40 batches are nearest to a quarter of 200"
 
 
-def test_a_grid_without_gaps_is_shown_smaller_below_its_title():
-    """As the decoded plane of codes is; its title may have two lines, which are no rows of images."""
+def test_grids_without_gaps_stand_side_by_side_and_whole():
+    """As the decoded plane of codes is, which is too small below each other; a title of two lines is no row of images."""
     plane = Image.new("RGB", (900, 954), "white")
     plane.paste("gray", (0, 5, 800, 20))
     plane.paste("gray", (0, 25, 200, 40))
     plane.paste("red", (0, 54, 900, 504))
     plane.paste("blue", (0, 504, 900, 954))
     made = moments.stacked([plane, plane])
-    assert made.size == (900, 320 + 16 + 320)
+    assert made.size == (440 + 16 + 440, 54 + 440)
     assert made.getpixel((100, 30)) == plane.getpixel((100, 30)) == (128, 128, 128)
-    assert made.getpixel((100, 60))[0] > 200 and made.getpixel((100, 310))[2] > 200, "from its first row to its last"
-    assert made.getpixel((880, 200)) == made.getpixel((100, 328)) == (255, 255, 255)
+    for left in (0, 456):
+        upper, lower = made.getpixel((left + 200, 60)), made.getpixel((left + 200, 488))
+        assert upper[0] > 200 > upper[2] and lower[2] > 200 > lower[0], "from its first row to its last"
+    assert made.getpixel((447, 200)) == (255, 255, 255)
 
 
 def test_without_a_grid_the_command_says_so(tmp_path, monkeypatch, capsys):
