@@ -53,7 +53,7 @@ def write(picture: Image.Image, target: Path) -> None:
 
 
 def stacked(pictures: list[Image.Image]) -> Image.Image:
-    """Return what is shown of some pictures, with a gap of 16 pixels: one below the other, or whole and side by side."""
+    """Return what is shown of some pictures, a gap of 16 pixels between them: below each other, or side by side."""
     pixels = [np.asarray(picture) for picture in pictures]
     ends = [_end(each) for each in pixels]
     if any(end is None for end in ends):

@@ -30,7 +30,7 @@ def test_first_quarter_and_last(tmp_path, monkeypatch, capsys):
 
 
 def test_grids_without_gaps_stand_side_by_side_and_whole():
-    """As the decoded plane of codes is, which is too small below each other; a title of two lines is no row of images."""
+    """As the decoded plane of codes is, too small below each other; a title of two lines is no row of images."""
     plane = Image.new("RGB", (900, 954), "white")
     plane.paste("gray", (0, 5, 800, 20))
     plane.paste("gray", (0, 25, 200, 40))
