@@ -290,7 +290,9 @@ class LitGenCLI(LightningCLI):
     def changes(self) -> list[str] | None:
         """Return what differs from the settings of the run that goes on; None for a new run."""
         folder = self.training if self.subcommand == "fit" else None
-        return None if folder is None else changes_of_run(read_settings(folder), self.config_dump)
+        changes = None if folder is None else changes_of_run(read_settings(folder), self.config_dump)
+        own = tuple(f"trainer.{name} " for name in DryRun.trainer_settings) if self.dry_run else ()
+        return changes and [change for change in changes if not change.startswith(own)]
 
     def after_fit(self) -> None:
         locks.finish()

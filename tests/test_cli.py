@@ -500,3 +500,27 @@ def test_torchrun(data, runs, tmp_path):
     check_probes(tmp_path)
     (run,) = (runs / "dcgan").iterdir()
     assert {"config.yaml", "metrics.csv", "checkpoints", "samples"} <= {path.name for path in run.iterdir()}
+
+
+def test_a_run_that_has_trained_for_longer_is_not_touched(data, runs, capsys):
+    """Lightning's own error came after the run had begun: it was then stopped, with an exception.ckpt."""
+    run = fit(TINY_VAE, data, runs, "--name=long", "--trainer.max_epochs=3")
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    words = ["fit", *data, *TINY_VAE, *SHORT, f"--trainer.default_root_dir={runs}", "--trainer.logger=false"]
+    for start in (f"--ckpt_path={run}", "--ckpt_path=last", "--ckpt_path=auto"):
+        name = ["--name=long"] if start.endswith("auto") else []
+        line = mistake([*words, start, *name], capsys)
+        assert "last.ckpt is of epoch 3, and --trainer.max_epochs is 1: set it higher to go on." in line
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("words", [["--samples.count=0"], ["--samples.count=-5"], ["--samples.every_n_batches=-1"]])
+def test_sample_grids_that_cannot_be(words, data, runs, capsys):
+    line = mistake(["fit", *data, *TINY_VAE, *SHORT, f"--trainer.default_root_dir={runs}", *words], capsys)
+    assert "int of at least" in line and not runs.exists()
+
+
+def test_without_loggers_no_metrics_are_promised(data, runs, capsys, caplog):
+    with caplog.at_level("INFO"):
+        run = fit(TINY_VAE, data, runs)
+    assert f"finished: checkpoints and samples are in {run}" in caplog.text

@@ -364,6 +364,57 @@ def test_images_of_a_folder_named_as_data_keep_their_names(photos, tmp_path):
     assert names[:2] == ["0-000000.png", "0-000001.png"]
 
 
+@pytest.fixture(scope="module")
+def own_images(tmp_path_factory):
+    """Twelve images in two folders, which are labels, or two domains."""
+    root, rng = tmp_path_factory.mktemp("own") / "images", np.random.default_rng(0)
+    for number in range(40):
+        path = root / "ab"[number % 2] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 255, (16, 16, 3), np.uint8)).save(path)
+    return root
+
+
+OWN = {
+    "ImageFolder": ("GAN", ["--data.root={}", "--data.val_fraction=0.3"], ["--count=2"]),
+    "ImageTable": ("GAN", ["--data.root={}", "--data.val_fraction=0.3"], ["--count=2"]),
+    "UnpairedFolders": (
+        "CycleGAN --model.channels=2 --model.residual_blocks=0 --model.discriminator_channels=2"
+        " --model.discriminator_layers=1",
+        ["--data.folder_a={}/a", "--data.folder_b={}/b", "--data.val_fraction=0.3"],
+        ["--images={}/a"],
+    ),
+}
+
+
+@pytest.mark.parametrize("data", OWN)
+def test_the_checkpoint_of_a_training_on_own_images_is_enough(data, own_images, tmp_path):
+    """`validate` and `test` read the same images, `predict` needs none of them."""
+    model, settings, asked = OWN[data]
+    root = f"--trainer.default_root_dir={tmp_path}/runs"
+    words = [f"--data={data}", *(setting.format(own_images) for setting in settings), "--data.image_size=16"]
+    words += ["--data.batch_size=2", "--trainer.max_steps=1", "--name=own", "--checkpoints.every_n_minutes=0", root]
+    main(["fit", *f"--model={model}".split(), *words, *QUIET])
+    (run,) = (tmp_path / "runs").glob("*/own")
+    for command in ("validate", "test"):
+        main([command, f"--ckpt_path={run}", "--evaluation.features=none", root, *QUIET])
+    asked = [word.format(own_images) for word in asked]
+    assert len(predict(f"--ckpt_path={run}", tmp_path / "out", *asked)) > 3
+
+
+def test_predictions_beside_no_run_leave_no_log(tmp_path, monkeypatch):
+    """Lightning's own logger wrote to runs/lightning_logs, wherever the command was typed."""
+    monkeypatch.chdir(tmp_path)
+    main(["predict", f"--ckpt_path={checkpoint('gan')}", "--count=2", "--output=out", *QUIET[1:]])
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_images_in_need_images_and_render_none(capsys, tmp_path):
+    """The data of the checkpoint are not what a person wants changed."""
+    line = refused(["predict", "--ckpt_path=pretrained/stargan", f"--output={tmp_path}/out"], capsys)
+    assert "what is StarGAN to make pictures of? Give --images=<image file or folder" in line
+
+
 def test_sentences_need_none_of_the_data_that_a_table_was(tmp_path):
     content = torch.load(checkpoint("text2image"), weights_only=True)
     content["classes"] = {"model": "lit_gen.models.Text2Image", "data": "lit_gen.data.ImageTable"}

@@ -205,7 +205,8 @@ def last_words(trainer: Trainer, folder: Path) -> list[str]:
         trainer: the run's Trainer.
         folder: the run's folder.
     """
-    return [*best_of(trainer), f"finished: checkpoints, samples and metrics are in {folder}"]
+    what = "checkpoints, samples and metrics" if trainer.loggers else "checkpoints and samples"
+    return [*best_of(trainer), f"finished: {what} are in {folder}"]
 
 
 def _batches_done(trainer: Trainer) -> int:

@@ -31,15 +31,28 @@ class DryRun(Callback):
     """What the Trainer is told in place of what the command says: nothing that writes or validates."""
 
     def __init__(self) -> None:
-        self._batches = 0
+        self._batches = self._timed = 0
+        self._report = "dry run: the training has no batch"
+
+    def on_train_start(self, trainer: Trainer, model: Any) -> None:
+        self._start_clock(model)
 
     def on_train_batch_end(self, trainer: Trainer, model: Any, *_: Any) -> None:
-        self._batches += 1
+        self._batches, self._timed = self._batches + 1, self._timed + 1
+        # Of a training that is shorter than that, the first batches are timed too.
+        if self._batches in (1, WARM_UP, WARM_UP + TIMED) or trainer.is_last_batch:
+            self._report = self._measured(model)
         if self._batches == WARM_UP:
-            self._begun = self._now(model), part_done(model), model.images_seen
+            self._start_clock(model)
         elif self._batches == WARM_UP + TIMED:
-            rank_zero_info(self._report(model))
             trainer.should_stop = True
+
+    def on_train_end(self, trainer: Trainer, model: Any) -> None:
+        rank_zero_info(self._report)
+
+    def _start_clock(self, model: Any) -> None:
+        self._timed = 0
+        self._begun = self._now(model), part_done(model), model.images_seen
 
     @staticmethod
     def _now(model: Any) -> float:
@@ -47,10 +60,12 @@ class DryRun(Callback):
             torch.cuda.synchronize(model.device)
         return time.monotonic()
 
-    def _report(self, model: Any) -> str:
+    def _measured(self, model: Any) -> str:
         seconds = self._now(model) - self._begun[0]
         images, part = model.images_seen - self._begun[2], part_done(model) - self._begun[1]
-        lines = [f"speed: {images / seconds:,.1f} images/s ({TIMED} batches, {images:,} images, in {seconds:.2f} s)"]
+        lines = [
+            f"speed: {images / seconds:,.1f} images/s ({self._timed} batches, {images:,} images, in {seconds:.2f} s)"
+        ]
         if model.device.type == "cuda":
             lines.append(f"memory: {torch.cuda.max_memory_allocated(model.device) / 2**30:.2f} GiB of the GPU")
         elif resource is not None:

@@ -14,6 +14,7 @@ from torchvision.transforms.functional import to_pil_image
 from lit_gen.errors import UserError
 from lit_gen.files.atomic import complete_file
 from lit_gen.lightning_compat import batches_so_far, data_of, last_epoch_is_done, step_in_log
+from lit_gen.limits import NonNegativeInt, PositiveInt
 from lit_gen.loggers.tensorboard import RunTensorBoard
 from lit_gen.schedules import passes_a_tenth
 from lit_gen.tasks.grids import as_grid
@@ -43,7 +44,13 @@ class SampleGrids(Callback):
         all_to_wandb: send all grids to W&B, whatever they hold.
     """
 
-    def __init__(self, folder: Path, every_n_batches: int = 1_000, count: int = 64, all_to_wandb: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        every_n_batches: NonNegativeInt = 1_000,
+        count: PositiveInt = 64,
+        all_to_wandb: bool = False,
+    ) -> None:
         self.folder, self.every_n_batches, self.count = folder, every_n_batches, count
         self.all_to_wandb = all_to_wandb
         self._batches_at_last = -1

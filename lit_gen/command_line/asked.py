@@ -14,7 +14,7 @@ from lightning.pytorch.utilities import rank_zero_info
 import lit_gen.data
 import lit_gen.models
 from lit_gen.callbacks.predictions import Command, PredictionWriter, check_output
-from lit_gen.command_line.sources import GENERAL_OPTIONS, options_of_predict
+from lit_gen.command_line.sources import GENERAL_OPTIONS, options_of_predict, settings_of
 from lit_gen.command_line.words import kinds_named, options_of, root_of
 from lit_gen.errors import UserError
 from lit_gen.models.of_checkpoint import class_of_checkpoint, settings_of_now
@@ -110,10 +110,11 @@ def complete(words: Sequence[str]) -> tuple[Asked, list[str]]:
         if folder is not None and (system := read_settings(folder).get("system")):
             before.append(f"--system={system}")
         data = data_of_checkpoint(checkpoint, path)
-        if data is not None and kinds["data"] is None:
+        if command == "predict" and not asked.types_data:  # which may be no longer there
+            data = None
+        elif data is not None and kinds["data"] is None:
             before.append(_word("data", data["class_path"], data["init_args"]))
-            if command != "predict":
-                rank_zero_info(f"data as the checkpoint says: {_in_words(data)}")
+            rank_zero_info(f"data as the checkpoint says: {_in_words(data)}")
     if kinds["data"] is None and data is None:
         if command == "predict":
             before.append(_word("data", PICTURES, NOT_SAID))
@@ -155,8 +156,10 @@ def data_of_checkpoint(checkpoint: Mapping[str, Any], path: str) -> dict[str, An
     kind = getattr(lit_gen.data, name, None)
     if not (isinstance(kind, type) and issubclass(kind, LightningDataModule)):
         raise UserError(f"{path} names data {named}, which lit_gen does not have.")
-    init_args = {name: value for name, value in settings.items() if not name.startswith("_")}
-    return {"class_path": f"lit_gen.data.{name}", "init_args": init_args}
+    class_path = f"lit_gen.data.{name}"
+    # A data module of images stores the arguments of its base class too, some of which it does not take.
+    taken = settings_of("data", class_path) or set()
+    return {"class_path": class_path, "init_args": {name: settings[name] for name in settings if name in taken}}
 
 
 def prepare_pictures(settings: Any, asked: Asked) -> bool:

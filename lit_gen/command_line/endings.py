@@ -14,6 +14,7 @@ from lightning.fabric.utilities.spike import TrainingSpikeException
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.profilers import Profiler
 from lightning.pytorch.utilities.exceptions import MisconfigurationException, SIGTERMException
+from torch.multiprocessing.spawn import ProcessRaisedException
 
 from lit_gen.callbacks.checkpoints import Stopped
 from lit_gen.errors import UserError, nearest
@@ -70,6 +71,9 @@ def mistake(error: BaseException) -> str | None:
         # The CPU's allocator has no error of its own.
         elif isinstance(cause, torch.OutOfMemoryError | MemoryError) or NO_MEMORY.search(str(cause)):
             line = "there is not enough memory. Set --data.batch_size, --data.image_size or the networks' sizes lower."
+        elif isinstance(cause, ProcessRaisedException):  # of a strategy that starts processes, which raised it there
+            said = re.search(r"^lit_gen\.errors\.\w+: (.+)", str(cause), re.MULTILINE | re.DOTALL)
+            line, cause = said and said[1], cause.__cause__
         elif isinstance(cause, UnpicklingError):  # of a checkpoint IO that the user chose
             line = "the checkpoint holds objects that could run code, or is damaged: it was not loaded."
         else:

@@ -18,6 +18,8 @@ except ImportError:  # Windows: several processes then do the same work, and the
 
 PAUSE = 0.2  # seconds between two tries
 FIRST_LINE, NEXT_LINE = 2.0, 60.0  # seconds of waiting before a line says so, and from one line to the next
+MOST_REMOVED = 1_000
+"""Times in a row that the lock's folder may be gone again before it is taken for one that cannot be made."""
 
 
 @contextmanager
@@ -48,11 +50,15 @@ def _wait_for(lock: Path, work: str) -> int | None:
     """Return the descriptor of the lock's file, once locked; None where there can be no lock."""
     begun = time.monotonic()
     line_due = begun + FIRST_LINE
+    removed = 0
     while True:
         try:
             lock.parent.mkdir(parents=True, exist_ok=True)
             file = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
-        except FileNotFoundError:  # its last holder has just removed the folder that it had made
+        except FileNotFoundError:  # its last holder has just removed the folder that it had made; or none can be made
+            removed += 1
+            if removed == MOST_REMOVED:
+                return None
             continue
         except OSError:
             return None

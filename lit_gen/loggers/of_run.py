@@ -77,7 +77,7 @@ def loggers_of_run(
     if logger is False:
         return False
     if folder is None:
-        return given and True  # for fast_dev_run Lightning has a logger that does nothing
+        return DummyLogger()  # Lightning's own choice would write
     first = is_first_process()  # the others log nothing, and may not yet see the folder
     logs = first and command != "predict"
     own: list[Logger] = [AppendingCSVLogger(folder)] if logs else []

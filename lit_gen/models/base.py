@@ -169,7 +169,7 @@ class GenerativeModule(LoggedTerms):
         counts = checkpoint["state_dict"]["_extra_state"]
         if self.new_run_seed is not None:
             old, counts["run_seed"] = counts.get("run_seed"), self.new_run_seed
-            if old not in (None, self.new_run_seed):
+            if old not in (None, self.new_run_seed) and trainer is not None and trainer.state.fn == "fit":
                 rank_zero_info(
                     f"the seed is now {self.new_run_seed}, for all that is drawn but the order of the training data, "
                     f"which stays that of seed {old}"

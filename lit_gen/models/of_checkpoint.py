@@ -14,6 +14,8 @@ from lit_gen.layers.coders import Decoder, Encoder, network_class
 from lit_gen.lightning_compat import where_saved
 from lit_gen.old_versions.configs import translate_networks
 from lit_gen.runs.checkpoint_files import read_checkpoint
+from lit_gen.runs.folders import run_of
+from lit_gen.runs.settings import SETTINGS
 
 
 def model_of_checkpoint(
@@ -50,9 +52,11 @@ def class_of_checkpoint(checkpoint: Mapping[str, Any], path: str) -> type:
         raise UserError(f"{path} does not say which model it is of: add --config configs/<system>.yaml.")
     module, _, name = str(named).rpartition(".")
     if not re.fullmatch(r"lit_gen\.models(\.\w+)?", module):
+        run = run_of(path)
+        how = f"--config {run / SETTINGS}" if run is not None else f"--model={named} and its settings, --data=<class>"
         raise UserError(
-            f"{path} is of {named}, a class of your own, which a checkpoint cannot bring: name it, by --model={named} "
-            f"--data=<class>, or in Python by lit_gen.load(path, model={name})."
+            f"{path} is of {named}, a class of your own, which a checkpoint cannot bring: name it, by {how}, or in "
+            f"Python by lit_gen.load(path, model={name})."
         )
     models = import_module("lit_gen.models")
     kind = getattr(models, name, None)

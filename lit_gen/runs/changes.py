@@ -39,12 +39,13 @@ def changes_of_run(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str] 
     try:
         changes = []
         for part in ("model", "data"):
-            changes += differences(old[part], {"class_path": new[part]["class_path"]}, f"{part}.")
-            if old[part]["class_path"] == new[part]["class_path"]:
+            if _same_class(old[part]["class_path"], new[part]["class_path"]):
                 changes += differences(old[part]["init_args"], new[part]["init_args"], f"{part}.")
+            else:
+                changes += differences(old[part], {"class_path": new[part]["class_path"]}, f"{part}.")
         trainer = {name: value for name, value in new["trainer"].items() if name != "default_root_dir"}
         return changes + differences(old["trainer"], trainer, "trainer.")
-    except (KeyError, TypeError):  # not there, or changed by hand
+    except (KeyError, TypeError, AttributeError):  # not there, or changed by hand
         return None
 
 
@@ -61,10 +62,17 @@ def changes_from_base(base: Mapping[str, Any], new: Mapping[str, Any]) -> list[s
 
 def changes_of_model(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """Return which hyperparameters of a model, and what of its data's `spec`, differ from those in a checkpoint."""
-    if differences(old, {"_class_path": new.get("_class_path", old.get("_class_path"))}):
-        return [f"model {old['_class_path']} -> {new['_class_path']}"]
+    before, now = (str(settings.get("_class_path", "")) for settings in (old, new))
+    if before and now and not _same_class(before, now):
+        return [f"model {before} -> {now}"]
+    old, new = ({**settings, "_class_path": None} for settings in (old, new))
     spec = differences(old.get("spec", {}), new.get("spec", {}), "data.spec.")
     return spec + differences({**old, "spec": None}, {**new, "spec": None}, "model.")
+
+
+def _same_class(one: str, other: str) -> bool:
+    """Return whether two import paths are of one class, which a package may also export at its top."""
+    return one == other or all(one.split(".")[place] == other.split(".")[place] for place in (0, -1))
 
 
 def _plain(value: Any, name: str = "") -> Any:

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,6 +11,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from lit_gen.errors import UserError
 from lit_gen.files.atomic import make_folder, remove_partial
 from lit_gen.runs import leftovers, slurm
+from lit_gen.runs.checkpoint_files import read_checkpoint
 from lit_gen.runs.locks import RECORD, HeldError, RunLock, read_record
 from lit_gen.runs.processes import is_first_process
 from lit_gen.runs.settings import SETTINGS, is_of_run, is_of_training, read_settings
@@ -244,6 +245,7 @@ def going_on(
             raise FinishedError(f"{finished[0]} is finished: job {slurm.job()} has nothing left to do for this command")
     if folder is None:
         return None
+    _check_epochs(checkpoint, settings())
     _take(folder, start)
     return Found(folder, checkpoint)
 
@@ -267,10 +269,22 @@ def _of_name(parent: Path, settings: Callable[[], dict[str, Any]], name: str | N
             continue  # of another command in this job
         if same and read_record(run).get("state") == "finished":
             raise FinishedError(f"{run} is finished: there is nothing left to do")
-        _take(run, AUTO)
         last = run / "checkpoints" / "last.ckpt"
-        return Found(run, str(last) if last.is_file() else None)
+        found = str(last) if last.is_file() else None
+        _check_epochs(found, settings())
+        _take(run, AUTO)
+        return Found(run, found)
     return None
+
+
+def _check_epochs(checkpoint: str | None, settings: Mapping[str, Any]) -> None:
+    """Raise a `UserError` if a run has trained for more epochs than it is to: before anything of it is touched."""
+    most = settings["trainer"].get("max_epochs")
+    epoch = read_checkpoint(checkpoint, mmap=True).get("epoch") if checkpoint and Path(checkpoint).is_file() else None
+    if isinstance(epoch, int) and isinstance(most, int) and 0 <= most < epoch:
+        raise UserError(
+            f"{checkpoint} is of epoch {epoch + 1}, and --trainer.max_epochs is {most}: set it higher to go on."
+        )
 
 
 def _same_settings(old: dict[str, Any], new: dict[str, Any]) -> bool:

@@ -184,3 +184,12 @@ def test_a_dry_run_times_ten_batches_and_writes_nothing(model, data, runs, caplo
     assert "(10 batches, 160 images, in" in report and "GiB" in report and "for the whole training" in report
     assert ("at the first resolution" in report) == (model is TINY_PROGAN)
     assert not runs.exists()
+
+
+@pytest.mark.parametrize(("batches", "timed"), [(1, 1), (2, 2), (8, 5)])  # three of eight come before the clock
+def test_a_dry_run_of_a_short_training_times_what_there_is(batches, timed, data, runs, caplog):  # noqa: F811
+    few = ["--trainer.max_epochs=1", f"--trainer.limit_train_batches={batches}"]
+    with caplog.at_level("INFO"):
+        main(["fit", "--dry_run", *data, *TINY_VAE, f"--trainer.default_root_dir={runs}", *few])
+    (report,) = (message for message in caplog.messages if message.startswith("dry run"))
+    assert f"({timed} batches, {16 * timed} images, in" in report and "for the whole training" in report

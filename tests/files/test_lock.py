@@ -129,6 +129,17 @@ def test_a_folder_that_cannot_be_written_keeps_nobody_waiting(tmp_path, monkeypa
         pass
 
 
+def test_a_folder_that_cannot_be_made_keeps_nobody_waiting(tmp_path, monkeypatch):
+    """As below /proc, or on a mount that is not there: it waited for ever, without a line."""
+
+    def fails(*_):
+        raise FileNotFoundError
+
+    monkeypatch.setattr(os, "open", fails)
+    with alone(tmp_path / "cache" / "array", "painting"):
+        pass
+
+
 def test_a_folder_that_the_last_holder_removes_is_made_again(tmp_path, monkeypatch):
     (folder := tmp_path / "cache").mkdir()
     real_open, removed = os.open, []

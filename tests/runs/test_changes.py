@@ -50,6 +50,16 @@ def test_of_another_class_only_the_name_is_told(tmp_path):
     assert changes(tmp_path, config(), new) == ["model.class_path lit_gen.models.VAE -> lit_gen.models.GAN"]
 
 
+def test_two_paths_to_one_class_are_no_difference(tmp_path):
+    new = config(model={"class_path": "lit_gen.models.vae.VAE", "init_args": {"latent_dim": 3, "beta": 1.0}})
+    assert changes(tmp_path, config(), new) == ["model.latent_dim 2 -> 3"]
+    old = {"_class_path": "lit_gen.models.VAE", "latent_dim": 2, "spec": SPEC}
+    assert changes_of_model(old, old | {"_class_path": "lit_gen.models.vae.VAE", "latent_dim": 3}) == [
+        "model.latent_dim 2 -> 3"
+    ]
+    assert changes_of_model(old, old | {"_class_path": "mine.VAE"}) == ["model lit_gen.models.VAE -> mine.VAE"]
+
+
 def test_nothing_is_said_of_settings_that_one_of_them_does_not_know(tmp_path):
     new = config(trainer={"max_epochs": 1, "newly_invented": True})
     assert changes(tmp_path, config(), new) == []
