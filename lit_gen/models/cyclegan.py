@@ -150,6 +150,8 @@ class Fakes(NamedTuple):
 class CycleGAN(AdversarialModule):
     """CycleGAN (Zhu et al. 2017): two domains of images, unpaired, and a translation each way that the other undoes.
 
+    The step, D first and then G on the same fakes, is that of `adversarial.py`.
+
     Called with images (B, C, H, W) in [-1, 1], it gives their translations (B, C, H, W) in [-1, 1].
 
     Args:

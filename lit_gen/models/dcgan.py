@@ -83,6 +83,8 @@ class Discriminator(nn.Sequential):
 class DCGAN(AdversarialModule):
     """DCGAN (Radford et al. 2015): convolutional G and D with batch norm.
 
+    The step, D first and then G on the same fakes, is that of `adversarial.py`.
+
     Called with noise (B, Z), it gives images (B, C, S, S) in [-1, 1].
 
     Args:

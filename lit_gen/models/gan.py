@@ -100,6 +100,8 @@ class ScheduledSGD(SGD):
 class GAN(AdversarialModule):
     """Generative adversarial nets (Goodfellow et al. 2014): fully connected G and D, and the two-player game.
 
+    The step, D first and then G on the same fakes, is that of `adversarial.py`.
+
     Called with noise (B, Z), it gives images (B, C, H, W) in [-1, 1].
 
     Args:

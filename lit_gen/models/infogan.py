@@ -126,6 +126,8 @@ class InfoGAN(AdversarialModule):
     `information_categorical` and `information_continuous`: the sums over the codes of a kind. The former ends near the
     codes' entropy, ln 10 = 2.30 for ten categories; the latter has no such end, because c is a real number there.
 
+    The step, D first and then G on the same fakes, is that of `adversarial.py`.
+
     Called with noise and codes side by side (B, Z), it gives images (B, C, S, S) in [-1, 1].
 
     Args:

@@ -115,6 +115,8 @@ class ProGAN(AdversarialModule):
     The run ends by itself after `total_kimg` thousand images. Set `trainer.max_epochs` to -1, as the configs do. While
     it grows, its images lack what is fine in the held-out ones, and so are far from them: best.ckpt comes at full size.
 
+    The step, D first and then G on the same fakes, is that of `adversarial.py`.
+
     Called with latent vectors (B, Z), it gives images (B, C, S, S) of the resolution that it has grown to, enlarged to
     the data's size S; they are about [-1, 1], without bounds.
 

@@ -143,6 +143,8 @@ class PuzzleGAN(AdversarialModule):
 
     G is told neither the patches' places nor their order; it also says where they belong.
 
+    The step, D first and then G on the same fakes, is that of `adversarial.py`.
+
     Called with patches (B, N, C, S, S) in [-1, 1] and noise (B, Z), it gives images (B, C, S, S) in [-1, 1] and masks
     (B, 1, S, S) in [0, 1].
 

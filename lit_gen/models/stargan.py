@@ -108,6 +108,8 @@ class Discriminator(nn.Module):
 class StarGAN(AdversarialModule):
     """StarGAN (Choi et al. 2018): one generator that changes any of several attributes of an image.
 
+    The step, D first and then G on the same fakes, is that of `adversarial.py`.
+
     Called with images (B, C, H, W) in [-1, 1] and attributes (B, A) in {0, 1}, it gives images (B, C, H, W) in [-1, 1].
 
     Args:

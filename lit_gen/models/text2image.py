@@ -136,6 +136,8 @@ class Discriminator(nn.Module):
 class Text2Image(AdversarialModule):
     """Images from sentences (Reed et al. 2016): GAN-CLS with GAN-INT, and the text encoder trained beside them.
 
+    The step, D first and then G on the same fakes, is that of `adversarial.py`.
+
     Called with noise (B, Z) and the vectors of sentences (B, E), it gives images (B, C, S, S) in [-1, 1].
 
     Args:
