@@ -4,7 +4,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -96,10 +96,9 @@ class PredictionWriter(BasePredictionWriter):
         planned, earlier = self.planned(plan), set(written_earlier(self.folder))
         names = [f"{name}.png" for name, _, _ in planned] or numbered_in(self.folder)
         names += [] if self.command is None else [MANIFEST, GRID, *([MOVING] if plan.moving else [])]
-        places = [place_of(self.folder, name) for name in names]
-        own = {place_of(self.folder, name) for name in self.names} | earlier
+        places, own = places_of(self.folder, names), {*places_of(self.folder, self.names), *earlier}
         sources = [*plan.sources, *(source for _, _, source in planned if source is not None)]
-        read = {place for path in sources for place in (path.resolve(), place_of(path.parent, path.name))}
+        read = {*(path.resolve() for path in sources), *places_of(Path(), sources)}
         if taken := sorted(read & {*places, *(earlier if self.overwrite else ())}):
             return f"--output: predict reads {taken[0]}, and would replace or remove it. Name another folder."
         if taken := [place for place in places if os.path.lexists(place) and place not in own]:
@@ -201,10 +200,15 @@ def check_output(folder: Path, overwrite: bool, what: str) -> None:
         )
 
 
-def place_of(folder: Path, name: str) -> Path:
-    """Return the true place of a file of a folder; a link is its own place, and not that of what it leads to."""
-    path = folder / name
-    return path.parent.resolve() / path.name
+def places_of(folder: Path, names: Iterable[str | Path]) -> list[Path]:
+    """Return the true places of files of a folder, each once; a link is its own place, not that of what it leads to."""
+    parents: dict[Path, Path] = {}  # of a million pictures, most have the same
+    found: dict[Path, None] = {}
+    for path in (folder / name for name in names):
+        if path.parent not in parents:
+            parents[path.parent] = path.parent.resolve()
+        found[parents[path.parent] / path.name] = None
+    return list(found)
 
 
 def numbered_in(folder: Path) -> list[str]:
@@ -214,8 +218,11 @@ def numbered_in(folder: Path) -> list[str]:
 
 def names_in(journal: Path) -> list[str]:
     """Return the names that a process has listed; its last line may be cut short, and its file was not begun then."""
-    lines = journal.read_text(encoding="utf-8").splitlines(keepends=True)
-    return [json.loads(line) for line in lines if line.endswith("\n")]
+    try:
+        lines = journal.read_text(encoding="utf-8").splitlines(keepends=True)
+        return [str(json.loads(line)) for line in lines if line.endswith("\n")]
+    except (OSError, ValueError):  # not one of ours
+        return []
 
 
 def written_earlier(folder: Path) -> list[Path]:
@@ -223,21 +230,20 @@ def written_earlier(folder: Path) -> list[Path]:
 
     Files that somebody else has put there, or behind a link in it, are not among them.
     """
-    journals = sorted(folder.glob(JOURNAL))
-    names = [name for journal in journals for name in names_in(journal)]
-    lists = list(journals)
+    lists = sorted(folder.glob(JOURNAL))
+    names = [name for journal in lists for name in names_in(journal)]
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         if {"command", "checkpoint", "others", "images"} <= manifest.keys():
-            names += [*manifest["others"], *(str(entry["file"]) for entry in manifest["images"])]
+            names += [str(name) for name in (*manifest["others"], *(entry["file"] for entry in manifest["images"]))]
             lists.append(folder / MANIFEST)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         pass  # there is none, or it is somebody else's
     inside = folder.resolve()
-    places = dict.fromkeys(place_of(folder, name) for name in names)
-    pictures = [path for path in places if path.suffix in (".png", ".gif") and path.is_relative_to(inside)]
-    return [path for path in (*pictures, *(place_of(folder, one.name) for one in lists))
-            if path.is_file() and not path.is_symlink()]  # fmt: skip
+    pictures = [name for name in names if name.endswith((".png", ".gif"))]
+    places = [path for path in places_of(folder, pictures) if path.is_relative_to(inside)]
+    places += places_of(folder, [one.name for one in lists])
+    return [path for path in places if path.is_file() and not path.is_symlink()]
 
 
 def remove_earlier(folder: Path) -> None:
