@@ -5,6 +5,7 @@ The checkpoints are tiny ones of e45cbfd, one per model, copied to places where 
 
 import hashlib
 import json
+import re
 import shlex
 import shutil
 import subprocess
@@ -17,10 +18,12 @@ import torch
 from PIL import Image
 
 import lit_gen
+from lit_gen.callbacks import predictions
+from lit_gen.callbacks.predictions import Command, PredictionWriter
 from lit_gen.cli import main
 from lit_gen.errors import UserError
 from lit_gen.models import CycleGAN, StarGAN, Text2Image
-from lit_gen.tasks.pictures import different, image_seeds, slerp
+from lit_gen.tasks.pictures import Picture, Plan, different, image_paths, image_seeds, slerp
 from tests.models import tiny
 
 FIXTURES = Path(__file__).parent / "fixtures" / "e45cbfd"
@@ -259,6 +262,142 @@ def test_prompts_of_a_file(tmp_path):
             model.task.plan(model, {"prompts": wrong})
 
 
+# ---------------------------------------------------------------------------------------- whose files are in the folder
+
+
+@pytest.fixture
+def mine(photos, tmp_path):
+    """A folder of somebody's images, and what is in it, by name."""
+    (tmp_path / "mine" / "sub").mkdir(parents=True)
+    for name in ("me.png", "sub/3.png"):
+        shutil.copy(photos / "a.png", tmp_path / "mine" / name)
+    return tmp_path / "mine"
+
+
+def content(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        ("stargan", "--images={} --attributes=+Male"),
+        ("stargan", "--images={}/me.png"),
+        (
+            "vae",
+            "--data=ImageFolder --data.root={} --data.image_size=16 --data.channels=1 --data.cache_folder={}-cache",
+        ),
+    ],
+)
+def test_what_it_reads_is_not_written_over(model, words, mine, capsys):
+    before = content(mine)
+    words = ["predict", f"--ckpt_path={checkpoint(model)}", *words.replace("{}", str(mine)).split()]
+    for _ in range(2):
+        assert f"predict reads {mine}/" in refused([*words, f"--output={mine}", "--overwrite"], capsys)
+        assert content(mine) == before
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        ("vae", "--images={0}/a.png"),
+        ("vae", "--images={0}/a.png,{0}/a-2.png --interpolate"),
+        ("puzzlegan", "--patches={0}/a.png,{0}/a-2.png,{0}/turned.png"),
+    ],
+)
+def test_earlier_pictures_that_it_reads_are_kept(model, words, photos, tmp_path, capsys):
+    predict(f"--ckpt_path={checkpoint('vae')} --images={photos}", tmp_path)
+    before = content(tmp_path)
+    words = f"--ckpt_path={checkpoint(model)} {words.format(tmp_path)} --output={tmp_path} --overwrite"
+    assert "predict reads" in refused(["predict", *words.split()], capsys)
+    assert content(tmp_path) == before
+
+
+def test_a_file_that_no_predict_has_written_stays(photos, tmp_path, capsys):
+    """Whatever it is that has its name, and whatever a manifest of another program lists."""
+    words = f"--ckpt_path={checkpoint('gan')} --count=1"
+    others = {
+        "000000.png": b"mine",
+        "grid.png": b"mine",
+        "manifest.json": b'{"others": [], "images": [{"file": "x.png"}]}',
+    }
+    for name, text in others.items():
+        folder = tmp_path / name.partition(".")[0]
+        folder.mkdir()
+        (folder / name).write_bytes(text)
+        (folder / "x.png").write_bytes(b"mine")
+        before = content(folder)
+        line = refused(["predict", *words.split(), f"--output={folder}", "--overwrite"], capsys)
+        assert f"{folder}/{name} is there already" in line and content(folder) == before
+    predict(words, tmp_path / "made")
+    shutil.copy(photos / "a.png", tmp_path / "a.png")
+    (tmp_path / "made" / "000000.png").unlink()
+    (tmp_path / "made" / "000000.png").symlink_to(tmp_path / "a.png")
+    assert "is there already" in refused(
+        ["predict", *words.split(), f"--output={tmp_path}/made", "--overwrite"], capsys
+    )
+    assert (tmp_path / "a.png").is_file() and (tmp_path / "made" / "000000.png").is_symlink()
+
+
+def test_the_pictures_of_a_predict_that_was_broken_off_are_known(photos, mnist_root, tmp_path, monkeypatch, capsys):
+    """Those that have names, those that are numbered, and half of one; a later file of a planned name is not ours."""
+    saved = predictions.save_picture
+
+    def fail(image, path):
+        if len(list(path.parent.glob("*.png"))) == 2:
+            path.with_name(f".{path.name}.0123abcd.partial").touch()  # as of a process that is killed
+            raise MemoryError
+        saved(image, path)
+
+    data = f"--data=MNIST --data.root={mnist_root} --data.val_size=100 --data.image_size=16"
+    for number, words in enumerate(
+        (f"--ckpt_path={checkpoint('gan')} --count=5", f"--ckpt_path={checkpoint('vae')} {data}")
+    ):
+        folder = tmp_path / str(number)
+        monkeypatch.setattr(predictions, "save_picture", fail)
+        refused(["predict", *words.split(), f"--output={folder}"], capsys)
+        monkeypatch.setattr(predictions, "save_picture", saved)
+        assert len(list(folder.glob("*.png"))) == 2 and not (folder / "manifest.json").exists()
+        (folder / "000004.png").write_text("mine")
+        (folder / "2024-12-05.png").write_text("mine")
+        names = predict(f"--ckpt_path={checkpoint('gan')} --image_seeds=9", folder, "--overwrite")
+        assert names == ["000004.png", "000009.png", "2024-12-05.png", *BESIDE]
+
+
+def test_the_folder_for_the_pictures_is_no_source(photos, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    shutil.copytree(photos, tmp_path / "in")
+    (tmp_path / "in" / "out").mkdir()
+    shutil.copy(photos / "a.png", tmp_path / "in" / "out" / "old.png")
+    options = {"images": "~/in", "output": "~/in/out"}
+    assert [name for name, _ in image_paths(options)] == ["a", "a-2", "sub/a", "sub/grey", "turned"]
+
+
+def test_a_panorama_among_images_does_not_widen_the_grid(photos, tmp_path):
+    for number in range(3):
+        shutil.copy(photos / "a.png", tmp_path / f"{number}.png")
+    Image.new("RGB", (1200, 20)).save(tmp_path / "wide.png")
+    predict(f"--ckpt_path={checkpoint('cyclegan')} --images={tmp_path}", tmp_path / "out")
+    assert Image.open(tmp_path / "out" / "wide.png").width == 1200
+    assert Image.open(tmp_path / "out" / "grid.png").width < 1200
+    predict(f"--ckpt_path={checkpoint('stargan')} --images={tmp_path}/0.png", tmp_path / "strip")
+    assert Image.open(tmp_path / "strip" / "grid.png").width % (6 * 16 + 2) == 0
+
+
+def test_a_grid_of_strips_has_an_end(tmp_path):
+    """A folder of a thousand photos, a strip each, would be gigabytes; the manifest has all."""
+    names = [f"{number:03d}" for number in range(100)]
+    for name in names:
+        Image.new("L", (60, 10)).save(tmp_path / f"{name}.png")
+    writer = PredictionWriter(tmp_path, Command("", {}, 0, str(checkpoint("gan"))))
+    writer.note(0, *(f"{name}.png" for name in names))
+    plan = Plan([Picture(name, lambda _: None) for name in names], columns=1, heads=["head"] * 6, lines=names)
+    writer.finish(plan, lit_gen.load(checkpoint("gan")), writer.command)
+    assert Image.open(tmp_path / "grid.png").height < 75 * 64 * 3  # enlarged, with a line above each
+    assert len(json.loads((tmp_path / "manifest.json").read_text())["images"]) == 100
+    assert not list(tmp_path.glob(".*"))
+
+
 # ------------------------------------------------------------------------------------------------------ what is refused
 
 
@@ -272,6 +411,10 @@ def test_prompts_of_a_file(tmp_path):
         ("gan", "--image_seeds=1 --count=3", "leave --count out"),
         ("gan", "--seed=-1", "--seed must be a whole number"),
         ("gan", "--count=1 --count=2", "twice"),
+        ("gan", "--image_seeds=3,2-4", "names 3 twice"),
+        ("infogan", "--sweep=c2,c1", "--sweep must be one of c0, c1, c2, not c2, c1"),
+        ("progan", "--resolution=16,8", "--resolution must be one of 4, 8, 16"),
+        ("vae", "--images=x.ckpt --interpolate --image_seeds=nonsense", "leave it or --images out"),
         ("gan", "--overwrite", "--overwrite is for the folder that --output names"),
         ("cyclegan", "--images=nowhere", "there is no image or folder nowhere"),
         ("cyclegan", "--direction=a_to_b", "give --images"),
@@ -294,6 +437,21 @@ def test_an_image_that_cannot_be_read_stops_it_before_the_first(photos, tmp_path
     assert not (tmp_path / "out").exists()
 
 
+def test_an_image_is_tried_with_the_channels_of_the_model(photos, tmp_path, monkeypatch, capsys):
+    """One that can be read in colour only, too, stops it before the first."""
+    convert = Image.Image.convert
+
+    def refuse(self, mode=None, *more, **others):
+        if mode == "L" and max(self.size) == 60:  # the last one
+            raise ValueError("no grey")
+        return convert(self, mode, *more, **others)
+
+    monkeypatch.setattr(Image.Image, "convert", refuse)
+    words = f"predict --ckpt_path={checkpoint('vae')} --images={photos} --output={tmp_path}/out"
+    assert "turned.jpg (no grey)" in refused(words.split(), capsys)
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_checkpoint_names_no_foreign_class(tmp_path, capsys):
     content = torch.load(checkpoint("gan"), weights_only=True)
     content["hyper_parameters"]["_class_path"] = "antigravity.Model"
@@ -309,6 +467,7 @@ def test_a_checkpoint_names_no_foreign_class(tmp_path, capsys):
 def test_names_and_seeds():
     assert different(["a", "A", "a", "grid"]) == ["a", "A-2", "a-3", "grid-2"]
     assert image_seeds({"seed": "2", "count": "2"}) == [2_000_000, 2_000_001]
+    assert image_seeds({"image_seeds": "3,5,3", "interpolate": "true"}) == [3, 5, 3]  # there and back
 
 
 # -------------------------------------------------------------------------------------------------------- with its data
@@ -520,6 +679,42 @@ def test_changes_in_words():
     assert torch.equal(model.translate(images, "+Blond_Hair,-Male"), model.translate(images, target))
     with pytest.raises(UserError, match="Did you mean Blond_Hair"):
         model.translate(images, "+Blond")
+
+
+def test_a_model_says_which_images_it_takes():
+    """In one line, whatever it is called with; before, a convolution spoke of channels, or the sum of two sizes."""
+    stargan, cyclegan = lit_gen.load(checkpoint("stargan")), lit_gen.load(checkpoint("cyclegan"))
+    images, target = tiny.images(2, 3), torch.ones(2, 5)
+    for model, given, said in (
+        (stargan, (images, torch.ones(2, 4)), "shape (2, 5), not (2, 4): a column each for Black_Hair"),
+        (stargan, (images[0], "+Male"), "(B, 3, 16, 16), not (3, 16, 16). Give one image as image[None]"),
+        (stargan, (images[..., :12], "+Male"), "(B, 3, 16, 16), not (2, 3, 16, 12)"),
+        (stargan, (images[..., :13], target), "multiples of 4 from 8 on, not (2, 3, 16, 13)"),
+        (stargan, (images, "+Nope"), "the target must be"),
+        (stargan, (images.numpy(), "+Male"), "a tensor of images, not ndarray"),
+        (cyclegan, (images, "x"), "direction must be a_to_b or b_to_a, not x"),
+        (cyclegan, (images[..., :13, :], "a_to_b"), "multiples of 4 from 8 on, not (2, 3, 13, 16)"),
+        (cyclegan, (images[:, :1], "a_to_b"), "not (2, 1, 16, 16)"),
+        (cyclegan, (images.long(), "a_to_b"), "not torch.int64"),
+    ):
+        with pytest.raises(UserError, match=re.escape(said)):
+            model.translate(*given)
+    assert stargan.translate(tiny.images(2, 3)[..., :12], torch.ones(2, 5)).shape == (2, 3, 16, 12)
+
+
+@pytest.mark.parametrize("name", ["aae", "autoencoder", "vae", "stargan", "cyclegan", "infogan", "puzzlegan"])
+def test_bytes_are_the_images_that_they_stand_for(name):
+    model = lit_gen.load(checkpoint(name))
+    latent = model.sample_latent(1) if name == "puzzlegan" else None
+    verb = {
+        "stargan": lambda images: model.translate(images, "+Male"),
+        "cyclegan": lambda images: model.translate(images, "a_to_b"),
+        "infogan": lambda images: model.recognize(images)[1],
+        "puzzlegan": lambda images: model.assemble(images[None], latent)[0],
+    }.get(name, getattr(model, "reconstruct", None))
+    images = torch.randint(256, (3, *model.image_shape), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        assert torch.equal(verb(images), verb(images.float() / 127.5 - 1))
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in FIXTURES.iterdir()))

@@ -2,7 +2,9 @@
 
 import json
 import math
-from collections.abc import Sequence
+import os
+import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,15 +20,18 @@ from torchvision.transforms.functional import pil_to_tensor
 from lit_gen.callbacks.sample_grids import save_picture
 from lit_gen.data.decoding import decode_image
 from lit_gen.errors import UserError
-from lit_gen.files.atomic import complete_file, make_folder
+from lit_gen.files.atomic import complete_file, make_folder, remove_partial_of
 from lit_gen.files.checksums import sha256_of
 from lit_gen.lightning_compat import data_of
 from lit_gen.tasks.grids import Grid
 from lit_gen.tasks.pictures import Picture, Plan, different
 
 MANIFEST, GRID, MOVING = "manifest.json", "grid.png", "interpolation.gif"
+JOURNAL = ".predict-*.partial"
+"""Names of the lists of what a process is writing, a name a line; they go when the manifest is there."""
+NUMBERED = re.compile(r"\d+-\d{6,}\.png")
 CELL, GAP = 256, 2  # pixels of the grid
-MOST_IN_GRID = 64  # pictures, where nothing says how they lie side by side
+MOST_IN_GRID = 64  # pictures, or rows where something says how they lie side by side
 FRAME = 80  # milliseconds
 
 
@@ -45,6 +50,9 @@ class PredictionWriter(BasePredictionWriter):
     A picture of a plan has its own name, and one that is made from an image file of a data module that file's. Others
     are `folder/<rank>-<number>.png`. At the end it says how many all processes have written, and where.
 
+    Until the manifest is there, each process lists what it writes, so that the pictures of a `predict` that was broken
+    off are known. No picture takes the place of a file that is not of an earlier `predict`, or that it is made from.
+
     Args:
         folder: where to write.
         command: what the manifest says of it; without one there is neither manifest nor grid.
@@ -60,23 +68,50 @@ class PredictionWriter(BasePredictionWriter):
         self.names: list[str] = []
         self.sources: list[tuple[str, Path]] = []  # the files of the data's rows, each behind the name for its picture
 
-    def setup(self, trainer: Trainer, model: LightningModule, stage: str) -> None:
+    def setup(self, trainer: Trainer, model: Any, stage: str) -> None:
         # Another node's has the time of another clock in its name.
         self.folder = trainer.strategy.broadcast(self.folder)
-        if self.overwrite and trainer.is_global_zero:
-            remove_earlier(self.folder)
-        trainer.strategy.barrier("the folder is ready")
+        if stage != "predict":
+            return
+        data: Any = data_of(trainer)
+        files = getattr(data, "predicted_files", []) if model.task.predicts_from != "noise" else []
+        names = different([str(file.relative_to(data.root).with_suffix("")) for file in files])
+        self.sources = list(zip(names, files, strict=True))
+        refusal = self.refusal(self.plan_of(trainer)) if trainer.is_global_zero else None
+        if refusal := trainer.strategy.broadcast(refusal):
+            raise UserError(refusal)
 
     @staticmethod
     def plan_of(trainer: Trainer) -> Plan:
         """Return the plan of the pictures; an empty one where a data module gives the batches."""
         return getattr(data_of(trainer), "plan", Plan([]))
 
+    def planned(self, plan: Plan) -> list[tuple[str, int | None, Path | None]]:
+        """Return name, seed and source of each picture whose name is known before; those of a numbered one are not."""
+        known: list[tuple[str, int | None, Path | None]] = [(one.name, one.seed, one.source) for one in plan.pictures]
+        return known + [(name, None, path) for name, path in self.sources]
+
+    def refusal(self, plan: Plan) -> str | None:
+        """Return why nothing may be written: a file of somebody else, or one to read, would be replaced or removed."""
+        planned, earlier = self.planned(plan), set(written_earlier(self.folder))
+        names = [f"{name}.png" for name, _, _ in planned] or numbered_in(self.folder)
+        names += [] if self.command is None else [MANIFEST, GRID, *([MOVING] if plan.moving else [])]
+        places, own = places_of(self.folder, names), {*places_of(self.folder, self.names), *earlier}
+        sources = [*plan.sources, *(source for _, _, source in planned if source is not None)]
+        read = {*(path.resolve() for path in sources), *places_of(Path(), sources)}
+        if taken := sorted(read & {*places, *(earlier if self.overwrite else ())}):
+            return f"--output: predict reads {taken[0]}, and would replace or remove it. Name another folder."
+        if taken := [place for place in places if os.path.lexists(place) and place not in own]:
+            return (
+                f"--output: {taken[0]} is there already, and no earlier predict has written it. Move it away, or name "
+                "another folder."
+            )
+        return None
+
     def on_predict_start(self, trainer: Trainer, model: Any) -> None:
-        data: Any = data_of(trainer)
-        files = getattr(data, "predicted_files", []) if model.task.predicts_from != "noise" else []
-        names = different([str(file.relative_to(data.root).with_suffix("")) for file in files])
-        self.sources = list(zip(names, files, strict=True))
+        if self.overwrite and trainer.is_global_zero:
+            remove_earlier(self.folder)
+        trainer.strategy.barrier("the folder is ready")
 
     def write_on_batch_end(
         self, trainer: Trainer, model: LightningModule, prediction: Tensor, rows: Any, batch: Any, *_: Any
@@ -88,8 +123,15 @@ class PredictionWriter(BasePredictionWriter):
                 name = batch.name
             elif self.sources and rows:
                 name = self.sources[rows[number]][0]
+            self.note(trainer.global_rank, f"{name}.png")
             save_picture(image, self.folder / f"{name}.png")
             self.names.append(f"{name}.png")
+
+    def note(self, rank: int, *names: str) -> None:
+        """List files that this process is about to write."""
+        if self.command is not None:
+            with (self.folder / JOURNAL.replace("*", str(rank))).open("a", encoding="utf-8") as journal:
+                journal.writelines(f"{json.dumps(name)}\n" for name in names)
 
     def on_predict_end(self, trainer: Trainer, model: LightningModule) -> None:
         written = torch.tensor(len(self.names), device=model.device)
@@ -113,12 +155,14 @@ class PredictionWriter(BasePredictionWriter):
 
     def finish(self, plan: Plan, model: Any, command: Command) -> None:
         """Write the grid, the moving picture, and last the manifest."""
-        planned: list[tuple[str, int | None, Path | None]] = [(one.name, one.seed, one.source) for one in plan.pictures]
-        planned += [(name, None, path) for name, path in self.sources]
-        own = [one for one in planned if (self.folder / f"{one[0]}.png").is_file()]
-        names = [f"{name}.png" for name, _, _ in own] or sorted(self.written_by_all())
+        written = {name for journal in self.folder.glob(JOURNAL) for name in names_in(journal)}
+        own = [one for one in self.planned(plan) if f"{one[0]}.png" in written]
+        names = [f"{name}.png" for name, _, _ in own] or sorted(written)
+        others = [GRID, *([MOVING] if plan.moving else [])]
+        self.note(0, *others, MANIFEST)
         beside = [None if plan.heads else source for _, _, source in own] or [None] * len(names)
-        shown = slice(None if plan.columns else MOST_IN_GRID)
+        shown = slice(MOST_IN_GRID * (plan.columns or 1))
+        plan = plan._replace(lines=plan.lines[: math.ceil(len(names[shown]) / (plan.columns or 1))])
         files = [self.folder / name for name in names]
         title = f"{type(model).__name__}: {len(files[shown])} of {len(files)} predictions"
         write_grid(self.folder / GRID, files[shown], beside[shown], plan, title)
@@ -137,15 +181,13 @@ class PredictionWriter(BasePredictionWriter):
             "model": {"class": f"{kind.__module__}.{kind.__qualname__}", "settings": dict(model.hparams)},
             "options": command.options,
             "seed": command.seed,
-            "others": [GRID, *([MOVING] if plan.moving else [])],
+            "others": others,
             "images": entries or [{"file": name} for name in names],
         }
         with complete_file(self.folder / MANIFEST) as partial:
             partial.write_text(json.dumps(content, indent=1, default=str) + "\n", encoding="utf-8")
-
-    def written_by_all(self) -> list[str]:
-        """Return the names of images that were numbered, of all processes."""
-        return [path.name for path in self.folder.glob("[0-9]*-[0-9]*.png")]
+        for journal in list(self.folder.glob(JOURNAL)):
+            journal.unlink()
 
 
 def check_output(folder: Path, overwrite: bool, what: str) -> None:
@@ -158,19 +200,59 @@ def check_output(folder: Path, overwrite: bool, what: str) -> None:
         )
 
 
-def remove_earlier(folder: Path) -> None:
-    """Remove what the manifest in a folder lists, and the manifest: nothing that somebody else has put there."""
+def places_of(folder: Path, names: Iterable[str | Path]) -> list[Path]:
+    """Return the true places of files of a folder, each once; a link is its own place, not that of what it leads to."""
+    parents: dict[Path, Path] = {}  # of a million pictures, most have the same
+    found: dict[Path, None] = {}
+    for path in (folder / name for name in names):
+        if path.parent not in parents:
+            parents[path.parent] = path.parent.resolve()
+        found[parents[path.parent] / path.name] = None
+    return list(found)
+
+
+def numbered_in(folder: Path) -> list[str]:
+    """Return the names of the files of a folder that are called as pictures without a name of their own are."""
+    return [path.name for path in folder.glob("*.png") if NUMBERED.fullmatch(path.name)]
+
+
+def names_in(journal: Path) -> list[str]:
+    """Return the names that a process has listed; its last line may be cut short, and its file was not begun then."""
+    try:
+        lines = journal.read_text(encoding="utf-8").splitlines(keepends=True)
+        return [str(json.loads(line)) for line in lines if line.endswith("\n")]
+    except (OSError, ValueError):  # not one of ours
+        return []
+
+
+def written_earlier(folder: Path) -> list[Path]:
+    """Return the files that an earlier `predict` has written to a folder, also one that was broken off; last its lists.
+
+    Files that somebody else has put there, or behind a link in it, are not among them.
+    """
+    lists = sorted(folder.glob(JOURNAL))
+    names = [name for journal in lists for name in names_in(journal)]
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        names = [*manifest["others"], *(entry["file"] for entry in manifest["images"])]
-    except (OSError, ValueError, KeyError, TypeError):
-        return
-    (folder / MANIFEST).unlink()
+        if {"command", "checkpoint", "others", "images"} <= manifest.keys():
+            names += [str(name) for name in (*manifest["others"], *(entry["file"] for entry in manifest["images"]))]
+            lists.append(folder / MANIFEST)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        pass  # there is none, or it is somebody else's
     inside = folder.resolve()
-    for name in names:
-        path = (folder / str(name)).resolve()
-        if path.is_relative_to(inside) and path.suffix in (".png", ".gif"):
-            path.unlink(missing_ok=True)
+    pictures = [name for name in names if name.endswith((".png", ".gif"))]
+    places = [path for path in places_of(folder, pictures) if path.is_relative_to(inside)]
+    places += places_of(folder, [one.name for one in lists])
+    return [path for path in places if path.is_file() and not path.is_symlink()]
+
+
+def remove_earlier(folder: Path) -> None:
+    """Remove what an earlier `predict` has written to a folder, and nothing that somebody else has put there."""
+    for journal in folder.glob(JOURNAL):
+        for name in names_in(journal)[-1:]:  # which may be half-written
+            remove_partial_of(folder / name)
+    for path in written_earlier(folder):
+        path.unlink()
 
 
 def write_grid(path: Path, files: Sequence[Path], beside: Sequence[Path | None], plan: Plan, title: str) -> None:
@@ -184,10 +266,11 @@ def write_grid(path: Path, files: Sequence[Path], beside: Sequence[Path | None],
         title: of the grid.
     """
     columns = plan.columns or max(1, round(len(files) ** 0.5))
+    strips = bool(plan.heads) or not plan.pictures  # those of a data module, all of one size, may be strips too
     cells: list[Image.Image] = []
     for file, source in zip(files, beside, strict=True):
         with Image.open(file) as picture:
-            cells.append(_small(picture, max(CELL, picture.width if picture.width > 2 * picture.height else 0)))
+            cells.append(_small(picture, max(CELL, picture.width) if strips and _is_wide(picture) else CELL))
         if source is not None:
             original = Image.fromarray(decode_image(source, lambda width, height: (width, height)))
             cells.insert(-1, _small(original, max(cells[-1].size)))
@@ -201,6 +284,10 @@ def write_grid(path: Path, files: Sequence[Path], beside: Sequence[Path | None],
         left, upper = (width - cell.width) // 2, (height - cell.height) // 2
         sheet.paste(cell, (column * (width + GAP) + left, row * (height + GAP) + upper))
     save_picture(Grid(pil_to_tensor(sheet) / 127.5 - 1, title, heads, plan.lines).drawn(), path)
+
+
+def _is_wide(image: Image.Image) -> bool:
+    return image.width > 2 * image.height
 
 
 def _small(image: Image.Image, longest: int) -> Image.Image:

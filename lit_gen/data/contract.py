@@ -145,7 +145,7 @@ def named_batch(tensors: Sequence[Any], model: Any) -> Any:
             f"the model was built for images of shape {tuple(model.image_shape)}, and a batch has "
             f"{tuple(image.shape[1:])}. Give the model the spec of these data: lit_gen.spec_of(images, labels)."
         )
-    images = [_in_range(part) if part.ndim == 4 else part for part in tensors]
+    images = [in_range(part) if part.ndim == 4 else part for part in tensors]
     if not others:
         batch: Any = Images(*images)
     elif len(others) == 3:
@@ -164,8 +164,40 @@ def named_batch(tensors: Sequence[Any], model: Any) -> Any:
     return batch
 
 
-def _in_range(image: Tensor) -> Tensor:
+def in_range(image: Tensor) -> Tensor:
+    """Return images, uint8 or floats in [-1, 1], as the latter."""
     return image if image.is_floating_point() else image.float() / 127.5 - 1
+
+
+def images_for(model: Any, images: Any, step: int = 0) -> Tensor:
+    """Return the images that a model is called with, (B, C, H, W) of uint8 or floats in [-1, 1], as the latter.
+
+    Their values are not looked at: a GPU would have to be waited for.
+
+    Args:
+        model: which says the shape.
+        images: for it.
+        step: what height and width must be multiples of, from twice as much on; 0 for those of the model only.
+
+    Raises:
+        UserError: they are of another shape or type.
+    """
+    if torch.compiler.is_compiling():  # an export, for which the sizes are symbols
+        return images
+    name, (channels, height, width) = type(model).__name__, model.image_shape
+    if not isinstance(images, Tensor):
+        raise UserError(f"{name} takes a tensor of images, not {type(images).__name__}.")
+    given, size = tuple(images.shape), f"{height}, {width})"
+    fits = given[1:] == (channels, height, width)
+    if step:
+        size = f"H, W), H and W multiples of {step} from {2 * step} on"
+        fits = given[1:2] == (channels,) and all(side % step == 0 and side >= 2 * step for side in given[2:])
+    if not fits or len(given) != 4:
+        hint = "Give one image as image[None]." if len(given) == 3 else "Resize or convert them."
+        raise UserError(f"{name} takes images (B, {channels}, {size}, not {given}. {hint}")
+    if not (images.is_floating_point() or images.dtype == torch.uint8):
+        raise UserError(f"images are uint8, or floats from -1 to 1, not {images.dtype}. Give images.to(torch.uint8).")
+    return in_range(images)
 
 
 def check_range(image: Tensor) -> None:

@@ -78,6 +78,8 @@ def decode_image(
             if image.has_transparency_data:  # transparent pixels may hold any colour
                 image = image.convert("RGBA")
                 image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+            if image.mode == "LAB":  # which Pillow makes no grey of
+                image = image.convert("RGB")
             mode = "RGB" if channels == 3 else "L"
             image = image if image.mode == mode else image.convert(mode)
             if not isinstance(size, int):

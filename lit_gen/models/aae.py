@@ -126,7 +126,7 @@ class AAE(AutoencodingModule):
 
         A draw is taken, by default, in training only.
         """
-        code = self.encoder(functional.dropout(image, self.input_dropout, self.training))
+        code = self.encoder(functional.dropout(self.checked(image), self.input_dropout, self.training))
         if self.posterior == "deterministic":
             return code
         mean, log_variance = code.float().chunk(2, dim=1)  # 16 bits are few for a variance

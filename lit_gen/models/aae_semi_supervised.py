@@ -96,7 +96,7 @@ class SemiSupervisedAAE(AutoencodingModule):
 
     def heads(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Return class logits (B, classes), in float32, and styles (B, Z) of images (B, C, H, W) in [-1, 1]."""
-        pixels = (image + 1) / 2
+        pixels = (self.checked(image) + 1) / 2
         if self.training:
             pixels = pixels + self.input_noise * torch.randn_like(pixels)
         logits, style = self.encoder(pixels).split([self.num_classes, self.style_dim], dim=1)

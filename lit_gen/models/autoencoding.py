@@ -65,12 +65,12 @@ class AutoencodingModule(GenerativeModule):
         raise NotImplementedError
 
     def reconstruct(self, image: Tensor) -> Tensor:
-        """Return images (B, C, H, W) in [-1, 1] after encoding and decoding."""
+        """Return images (B, C, H, W) in [-1, 1] after encoding and decoding; those given may be uint8."""
         return self.decode(self.code(image))
 
     def code(self, image: Tensor) -> Tensor:
         """Return the codes (B, Z) of images (B, C, H, W), which `decode` makes reconstructions of; nothing is drawn."""
-        return self.encoder(image)
+        return self.encoder(self.checked(image))
 
     def decode(self, latent: Tensor) -> Tensor:
         """Return the mean images (B, C, H, W) in [-1, 1] of codes (B, Z)."""

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.optim import Adam, Optimizer
 
 from lit_gen.data.batches import DataSpec
-from lit_gen.data.contract import check_pair, check_range, named_batch
+from lit_gen.data.contract import check_pair, check_range, images_for, named_batch
 from lit_gen.errors import UserError
 from lit_gen.layers.coders import plain_network
 from lit_gen.lightning_compat import data_of, trainer_of
@@ -285,6 +285,10 @@ class GenerativeModule(LoggedTerms):
         # A game has no loss for the bar. The size is no whole number: Lightning would round the processes' mean down.
         in_bar, images = f"{stage}/loss" in terms, float(len(batch[0]))
         self.log_dict(terms, batch_size=images, prog_bar=in_bar, sync_dist=True)  # type: ignore[arg-type]
+
+    def checked(self, images: Any, step: int = 0) -> Tensor:
+        """Return images that somebody calls the model with, as floats in [-1, 1]; see `images_for`."""
+        return images_for(self, images, step)
 
     def noise(self, *shape: int, generator: torch.Generator | None = None) -> Tensor:
         """Return standard normal noise on the model's device; with a CPU generator, the same on every device."""

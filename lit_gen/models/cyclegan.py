@@ -30,7 +30,7 @@ from lit_gen.losses import Terms
 from lit_gen.losses.adversarial import least_squares
 from lit_gen.models.adversarial import AdversarialModule, real_and_fake
 from lit_gen.schedules import constant_then_linear
-from lit_gen.tasks.translation import Translation
+from lit_gen.tasks.translation import WAYS, Translation
 from lit_gen.training.modes import evaluating
 
 
@@ -284,7 +284,10 @@ class CycleGAN(AdversarialModule):
 
     def forward(self, images: Tensor, direction: str | None = None) -> Tensor:
         """Return the translations of images (B, C, H, W) in [-1, 1], by the EMA if any; by default in `direction`."""
-        return self.sampler.get_submodule(direction or self.direction)(images)
+        way = direction or self.direction
+        if way not in WAYS:
+            raise UserError(f"the direction must be {' or '.join(WAYS)}, not {way}.")
+        return self.sampler.get_submodule(way)(self.checked(images, step=4))
 
     @torch.no_grad()
     def translate(self, images: Tensor, direction: str) -> Tensor:

@@ -264,7 +264,7 @@ class InfoGAN(AdversarialModule):
 
     def recognize(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Return D's logits (B, 1) of images, and what Q says of all codes (B, O)."""
-        return self.discriminator.recognize(images)
+        return self.discriminator.recognize(self.checked(images))
 
     @torch.no_grad()
     def categories(self, images: Tensor) -> Tensor:

@@ -31,6 +31,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lit_gen.data.batches import DataSpec, WithImages
+from lit_gen.data.contract import in_range
 from lit_gen.errors import UserError
 from lit_gen.layers.coders import doublings
 from lit_gen.layers.key_patches import in_fixed_order, key_patches
@@ -264,7 +265,9 @@ class PuzzleGAN(AdversarialModule):
                 f"{tuple(patches.shape)}. Resize each patch to {size} pixels."
             )
         with evaluating(self.sampler):
-            image, mask = self.sampler(patches, self.sample_latent(len(patches)) if latent is None else latent)
+            image, mask = self.sampler(
+                in_range(patches), self.sample_latent(len(patches)) if latent is None else latent
+            )
         return image.float().clamp(-1, 1), mask.float().clamp(0, 1)
 
     def forward(self, patches: Tensor, latent: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]  # not a latent vector alone

@@ -253,6 +253,11 @@ class StarGAN(AdversarialModule):
 
     def forward(self, image: Tensor, target: Tensor) -> Tensor:  # type: ignore[override]  # not a latent vector alone
         """Return images (B, C, H, W) with the attributes (B, A), by the EMA if there is one."""
+        image, wanted = self.checked(image, step=4), (len(image), len(self.attributes))
+        given = tuple(getattr(target, "shape", ()))
+        if given != wanted:
+            names = ", ".join(self.attributes)
+            raise UserError(f"these images need attributes of shape {wanted}, not {given}: a column each for {names}.")
         return self.sampler(image, target)
 
     @torch.no_grad()
@@ -260,12 +265,13 @@ class StarGAN(AdversarialModule):
         """Return the images with other attributes, in evaluation mode, by the averaged generator if there is one.
 
         Args:
-            image: (B, C, H, W) in [-1, 1].
+            image: (B, C, H, W) of uint8, or floats in [-1, 1].
             target: (B, A) in {0, 1}: all attributes, in the order of `attributes`; or what to change, such as
                 "+Blond_Hair,-Male", of the attributes that D sees in the images.
         """
         if isinstance(target, str):
-            target = with_changes(self, Images(image), wanted_changes(target, self.attributes))
+            image = self.checked(image)  # D takes no other size
+            target = with_changes(self, Images(image), wanted_changes(target, self.attributes, "the target"))
         with evaluating(self.sampler):
             return self(image, target).float()
 

@@ -202,7 +202,7 @@ class VAE(AutoencodingModule):
         return {"reconstruction": reconstruction, "kl": gaussian_kl(mean, log_variance).mean()}
 
     def code(self, image: Tensor) -> Tensor:
-        return self.encode(self.target(image))[0]
+        return self.encode(self.target(self.checked(image)))[0]
 
     def decode(self, latent: Tensor) -> Tensor:
         output = self.decoder(latent)

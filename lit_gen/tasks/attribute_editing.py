@@ -76,7 +76,7 @@ class AttributeEditing(Task):
         changes = None
         if "attributes" in options:
             changes = wanted_changes(options["attributes"], model.attributes)
-        files = pictures.image_paths(options)
+        files = pictures.image_paths(options, channels=model.image_shape[0])
         found = [pictures.Picture(name, partial(_edited, path, changes), 0, path) for name, path in files]
         return pictures.Plan(found) if changes else pictures.Plan(found, columns=1, heads=self.heads(model))
 
@@ -151,10 +151,15 @@ class AttributeEditing(Task):
         return found
 
 
-def wanted_changes(text: str, names: Sequence[str]) -> dict[int, float]:
+def wanted_changes(text: str, names: Sequence[str], said: str = "--attributes") -> dict[int, float]:
     """Return the values, 0 or 1, of what `+Blond_Hair,-Male` names, by the column of its name.
 
     A hair colour that is to be there takes the place of the others, unless these are named too.
+
+    Args:
+        text: of the user.
+        names: those of the attributes.
+        said: what an error calls the text.
 
     Raises:
         UserError: a name is not known, or stands there twice.
@@ -165,12 +170,12 @@ def wanted_changes(text: str, names: Sequence[str]) -> dict[int, float]:
         if name not in names or word[0] not in "+-" or word[1:] != name:
             hint = nearest(name, list(names)) if name not in names else ""
             known = ", ".join(names)
-            raise UserError(f"--attributes must be + or - before names of {known}, not {word}.{hint}")
+            raise UserError(f"{said} must be + or - before names of {known}, not {word}.{hint}")
         if names.index(name) in changes:
-            raise UserError(f"--attributes names {name} twice.")
+            raise UserError(f"{said} names {name} twice.")
         changes[names.index(name)] = float(word[0] == "+")
     if not changes:
-        raise UserError("--attributes is empty: write + or - before each name, such as +Blond_Hair,-Male.")
+        raise UserError(f"{said} is empty: write + or - before each name, such as +Blond_Hair,-Male.")
     hair = [column for column, name in enumerate(names) if name in HAIR_COLOURS]
     if any(changes.get(column) for column in hair):
         changes = dict.fromkeys(hair, 0.0) | changes

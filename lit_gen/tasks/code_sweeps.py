@@ -96,7 +96,7 @@ class CodeSweeps(Sampling):
         categorical and another one changes, has the row's number.
         """
         names = [f"c{number}" for number in range(len(model.codes))]
-        (name,) = pictures.names_of(options, "sweep", names)[:1]
+        name = pictures.name_of(options, "sweep", names)
         number, first = names.index(name), model.codes[0]
         start = model.noise_dim + sum(code.features for code in model.codes[:number])
         code = model.codes[number]

@@ -7,6 +7,7 @@ own: neither the number of processes nor any batch size can change it.
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -46,6 +47,7 @@ class Plan(NamedTuple):
     moving: bool = False  # whether they are also to be one moving picture
     heads: Sequence[str] = ()  # above the columns of the grid, or above the parts of pictures that are one a row
     lines: Sequence[str] = ()  # above the rows
+    sources: Sequence[Path] = ()  # image files that it is made from, beside those that single pictures name
 
 
 class Pictures(LightningDataModule):
@@ -101,6 +103,18 @@ def names_of(options: Options, name: str, known: Sequence[str]) -> list[str]:
     return found
 
 
+def name_of(options: Options, name: str, known: Sequence[str]) -> str:
+    """Return the one thing that an option names.
+
+    Raises:
+        UserError: it is not known, or there are several.
+    """
+    found = names_of(options, name, known)
+    if len(found) > 1:
+        raise UserError(f"--{name} must be one of {', '.join(known)}, not {', '.join(found)}: make them one by one.")
+    return found[0]
+
+
 def image_seeds(options: Options, count: int = COUNT) -> list[int]:
     """Return the seeds of the images: those of `--image_seeds`, or else `--count` (`count` by default) by `--seed`."""
     if "image_seeds" not in options:
@@ -117,6 +131,9 @@ def image_seeds(options: Options, count: int = COUNT) -> list[int]:
             wrong = part.strip() or "nothing"
             raise UserError(f"--image_seeds must be numbers such as 0-63 or 3,8,20-29, not {wrong}.")
         seeds += range(first, last + 1)
+    if len(set(seeds)) < len(seeds) and not switch(options, "interpolate"):  # a walk may come back to where it was
+        again = next(one for one, other in pairwise(sorted(seeds)) if one == other)
+        raise UserError(f"--image_seeds names {again} twice, which would be one image: name each seed once.")
     return seeds
 
 
@@ -128,10 +145,15 @@ def base_seed(options: Options) -> int:
 # -------------------------------------------------------------------------------------------------------------- images
 
 
-def image_paths(options: Options, name: str = "images") -> list[tuple[str, Path]]:
+def image_paths(options: Options, name: str = "images", channels: int = 3) -> list[tuple[str, Path]]:
     """Return the image files that an option names, each behind the name for its picture, without ending.
 
     They are a file, all files of a folder and those within it, or several of either, separated by commas.
+
+    Args:
+        options: of the command.
+        name: of the option.
+        channels: that the model's images have; each file is read with as many once, before any picture is made.
 
     Raises:
         UserError: there is none, or one cannot be read.
@@ -143,14 +165,14 @@ def image_paths(options: Options, name: str = "images") -> list[tuple[str, Path]
         path = Path(part).expanduser()
         if not part or not path.exists():
             raise UserError(f"--{name}: there is no image or folder {part or repr(part)}.")
-        ignored = [Path(options["output"])] if "output" in options else []
+        ignored = [Path(options["output"]).expanduser()] if "output" in options else []
         files = find_images(path, ignored).paths if path.is_dir() else [path]
         if not files:
             raise UserError(f"--{name}: the folder {part} holds no image.")
         found += [(file.relative_to(path if path.is_dir() else path.parent), file) for file in files]
     files = [file for _, file in found]
     try:
-        ImagesOnDemand(files, 1).check(f"--{name}")
+        ImagesOnDemand(files, 1, channels=channels).check(f"--{name}")
     except UserError as error:  # of a size that a setting of the data would allow
         raise UserError(re.sub(r"Remove it, or set --data\..*", "Make it smaller.", str(error))) from error
     return list(zip(different([str(short.with_suffix("")) for short, _ in found]), files, strict=True))

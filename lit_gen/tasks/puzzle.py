@@ -24,6 +24,8 @@ HEADS = ("patch 1", "patch 2", "patch 3", "mask", "true mask", "generated", "rea
 class PatchAssembler(Protocol):
     """What the task asks of a model."""
 
+    image_shape: tuple[int, int, int]
+
     def assemble(self, patches: Tensor, latent: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return images (B, C, S, S) in [-1, 1] and masks (B, 1, S, S) in [0, 1] of patches (B, N, C, S, S).
 
@@ -53,15 +55,16 @@ class Puzzle(Task):
             raise UserError("PuzzleGAN makes images around patches: give --images or --patches, one of them.")
         seed = pictures.base_seed(options)
         if "images" in options:
-            files = pictures.image_paths(options)
+            files = pictures.image_paths(options, channels=model.image_shape[0])
             found = [pictures.Picture(name, partial(_strip, path, seed), seed, path) for name, path in files]
             return pictures.Plan(found, columns=1, heads=HEADS)
-        files = pictures.image_paths(options, "patches")
+        files = pictures.image_paths(options, "patches", model.image_shape[0])
         if len(files) != 3:
             raise UserError(f"--patches must be three images, not {len(files)}.")
-        make = partial(_around, [path for _, path in files], seed)
+        sources = [path for _, path in files]
         heads = [head for head in HEADS if head not in ("true mask", "real")]
-        return pictures.Plan([pictures.Picture("puzzle", make, seed)], columns=1, heads=heads)
+        puzzle = pictures.Picture("puzzle", partial(_around, sources, seed), seed)
+        return pictures.Plan([puzzle], columns=1, heads=heads, sources=sources)
 
     def exports(self, model: Any, options: pictures.Options) -> Exports:
         """Return the generator of images and masks from three patches and noise."""

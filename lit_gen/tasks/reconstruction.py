@@ -61,13 +61,15 @@ class Reconstruction(Task):
             return self.plan_of_plane(model, options)
         if "images" not in options:
             return samples(model, options)
-        files = pictures.image_paths(options)
-        if pictures.switch(options, "interpolate"):
+        walks = pictures.switch(options, "interpolate")  # whose frames --count counts
+        if unused := [f"--{name}" for name in ("image_seeds", *(() if walks else ("count",))) if name in options]:
+            raise UserError(f"{unused[0]} is for new images: leave it or --images out.")
+        files = pictures.image_paths(options, channels=model.image_shape[0])
+        if walks:
             if len(files) != 2:
                 raise UserError(f"--interpolate goes between two images, and --images names {len(files)}.")
-            return pictures.frames([partial(_code, path) for _, path in files], options, of_images=True)
-        if unused := [f"--{name}" for name in ("count", "image_seeds") if name in options]:
-            raise UserError(f"{unused[0]} is for new images: leave it or --images out.")
+            walk = pictures.frames([partial(_code, path) for _, path in files], options, of_images=True)
+            return walk._replace(sources=[path for _, path in files])
         return pictures.Plan([pictures.Picture(name, partial(_back, path), 0, path) for name, path in files])
 
     def exports(self, model: Any, options: pictures.Options) -> Exports:

@@ -125,7 +125,7 @@ def _sample(seed: int, model: Any) -> Tensor:
 def resolution_in(model: Any, options: pictures.Options) -> int:
     """Return the resolution that a command asks for, one of those that the model grows through."""
     known = [str(4 * 2**stage) for stage in range(model.last_stage + 1)]
-    return int(pictures.names_of(options, "resolution", known)[0])
+    return int(pictures.name_of(options, "resolution", known))
 
 
 def stage_of(model: Any, resolution: int) -> tuple[int, float]:

@@ -29,6 +29,7 @@ BACK = {"a_to_b": "b_to_a", "b_to_a": "a_to_b"}
 class Translator(Protocol):
     """What the task asks of a model."""
 
+    image_shape: tuple[int, int, int]
     direction: str
     """The way that `predict` translates images: `a_to_b` or `b_to_a`."""
 
@@ -75,7 +76,7 @@ class Translation(Task):
         way = options.get("direction", model.direction)
         if way not in WAYS:
             raise UserError(f"--direction must be {' or '.join(WAYS)}, not {way or 'nothing'}.")
-        files = pictures.image_paths(options)
+        files = pictures.image_paths(options, channels=model.image_shape[0])
         return pictures.Plan([pictures.Picture(name, partial(_translated, path, way), 0, path) for name, path in files])
 
     def exports(self, model: Any, options: pictures.Options) -> Exports:

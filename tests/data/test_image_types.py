@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageFile
+from PIL import Image, ImageCms, ImageFile
 
 from lit_gen.data import ImageFolder, image_files
 from lit_gen.data.cache import decode_image
@@ -151,6 +151,17 @@ def test_black_and_white(tmp_path, ending):
     found, own = levels(save(tmp_path / f"board.{ending}", board))
     np.testing.assert_array_equal(found, board * 255)
     assert not own
+
+
+def test_lab_becomes_grey_as_it_becomes_colour(tmp_path):
+    """Pillow has no way from LAB to grey."""
+    grey = Image.fromarray((RAMP * 255).astype(np.uint8)).convert("RGB")
+    to_lab = ImageCms.buildTransform(ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), "RGB", "LAB")
+    ImageCms.applyTransform(grey, to_lab).save(tmp_path / "a.tif")
+    found, _ = levels(tmp_path / "a.tif")
+    assert np.abs(found - RAMP * 255).max() <= 4
+    colour = decode_image(tmp_path / "a.tif", 8, None, 3).astype(int)
+    assert np.abs(colour - found[..., None]).max() <= 6
 
 
 def test_grey_with_alpha_of_sixteen_bits_and_colour_of_sixteen_bits(tmp_path):
