@@ -151,6 +151,9 @@ def _no_option(name: str, options: list[Option], names: list[str]) -> str:
     section = name.partition(".")[0]
     if section in COMMANDS:
         return f"there is a section {section!r}{where}. Leave that line out: model, data and trainer stand alone."
+    sections = {one.partition(".")[0] for one in names}
+    if section not in sections:  # what stands in it says nothing
+        name, names = section, sorted(sections)
     return f"there is no setting {name!r}{where}.{nearest(name, names)}"
 
 
