@@ -11,6 +11,7 @@ from lit_gen.cli import main
 from lit_gen.command_line import seeds
 from lit_gen.command_line.seeds import report, seeds_of
 from lit_gen.errors import UserError
+from lit_gen.runs.listing import find_run
 from tests.test_cli import SHORT, TINY_PROGAN, TINY_VAE, data, mistake, runs, signalled  # noqa: F401  two are fixtures
 
 
@@ -104,6 +105,15 @@ def test_reports(trained, capsys, monkeypatch):
 def test_mistakes(words, said, trained, capsys, monkeypatch):
     monkeypatch.chdir(trained.parent)
     assert said in mistake(["runs", *words], capsys)
+
+
+def test_only_a_near_name_is_proposed(tmp_path):
+    (tmp_path / "stargan" / "neg").mkdir(parents=True)
+    (tmp_path / "stargan" / "neg" / "config.yaml").touch()
+    for name, hint in {"g/nope": "", "stargan/nge": " Did you mean stargan/neg?"}.items():
+        with pytest.raises(UserError) as caught:
+            find_run(name, tmp_path)
+        assert str(caught.value) == f"there is no run {name!r} below {tmp_path}.{hint} `runs` lists them."
 
 
 def test_two_runs_of_one_name(trained, tmp_path, capsys):
