@@ -33,14 +33,15 @@ from lit_gen.command_line.export import export
 from lit_gen.command_line.help import answer
 from lit_gen.command_line.new import new
 from lit_gen.command_line.parser import OneLineParser
+from lit_gen.command_line.paths import check_path
 from lit_gen.command_line.prepare import prepare
 from lit_gen.command_line.quiet import be_quiet
 from lit_gen.command_line.refusals import explain
 from lit_gen.command_line.runs import runs
-from lit_gen.command_line.seeds import asks_for_seeds, train_seeds
+from lit_gen.command_line.seeds import asks_for_seeds, check_seed, train_seeds
 from lit_gen.command_line.sources import options_of_predict
 from lit_gen.command_line.summary import summary
-from lit_gen.command_line.trainer import CommandLineTrainer, arguments_for, check_amounts
+from lit_gen.command_line.trainer import CommandLineTrainer, arguments_for, check_amounts, check_devices
 from lit_gen.command_line.words import check_words, first_config
 from lit_gen.data.base import ImageData
 from lit_gen.data.contract import check_pair, spec_in
@@ -103,6 +104,10 @@ class LitGenCLI(LightningCLI):
         if self.dry_run:
             self.settings.trainer.update(Namespace(DryRun.trainer_settings))
             self.save_config_callback = None
+        check_seed("seed_everything", self.settings.seed_everything)
+        check_path("ckpt_path", self.settings.get("ckpt_path"))
+        check_path("trainer.default_root_dir", self.settings.trainer.default_root_dir)
+        check_path("output", self.asked.options.get("output"))
         check_weights_only(self.settings.get("weights_only"))
         # In the command's words. Out of Lightning's sight: it would let the checkpoint's settings overrule these.
         self.start = self.settings.get("ckpt_path")
@@ -129,7 +134,8 @@ class LitGenCLI(LightningCLI):
             settings.ckpt_path = found
         self.makes_pictures = command == "predict" and prepare_pictures(settings, self.asked)
         check_pair(_import(settings.model.class_path), _import(settings.data.class_path), command == "predict")
-        check_amounts(command, settings.trainer.as_dict())
+        check_amounts(command, settings)
+        check_devices(settings.trainer)
         if command == "test":
             settings.verbose = False  # in favour of the evaluation's own table
         if self.writes:

@@ -143,5 +143,5 @@ def test_what_the_command_line_refuses_is_told_in_short(data, runs, capsys):  # 
     line = mistake([*words, "--model.likelihood=poisson"], capsys)
     assert line == "error: --model.likelihood must be of type Literal['bernoulli', 'gaussian'], not poisson."
     assert "there is not enough memory" in mistake([*words, "--model.latent_dim=1000000000000"], capsys)
-    assert "the Trainer refuses its settings: `num_nodes`" in mistake([*words, "--trainer.num_nodes=0"], capsys)
+    assert "--trainer.num_nodes must be at least 1" in mistake([*words, "--trainer.num_nodes=0"], capsys)
     assert "precision 64-true would need" in mistake([*words, "--trainer.precision=64-true"], capsys)

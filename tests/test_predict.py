@@ -257,6 +257,7 @@ def test_prompts_of_a_file(tmp_path):
     shown = as_png(model.draw("a man", torch.Generator().manual_seed(4))[0])
     assert np.abs(pixels(tmp_path / "out" / "02-a-man-000004.png").astype(int) - shown).max() <= 1
     wrongs = {"": "no sentence", "no.txt": "no file no.txt", "x" * 202: "longer than 201", "你": "你"}
+    wrongs |= {str(tmp_path): "is a folder. Give a sentence, or a text file with one a line."}
     for wrong, said in wrongs.items():
         with pytest.raises(UserError, match=said):
             model.task.plan(model, {"prompts": wrong})

@@ -14,13 +14,14 @@ import yaml
 import lit_gen.models
 from lit_gen.command_line.config_files import SHIPPED
 from lit_gen.command_line.prepare import data_of
-from lit_gen.command_line.words import options_of
+from lit_gen.command_line.sources import PARTS
+from lit_gen.command_line.words import kinds_named, options_of
 from lit_gen.data.base import ImageData
 from lit_gen.data.cache import CachedSet
 from lit_gen.data.captioned import CaptionedDataset
 from lit_gen.data.contract import fields_read
 from lit_gen.data.decoding import decode_image
-from lit_gen.data.image_files import NoImageError, Search, endings, in_words, open_image
+from lit_gen.data.image_files import NoImageError, Search, endings, in_words, near_name, open_image
 from lit_gen.data.image_table import ImageTable
 from lit_gen.data.splits import places_of
 from lit_gen.errors import UserError
@@ -58,7 +59,7 @@ class Checker:
         self.seen |= dict(zip(paths, found, strict=True))
         rows = np.array([row for row, seen in enumerate(found) if not seen.problem], int)
         if not len(rows):
-            raise UserError(f"none of the {len(paths)} files for {name} can be read. {found[0].problem}")
+            raise UserError(f"none of the {len(paths)} files for {name} can be read. {in_full(paths[0], found[0])}")
         images = np.broadcast_to(np.uint8(0), (len(rows), size, size, settings.get("channels", 3)))
         readable = [paths[row] for row in rows]
         places = places_of(readable, files.folder) if isinstance(files, Search) else []
@@ -78,8 +79,13 @@ def look(max_megapixels: int, index: int, path: Path) -> Seen:
     except UserError as error:
         return Seen(length, pixels, mode, str(error))
     except OSError as error:
-        return Seen(length, pixels, mode, f"cannot read the image {path} ({error})")
+        return Seen(length, pixels, mode, f"cannot read the image {path} ({error}). Replace or remove that file.")
     return Seen(length, pixels, mode, "")
+
+
+def in_full(path: Path, seen: Seen) -> str:
+    """Return why a file cannot be read. For one that is missing, a look at the names in its folder may give a hint."""
+    return seen.problem if path.exists() else f"{seen.problem}.{near_name(path)} Correct the name, or put it there."
 
 
 def check(words: Sequence[str]) -> None:
@@ -122,10 +128,11 @@ def about_files(checker: Checker) -> Iterator[tuple[str, str]]:
         smaller = sum(n for pixels, n in sizes.items() if min(pixels) < checker.data.image_size)
         yield "sizes", text + (f"; {smaller:,} are enlarged to {checker.data.image_size}" if smaller else "")
         yield "modes", some(Counter(found.mode for found in seen.values() if found.mode))
-    broken = [found.problem for found in seen.values() if found.problem]
+    broken = [(path, found) for path, found in seen.items() if found.problem]
     if broken:
         more = [f"and {len(broken) - MOST:,} more"] if len(broken) > MOST else []
-        yield "unreadable", "\n".join([f"{len(broken):,} of {len(seen):,} files", *broken[:MOST], *more])
+        lines = [in_full(path, found) for path, found in broken[:MOST]]
+        yield "unreadable", "\n".join([f"{len(broken):,} of {len(seen):,} files", *lines, *more])
     left_out = dict(checker.left_out)
     left_out |= checker.data.contents.left_out if isinstance(checker.data, ImageTable) else {}
     if left_out:
@@ -174,7 +181,7 @@ def about_labels(data: ImageData) -> Iterator[tuple[str, str]]:
         cut = f"; longer ones are cut at {data.caption_length}" if longest > data.caption_length else ""
         yield "captions", f"{len(ends):,} of up to {longest} characters{cut}"
     if isinstance(data, ImageTable) and data.contents.table and data.contents.table.ignored:
-        yield "not read", f"columns {', '.join(data.contents.table.ignored)}"
+        yield "not read", f"columns {', '.join(name or '(without a name)' for name in data.contents.table.ignored)}"
 
 
 def some(counts: Counter[str]) -> str:
@@ -185,7 +192,10 @@ def some(counts: Counter[str]) -> str:
 
 
 def next_words(words: Sequence[str], data: ImageData, checker: Checker) -> Iterator[tuple[str, str]]:
-    """Yield the command that trains the first of the models that read such batches, and the names of the others."""
+    """Yield the command that trains a model on these data, and the names of others that read such batches.
+
+    The model is the one that the words or a config name, or else the first of those that read the most.
+    """
     fields, spec = set(data.batch_type._fields), data.spec
     first = [name for name in USUAL if name != "InfoGAN" or spec["num_classes"]]
     models = [getattr(lit_gen.models, name) for name in lit_gen.models.__all__]
@@ -196,21 +206,33 @@ def next_words(words: Sequence[str], data: ImageData, checker: Checker) -> Itera
     fitting.sort(key=lambda name: (first.index(name) if name in first else len(first), name))
     if not fitting or not len(data.datasets["train"]):
         return
-    typed = [option for option in options_of(words) if option.name.partition(".")[0] in ("config", "data")]
+    named = kinds_named(words)["model"]
+    short = (named or fitting[0]).rpartition(".")[2]
+    others = [name for name in fitting if name != short]
+    if short in lit_gen.models.__all__ and short not in fitting:
+        needs = ", ".join(fields_read(getattr(lit_gen.models, short)))
+        yield "not by", f"{short}, for which these data have too little: it reads {needs}"
+        yield "but by", ", ".join(others)
+        return
+    if len(data.datasets["train"]) < 2:
+        yield "too few", "one image for training is too few: a batch needs two. Put more there."
+        return
+    typed = [option for option in options_of(words) if option.name.partition(".")[0] in ("config", *PARTS)]
     given = [word for option in typed for word in ([option.typed] if "=" in option.typed or option.value is None
                                                    else [option.typed, option.value])]  # fmt: skip
     names = {option.name for option in typed}
     count = len(data.datasets["train"])
     if count < data.batch_size or (count < 128 and "data.batch_size" not in names):
         given = [word for word in given if not word.startswith("--data.batch_size")]
-        given.append(f"--data.batch_size={max(1, min(16, count // 2))}")
+        given.append(f"--data.batch_size={max(2, min(16, count // 2))}")  # batch norm needs two
     if any(seen.problem for seen in checker.seen.values()):
         given += [] if "data.skip_broken" in names else ["--data.skip_broken=true"]
     if "data.image_size" not in names and "config" not in names:
         given.append(f"--data.image_size={data.image_size}")
-    yield "train", shlex.join(["python", "main.py", "fit", *recipe(fitting[0], "config" in names), *given])
-    if fitting[1:]:
-        yield "or by", f"{', '.join(fitting[1:])} (--config configs/<system>.yaml, or --model=<name>, before --data)"
+    begin = [] if named else recipe(short, "config" in names)
+    yield "train", shlex.join(["python", "main.py", "fit", *begin, *given])
+    if others:
+        yield "or by", f"{', '.join(others)} (--config configs/<system>.yaml, or --model=<name>, before --data)"
 
 
 def recipe(model: str, has_config: bool) -> list[str]:

@@ -20,6 +20,7 @@ import lit_gen.models
 from lit_gen.callbacks.predictions import check_output
 from lit_gen.command_line.network_files import ENDINGS, write
 from lit_gen.command_line.parser import CommandParser
+from lit_gen.command_line.paths import check_path, path_of
 from lit_gen.command_line.words import check_words, first_config, kinds_named
 from lit_gen.data.alphabet import ALPHABET
 from lit_gen.errors import UserError, nearest
@@ -66,7 +67,7 @@ def parser() -> argparse.ArgumentParser:
     """Return the parser of the command's options."""
     found = CommandParser("export", "`export --help` has its options.", allow_abbrev=False)
     found.add_argument("--format", choices=list(ENDINGS), default="onnx")
-    found.add_argument("--output", type=lambda text: Path(text).expanduser())
+    found.add_argument("--output", type=lambda text: path_of(text).expanduser())
     found.add_argument("--overwrite", action="store_true")
     found.add_argument("--trainer.default_root_dir", dest="root", default=ROOT)
     for name in ("--ckpt_path", "--resolution", "--config", "-c", "--model"):
@@ -82,6 +83,8 @@ def options_in(words: Sequence[str]) -> argparse.Namespace:
     """
     check_words(words)
     given = parser().parse_args(words[1:])
+    check_path("ckpt_path", given.ckpt_path)
+    check_path("trainer.default_root_dir", given.root)
     if given.format == "onnx" and not all(map(find_spec, ("onnx", "onnxscript", "onnxruntime"))):
         raise UserError('--format=onnx needs onnx, onnxscript and onnxruntime: pip install "lit-gen[export]"')
     if given.output is None and given.overwrite:

@@ -15,6 +15,7 @@ from lit_gen.command_line import excerpts
 from lit_gen.command_line.check import base_config
 from lit_gen.command_line.config_files import SHIPPED
 from lit_gen.command_line.parser import CommandParser
+from lit_gen.command_line.paths import path_of
 from lit_gen.command_line.sources import PACKAGE, known, no_such, settings_of
 from lit_gen.data.contract import check_pair, fields_read
 from lit_gen.errors import UserError
@@ -56,7 +57,7 @@ def new(words: Sequence[str]) -> None:
     """
     hint = "`new FOLDER --model=<name> --data=<name>` makes a project."
     parser = CommandParser("new", hint, allow_abbrev=False)
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("folder", type=path_of)
     parser.add_argument("--model", default="")
     parser.add_argument("--data", default="")
     given = parser.parse_args(words[1:])

@@ -10,6 +10,7 @@ from jsonargparse import Namespace, get_loader
 from lightning.pytorch.cli import LightningArgumentParser
 from lightning.pytorch.utilities import rank_zero_info
 
+from lit_gen.command_line.config_files import without_empty_groups
 from lit_gen.errors import UserError
 from lit_gen.loggers.of_user import add_missing_folders
 from lit_gen.old_versions.configs import translate
@@ -45,10 +46,14 @@ class OneLineParser(LightningArgumentParser):
 
     def parse_string(self, content: str, path: Any = "", *arguments: Any, **options: Any) -> Namespace:
         settings = get_loader("yaml")(content)
+        is_text = isinstance(settings, str)  # which jsonargparse takes `trainer:` for
+        if is_text:
+            settings = yaml.safe_load(content)
         if isinstance(settings, dict):
             before = deepcopy(settings)
+            settings = without_empty_groups(settings)
             for line in translate(settings, content):
                 rank_zero_info(f"{Path(path).absolute()} {line}")
-            if settings != before:  # not only where something is said of it
+            if is_text or settings != before:  # not only where something is said of it
                 content = yaml.safe_dump(settings, sort_keys=False)
         return super().parse_string(content, path, *arguments, **options)

@@ -9,6 +9,7 @@ from lightning.pytorch import callbacks, loggers, profilers
 from lit_gen.callbacks.of_user import BASES, UNUSABLE
 from lit_gen.command_line.config_files import read_config
 from lit_gen.command_line.help import COMMANDS
+from lit_gen.command_line.paths import EMPTY
 from lit_gen.command_line.sources import PARTS, known, no_such, settings_of
 from lit_gen.command_line.words import Option, options_of
 from lit_gen.errors import nearest
@@ -117,6 +118,8 @@ def _no_class(key: str, kind: str, given: str) -> str:
 
 def _what_is_wrong(message: str) -> str:
     """Say which types a value may have, or what the check of a type said."""
+    if EMPTY in message:
+        return f" {EMPTY}."
     lines = re.findall(r"^ +- (.+)", message, re.MULTILINE) or [re.split(r"\. Got value", message.strip())[0]]
     expected = [found for line in lines if (found := EXPECTED.match(line))]
     said = [line for line in lines if not EXPECTED.match(line) and not BESIDE.match(line)]
@@ -151,6 +154,9 @@ def _no_option(name: str, options: list[Option], names: list[str]) -> str:
     section = name.partition(".")[0]
     if section in COMMANDS:
         return f"there is a section {section!r}{where}. Leave that line out: model, data and trainer stand alone."
+    sections = {one.partition(".")[0] for one in names}
+    if section not in sections:  # what stands in it says nothing
+        name, names = section, sorted(sections)
     return f"there is no setting {name!r}{where}.{nearest(name, names)}"
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from lit_gen.columns import columns
 from lit_gen.command_line.parser import CommandParser
+from lit_gen.command_line.paths import path_of
 from lit_gen.errors import UserError
 from lit_gen.report.page import write_report
 from lit_gen.runs.listing import Run, find_run, last_metrics, look_at, name_of, runs_below, settings_of, size_in_words
@@ -29,7 +30,7 @@ def runs(words: Sequence[str]) -> None:
     parser, root = CommandParser("runs", hint), Path(ROOT)
     if verb in ("compare", "report"):
         parser.add_argument("run", nargs="*")
-        parser.add_argument("--root", type=Path, default=root)
+        parser.add_argument("--root", type=path_of, default=root)
         given = parser.parse_args(words[2:])
         if len(given.run) < (2 if verb == "compare" else 1):
             raise UserError(
@@ -42,7 +43,7 @@ def runs(words: Sequence[str]) -> None:
             for folder in folders:
                 print(f"written: {write_report(look_at(folder))}")
     else:
-        parser.add_argument("root", nargs="?", type=Path, default=root)
+        parser.add_argument("root", nargs="?", type=path_of, default=root)
         root = parser.parse_args(words[1:]).root
         if not root.is_dir():
             raise UserError(f"there is no folder {root}: nothing was trained here yet. `runs FOLDER` looks elsewhere.")

@@ -15,6 +15,20 @@ from lit_gen.errors import UserError
 from lit_gen.runs.listing import find_run, last_metrics, look_at
 
 SEEDS = "train_seeds"
+LAST_SEED = 2**32 - 1
+"""The largest that NumPy takes."""
+MOST_SEEDS = 1_000
+
+
+def check_seed(option: str, seed: bool | int | None) -> None:
+    """Refuse a seed that the libraries cannot take.
+
+    Args:
+        option: the one that gives it.
+        seed: true or false mean that a seed is drawn, or none set.
+    """
+    if seed is not None and not 0 <= seed <= LAST_SEED:
+        raise UserError(f"--{option} takes whole numbers from 0 to {LAST_SEED}, not {seed}. Give one of these.")
 
 
 def asks_for_seeds(words: Sequence[str]) -> bool:
@@ -57,8 +71,9 @@ def train_seeds(words: Sequence[str]) -> None:
         print(f"seed {seed}: {name}-seed{seed}", flush=True)
         command = [sys.executable, *program, *rest, f"--seed_everything={seed}", f"--name={name}-seed{seed}"]
         if code := subprocess.call(command):
-            again = f"--name={name} --ckpt_path=auto goes on with it"
-            print(f"the training with seed {seed} ended with exit code {code}; {again}", file=sys.stderr)
+            begun = any(root_of(words).glob(f"*/{name}-seed{seed}"))
+            again = f"; --name={name} --ckpt_path=auto goes on with it" if begun else ", before anything was written"
+            print(f"the training with seed {seed} ended with exit code {code}{again}", file=sys.stderr)
             raise SystemExit(code if code > 0 else 128 - code)
     print(report([find_run(f"{name}-seed{seed}", root_of(words)) for seed in seeds], seeds))
 
@@ -67,14 +82,18 @@ def seeds_of(text: str | None) -> list[int]:
     """Return the seeds in `0-4` or `1,5,7`.
 
     Raises:
-        UserError: the text is neither, or has a seed twice.
+        UserError: the text is neither, has a seed twice, or names too many, or one that is too large.
     """
     seeds: list[int] = []
     for part in (text or "").split(","):
         found = re.fullmatch(r"\s*(\d+)(?:-(\d+))?\s*", part)
         if not found or int(found[2] or found[1]) < int(found[1]):
             raise UserError(f"--{SEEDS} takes seeds such as 0-4 or 1,5,7, not {text!r}.")
-        seeds += range(int(found[1]), int(found[2] or found[1]) + 1)
+        first, last = int(found[1]), int(found[2] or found[1])
+        check_seed(SEEDS, last)
+        if len(seeds) + last - first >= MOST_SEEDS:
+            raise UserError(f"--{SEEDS}={text} names more than {MOST_SEEDS:,} seeds. Name fewer.")
+        seeds += range(first, last + 1)
     if len(set(seeds)) < len(seeds):
         raise UserError(f"--{SEEDS}={text} has a seed twice.")
     return seeds

@@ -1,7 +1,6 @@
 """Lightning's Trainer as the command line builds it."""
 
 import re
-from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -9,9 +8,10 @@ from jsonargparse import Namespace
 from jsonargparse.typing import register_type
 from lightning import Trainer
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
-from lightning.pytorch.accelerators import CPUAccelerator
+from lightning.pytorch.accelerators import AcceleratorRegistry, CPUAccelerator
+from lightning.pytorch.strategies import StrategyRegistry
 
-from lit_gen.errors import UserError
+from lit_gen.errors import UserError, nearest
 from lit_gen.lightning_compat import set_requeue_handler
 from lit_gen.limits import PositiveInt
 from lit_gen.models.adversarial import AdversarialModule
@@ -128,13 +128,34 @@ def several_processes(accelerator: str, devices: Any, num_nodes: int) -> bool:
     return devices > 1 if isinstance(devices, int) else len(devices) > 1
 
 
-def check_amounts(command: str, trainer: Mapping[str, Any]) -> None:
-    """Raise a `UserError` if the Trainer is told to do nothing.
+LEAST = {
+    "trainer.check_val_every_n_epoch": 1,
+    "trainer.num_nodes": 1,
+    "trainer.log_every_n_steps": 0,
+    "trainer.gradient_clip_val": 0,
+    "trainer.min_epochs": 0,
+    "samples.count": 1,
+    "samples.every_n_batches": 0,
+}
+"""The least values of settings whose types take any number, and by which libraries would fail late, or do nonsense."""
+
+
+def check_amounts(command: str, settings: Namespace) -> None:
+    """Raise a `UserError` if a number is too low, or if the Trainer is told to do nothing.
 
     Args:
         command: fit, validate, test or predict.
-        trainer: its settings by name.
+        settings: those of the command.
     """
+    trainer = settings.trainer
+    for name, least in LEAST.items():
+        value = settings.get(name)
+        if value is not None and not value >= least:  # which NaN is not either
+            raise UserError(f"--{name} must be at least {least}, not {value}. Leave it out, or set it higher.")
+    if trainer.get("val_check_interval") in (0, 0.0):
+        raise UserError(
+            "--trainer.val_check_interval=0 is no time. --trainer.limit_val_batches=0 leaves validation out."
+        )
     if trainer.get("fast_dev_run"):
         return  # some batches, whatever else is said
     names = {"fit": ["limit_train_batches", "max_epochs", "max_steps"], "validate": ["limit_val_batches"]}
@@ -143,3 +164,40 @@ def check_amounts(command: str, trainer: Mapping[str, Any]) -> None:
         value = trainer.get(name)
         if value is not None and value == 0 and not overruled:
             raise UserError(f"trainer.{name} is {value}: {command} would do nothing. Leave it out, or set it higher.")
+
+
+def check_devices(trainer: Namespace) -> None:
+    """Raise a `UserError` if the machine, or Lightning, does not have what the Trainer is to compute on.
+
+    The Trainer says so, too, but it is built after the data are prepared.
+
+    Args:
+        trainer: its settings.
+    """
+    accelerator, devices, strategy = trainer.accelerator, trainer.devices, trainer.strategy
+    strategies = ["auto", *StrategyRegistry.available_strategies()]
+    if isinstance(strategy, str) and strategy.lower() not in strategies:
+        hint = nearest(strategy, strategies) or " ddp is for several devices."
+        raise UserError(f"there is no strategy {strategy!r}.{hint} Leave --trainer.strategy out to have one chosen.")
+    names = sorted(AcceleratorRegistry.available_accelerators())
+    there = [name for name in names if AcceleratorRegistry[name]["accelerator"].is_available()]
+    if isinstance(accelerator, str) and accelerator not in ("auto", "gpu", *names):
+        raise UserError(f"there is no accelerator {accelerator!r}. Known: {', '.join(['auto', 'gpu', *names])}.")
+    if isinstance(accelerator, str) and accelerator != "auto":
+        meant = ("cuda", "mps") if accelerator == "gpu" else (accelerator,)
+        if not any(name in there for name in meant):
+            what = "GPU" if accelerator in ("gpu", "cuda", "mps") else accelerator.upper()
+            raise UserError(
+                f"--trainer.accelerator={accelerator}: there is no {what} here that PyTorch can use. Leave it out, or "
+                "set it to cpu."
+            )
+    text = str(devices).strip(" []")
+    if devices != "auto" and not re.fullmatch(r"-?\d+(\s*,\s*\d+)*\s*,?", text):
+        advice = "Set it to a number such as 1, to indices such as 0,1, or leave it out."
+        raise UserError(f"--trainer.devices={devices} is no number of devices. {advice}")
+    if isinstance(devices, int | str) and text == "0":
+        raise UserError("--trainer.devices=0 leaves no device to compute on. Set it to 1 or more, or leave it out.")
+    on_cpu = accelerator == "cpu" or (accelerator == "auto" and there == ["cpu"])
+    if on_cpu and devices != "auto" and (isinstance(devices, list) or not text.isdecimal()):
+        advice = "Set it to 1 or more, or leave it out."
+        raise UserError(f"--trainer.devices={devices}: on a CPU it is a number of processes. {advice}")

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lit_gen.command_line.config_files import inline, read_config
+from lit_gen.command_line.config_files import GROUPS, check_group, inline, read_config
 from lit_gen.command_line.help import COMMANDS
 from lit_gen.command_line.sources import PARTS, known, settings_of
 from lit_gen.errors import UserError, nearest
@@ -44,11 +44,13 @@ def check_words(words: Sequence[str]) -> None:
         words: what stands behind the program's name.
 
     Raises:
-        UserError: a file cannot be read, is empty, or says a thing twice; a setting stands before the model or data
-            that it is for, or they do not have it.
+        UserError: a file cannot be read, is empty, or says a thing twice; a value stands for a group of settings; a
+            setting stands before the model or data that it is for, or they do not have it.
     """
     begin = next((number for number, word in enumerate(words) if word in COMMANDS), None)
     options = list(options_of(words))
+    for option in options:
+        _check_value(option)
     if begin != 0:
         _check_first_config(words[begin] if begin is not None else None, options)
         return  # a file of several sections, one a command, may say anything
@@ -105,6 +107,14 @@ def first_config(words: Sequence[str]) -> str | None:
     """Return the first config file among the words that no run wrote; None where there is none."""
     configs = [option.value for option in options_of(words) if option.name == "config" and option.value is not None]
     return next((config for config in configs if Path(config).is_file() and not is_of_run(Path(config))), None)
+
+
+def _check_value(option: Option) -> None:
+    """Refuse a value that stands for a whole group of settings: `--trainer=3`."""
+    if option.name in GROUPS and option.name not in PARTS and option.value is not None:
+        setting, value = GROUPS[option.name].split(": ")
+        given = inline(option.value) if option.value.lstrip().startswith("{") else option.value
+        check_group(f"--{option.name}", given, f"--{option.name}.{setting}={value}", Path())
 
 
 def _given(option: Option) -> Iterator[Given]:

@@ -137,6 +137,28 @@ def image_files(folder: Path) -> list[Path]:
     return find_images(folder).paths
 
 
+def near_name(path: Path) -> str:
+    """Return a hint for a file that is missing: ' There is ...' with the same name in other letters, or nothing."""
+    try:
+        names = os.listdir(path.parent)
+    except OSError:
+        names = []
+    similar = sorted(name for name in names if name.lower() == path.name.lower())
+    return f" There is {similar[0]!r}." if similar else "" if names else " There is no such folder."
+
+
+def check_folder(folder: Path, option: str) -> None:
+    """Raise a `UserError` if there is no folder of this path.
+
+    Args:
+        folder: the path.
+        option: the one that gives it.
+    """
+    if not folder.is_dir():
+        what = f"{folder} is a file, and no folder" if folder.exists() else f"the folder {folder} is not there"
+        raise UserError(f"{what}. Give {option} a folder of images.")
+
+
 def in_words(left_out: dict[str, int]) -> str:
     """Return the numbers of left-out files as text, such as `3 files: 2 hidden, 1 .heic`."""
     total = sum(left_out.values())

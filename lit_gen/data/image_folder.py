@@ -12,7 +12,7 @@ from lit_gen.data.base import ArrayDataset, ImageData
 from lit_gen.data.batches import DataSpec, Images
 from lit_gen.data.cache import CachedSet
 from lit_gen.data.decoding import ImageArray, ImagesOnDemand
-from lit_gen.data.image_files import MAX_MEGAPIXELS
+from lit_gen.data.image_files import MAX_MEGAPIXELS, check_folder
 from lit_gen.data.splits import parts_by_place
 from lit_gen.errors import UserError
 from lit_gen.limits import NonNegativeInt, PositiveInt
@@ -71,8 +71,7 @@ class ImageFolder(ImageData):
         self.find_or_download()  # without a lock in `root`, which would count as a change of the folder
 
     def find_or_download(self) -> None:
-        if not self.root.is_dir():
-            raise UserError(f"the folder {self.root} is not there. Give --data.root a folder of images.")
+        check_folder(self.root, "--data.root")
         images = self.arrays  # decoded now, by one process, and kept for setup
         if isinstance(images, ImagesOnDemand):
             self.own_range += images.check("images")

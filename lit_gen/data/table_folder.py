@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lit_gen.data.image_files import Search, endings
+from lit_gen.data.image_files import Search, check_folder, endings, near_name
 from lit_gen.data.splits import NAMES_OF_SPLITS
 from lit_gen.data.table_columns import Captions, Splits
 from lit_gen.data.tables import NAMES, Table
@@ -50,8 +50,7 @@ def read_folder(root: Path, wanted: Sequence[str] | None, search: Search, missin
     Raises:
         UserError: there is no folder, no table and no sub-folder; or the table has a mistake.
     """
-    if not root.is_dir():
-        raise UserError(f"the folder {root} is not there. Give --data.root a folder of images.")
+    check_folder(root, "--data.root")
     tables = find_tables(root)
     if not tables:
         if wanted:
@@ -191,13 +190,9 @@ def _check_files(root: Path, files: list[str], table: Table, missing_allowed: bo
         if not same and missing_allowed:
             continue
         if not same:
-            similar = [other for other in names[folder] if other.lower() == name.lower()]
-            where = (
-                f" There is {similar[0]!r}." if similar else " There is no such folder." if not names[folder] else ""
-            )
             raise UserError(
-                f"{table.place(index)}: there is no file {root / file}.{where} Correct the name, or put it there; "
-                "--data.skip_broken=true leaves such rows out."
+                f"{table.place(index)}: there is no file {root / file}.{near_name(root / file)} Correct the name, or "
+                "put it there; --data.skip_broken=true leaves such rows out."
             )
         listed[folder].add(same[0])
         files[index] = f"{folder}/{same[0]}" if folder else same[0]

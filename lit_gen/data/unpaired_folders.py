@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from lit_gen.data.image_files import MAX_MEGAPIXELS, find_images
+from lit_gen.data.image_files import MAX_MEGAPIXELS, check_folder, find_images
 from lit_gen.data.splits import NAMES_OF_SPLITS
 from lit_gen.data.unpaired import UnpairedData
 from lit_gen.errors import UserError
@@ -64,8 +64,7 @@ class UnpairedFolders(UnpairedData):
 
     def find_or_download(self) -> None:
         for domain, folder in self.folders.items():
-            if not folder.is_dir():
-                raise UserError(f"the folder {folder} is not there. Give --data.folder_{domain.lower()} one of images.")
+            check_folder(folder, f"--data.folder_{domain.lower()}")
         real_a, real_b = (folder.resolve() for folder in self.folders.values())
         if real_a.is_relative_to(real_b) or real_b.is_relative_to(real_a):
             raise UserError(

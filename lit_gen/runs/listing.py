@@ -123,7 +123,7 @@ def find_run(named: str, root: Path) -> Path:
         raise UserError(f"there are {len(found)} runs {named!r}: {', '.join(map(str, found))}. Name one by its path.")
     if not found:
         known = [name_of(folder) for folder in folders]
-        raise UserError(f"there is no run {named!r} below {root}.{nearest(named, known)} `runs` lists them.")
+        raise UserError(f"there is no run {named!r} below {root}.{nearest(named, known, 0.55)} `runs` lists them.")
     return found[0]
 
 

@@ -155,6 +155,8 @@ def prompts(text: str) -> list[str]:
     """Return the sentence, or those of the file that `text` names, one a line."""
     path = Path(text).expanduser()
     try:
+        if text.strip() and path.is_dir():
+            raise UserError(f"--prompts: {text} is a folder. Give a sentence, or a text file with one a line.")
         lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else [text]
     except UnicodeDecodeError:
         raise UserError(f"--prompts: {text} is no text file.") from None

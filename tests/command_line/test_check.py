@@ -55,7 +55,8 @@ def test_what_is_wrong_with_a_folder_and_its_table(tmp_path, capsys):
     assert found["modes"] == "RGB 28 (74%), L 10 (26%)"
     assert found["sizes"].startswith("12x8 pixels") and "38 are enlarged to 64" in found["sizes"]
     assert found["unreadable"].startswith("2 of 40 files") and f"{root}/20.png" in found["unreadable"]
-    assert f"the image {root}/21.png is missing" in found["unreadable"]
+    assert f"the image {root}/21.png is missing. Correct the name, or put it there." in found["unreadable"]
+    assert found["unreadable"].count("Replace or remove that file.") == 1
     assert found["left out"] == "1 file: 1 not in the table"
     assert "12.png = " in found["the same"]
     assert found["classes"] == "2: dog 26 (68%), cat 12 (32%)"
@@ -76,6 +77,11 @@ def test_a_mistake_is_one_line(tmp_path, capsys):
         f"--data=ImageTable --data.root={tmp_path}": "metadata.csv, row 2: the column 'red' has '2'",
         f"--data=ImageFolder --data.root={tmp_path}": "there is no image file",
         f"--data=ImageFolder --data.root={tmp_path}/nowhere": "nowhere is not there",
+        f"--data=ImageFolder --data.root={tmp_path}/metadata.csv": "metadata.csv is a file, and no folder. Give",
+        f"--data=ImageTable --data.root={tmp_path}/metadata.csv": "metadata.csv is a file, and no folder. Give",
+        f"--data=UnpairedFolders --data.folder_a={tmp_path} --data.folder_b={tmp_path}/metadata.csv": (
+            "metadata.csv is a file, and no folder. Give --data.folder_b a folder of images."
+        ),
         "--data=MNIST --data.root=/nowhere": "MNIST is not there",
         "--data=ImageFoldr": "Did you mean ImageFolder?",
         "": "no data is named",
@@ -85,3 +91,65 @@ def test_a_mistake_is_one_line(tmp_path, capsys):
         (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
         assert end.value.code == 2 and said in line
     assert list(Path("/").glob("nowhere")) == []
+
+
+def images(root: Path, count: int, table: str = "") -> Path:
+    """A folder with `count` images, and a table of theirs."""
+    root.mkdir()
+    for number in range(count):
+        Image.new("RGB", (16, 16), (number, 0, 0)).save(root / f"{number}.png")
+    if table:
+        (root / "metadata.csv").write_text(table)
+    return root
+
+
+@pytest.mark.parametrize(
+    ("before", "expected"),
+    [
+        (["--config", "configs/vae.yaml"], "fit --config configs/vae.yaml --data=ImageFolder"),
+        (["--config=configs/vae.yaml"], "fit --config=configs/vae.yaml --data=ImageFolder"),
+        (["--model=VAE"], "fit --model=VAE --data=ImageFolder"),
+        (["--model", "VAE", "--model.beta=3"], "fit --model VAE --model.beta=3 --data=ImageFolder"),
+        ([], "fit --config configs/dcgan.yaml --data=ImageFolder"),
+    ],
+)
+def test_the_model_that_is_named_is_the_one_to_train(before, expected, tmp_path, capsys):
+    root = images(tmp_path / "in", 12)
+    found = told([*before, "--data=ImageFolder", f"--data.root={root}", "--data.image_size=16"], capsys)
+    assert found["train"].startswith(f"python main.py {expected} --data.root={root}")
+    others = found["or by"].partition(" (")[0].split(", ")
+    assert ("VAE" in others) == (before == []) and ("DCGAN" in others) == (before != [])
+
+
+def test_a_model_that_is_named_and_cannot_read_the_data(tmp_path, capsys):
+    for named in (["--model=CycleGAN"], ["--config=configs/cyclegan.yaml"]):
+        root = tmp_path / "in" if named[0].startswith("--config") else images(tmp_path / "in", 12)
+        found = told([*named, "--data=ImageFolder", f"--data.root={root}"], capsys)
+        assert found["not by"] == "CycleGAN, for which these data have too little: it reads image_a, image_b"
+        assert found["but by"].startswith("DCGAN, ") and "train" not in found
+
+
+def test_the_names_in_a_table(tmp_path, capsys):
+    root = images(
+        tmp_path / "in", 8, ",file_name,label,\n0,0.PNG,a,\n" + "".join(f"0,{n}.png,b,\n" for n in range(1, 8))
+    )
+    found = told(["--data=ImageTable", f"--data.root={root}"], capsys)
+    assert found["not read"] == "columns (without a name), (without a name)"
+    line = f"the image {root}/0.PNG is missing. There is '0.png'. Correct the name, or put it there."
+    assert found["unreadable"] == f"1 of 8 files\n{line}"
+    (root / "metadata.csv").write_text("file_name,label\n0.PNG,a\n1.PNG,b\n")
+    with pytest.raises(SystemExit):
+        main(["check", "--data=ImageTable", f"--data.root={root}"])
+    assert "There is '0.png'. Correct the name" in capsys.readouterr().err
+
+
+def test_few_images(tmp_path, capsys):
+    root = images(tmp_path / "in", 5, "file_name,label\n" + "".join(f"{n}.png,{n % 2}\n" for n in range(5)))
+    found = told(["--data=ImageTable", f"--data.root={root}", "--data.image_size=16"], capsys)
+    assert "--config configs/infogan.yaml" in found["train"] and "--data.batch_size=2" in found["train"]
+    words = shlex.split(found["train"])[2:]
+    main([*words, "--trainer.fast_dev_run=true", "--trainer.enable_progress_bar=false"])  # batch norm needs two
+    capsys.readouterr()
+    (root / "metadata.csv").write_text("file_name,label\n0.png,a\n")
+    found = told(["--data=ImageTable", f"--data.root={root}"], capsys)
+    assert found["too few"].startswith("one image for training is too few: a batch needs two") and "train" not in found

@@ -11,6 +11,7 @@ from lit_gen.cli import main
 from lit_gen.command_line import seeds
 from lit_gen.command_line.seeds import report, seeds_of
 from lit_gen.errors import UserError
+from lit_gen.runs.listing import find_run
 from tests.test_cli import SHORT, TINY_PROGAN, TINY_VAE, data, mistake, runs, signalled  # noqa: F401  two are fixtures
 
 
@@ -106,6 +107,15 @@ def test_mistakes(words, said, trained, capsys, monkeypatch):
     assert said in mistake(["runs", *words], capsys)
 
 
+def test_only_a_near_name_is_proposed(tmp_path):
+    (tmp_path / "stargan" / "neg").mkdir(parents=True)
+    (tmp_path / "stargan" / "neg" / "config.yaml").touch()
+    for name, hint in {"g/nope": "", "stargan/nge": " Did you mean stargan/neg?"}.items():
+        with pytest.raises(UserError) as caught:
+            find_run(name, tmp_path)
+        assert str(caught.value) == f"there is no run {name!r} below {tmp_path}.{hint} `runs` lists them."
+
+
 def test_two_runs_of_one_name(trained, tmp_path, capsys):
     for system in ("one", "two"):
         shutil.copytree(trained / "vae" / "first", tmp_path / system / "first")
@@ -147,6 +157,11 @@ def test_the_table_of_several_seeds(trained):
         (["--train_seeds=0-1", "--seed_everything=3"], "both say which seed"),
         (["--train_seeds=0-1", "--ckpt_path=last"], "set it to auto"),
         (["--train_seeds=0-1", "--ckpt_path=auto"], "needs --name"),
+        (["--train_seeds=5000000000"], "--train_seeds takes whole numbers from 0 to 4294967295, not 5000000000."),
+        (["--train_seeds=0-4000000000"], "names more than 1,000 seeds"),
+        (["--seed_everything=-3"], "--seed_everything takes whole numbers from 0 to 4294967295, not -3."),
+        (["--seed_everything=4294967296"], "not 4294967296"),
+        (["--config={seed_everything: -1}"], "not -1"),
     ],
 )
 def test_mistaken_seeds(words, said, capsys):
@@ -159,6 +174,18 @@ def test_several_seeds_have_their_settings_printed_once(monkeypatch):
     with pytest.raises(SystemExit) as end:
         main(["fit", "--config=configs/vae.yaml", "--train_seeds=0-2", "--print_config"])
     assert end.value.code == 0 and len(called) == 1 and "--train_seeds=0-2" not in called[0]
+
+
+def test_what_to_do_when_a_training_fails(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(seeds.subprocess, "call", lambda words: 2)
+    words = ["fit", "--config=configs/vae.yaml", "--train_seeds=0-2", "--name=s"]
+    words.append(f"--trainer.default_root_dir={tmp_path}")
+    for begun, said in ((False, "code 2, before anything was written"), (True, "; --name=s --ckpt_path=auto goes on")):
+        if begun:
+            (tmp_path / "vae" / "s-seed0").mkdir(parents=True)
+        with pytest.raises(SystemExit) as end:
+            main(words)
+        assert end.value.code == 2 and said in capsys.readouterr().err
 
 
 @pytest.mark.slow  # the README has such a command, too

@@ -9,7 +9,7 @@ import yaml
 
 from lit_gen.cli import main
 from lit_gen.runs.changes import changes_of_run
-from tests.test_cli import TINY_VAE, data, fit, runs  # noqa: F401  the two are fixtures
+from tests.test_cli import TINY_VAE, data, fit, mistake, runs  # noqa: F401  the two are fixtures
 
 LIMITS = ["limit_train_batches", "limit_val_batches", "limit_test_batches", "limit_predict_batches"]
 BATCHES = [*LIMITS, "overfit_batches", "val_check_interval"]
@@ -123,3 +123,31 @@ def test_other_settings_of_several_types(word, value, data, capsys):  # noqa: F8
     assert end.value.code in (0, None)
     kept = yaml.safe_load(capsys.readouterr().out)["trainer"][word.partition("=")[0]]
     assert kept == value and isinstance(kept, type(value))
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("trainer.accelerator=gpu", "there is no GPU here that PyTorch can use. Leave it out, or set it to cpu."),
+        ("trainer.accelerator=nope", "there is no accelerator 'nope'. Known: auto, gpu, cpu, cuda"),
+        ("trainer.strategy=dpp", "there is no strategy 'dpp'. Did you mean ddp? Leave --trainer.strategy out"),
+        ("trainer.devices=0", "--trainer.devices=0 leaves no device to compute on. Set it to 1 or more"),
+        ("trainer.devices=abc", "--trainer.devices=abc is no number of devices. Set it to a number such as 1"),
+        ("trainer.devices=[]", "--trainer.devices=[] is no number of devices"),
+        ("trainer.devices=-1", "--trainer.devices=-1: on a CPU it is a number of processes. Set it to 1 or more"),
+        ("trainer.devices=0,1", "--trainer.devices=0,1: on a CPU it is a number of processes."),
+        ("trainer.num_nodes=0", "--trainer.num_nodes must be at least 1, not 0."),
+        ("trainer.check_val_every_n_epoch=0", "--trainer.check_val_every_n_epoch must be at least 1, not 0."),
+        ("trainer.log_every_n_steps=-1", "--trainer.log_every_n_steps must be at least 0, not -1."),
+        ("trainer.gradient_clip_val=-1", "--trainer.gradient_clip_val must be at least 0, not -1."),
+        ("trainer.gradient_clip_val=.nan", "--trainer.gradient_clip_val must be at least 0, not nan."),
+        ("trainer.val_check_interval=0", "--trainer.val_check_interval=0 is no time."),
+        ("samples.count=0", "--samples.count must be at least 1, not 0. Leave it out, or set it higher."),
+        ("samples.every_n_batches=-3", "--samples.every_n_batches must be at least 0, not -3."),
+    ],
+)
+def test_what_cannot_be_is_refused_before_the_data_are_prepared(word, said, runs, capsys, monkeypatch):  # noqa: F811
+    monkeypatch.setattr("lightning.pytorch.accelerators.CUDAAccelerator.is_available", lambda: False)
+    monkeypatch.setattr("lightning.pytorch.accelerators.MPSAccelerator.is_available", lambda: False)
+    words = ["fit", *TINY_VAE, "--data=ImageFolder", "--data.root=/nowhere", f"--trainer.default_root_dir={runs}"]
+    assert said in mistake([*words, f"--{word}"], capsys)

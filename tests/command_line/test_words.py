@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from lit_gen.cli import main
+from lit_gen.command_line.config_files import GROUPS
+from lit_gen.command_line.sources import own_settings
 from lit_gen.command_line.words import check_words
 from lit_gen.errors import UserError, nearest
 from tests.test_cli import mistake
@@ -124,7 +127,8 @@ def test_settings_that_belong():
         ("model: VAE\nmodel: GAN\n", "has 'model' twice, in lines 1 and 2"),
         ("model:\n  class_path: VAE\n  init_args:\n    beta: 1\n    beta: 2\n", "has 'beta' twice, in lines 4 and 5"),
         ("trainer:\n  max_time: 12:00:00:00\n", "line 2: YAML takes 12:00:00:00 for a number"),
-        ("a: 2026-13-45\n", "is no YAML"), (b"\xff\xfe\x00\x80", "is no text"),
+        ("a: 2026-13-45\n", "is no YAML"), ("a: &a\n  b: *a\n", "an anchor in it holds itself"),
+        (b"\xff\xfe\x00\x80", "is no text"),
     ],
 )  # fmt: skip
 def test_files_that_are_no_configs(content, expected, tmp_path):
@@ -134,9 +138,68 @@ def test_files_that_are_no_configs(content, expected, tmp_path):
     assert str(path) in line and expected in line
 
 
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("trainer: 3", "`trainer` in {} is a group of settings, such as max_epochs: 20, not a single value."),
+        ("trainer: [1]", "`trainer` in {} is a group of settings, such as max_epochs: 20, not a list."),
+        ("wandb: off", "`wandb` in {} is a group of settings, such as mode: disabled, not a single value."),
+        ("checkpoints: 3", "`checkpoints` in {} is a group of settings, such as keep: 3, not a single value."),
+        ("samples: none", "`samples` in {} is a group of settings"),
+        ("speed: 1", "`speed` in {} is a group of settings"),
+        ("model: 3", "`model` in {} is a class and its settings, such as class_path: VAE, not 3."),
+        ("data: [MNIST]", "`data` in {} is a class and its settings, such as class_path: MNIST, not ['MNIST']."),
+        ("model: {class_path: 3}", "`class_path` of `model` in {} is no name of a class, as in class_path: VAE."),
+        ("model: {init_args: 3}", "`init_args` of `model` in {} is a group of settings, such as learning_rate: 0.001"),
+        ("1: 2", "{} has 1 in place of a setting's name, which is a text. Correct that line."),
+        ("trainer: {1: 2}", "{} has 1 in place of a setting's name"), ("off: 2", "{} has False in place of a"),
+        ("fit: {trainer: 3}", "`trainer` in {} is a group of settings"),
+        ("fit: 3", "`fit` in {} is a group of settings"),
+    ],
+)  # fmt: skip
+def test_a_value_in_place_of_a_group(content, expected, tmp_path):
+    path = tmp_path / "own.yaml"
+    path.write_text(content)
+    assert expected.format(path) in refusal(["fit", *configs("vae"), "--config", str(path)])
+    assert expected.format(f"{{{content}}}") in refusal(["fit", *configs("vae"), f"--config={{{content}}}"])
+
+
+def test_a_value_in_place_of_a_group_among_the_words(tmp_path):
+    line = "--trainer is a group of settings, such as --trainer.max_epochs=20, not a single value."
+    for words in (["--trainer=3"], ["--trainer", "3"], ["--trainer="]):
+        assert refusal(["fit", *PAIR, *words]) == line
+    assert "such as --wandb.mode=disabled, not a single" in refusal(["fit", *PAIR, "--wandb=off"])
+    (tmp_path / "own.yaml").write_text("max_epochs: 3\n")
+    check_words(["fit", *PAIR, f"--trainer={tmp_path}/own.yaml", "--wandb={mode: disabled}"])
+    (tmp_path / "over.yaml").write_text("trainer: own.yaml\n")  # beside it
+    check_words(["fit", *PAIR, f"--config={tmp_path}/over.yaml"])
+    assert "an anchor that holds itself" in refusal(["fit", "--data=MNIST", "--model={init_args: &a {beta: *a}}"])
+
+
+def test_a_group_without_settings_counts_as_not_given(tmp_path, capsys):
+    path, printed = tmp_path / "own.yaml", []
+    for content in ("{}", "trainer:", "wandb:\nmodel:\n", "model:\n  init_args:\n", "data:\n# image_size: 64\n"):
+        path.write_text(content)
+        with pytest.raises(SystemExit) as end:
+            main(["fit", *configs("vae"), f"--config={path}", "--print_config"])
+        assert end.value.code in (0, None)
+        printed.append(capsys.readouterr().out)
+    assert len(set(printed)) == 1
+
+
+def test_each_group_has_an_example_that_the_parser_takes(capsys):
+    groups = {name.strip("-").partition(".")[0] for name, _ in own_settings() if "." in name.split()[0]}
+    assert set(GROUPS) == {"model", "data", "trainer", *groups}
+    text = "\n".join(f"{name}: {{{example}}}" for name, example in GROUPS.items())
+    with pytest.raises(SystemExit) as end:
+        main(["fit", f"--config={text}", "--print_config"])
+    assert end.value.code in (0, None), capsys.readouterr().err
+
+
 def test_files_that_are_not_there(tmp_path):
     assert refusal(["fit", *configs("vea")]) == "there is no config configs/vea.yaml. Did you mean configs/vae.yaml?"
     assert "Did you mean configs/vae.yaml?" in refusal(["fit", "--config", "configs/vae"])
+    assert refusal(["fit", "--config="]) == "--config names no file: it is empty. Give it one, or leave it out."
     assert refusal(["fit", "--config", str(tmp_path)]) == f"{tmp_path} is a folder, and no config."
     (tmp_path / "config.yaml").touch()
     assert f"Did you mean {tmp_path}/config.yaml?" in refusal(["fit", "--config", str(tmp_path)])
@@ -197,6 +260,9 @@ def test_what_the_parser_refuses(words, expected, capsys):
     [
         ("trainer:\n  max_epoch: 3\n", "no setting 'trainer.max_epoch' in {}. Did you mean trainer.max_epochs?"),
         ("modle: VAE\n", "there is no setting 'modle' in {}. Did you mean model?"),
+        ("modle:\n  class_path: VAE\n", "there is no setting 'modle' in {}. Did you mean model?"),
+        ("trainr:\n  max_epochs: 3\n", "there is no setting 'trainr' in {}. Did you mean trainer?"),
+        ("foo:\n", "there is no setting 'foo' in {}."),
         ("fit:\n  trainer:\n    max_epochs: 3\n", "there is a section 'fit' in {}. Leave that line out"),
     ],
 )
