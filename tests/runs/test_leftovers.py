@@ -41,7 +41,8 @@ def test_predict_leaves_its_pictures_and_says_where(logger, run, data, caplog): 
     (folder,) = new(run)
     pictures = sorted((folder / "predictions").glob("[0-9]*.png"))
     assert below(folder) - {f"predictions/{path.name}" for path in pictures} == {
-        "config.yaml", "predictions", "predictions/grid.png", "predictions/manifest.json",
+        "commands.json", "config.yaml", "predictions", "predictions/grid.png", "predictions/manifest.json",
+        "report.html",
     }  # fmt: skip
     assert len(pictures) == 32 and f"32 images are in {folder}/predictions" in caplog.messages
     with Image.open(pictures[0]) as picture:
