@@ -23,7 +23,7 @@ EXPECTED = re.compile(
 )
 BESIDE = re.compile(r"Expected an? |Does not|Not a valid|a (class|dict)")
 """Lines of the parser's that add nothing to the types."""
-NAMES_OF_TYPES = {"NoneType": "null", "Clock": "DD:HH:MM:SS", "str": "text"}
+NAMES_OF_TYPES = {"NoneType": "null", "Clock": "DD:HH:MM:SS", "str": "text", "Path": "path"}
 NAMES_OF_TYPES |= {limited.__name__: words for limited, words in IN_WORDS.items()}
 
 
@@ -125,7 +125,8 @@ def _what_is_wrong(message: str) -> str:
     said = [line for line in lines if not EXPECTED.match(line) and not BESIDE.match(line)]
     if said or not expected:
         return f": {(said or lines)[0]}."
-    types = {NAMES_OF_TYPES.get(found[1] or found[2], found[1]): found[2] for found in expected}
+    of_values = {found[1] or found[2]: found[2] if found[2] != "Path" else None for found in expected}
+    types = {NAMES_OF_TYPES.get(name, name): inner for name, inner in of_values.items()}
     got = re.search(r"(?:Got|Given) value: (.*)$", message, re.MULTILINE)
     value = got[1] if got else next((found[3] for found in expected if found[3]), None)
     if value and value.startswith("{") and any(types.values()):  # of what stands within it

@@ -238,6 +238,7 @@ def test_a_config_with_a_section_for_each_command(tmp_path):
         ([*PAIR, "--trainer.val_check_interval=x"], "must be of type DD:HH:MM:SS or int or float"),
         ([*PAIR, "--samples.count=x"], "--samples.count must be of type int, not x."),
         (["--model=VAE", "--data=CelebA", "--data.attributes=Male"], "--data.attributes must be of type list or null"),
+        ([*PAIR, "--config={ckpt_path: {a: 3}}"], "--ckpt_path must be of type text or path or null, not {'a': 3}."),
         ([*PAIR, "--trainer.logger=CSVLoger"], "there is no logger 'CSVLoger'. Did you mean CSVLogger?"),
         (
             [*PAIR, "--trainer.callbacks+=EarlyStoping"],
