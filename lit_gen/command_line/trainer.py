@@ -134,8 +134,6 @@ LEAST = {
     "trainer.log_every_n_steps": 0,
     "trainer.gradient_clip_val": 0,
     "trainer.min_epochs": 0,
-    "samples.count": 1,
-    "samples.every_n_batches": 0,
 }
 """The least values of settings whose types take any number, and by which libraries would fail late, or do nonsense."""
 

@@ -142,8 +142,6 @@ def test_other_settings_of_several_types(word, value, data, capsys):  # noqa: F8
         ("trainer.gradient_clip_val=-1", "--trainer.gradient_clip_val must be at least 0, not -1."),
         ("trainer.gradient_clip_val=.nan", "--trainer.gradient_clip_val must be at least 0, not nan."),
         ("trainer.val_check_interval=0", "--trainer.val_check_interval=0 is no time."),
-        ("samples.count=0", "--samples.count must be at least 1, not 0. Leave it out, or set it higher."),
-        ("samples.every_n_batches=-3", "--samples.every_n_batches must be at least 0, not -3."),
     ],
 )
 def test_what_cannot_be_is_refused_before_the_data_are_prepared(word, said, runs, capsys, monkeypatch):  # noqa: F811
