@@ -67,7 +67,7 @@ def test(run: Path, words: list[str]) -> dict[str, Any]:
     """What `main.py test` writes of the run's last checkpoint."""
     with tempfile.TemporaryDirectory() as folder, _unnamed(folder):
         settings = [f"--config={run / 'config.yaml'}", f"--ckpt_path={last(run)}"]
-        settings += [f"--trainer.default_root_dir={folder}", "--logger=false"]
+        settings += [f"--trainer.default_root_dir={folder}", "--logger=null", "--trainer.logger=false"]
         settings += ["--trainer.devices=1", "--trainer.num_nodes=1", "--trainer.strategy=auto"]
         cli.main(["test", *settings, *words])
         (written,) = Path(folder).glob("*/*/test.json")
