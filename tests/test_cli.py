@@ -219,6 +219,7 @@ def assert_same_end(one, other):
         assert_same(*(end[part] for end in ends), part)
 
 
+@pytest.mark.slow  # the soak kills at any moment
 def test_a_run_that_is_killed_in_mid_epoch_goes_on_to_the_bit(data, tmp_path):
     """With its log: no row twice, none missing."""
     words = ["fit", *data, *TINY_VAE, *STOPPABLE, "--data.num_workers=2"]
@@ -256,7 +257,8 @@ def test_a_run_that_is_told_to_stop(number, name, data, tmp_path, monkeypatch, c
     assert_same_end(whole, run)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_loading_processes_outlive_the_signal(number, data, runs, monkeypatch):
     """A terminal's Ctrl-C and a cluster's SIGTERM go to all processes; without workers no batch can follow."""
     monkeypatch.setenv("PROBE_GROUP", "yes")

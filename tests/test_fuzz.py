@@ -237,7 +237,7 @@ USUAL = {
 }
 
 
-@hypothesis.settings(max_examples=25, derandomize=True, **USUAL)
+@hypothesis.settings(max_examples=12, derandomize=True, **USUAL)
 @hypothesis.given(command=commands())
 def test_a_few_commands_train_or_end_in_one_line(command, roots):
     run(complete(command, roots))

@@ -85,7 +85,13 @@ def trained_before(command, workplace):
     return [next(other for other in fits if not re.search("--ckpt_path|--data=|--print_config|--dry_run", other))]
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize(
+    "command",
+    [
+        pytest.param(one, marks=[pytest.mark.slow] if "--trainer.devices=2 --trainer.precision=bf16" in one else [])
+        for one in COMMANDS
+    ],
+)
 def test_command(command, workplace, monkeypatch, capsys):
     """In the order of the pages, on tiny data and for a few batches."""
     monkeypatch.chdir(workplace)

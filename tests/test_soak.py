@@ -186,8 +186,8 @@ def run(cases, kills, roots, rendered, tmp_path, capsys) -> Figures:
 
 
 def test_a_training_that_is_killed_ends_as_if_it_had_not_been(roots, rendered, tmp_path, capsys):
-    figures = run([("dcgan", [])], 3, roots, rendered, tmp_path, capsys)
-    assert figures.kills == 3 and not figures.mismatches
+    figures = run([("dcgan", [])], 2, roots, rendered, tmp_path, capsys)
+    assert figures.kills == 2 and not figures.mismatches
 
 
 @pytest.mark.slow

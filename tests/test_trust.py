@@ -131,7 +131,9 @@ def line(words: list[str], capsys) -> str:
 # ------------------------------------------------------------------------------------------------- the command line
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize(
+    "command", [pytest.param(command, marks=[] if command == "predict" else pytest.mark.slow) for command in COMMANDS]
+)
 def test_a_run_from_elsewhere_as_a_user_uses_it(command, run, marker, tmp_path):
     """In a process of its own, and with the variable that has torch load anything."""
     words = evil(run, marker, **({} if command in ("fit", "test") else {"weights_only": False}))

@@ -242,7 +242,7 @@ def test_a_value_that_nothing_logs(data, tmp_path, capsys):
         assert ("val/elbo" if model == "VAE" else "val/sliced_wasserstein") in known
 
 
-@pytest.mark.parametrize("way", ["words", "yaml"])
+@pytest.mark.parametrize("way", [pytest.param("words", marks=pytest.mark.slow), "yaml"])
 def test_mistaken_settings(way, data, tmp_path, capsys):
     """On the command line and in a YAML file."""
     for part, given, expected in [

@@ -236,7 +236,7 @@ def test_a_config_with_a_section_for_each_command(tmp_path):
         ([*PAIR, "--trainer.max_epochs=three"], "--trainer.max_epochs must be of type int or null, not three."),
         ([*PAIR, "--trainer.detect_anomaly=1"], "--trainer.detect_anomaly must be of type bool, not 1."),
         ([*PAIR, "--trainer.val_check_interval=x"], "must be of type DD:HH:MM:SS or int or float"),
-        ([*PAIR, "--samples.count=x"], "--samples.count must be of type int, not x."),
+        ([*PAIR, "--samples.count=x"], "--samples.count must be of type int of at least 1, not x."),
         (["--model=VAE", "--data=CelebA", "--data.attributes=Male"], "--data.attributes must be of type list or null"),
         ([*PAIR, "--config={ckpt_path: {a: 3}}"], "--ckpt_path must be of type text or path or null, not {'a': 3}."),
         ([*PAIR, "--trainer.logger=CSVLoger"], "there is no logger 'CSVLoger'. Did you mean CSVLogger?"),

@@ -59,7 +59,12 @@ def pictures(tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    ("kind", "count"), [("is reserved", 120), ("fills", 120), pytest.param("fills", 300, marks=pytest.mark.slow)]
+    ("kind", "count"),
+    [
+        pytest.param("is reserved", 120, marks=pytest.mark.slow),
+        ("fills", 120),
+        pytest.param("fills", 300, marks=pytest.mark.slow),
+    ],  # fmt: skip
 )
 def test_a_disk_of_one_megabyte(kind, count, pictures, tmp_path):
     """In a mount of its own, which goes with its process. Of 300 images, several processes decode each some."""

@@ -93,6 +93,7 @@ def test_drawing_leaves_the_noise_of_others_alone():
     assert first == evaluated()  # and the same is drawn each time
 
 
+@pytest.mark.slow
 def test_two_processes_give_what_one_gives():
     (drawn, figures), (other_drawn, other_figures) = in_two_processes(evaluated, 2)
     _, alone = evaluated()

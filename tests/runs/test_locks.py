@@ -189,7 +189,7 @@ def test_a_job_that_is_started_again_takes_its_own_over(job, restarts, free, tmp
             RunLock(tmp_path)
 
 
-@pytest.mark.parametrize("ends", [True, False])
+@pytest.mark.parametrize("ends", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_it_waits_for_its_former_process_a_while(ends, tmp_path, monkeypatch):
     monkeypatch.setattr(locks, "PATIENCE", 100.0 if ends else 0.3)
     monkeypatch.setenv("SLURM_JOB_ID", "7")
