@@ -70,5 +70,8 @@ def roots(mnist_root, celeba_root, horse2zebra_root) -> dict[str, Path]:
 
 @pytest.fixture(scope="session")
 def rendered(tmp_path_factory) -> Path:
-    """A root folder for rendered data, which are then rendered once."""
-    return tmp_path_factory.mktemp("rendered")
+    """A root folder for rendered data, which are then rendered once, by whichever process of the tests comes first."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "rendered"
+    folder.mkdir(exist_ok=True)
+    return folder
