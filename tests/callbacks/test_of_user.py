@@ -104,8 +104,14 @@ def test_all_are_tried():
     assert set(REFUSED) | set(REFUSED_BY_GANS) | set(PACKAGES) <= set(CALLBACKS) | set(loggers.__all__)
 
 
-@pytest.mark.parametrize("model", MODELS)
-@pytest.mark.parametrize("name", callbacks.__all__)
+@pytest.mark.parametrize(
+    ("name", "model"),
+    [
+        pytest.param(name, model, marks=[pytest.mark.slow] if model == "DCGAN" and name not in REFUSED_BY_GANS else [])
+        for name in callbacks.__all__
+        for model in MODELS
+    ],
+)
 def test_a_callback_works_or_says_what_to_do(name, model, data, tmp_path, capsys):
     settings = [setting.replace("{folder}", f"{tmp_path}/elsewhere") for setting in CALLBACKS[name]]
     if model == "DCGAN":

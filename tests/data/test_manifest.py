@@ -273,6 +273,7 @@ def test_a_dataset_is_sent_without_its_images(data_class, roots, folder):
             np.testing.assert_array_equal(found, expected)
 
 
+@pytest.mark.slow
 def test_loading_processes_that_are_not_forked_read_the_same(folder):
     data = ready(folder, val_fraction=0, num_workers=1)
     found = []

@@ -85,6 +85,7 @@ def test_a_second_process_is_told_who_works_there_and_changes_nothing(tmp_path):
     RunLock(tmp_path)
 
 
+@pytest.mark.slow
 def test_of_two_that_come_at_once_one_is_told_of_the_other(tmp_path):
     """Not of whoever was there before."""
     ended = subprocess.Popen([sys.executable, "-c", ""])
