@@ -90,7 +90,7 @@ def _end(pixels: np.ndarray) -> int | None:
 
 def _side_by_side(pictures: list[Image.Image]) -> Image.Image:
     """Return pictures side by side on white, `SIDE` pixels wide each, below the title of the first."""
-    title = min(rows_of(np.asarray(pictures[0]))[0][0], pictures[0].height)
+    title = rows_of(np.asarray(pictures[0]))[0][0]
     whole = Image.new("RGB", (len(pictures) * (SIDE + 16) - 16, title + SIDE), "white")
     whole.paste(pictures[0].crop((0, 0, pictures[0].width, title)))
     for number, picture in enumerate(pictures):

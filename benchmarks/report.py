@@ -46,7 +46,7 @@ AIMS = [
     Aim("DCGAN", "least_digit*", 0.9, "dcgan-mnist*"),
     Aim("DCGAN", "most_digit*", 1.1, "dcgan-mnist*"),
     Aim("InfoGAN", "category_accuracy", 0.965, "infogan-mnist*"),
-    Aim("Text2Image", "held_out_all_stated", 0.8, "text2image-midpoints-seed*"),
+    Aim("Text2Image", "held_out_all_stated", 0.8, "text2image-quick text2image-quick-seed* text2image-midpoints-seed*"),
     Aim("PuzzleGAN", "mask_iou", 0.92, "puzzle_gan-quick*"),
     Aim("PuzzleGAN", "patch_l1", 0.08, "puzzle_gan-quick*"),
     Aim("CycleGAN", "*_taken_for_target", 0.9, "cyclegan-quick*"),

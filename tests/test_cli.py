@@ -522,7 +522,7 @@ def test_sample_grids_that_cannot_be(words, data, runs, capsys):
     assert "int of at least" in line and not runs.exists()
 
 
-def test_without_loggers_no_metrics_are_promised(data, runs, capsys, caplog):
+def test_without_loggers_no_metrics_are_promised(data, runs, caplog):
     with caplog.at_level("INFO"):
         run = fit(TINY_VAE, data, runs)
     assert f"finished: checkpoints and samples are in {run}" in caplog.text

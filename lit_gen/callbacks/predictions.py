@@ -270,7 +270,8 @@ def write_grid(path: Path, files: Sequence[Path], beside: Sequence[Path | None],
     cells: list[Image.Image] = []
     for file, source in zip(files, beside, strict=True):
         with Image.open(file) as picture:
-            cells.append(_small(picture, max(CELL, picture.width) if strips and _is_wide(picture) else CELL))
+            wide = strips and picture.width > 2 * picture.height
+            cells.append(_small(picture, max(CELL, picture.width) if wide else CELL))
         if source is not None:
             original = Image.fromarray(decode_image(source, lambda width, height: (width, height)))
             cells.insert(-1, _small(original, max(cells[-1].size)))
@@ -284,10 +285,6 @@ def write_grid(path: Path, files: Sequence[Path], beside: Sequence[Path | None],
         left, upper = (width - cell.width) // 2, (height - cell.height) // 2
         sheet.paste(cell, (column * (width + GAP) + left, row * (height + GAP) + upper))
     save_picture(Grid(pil_to_tensor(sheet) / 127.5 - 1, title, heads, plan.lines).drawn(), path)
-
-
-def _is_wide(image: Image.Image) -> bool:
-    return image.width > 2 * image.height
 
 
 def _small(image: Image.Image, longest: int) -> Image.Image:

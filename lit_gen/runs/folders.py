@@ -264,16 +264,17 @@ def _of_name(parent: Path, settings: Callable[[], dict[str, Any]], name: str | N
             path.parent for path in parent.glob(f"*/{RECORD}") if read_record(path.parent).get("job") == slurm.job()
         ]
     for run in sorted(runs, key=lambda path: (len(path.name), path.name)):
-        same = _same_settings(read_settings(run), settings())
+        now = settings()
+        same = _same_settings(read_settings(run), now)
         if name is None and not same:
             continue  # of another command in this job
         if same and read_record(run).get("state") == "finished":
             raise FinishedError(f"{run} is finished: there is nothing left to do")
         last = run / "checkpoints" / "last.ckpt"
-        found = str(last) if last.is_file() else None
-        _check_epochs(found, settings())
+        _check_epochs(str(last), now)
         _take(run, AUTO)
-        return Found(run, found)
+        # Only now: the former process, which `_take` may have waited for, writes it as it ends.
+        return Found(run, str(last) if last.is_file() else None)
     return None
 
 

@@ -13,6 +13,7 @@ import yaml
 from lightning.pytorch.utilities import rank_zero_only
 
 from lit_gen.cli import main
+from lit_gen.runs import folders
 from lit_gen.runs.folders import new_folder, newest_checkpoint, run_of
 from tests.runs.test_slurm import scontrol
 from tests.test_cli import (  # noqa: F401  two are fixtures
@@ -485,3 +486,12 @@ def test_the_tasks_of_srun_go_on_together(data, tmp_path, job):  # noqa: F811
     codes, said = srun(1, 0)
     assert codes == [0, 0] and step_of(tmp_path / "vae" / "77") == 10, said
     assert names(tmp_path / "vae") == {"77"}
+
+
+def test_auto_goes_on_with_what_the_former_process_writes_as_it_ends(tmp_path, monkeypatch):
+    """Its first checkpoint may come while this command waits for its lock: nothing is begun anew then."""
+    (tmp_path / "first" / "checkpoints").mkdir(parents=True)
+    last = tmp_path / "first" / "checkpoints" / "last.ckpt"
+    monkeypatch.setattr(folders, "_take", lambda *_: last.touch())
+    found = folders.going_on(tmp_path, lambda: {"trainer": {"max_epochs": 2}}, None, folders.AUTO, "first")
+    assert found == folders.Found(tmp_path / "first", str(last))
