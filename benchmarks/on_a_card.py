@@ -133,7 +133,10 @@ def table(record: Record, systems: list[str]) -> None:
             override += ["--data.val_size=100", "--data.batch_size=10"]
         options = argparse.Namespace(precision=precision, quick=TINY, seconds=0.2 if TINY else 2.0, override=override)
         options.root = str(record.work / "data")
-        record.add(name, speed.measured(REPOSITORY, system, options) or {"error": "see what was printed above"})
+        found: dict[str, Any] = speed.measured(REPOSITORY, system, options) or {"error": "see what was printed above"}
+        if graphs == "always" and not found.get("graphs") and "error" not in found:
+            found["error"] = "no graph was recorded"
+        record.add(name, found)
 
 
 def rendered(system: str, work: Path) -> list[str]:

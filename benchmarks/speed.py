@@ -51,6 +51,8 @@ class Clock(Callback):
 
     def on_train_end(self, trainer: Trainer, model: LightningModule) -> None:
         Clock.found["fit"] = self.images / self.spent
+        if getattr(model, "graphs", None) is not None:  # other checkouts may have none
+            Clock.found["graphs"] = model.graphs.count
         with torch.enable_grad(), trainer.precision_plugin.train_step_context():
             steps = bare_steps(model, self.batch)
             Clock.found["bare"] = len(self.batch[0]) * _per_second(steps, self.seconds, lambda: _now(model))
@@ -148,7 +150,8 @@ def measured(checkout: Path, system: str, options: argparse.Namespace) -> dict[s
     """Measure one system with the package of a checkout, in a process of its own; {} when it fails."""
     arguments = (system, options.precision, options.quick, options.seconds, options.root, options.override)
     code = f"import speed; speed.measure{arguments!r}"
-    paths = os.pathsep.join([str(checkout), str(Path(__file__).parent)])
+    known = [path for path in [os.environ.get("PYTHONPATH")] if path]
+    paths = os.pathsep.join([str(checkout), str(Path(__file__).parent), *known])
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=checkout,

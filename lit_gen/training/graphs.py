@@ -87,6 +87,11 @@ class StepGraphs:
         self._warm: dict[Hashable, int] = {}
         self._outdated = 0
 
+    @property
+    def count(self) -> int:
+        """The number of graphs that replay steps now."""
+        return len(self._graphs)
+
     def clear(self) -> None:
         """Forget all graphs, and free their memory."""
         self._graphs, self._warm = {}, {}

@@ -180,6 +180,8 @@ WARM, WATCHED = 30, 60
 """Batches before steps are watched, which a recorder of graphs waits in, and those that are watched."""
 ONE_KIND = {"cyclegan": ["--model.pool_size=10"], "progan": ["--model.stable_kimg=100"]}
 """What has all steps after the first ones be of the same kinds."""
+IN_ONE_EPOCH = {"infogan": ["--data.batch_size=2", "--data.synthetic_count=300"]}
+"""What makes enough batches where batch norm needs two images per batch."""
 
 
 class NothingWaits(Callback):
@@ -217,6 +219,7 @@ def mode(number: int) -> None:
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_no_step_waits_for_the_gpu(system, use, cases):
     callback = ["--trainer.callbacks+=tests.gpu.test_training.NothingWaits", "--health.every_n_batches=0"]
-    words = [*callback, *ONE_KIND.get(system, []), "--trainer.log_every_n_steps=1000", "--data.batch_size=1"]
-    cases.fit("run", system, *words, use=use, batches=WARM + WATCHED)  # within one epoch
+    size = IN_ONE_EPOCH.get(system, ["--data.batch_size=1"])
+    words = [*callback, *ONE_KIND.get(system, []), "--trainer.log_every_n_steps=1000", *size]
+    cases.fit("run", system, *words, use=use, batches=WARM + WATCHED)
     assert NothingWaits.watched == WATCHED
