@@ -28,6 +28,8 @@ SYSTEMS = sorted({path.stem for path in (REPOSITORY / "configs").glob("*.yaml")}
 GROWN = [f"--model.{name}" for name in ("fade_kimg=0", "stable_kimg=0", "total_kimg=1000000")]
 """Settings of a ProGAN that trains at its last resolution from the start: all steps that are compared are alike."""
 WARM_UP = 3  # batches
+BETWEEN_WAITS = 0.1
+"""Seconds until the clock waits for a GPU again: a training, too, prepares the next steps while the GPU takes one."""
 
 
 class Clock(Callback):
@@ -37,15 +39,22 @@ class Clock(Callback):
     found: dict[str, float] = {}
 
     def __init__(self) -> None:
-        self.batches, self.images, self.spent, self.since = 0, 0, 0.0, 0.0
+        self.batches, self.images, self.spent = 0, 0, 0.0
+        self.since: float | None = None
+        self.images_since = 0
 
     def on_train_batch_start(self, trainer: Trainer, model: LightningModule, batch: Any, batch_idx: int) -> None:
-        now = _now(model)
-        if self.batches > WARM_UP and batch_idx > 0:
-            self.spent += now - self.since
-            self.images += len(self.batch[0])
-        self.since, self.batch = now, batch
         self.batches += 1
+        if self.since is not None:
+            self.images_since += len(self.batch[0])
+            ends = batch_idx + 1 == trainer.num_training_batches
+            if ends or time.monotonic() - self.since > BETWEEN_WAITS:
+                self.spent += _now(model) - self.since
+                self.images += self.images_since
+                self.since = None
+        if self.since is None and self.batches > WARM_UP and 0 < batch_idx < trainer.num_training_batches - 1:
+            self.since, self.images_since = _now(model), 0
+        self.batch = batch
         if self.spent > self.seconds:
             trainer.should_stop = True
 
@@ -72,8 +81,10 @@ def _per_second(steps: Iterator[None], seconds: float, now: Callable[[], float])
         next(steps)
     begun, done = now(), 0
     while now() - begun < seconds or done < 2:
-        next(steps)
-        done += 1
+        since = time.monotonic()
+        while time.monotonic() - since < BETWEEN_WAITS:
+            next(steps)
+            done += 1
     return done / (now() - begun)
 
 

@@ -5,10 +5,10 @@ every room of the package. `tests/test_lightning_compat.py` fails when an upgrad
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
-from lightning import LightningModule, Trainer
+from lightning import Callback, LightningModule, Trainer
 from lightning.fabric.plugins.environments import ClusterEnvironment
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningCLI
@@ -16,6 +16,7 @@ from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning.pytorch.core.saving import _default_map_location
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.loops.loop import _Loop
+from lightning.pytorch.profilers import PassThroughProfiler
 from lightning.pytorch.utilities import rank_zero_only
 
 # ------------------------------------------------------------------------------------------------- models, optimizers
@@ -77,6 +78,42 @@ def _do_nothing() -> None:
 def batches_so_far(trainer: Trainer) -> int:
     """Return the number of batches trained on so far, over all epochs; no public attribute of the Trainer has it."""
     return trainer.fit_loop.epoch_loop.total_batch_idx + 1
+
+
+HOOKS_OF_A_BATCH = (
+    "on_train_batch_start", "on_train_batch_end", "on_before_zero_grad", "on_before_optimizer_step",
+    "on_before_backward", "on_after_backward",
+)  # fmt: skip
+
+
+def skip_idle_hooks(trainer: Trainer) -> None:
+    """Keep the Trainer from calling the hooks of a batch that a callback inherits from `Callback`, which do nothing.
+
+    Lightning enters a profiler's context for each hook of each callback: dozens per batch, which take a small network
+    longer than its step. It leaves out a hook that is no function; a profiler that is asked for times all others.
+    """
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]  # Lightning sets it from outside
+        for name in HOOKS_OF_A_BATCH:
+            if name not in vars(callback) and getattr(type(callback), name) is getattr(Callback, name):
+                setattr(callback, name, None)
+    settings: Any = trainer  # which declares no profiler
+    if type(settings.profiler) is PassThroughProfiler:
+        settings.profiler = _NoProfiler()
+
+
+def call_all_hooks(trainer: Trainer) -> None:
+    """Undo `skip_idle_hooks`, for what is done with the callbacks after the training."""
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]  # Lightning sets it from outside
+        for name in HOOKS_OF_A_BATCH:
+            if vars(callback).get(name, callback) is None:
+                delattr(callback, name)
+
+
+class _NoProfiler(PassThroughProfiler):
+    _nothing = nullcontext("")
+
+    def profile(self, action_name: str) -> Any:
+        return self._nothing
 
 
 def begin_epoch_anew(trainer: Trainer) -> None:

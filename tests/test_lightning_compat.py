@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+from contextlib import nullcontext
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from lightning.fabric.plugins.environments import LightningEnvironment, SLURMEnv
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningCLI
 from lightning.pytorch.loggers import Logger, WandbLogger
+from lightning.pytorch.trainer import call
 from torch import distributed
 from torch.optim import SGD
 from torch.utils.data import DataLoader
@@ -331,3 +333,40 @@ def test_no_other_file_names_what_is_private_to_lightning():
         if path.relative_to(PACKAGE).as_posix() != "lightning_compat.py"
     }
     assert not found
+
+
+class Counts(Callback):
+    """Counts batches, by a hook of its class and by one that it was given."""
+
+    def __init__(self) -> None:
+        self.starts = self.ends = 0
+        self.on_train_batch_end = self.count_end
+
+    def on_train_batch_start(self, *_: Any) -> None:
+        self.starts += 1
+
+    def count_end(self, *_: Any) -> None:
+        self.ends += 1
+
+
+def test_hooks_that_do_nothing_are_skipped_while_a_model_trains(tmp_path):
+    """Those that a callback has are called, and a profiler that was asked for times them."""
+    seen = []
+
+    class Looks(Callback):
+        def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
+            profiled = []
+            with mock.patch.object(trainer.profiler, "profile", lambda name: (profiled.append(name), nullcontext())[1]):
+                call._call_callback_hooks(trainer, "on_before_backward", torch.zeros(()))
+            seen.append(profiled)
+
+    counts, looks = Counts(), Looks()
+    trainer = tiny.trainer(tmp_path, callbacks=[counts, looks], limit_train_batches=3)
+    trainer.fit(tiny.build(lit_gen.models.VAE), datamodule=tiny.NoiseData(3))
+    assert (counts.starts, counts.ends) == (3, 3)
+    assert seen == [[]] * 3
+    assert counts.on_before_backward and "on_before_backward" not in vars(counts)
+
+    trainer = tiny.trainer(tmp_path, callbacks=[counts, looks], limit_train_batches=3, profiler="simple")
+    trainer.fit(tiny.build(lit_gen.models.VAE), datamodule=tiny.NoiseData(3))
+    assert len(trainer.profiler.recorded_durations["[Callback]Counts.on_train_batch_start"]) == 3

@@ -17,7 +17,7 @@ from lit_gen.data.batches import DataSpec
 from lit_gen.data.contract import check_pair, check_range, images_for, named_batch
 from lit_gen.errors import UserError
 from lit_gen.layers.coders import plain_network
-from lit_gen.lightning_compat import data_of, trainer_of
+from lit_gen.lightning_compat import call_all_hooks, data_of, skip_idle_hooks, trainer_of
 from lit_gen.models.of_checkpoint import model_of_checkpoint
 from lit_gen.old_versions.checkpoints import bring_up_to_date
 from lit_gen.runs.changes import changes_of_model
@@ -203,8 +203,10 @@ class GenerativeModule(LoggedTerms):
         configured: Any = self.configure_optimizers()
         set_as_told(self.trainer.optimizers, configured if isinstance(configured, list) else [configured])
         self.graphs = graphs.start(self.trainer, self, self.graphs_when)
+        skip_idle_hooks(self.trainer)
 
     def on_train_end(self) -> None:
+        call_all_hooks(self.trainer)
         self.graphs = None
 
     def adam(

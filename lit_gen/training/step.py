@@ -29,20 +29,29 @@ def descend(
     iterator may make one at a time, to named terms. The terms are returned as means over the images of all
     micro-batches, without a graph.
     """
-    model.toggle_optimizer(optimizer)
-    optimizer.zero_grad()
-    images = sum(len(batch[0]) for batch in batches)
-    means: Terms = {}
-    for batch, made in zip(batches, fakes, strict=True):
-        terms, weight = loss(batch, made), len(batch[0]) / images
-        if weight < 1:
-            terms = {name: weight * term for name, term in terms.items()}
-        model.manual_backward(total(terms))
-        means = {name: means.get(name, 0) + term.detach() for name, term in terms.items()}
-    average_gradients(model.trainer.strategy, optimizer.optimizer)
-    optimizer.step()
-    model.untoggle_optimizer(optimizer)
+    with alone(model, optimizer):
+        optimizer.zero_grad()
+        images = sum(len(batch[0]) for batch in batches)
+        means: Terms = {}
+        for batch, made in zip(batches, fakes, strict=True):
+            terms, weight = loss(batch, made), len(batch[0]) / images
+            if weight < 1:
+                terms = {name: weight * term for name, term in terms.items()}
+            model.manual_backward(total(terms))
+            means = {name: means.get(name, 0) + term.detach() for name, term in terms.items()}
+        average_gradients(model.trainer.strategy, optimizer.optimizer)
+        optimizer.step()
     return means
+
+
+@contextmanager
+def alone(model: LightningModule, optimizer: LightningOptimizer) -> Iterator[None]:
+    """Let no parameter of other optimizers have gradients within the block, also where the block raises."""
+    model.toggle_optimizer(optimizer)
+    try:
+        yield
+    finally:
+        model.untoggle_optimizer(optimizer)
 
 
 def set_number(group: dict[str, Any], name: str, value: float) -> None:

@@ -46,7 +46,7 @@ def fit(
     model.graphs_when = when
     data = tiny.NoiseData(batches, batch_size=4, kind=tiny.kind_for(model_class))
     saver = RunCheckpoints(folder, every_n_batches=5, keep=10)
-    more = {"max_epochs": 2, "enable_checkpointing": True} | more
+    more = {"max_epochs": 2, "enable_checkpointing": True, "accelerator": accelerator} | more
     trainer = tiny.trainer(folder, callbacks=[*callbacks, saver], **more)
     trainer.fit(model, datamodule=data, ckpt_path=resume)
     return model, torch.load(folder / "last.ckpt", weights_only=True)
@@ -183,6 +183,22 @@ def test_a_step_that_cannot_be_recorded_goes_on_without(tape, tmp_path, caplog):
     assert [record.message for record in caplog.records if "graphs" in record.message] == [
         "no CUDA graphs: the step asks a tensor for its value"
     ]
+
+
+class AskingGAN(GAN):
+    def discriminator_loss(self, batch, fakes):
+        terms = super().discriminator_loss(batch, fakes)
+        return terms if sum(terms.values()) < 1e9 else {}
+
+
+def test_a_recording_that_fails_within_a_turn_leaves_no_network_frozen(tape, tmp_path, monkeypatch, caplog):
+    """The step is taken without a graph then, and both networks learn on."""
+    monkeypatch.setitem(tiny.SMALL, "AskingGAN", tiny.SMALL["GAN"])
+    with caplog.at_level("INFO"):
+        model, _ = fit(AskingGAN, tmp_path, "always")
+    assert "no CUDA graphs: the step asks a tensor for its value" in caplog.text
+    networks = model.discriminator, model.generator  # and not the moving average
+    assert all(parameter.requires_grad for network in networks for parameter in network.parameters())
 
 
 class Replaces(Callback):
