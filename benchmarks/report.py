@@ -94,7 +94,6 @@ PAPERS = [
     Paper(
         "GAN", "parzen_log_likelihood", "MNIST", "gan-mnist gan-mnist-seed*", "same protocol; Adam, an EMA, 13 epochs"
     ),
-    Paper("GAN", "parzen_log_likelihood", "MNIST", "gan-mnist-long*", "same protocol; Adam, an EMA, 70 epochs"),
     Paper("InfoGAN", "category_accuracy", "MNIST", "infogan-mnist infogan-mnist-seed*", "half the widths"),
     Paper("InfoGAN", "category_accuracy", "MNIST", "infogan-mnist-wide*", "the same widths; 25 epochs"),
     Paper("ProGAN", "swd16384_mean", "CelebA", "progan", case="real CelebA, 128 px"),

@@ -26,6 +26,8 @@ OUTDATED = 3
 """Largest number of graphs that may become invalid before a run goes on without."""
 WITHIN_A_STEP = ("on_before_backward", "on_after_backward", "on_before_zero_grad", "on_before_optimizer_step")
 """Hooks of Lightning within a step by manual optimization; a replayed step calls none."""
+LIBRARIES = ("lit_gen.", "torch.", "torchvision.", "torchmetrics.", "lightning.", "pytorch_lightning.")
+"""Whose code has what changes from step to step in tensors; other code may have it in Python, which no graph reads."""
 KNOWN = ("lit_gen.models.adversarial.AdversarialModule", "lit_gen.callbacks.health.Health")
 """Classes that have such hooks all the same: one clips on the device, the other's batches are taken without graphs."""
 
@@ -36,10 +38,11 @@ class SpeedOptions:
 
     Args:
         graphs: whether a CUDA graph replays the training steps, on one GPU in 32-true or bf16-mixed; `auto` where the
-            host takes longer for a step than the GPU, as in small networks.
+            host takes longer for a step than the GPU, as in small networks, and all models, networks and callbacks are
+            this project's or a library's.
     """
 
-    graphs: GraphsWhen = "never"
+    graphs: GraphsWhen = "auto"
 
 
 class CannotRecordError(Exception):
@@ -82,7 +85,7 @@ class StepGraphs:
         self, model: LightningModule, optimizers: list[Optimizer], when: GraphsWhen, recorder: Recorder
     ) -> None:
         self.model, self.optimizers, self.when, self.recorder = model, optimizers, when, recorder
-        self.off = False
+        self.off = self._said = False
         self._graphs: dict[Hashable, _Graph] = {}
         self._warm: dict[Hashable, int] = {}
         self._outdated = 0
@@ -126,7 +129,7 @@ class StepGraphs:
         self._warm[key] = self._warm.get(key, 0) + 1
         result, launch_bound = self.recorder.run(lambda: step(batch))
         if self._warm[key] == WARM_UP and self.when == "auto" and not launch_bound:
-            self._go_on_without("the GPU takes longer for a step than the host does")
+            self.off = True
         return result
 
     def _record(self, key: Hashable, step: Callable[[Any], Any], batch: Any) -> _Graph | None:
@@ -136,6 +139,9 @@ class StepGraphs:
         except CannotRecordError as error:
             self._go_on_without(str(error))
             return None
+        if not self._said:
+            self._said = True
+            rank_zero_info("CUDA graphs replay the training steps from now on (--speed.graphs=never: none)")
         if len(self._graphs) == KEPT:
             del self._graphs[next(iter(self._graphs))]
         tensors = [*self.model.parameters(), *self.model.buffers()]
@@ -143,8 +149,9 @@ class StepGraphs:
         return self._graphs[key]
 
     def _operands(self, tensors: list[Tensor]) -> list[Any]:
-        """Return what a graph keeps to: addresses of tensors and of the optimizers' states, and numbers of these."""
+        """Return what a graph keeps to: addresses of tensors, which are trained, the optimizers' states and numbers."""
         found: list[Any] = [tensor.data_ptr() for tensor in tensors]
+        found += [tensor.requires_grad for tensor in tensors]
         for optimizer in self.optimizers:
             settings = [value for group in optimizer.param_groups for name, value in group.items() if name != "params"]
             states = [value for state in optimizer.state.values() for value in state.values()]
@@ -158,14 +165,14 @@ class StepGraphs:
 
 
 def start(trainer: Trainer, model: LightningModule, when: GraphsWhen) -> StepGraphs | None:
-    """Return the graphs for a model's steps in this training; None, with a line that says why, if there can be none.
+    """Return the graphs for a model's steps in this training, or None: with `always`, a line says why.
 
     The learning rates become tensors, which the graphs read; so do other settings that an optimizer calls `scheduled`.
     """
-    if when == "never":
-        return None
-    if reason := obstacle(trainer, model):
-        rank_zero_info(f"no CUDA graphs: {reason}")
+    reason = when == "never" or obstacle(trainer, model) or (when == "auto" and has_foreign_code(trainer, model))
+    if reason:
+        if when == "always":
+            rank_zero_info(f"no CUDA graphs: {reason}")
         return None
     for optimizer in trainer.optimizers:
         for group in optimizer.param_groups:
@@ -199,6 +206,12 @@ def obstacle(trainer: Trainer, model: LightningModule) -> str:
             if not known:
                 return f"{type(watcher).__name__} has a hook {name}, which a graph would not call"
     return ""
+
+
+def has_foreign_code(trainer: Trainer, model: LightningModule) -> bool:
+    """Return whether a model, a network or a callback is of nobody's whose steps are known not to change in Python."""
+    parts = [*model.modules(), *trainer.callbacks]  # type: ignore[attr-defined]  # Lightning sets it from outside
+    return any(not f"{type(part).__module__}.".startswith(LIBRARIES) for part in parts)
 
 
 class CUDARecorder:

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from lightning import Callback
+from lightning.pytorch.callbacks import EMAWeightAveraging
 
 from lit_gen.callbacks.checkpoints import RunCheckpoints
 from lit_gen.callbacks.health import Health
@@ -180,7 +181,7 @@ def test_a_step_that_cannot_be_recorded_goes_on_without(tape, tmp_path, caplog):
         states = [fit(Asks, tmp_path / when, when)[1] for when in ("never", "always")]
     tiny.assert_same(*states)
     assert tape.replayed == 0
-    assert [record.message for record in caplog.records if "graphs" in record.message] == [
+    assert [record.message for record in caplog.records if "CUDA graphs" in record.message] == [
         "no CUDA graphs: the step asks a tensor for its value"
     ]
 
@@ -260,27 +261,79 @@ def test_what_stands_in_the_way_is_said(build, callbacks, settings, words, tape,
     with caplog.at_level("INFO"):
         trainer = tiny.trainer(tmp_path, callbacks=callbacks, limit_val_batches=0, **settings)
         trainer.fit(model, datamodule=tiny.NoiseData(4))
-    lines = [record.message for record in caplog.records if "graphs" in record.message]
+    lines = [record.message for record in caplog.records if "no CUDA graphs" in record.message]
     assert (len(lines) == 1 and lines[0].startswith(f"no CUDA graphs: {words}")) if words else not lines
     assert bool(tape.replayed) == (not words)
     assert model.graphs is None  # a model can be copied
 
 
-def test_without_a_gpu_it_is_said(tmp_path, caplog):
+@pytest.mark.parametrize("when", ["auto", "always"])
+def test_without_a_gpu_it_is_said_to_who_asked_for_graphs(when, tmp_path, caplog):
     model = tiny.build(GAN)
-    model.graphs_when = "auto"
+    model.graphs_when = when
     with caplog.at_level("INFO"):
         tiny.trainer(tmp_path, limit_val_batches=0).fit(model, datamodule=tiny.NoiseData(2))
-    assert "no CUDA graphs: the model is on the CPU" in caplog.text
+    assert ("no CUDA graphs: the model is on the CPU" in caplog.text) == (when == "always")
 
 
 def test_auto_leaves_out_what_the_device_is_slow_at(tape, tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(TapeRecorder, "launch_bound", False)
     with caplog.at_level("INFO"):
         fit(GAN, tmp_path / "auto", "auto")
-    assert tape.recorded == 0 and "no CUDA graphs: the GPU takes longer" in caplog.text
-    fit(GAN, tmp_path / "always", "always")
-    assert tape.recorded == 1
+    assert tape.recorded == 0 and "CUDA graphs" not in caplog.text
+    with caplog.at_level("INFO"):
+        fit(GAN, tmp_path / "always", "always")
+    assert tape.recorded == 1 and caplog.text.count("CUDA graphs replay") == 1
+
+
+class Anneals(Callback):
+    """Changes a number of the model's that its loss reads, as no graph would notice."""
+
+    def on_train_batch_start(self, trainer, model, batch, index):
+        model.beta = 0.1 * index
+
+
+class OwnVAE(VAE):
+    pass
+
+
+def with_own_network():
+    model = tiny.build(VAE)
+    model.encoder.append(type("Own", (torch.nn.Identity,), {"__module__": "mine"})())
+    return model
+
+
+@pytest.mark.parametrize(
+    ("build", "callbacks", "recorded"),
+    [
+        (lambda: tiny.build(VAE), [EMAWeightAveraging()], 1),
+        (lambda: tiny.build(VAE), [Anneals()], 0),
+        (lambda: tiny.build(OwnVAE), [], 0),
+        (with_own_network, [], 0),
+    ],
+)
+def test_auto_leaves_out_what_may_change_in_python(build, callbacks, recorded, tape, tmp_path, monkeypatch):
+    monkeypatch.setitem(tiny.SMALL, "OwnVAE", tiny.SMALL["VAE"])
+    model = build()
+    model.graphs_when = "auto"
+    tiny.trainer(tmp_path, callbacks=callbacks).fit(model, datamodule=tiny.NoiseData(4))
+    assert tape.recorded == recorded
+
+
+class Thaws(Callback):
+    """Trains the encoder from some batch on, as Lightning's `BackboneFinetuning` does."""
+
+    def on_train_start(self, trainer, model):
+        model.encoder.requires_grad_(False)
+
+    def on_train_batch_start(self, trainer, model, batch, index):
+        model.encoder.requires_grad_(index >= 6)
+
+
+def test_what_is_no_longer_frozen_learns(tape, tmp_path):
+    both = [fit(AutoEncoder, tmp_path / when, when, [Thaws()])[1] for when in ("never", "always")]
+    assert tape.recorded >= 2
+    tiny.assert_same(*both)
 
 
 def test_the_oldest_graph_makes_room(tape, monkeypatch):
