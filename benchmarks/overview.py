@@ -26,8 +26,8 @@ COLUMNS = 4
 SHEETS = {
     "VAE on MNIST": ("vae-residual.png", 28),
     "AAE on MNIST": ("aae-parzen.png", 28),
-    "GAN on MNIST": ("gan-mnist.png", 28),
-    "DCGAN on MNIST": ("dcgan-mnist.png", 32),
+    "GAN on MNIST": ("gan-mnist-long.png", 28),
+    "DCGAN on MNIST": ("dcgan-mnist-wide.png", 32),
     "InfoGAN, a row per category": ("infogan-mnist.png", 28),
     "ProGAN on rendered faces": ("progan-quick.png", 32),
     "StarGAN: input, hair, gender, age": ("stargan-quick.png", 32),

@@ -562,6 +562,27 @@ def test_the_checkpoint_of_a_training_on_own_images_is_enough(data, own_images, 
     assert len(predict(f"--ckpt_path={run}", tmp_path / "out", *asked)) > 3
 
 
+class OwnGAN(lit_gen.models.GAN):
+    """A class that no checkpoint brings."""
+
+
+@pytest.mark.parametrize("named", ["{}", "last"])
+def test_the_class_and_the_checkpoint_of_an_own_model_are_enough(named, own_images, tmp_path, capsys):
+    """Its settings are the checkpoint's, but for those that are typed."""
+    root = f"--trainer.default_root_dir={tmp_path}/runs"
+    words = ["--data=ImageFolder", f"--data.root={own_images}/a", "--data.image_size=16", "--data.batch_size=2"]
+    words += ["--data.val_fraction=0.3", "--trainer.max_steps=1", "--name=own", "--checkpoints.every_n_minutes=0", root]
+    own = f"--model={__name__}.OwnGAN"
+    main(["fit", own, "--model.latent_dim=5", "--model.generator_sizes=[4]", *words, *QUIET])
+    (run,) = (tmp_path / "runs").glob("*/own")
+    checkpoint = named.format(run)
+    main(["test", own, f"--ckpt_path={checkpoint}", "--evaluation.features=none", root, *QUIET])
+    assert len(predict(f"--ckpt_path={checkpoint}", tmp_path / "out", own, root, "--count=2")) > 2
+    line = refused(["predict", own, f"--ckpt_path={checkpoint}", "--model.latent_dim=6", root, "--count=2"], capsys)
+    assert "model.latent_dim 5 -> 6" in line
+    assert f"--model={__name__}.OwnGAN" in refused(["predict", f"--ckpt_path={run}", "--count=2"], capsys)
+
+
 def test_predictions_beside_no_run_leave_no_log(tmp_path, monkeypatch):
     """Lightning's own logger wrote to runs/lightning_logs, wherever the command was typed."""
     monkeypatch.chdir(tmp_path)

@@ -17,11 +17,12 @@ from lit_gen.callbacks.predictions import Command, PredictionWriter, check_outpu
 from lit_gen.command_line.sources import GENERAL_OPTIONS, options_of_predict, settings_of
 from lit_gen.command_line.words import kinds_named, options_of, root_of
 from lit_gen.errors import UserError
-from lit_gen.models.of_checkpoint import class_of_checkpoint, settings_of_now
+from lit_gen.models.of_checkpoint import class_named, class_of_checkpoint, is_of, settings_of_now
 from lit_gen.old_versions.configs import translate
 from lit_gen.runs import folders, processes
 from lit_gen.runs.checkpoint_files import read_checkpoint
 from lit_gen.runs.commands import program
+from lit_gen.runs.names import system_of
 from lit_gen.runs.settings import read_settings
 from lit_gen.tasks.base import Task
 from lit_gen.tasks.pictures import Pictures, base_seed, switch
@@ -76,7 +77,8 @@ def take_options(words: Sequence[str]) -> tuple[Asked, list[str]]:
 def complete(words: Sequence[str]) -> tuple[Asked, list[str]]:
     """Return what a `predict` asks for, and a command's words with the model and data of its checkpoint before them.
 
-    Words that name a model, or data, stay as they are; settings overrule those of the checkpoint.
+    Words that name data stay as they are, and so do configs; settings overrule those of the checkpoint. A model of
+    one's own, which no checkpoint brings, has the checkpoint's settings where the words name its class.
 
     Raises:
         UserError: there is no such checkpoint; it does not say what it is of, or names a class of another package.
@@ -96,20 +98,24 @@ def complete(words: Sequence[str]) -> tuple[Asked, list[str]]:
         raise UserError(f"{command} needs a trained model: {folders.HOW_TO_NAME}")
     before: list[str] = []
     data: Mapping[str, Any] | None = None
-    if kinds["model"] is None:
+    has_config = any(option.name == "config" for option in options_of(words))
+    if kinds["model"] is None or (typed.get("ckpt_path") and not has_config):
         told = processes.told()
         named = typed["ckpt_path"] if told is None else told[1]
-        path = str(folders.find_checkpoint(named, root_of(words), command))
+        path = str(folders.find_checkpoint(named, _parent_of_runs(words, kinds["model"], typed), command))
         checkpoint = read_checkpoint(path, mmap=True)
-        asked = asked._replace(checkpoint=checkpoint)
-        kind = class_of_checkpoint(checkpoint, path)
-        settings = {name: value for name, value in settings_of_now(checkpoint, kind, {}).items() if name != "spec"}
+        kind = class_named(kinds["model"]) or class_of_checkpoint(checkpoint, path)
+        if is_of(checkpoint, kind):
+            asked = asked._replace(checkpoint=checkpoint)
+    if asked.checkpoint is not None:
+        settings = settings_of_now(asked.checkpoint, kind, {})
+        settings.pop("spec", None)
         before.append(_word("model", f"{kind.__module__}.{kind.__qualname__}", settings))
         words.append(f"--ckpt_path={path}")
         folder = folders.run_of(path)
         if folder is not None and (system := read_settings(folder).get("system")):
             before.append(f"--system={system}")
-        data = data_of_checkpoint(checkpoint, path)
+        data = data_of_checkpoint(asked.checkpoint, path)
         if command == "predict" and not asked.types_data:  # which may be no longer there
             data = None
         elif data is not None and kinds["data"] is None:
@@ -121,6 +127,12 @@ def complete(words: Sequence[str]) -> tuple[Asked, list[str]]:
         elif before:
             raise UserError(f"{typed['ckpt_path']} does not say which data {command} is to read: add --data=<class>.")
     return asked, [command, *before, *words[1:]]
+
+
+def _parent_of_runs(words: Sequence[str], model: str | None, typed: Mapping[str, str]) -> Path:
+    """Return the folder that `last` and `best` are looked for in: that of the model's runs, or of all."""
+    root = root_of(words)
+    return root if model is None else folders.parent_of_runs(str(root), system_of(typed.get("system"), None, model))
 
 
 def _word(part: str, class_path: str, settings: Mapping[str, Any]) -> str:

@@ -7,7 +7,6 @@ import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -23,9 +22,10 @@ from lit_gen.command_line.parser import CommandParser
 from lit_gen.command_line.paths import check_path, path_of
 from lit_gen.command_line.words import check_words, first_config, kinds_named
 from lit_gen.data.alphabet import ALPHABET
-from lit_gen.errors import UserError, nearest
+from lit_gen.errors import UserError
 from lit_gen.files.atomic import complete_folder, remove_if_empty
 from lit_gen.files.checksums import sha256_of
+from lit_gen.models.of_checkpoint import class_named
 from lit_gen.runs import folders
 from lit_gen.runs.commands import program
 from lit_gen.runs.names import ROOT
@@ -92,17 +92,6 @@ def options_in(words: Sequence[str]) -> argparse.Namespace:
     if given.output is not None:
         check_output(given.output, given.overwrite, "what export has written there")
     return given
-
-
-def class_named(named: str | None) -> type | None:
-    """Return the class of the model that a command names; None where it leaves that to the checkpoint."""
-    if named is None:
-        return None
-    module, _, name = named.rpartition(".")
-    try:
-        return getattr(import_module(module or "lit_gen.models"), name)
-    except (ImportError, AttributeError):
-        raise UserError(f"there is no model {named}.{nearest(named, lit_gen.models.__all__)}") from None
 
 
 def new_place(root: str, checkpoint: str, model: Any) -> Path:

@@ -9,13 +9,11 @@ from typing import Any
 
 from torch import Tensor
 
-from lit_gen.errors import UserError
+from lit_gen.errors import UserError, nearest
 from lit_gen.layers.coders import Decoder, Encoder, network_class
 from lit_gen.lightning_compat import where_saved
 from lit_gen.old_versions.configs import translate_networks
 from lit_gen.runs.checkpoint_files import read_checkpoint
-from lit_gen.runs.folders import run_of
-from lit_gen.runs.settings import SETTINGS
 
 
 def model_of_checkpoint(
@@ -52,17 +50,36 @@ def class_of_checkpoint(checkpoint: Mapping[str, Any], path: str) -> type:
         raise UserError(f"{path} does not say which model it is of: add --config configs/<system>.yaml.")
     module, _, name = str(named).rpartition(".")
     if not re.fullmatch(r"lit_gen\.models(\.\w+)?", module):
-        run = run_of(path)
-        how = f"--config {run / SETTINGS}" if run is not None else f"--model={named} and its settings, --data=<class>"
         raise UserError(
-            f"{path} is of {named}, a class of your own, which a checkpoint cannot bring: name it, by {how}, or in "
-            f"Python by lit_gen.load(path, model={name})."
+            f"{path} is of {named}, a class of your own, which a checkpoint cannot bring: name it, by --model={named}, "
+            f"or in Python by lit_gen.load(path, model={name})."
         )
     models = import_module("lit_gen.models")
     kind = getattr(models, name, None)
     if name not in models.__all__ or not isinstance(kind, type):
         raise UserError(f"{path} is of {named}, which lit_gen does not have.")
     return kind
+
+
+def class_named(named: str | None) -> type | None:
+    """Return the class of the model that a command names; None where it leaves that to the checkpoint."""
+    if named is None:
+        return None
+    module, _, name = named.rpartition(".")
+    try:
+        return getattr(import_module(module or "lit_gen.models"), name)
+    except (ImportError, AttributeError):
+        raise UserError(
+            f"there is no model {named}.{nearest(named, import_module('lit_gen.models').__all__)}"
+        ) from None
+
+
+def is_of(checkpoint: Mapping[str, Any], kind: type) -> bool:
+    """Return whether a checkpoint is of this class, and not of another or one that it does not name."""
+    named = str(checkpoint.get("hyper_parameters", {}).get("_class_path") or checkpoint.get("classes", {}).get("model"))
+    module, _, name = named.rpartition(".")
+    own = kind.__module__.startswith("lit_gen.models") and module.startswith("lit_gen.models")
+    return name == kind.__qualname__ if own else named == f"{kind.__module__}.{kind.__qualname__}"
 
 
 def settings_of_now(checkpoint: Mapping[str, Any], kind: type, given: Mapping[str, Any]) -> dict[str, Any]:
