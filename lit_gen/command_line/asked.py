@@ -99,13 +99,14 @@ def complete(words: Sequence[str]) -> tuple[Asked, list[str]]:
     before: list[str] = []
     data: Mapping[str, Any] | None = None
     has_config = any(option.name == "config" for option in options_of(words))
-    if kinds["model"] is None or (typed.get("ckpt_path") and not has_config):
+    names_own = "." in (kinds["model"] or "") and not str(kinds["model"]).startswith("lit_gen.")
+    if kinds["model"] is None or (names_own and typed.get("ckpt_path") and not has_config):
         told = processes.told()
         named = typed["ckpt_path"] if told is None else told[1]
         path = str(folders.find_checkpoint(named, _parent_of_runs(words, kinds["model"], typed), command))
         checkpoint = read_checkpoint(path, mmap=True)
         kind = class_named(kinds["model"]) or class_of_checkpoint(checkpoint, path)
-        if is_of(checkpoint, kind):
+        if not names_own or is_of(checkpoint, kind):
             asked = asked._replace(checkpoint=checkpoint)
     if asked.checkpoint is not None:
         settings = settings_of_now(asked.checkpoint, kind, {})

@@ -75,11 +75,9 @@ def class_named(named: str | None) -> type | None:
 
 
 def is_of(checkpoint: Mapping[str, Any], kind: type) -> bool:
-    """Return whether a checkpoint is of this class, and not of another or one that it does not name."""
+    """Return whether a checkpoint names this class."""
     named = str(checkpoint.get("hyper_parameters", {}).get("_class_path") or checkpoint.get("classes", {}).get("model"))
-    module, _, name = named.rpartition(".")
-    own = kind.__module__.startswith("lit_gen.models") and module.startswith("lit_gen.models")
-    return name == kind.__qualname__ if own else named == f"{kind.__module__}.{kind.__qualname__}"
+    return named == f"{kind.__module__}.{kind.__qualname__}"
 
 
 def settings_of_now(checkpoint: Mapping[str, Any], kind: type, given: Mapping[str, Any]) -> dict[str, Any]:
