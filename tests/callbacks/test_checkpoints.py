@@ -243,7 +243,7 @@ def test_at_no_moment_is_there_no_last_checkpoint(links, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("model_class", [VAE, GAN, ProGAN])
-@pytest.mark.parametrize("every", [1, 2])
+@pytest.mark.parametrize("every", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_run_that_dies_between_a_checkpoint_and_its_row_of_the_log(every, model_class, tmp_path, monkeypatch):
     """Lightning logs a batch after the callbacks have seen its end; some of them have a row of their own.
 

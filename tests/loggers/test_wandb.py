@@ -132,7 +132,7 @@ def test_a_run_of_before_there_were_options_stays_on_its_page(words, asked, runs
     assert asked[1]["id"] == asked[0]["id"] and page(asked[1]) == page(asked[0])
 
 
-@pytest.mark.parametrize("how", ["option", "variable"])
+@pytest.mark.parametrize("how", ["option", pytest.param("variable", marks=pytest.mark.slow)])
 def test_disabled_writes_nothing(how, words, asked, runs, monkeypatch):
     if how == "variable":
         monkeypatch.setenv("WANDB_MODE", "disabled")

@@ -276,7 +276,11 @@ def test_steps_neither_wait_nor_mix(case, precision, make_data, monkeypatch):
         assert not gpu.waits
 
 
-@pytest.mark.parametrize("precision", PRECISIONS, ids=str)
+@pytest.mark.parametrize(
+    "precision",
+    [pytest.param(each, marks=[pytest.mark.slow] if each is torch.float16 else []) for each in PRECISIONS],
+    ids=str,
+)
 def test_progan_at_every_stage(precision, make_data, monkeypatch):
     """With a resolution that fades in, and without."""
     case = Case("progan")
