@@ -69,9 +69,8 @@ def class_named(named: str | None) -> type | None:
     try:
         return getattr(import_module(module or "lit_gen.models"), name)
     except (ImportError, AttributeError):
-        raise UserError(
-            f"there is no model {named}.{nearest(named, import_module('lit_gen.models').__all__)}"
-        ) from None
+        models = import_module("lit_gen.models").__all__
+        raise UserError(f"there is no model {named}.{nearest(named, models)}") from None
 
 
 def is_of(checkpoint: Mapping[str, Any], kind: type) -> bool:

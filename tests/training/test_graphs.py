@@ -5,6 +5,7 @@ import torch
 from lightning import Callback
 from lightning.pytorch.callbacks import EMAWeightAveraging
 
+import lit_gen.models
 from lit_gen.callbacks.checkpoints import RunCheckpoints
 from lit_gen.callbacks.health import Health
 from lit_gen.cli import main
@@ -297,6 +298,12 @@ class OwnVAE(VAE):
     pass
 
 
+class VAEInThePackage(VAE):
+    """As docs/own-model.md says: a file in `lit_gen/models`."""
+
+    __module__ = "lit_gen.models.mine"
+
+
 def with_own_network():
     model = tiny.build(VAE)
     model.encoder.append(type("Own", (torch.nn.Identity,), {"__module__": "mine"})())
@@ -309,15 +316,23 @@ def with_own_network():
         (lambda: tiny.build(VAE), [EMAWeightAveraging()], 1),
         (lambda: tiny.build(VAE), [Anneals()], 0),
         (lambda: tiny.build(OwnVAE), [], 0),
+        (lambda: tiny.build(VAEInThePackage), [], 0),
         (with_own_network, [], 0),
     ],
 )
 def test_auto_leaves_out_what_may_change_in_python(build, callbacks, recorded, tape, tmp_path, monkeypatch):
-    monkeypatch.setitem(tiny.SMALL, "OwnVAE", tiny.SMALL["VAE"])
+    for name in ("OwnVAE", "VAEInThePackage"):
+        monkeypatch.setitem(tiny.SMALL, name, tiny.SMALL["VAE"])
     model = build()
     model.graphs_when = "auto"
     tiny.trainer(tmp_path, callbacks=callbacks).fit(model, datamodule=tiny.NoiseData(4))
     assert tape.recorded == recorded
+
+
+@pytest.mark.parametrize("name", sorted(graphs.PROVEN))
+def test_auto_takes_the_models_that_came_with_the_package(name, tape, tmp_path):
+    fit(getattr(lit_gen.models, name), tmp_path, "auto")
+    assert tape.recorded > 0
 
 
 class Thaws(Callback):
