@@ -109,7 +109,8 @@ class LoadedData(ResumableData):
 
     def _loader(self, split: str, **options: Any) -> DataLoader:
         dataset = self.training_dataset() if split == "train" else self.datasets[split]
-        return DataLoader(dataset, batch_size=self.batch_size, **(self._loader_options() | options))
+        size = min(self.batch_size, max(1, len(dataset)))  # torch takes no size beyond the machine's whole numbers
+        return DataLoader(dataset, batch_size=size, **(self._loader_options() | options))
 
     def _loader_options(self) -> dict[str, Any]:
         return loader_options() | {

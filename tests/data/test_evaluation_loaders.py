@@ -43,6 +43,17 @@ def test_all_data_are_shared(data_class, processes, workers, request):
         assert all(torch.equal(*pair) for pair in zip(alone, together, strict=True))
 
 
+def test_a_batch_larger_than_all_there_is(mnist_root):
+    """However large: a training says what to do, and what is held out is one batch."""
+    data = MNIST(root=mnist_root, val_size=47, batch_size=10**20)
+    data.prepare_data()
+    data.setup("fit")
+    (batch,) = batches(data, "val", 1, 0)
+    assert len(batch.image) == 47
+    with pytest.raises(UserError, match="Set --data.batch_size lower"):
+        data.train_dataloader()
+
+
 def test_fewer_rows_than_processes():
     data = Numbers(batch_size=4)
     data.setup("fit")  # two rows
