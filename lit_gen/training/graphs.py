@@ -43,8 +43,8 @@ class SpeedOptions:
 
     Args:
         graphs: whether a CUDA graph replays the training steps, on one GPU in 32-true or bf16-mixed; `auto` where the
-            host takes longer for a step than the GPU, as in small networks, and all models, networks and callbacks are
-            this project's or a library's.
+            host takes longer for a step than the GPU, as in small networks, and the model came with this project, and
+            networks and callbacks are its or a library's.
     """
 
     graphs: GraphsWhen = "auto"
@@ -134,7 +134,7 @@ class StepGraphs:
         self._warm[key] = self._warm.get(key, 0) + 1
         result, launch_bound = self.recorder.run(lambda: step(batch))
         if self._warm[key] == WARM_UP and self.when == "auto" and not launch_bound:
-            self.off = True
+            self._go_on_without()
         return result
 
     def _record(self, key: Hashable, step: Callable[[Any], Any], batch: Any) -> _Graph | None:
@@ -163,10 +163,11 @@ class StepGraphs:
             found += [value.data_ptr() if isinstance(value, Tensor) else value for value in settings + states]
         return found
 
-    def _go_on_without(self, reason: str) -> None:
+    def _go_on_without(self, reason: str = "") -> None:
         self.clear()
         self.off = True
-        rank_zero_info(f"no CUDA graphs: {reason}")
+        if reason:
+            rank_zero_info(f"no CUDA graphs: {reason}")
 
 
 def start(trainer: Trainer, model: LightningModule, when: GraphsWhen) -> StepGraphs | None:
@@ -174,8 +175,9 @@ def start(trainer: Trainer, model: LightningModule, when: GraphsWhen) -> StepGra
 
     The learning rates become tensors, which the graphs read; so do other settings that an optimizer calls `scheduled`.
     """
-    reason = when == "never" or obstacle(trainer, model) or (when == "auto" and has_foreign_code(trainer, model))
-    if reason:
+    if when == "never" or (when == "auto" and has_foreign_code(trainer, model)):
+        return None
+    if reason := obstacle(trainer, model):
         if when == "always":
             rank_zero_info(f"no CUDA graphs: {reason}")
         return None

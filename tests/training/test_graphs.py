@@ -364,6 +364,17 @@ def test_the_oldest_graph_makes_room(tape, monkeypatch):
     assert len(kept._graphs) == 2
 
 
+def test_auto_keeps_no_graph_once_a_kind_of_step_is_slow_on_the_device(tape, monkeypatch):
+    kept = graphs.StepGraphs(tiny.build(GAN), [], "auto", TapeRecorder())
+    batch = tiny.batch(2)
+    for kind, launch_bound, count in ((1, True, 1), (2, False, 0), (1, True, 0)):
+        monkeypatch.setattr(TapeRecorder, "launch_bound", launch_bound)
+        for _ in range(3):
+            result = kept.run(kind, lambda batch: batch.image + 1, batch)
+            assert torch.equal(result, batch.image + 1)
+        assert kept.count == count
+
+
 def test_the_tape_finds_a_number_that_changes():
     """It can tell a graph that keeps to a number from one that reads it."""
     weight, number = torch.tensor(2.0), [2.0]
