@@ -23,6 +23,7 @@ from lit_gen.callbacks.predictions import Command, PredictionWriter
 from lit_gen.cli import main
 from lit_gen.errors import UserError
 from lit_gen.models import CycleGAN, StarGAN, Text2Image
+from lit_gen.models.of_checkpoint import is_of
 from lit_gen.tasks.pictures import Picture, Plan, different, image_paths, image_seeds, slerp
 from tests.models import tiny
 
@@ -581,6 +582,12 @@ def test_the_class_and_the_checkpoint_of_an_own_model_are_enough(named, own_imag
     line = refused(["predict", own, f"--ckpt_path={checkpoint}", "--model.latent_dim=6", root, "--count=2"], capsys)
     assert "model.latent_dim 5 -> 6" in line
     assert f"--model={__name__}.OwnGAN" in refused(["predict", f"--ckpt_path={run}", "--count=2"], capsys)
+
+
+def test_an_own_class_may_have_been_asked_for_by_a_shorter_path():
+    """`my_package.OwnGAN`, which `my_package/__init__.py` imports from where it is defined."""
+    checkpoint = {"hyper_parameters": {"_class_path": "tests.OwnGAN"}, "classes": {"model": f"{__name__}.OwnGAN"}}
+    assert is_of(checkpoint, OwnGAN) and not is_of(checkpoint, lit_gen.models.GAN) and not is_of({}, OwnGAN)
 
 
 def test_predictions_beside_no_run_leave_no_log(tmp_path, monkeypatch):

@@ -98,25 +98,18 @@ def complete(words: Sequence[str]) -> tuple[Asked, list[str]]:
         raise UserError(f"{command} needs a trained model: {folders.HOW_TO_NAME}")
     before: list[str] = []
     data: Mapping[str, Any] | None = None
-    has_config = any(option.name == "config" for option in options_of(words))
-    names_own = "." in (kinds["model"] or "") and not str(kinds["model"]).startswith("lit_gen.")
-    if kinds["model"] is None or (names_own and typed.get("ckpt_path") and not has_config):
-        told = processes.told()
-        named = typed["ckpt_path"] if told is None else told[1]
-        path = str(folders.find_checkpoint(named, _parent_of_runs(words, kinds["model"], typed), command))
-        checkpoint = read_checkpoint(path, mmap=True)
-        kind = class_named(kinds["model"]) or class_of_checkpoint(checkpoint, path)
-        if not names_own or is_of(checkpoint, kind):
-            asked = asked._replace(checkpoint=checkpoint)
-    if asked.checkpoint is not None:
-        settings = settings_of_now(asked.checkpoint, kind, {})
+    found = _of_the_model(command, words, kinds["model"], typed)
+    if found is not None:
+        path, checkpoint, kind = found
+        asked = asked._replace(checkpoint=checkpoint)
+        settings = settings_of_now(checkpoint, kind, {})
         settings.pop("spec", None)
         before.append(_word("model", f"{kind.__module__}.{kind.__qualname__}", settings))
         words.append(f"--ckpt_path={path}")
         folder = folders.run_of(path)
         if folder is not None and (system := read_settings(folder).get("system")):
             before.append(f"--system={system}")
-        data = data_of_checkpoint(asked.checkpoint, path)
+        data = data_of_checkpoint(checkpoint, path)
         if command == "predict" and not asked.types_data:  # which may be no longer there
             data = None
         elif data is not None and kinds["data"] is None:
@@ -130,10 +123,27 @@ def complete(words: Sequence[str]) -> tuple[Asked, list[str]]:
     return asked, [command, *before, *words[1:]]
 
 
-def _parent_of_runs(words: Sequence[str], model: str | None, typed: Mapping[str, str]) -> Path:
-    """Return the folder that `last` and `best` are looked for in: that of the model's runs, or of all."""
-    root = root_of(words)
-    return root if model is None else folders.parent_of_runs(str(root), system_of(typed.get("system"), None, model))
+def _of_the_model(
+    command: str, words: Sequence[str], model: str | None, typed: Mapping[str, str]
+) -> tuple[str, Mapping[str, Any], type] | None:
+    """Return path and content of the checkpoint that says how to build a command's model, and the model's class.
+
+    None where the words say all of the model: by a config, or by a class of this project or another than the
+    checkpoint's.
+    """
+    if model is not None:
+        is_own = "." in model and not model.startswith("lit_gen.")
+        if not is_own or not typed.get("ckpt_path") or any(option.name == "config" for option in options_of(words)):
+            return None
+    told = processes.told()
+    named = typed["ckpt_path"] if told is None else told[1]
+    parent = root_of(words)  # of the runs of all systems, or of the model's
+    if model is not None:
+        parent = folders.parent_of_runs(str(parent), system_of(typed.get("system"), None, model))
+    path = str(folders.find_checkpoint(named, parent, command))
+    checkpoint = read_checkpoint(path, mmap=True)
+    kind = class_named(model) or class_of_checkpoint(checkpoint, path)
+    return (path, checkpoint, kind) if model is None or is_of(checkpoint, kind) else None
 
 
 def _word(part: str, class_path: str, settings: Mapping[str, Any]) -> str:

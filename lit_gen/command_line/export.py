@@ -15,7 +15,6 @@ import numpy as np
 import torch
 
 import lit_gen
-import lit_gen.models
 from lit_gen.callbacks.predictions import check_output
 from lit_gen.command_line.network_files import ENDINGS, write
 from lit_gen.command_line.parser import CommandParser

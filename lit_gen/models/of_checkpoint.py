@@ -45,10 +45,10 @@ def class_of_checkpoint(checkpoint: Mapping[str, Any], path: str) -> type:
     Raises:
         UserError: it does not say, or names a class that is not of this project.
     """
-    named = checkpoint.get("hyper_parameters", {}).get("_class_path") or checkpoint.get("classes", {}).get("model")
+    named = next(_classes_of(checkpoint), None)
     if named is None:
         raise UserError(f"{path} does not say which model it is of: add --config configs/<system>.yaml.")
-    module, _, name = str(named).rpartition(".")
+    module, _, name = named.rpartition(".")
     if not re.fullmatch(r"lit_gen\.models(\.\w+)?", module):
         raise UserError(
             f"{path} is of {named}, a class of your own, which a checkpoint cannot bring: name it, by --model={named}, "
@@ -75,8 +75,13 @@ def class_named(named: str | None) -> type | None:
 
 def is_of(checkpoint: Mapping[str, Any], kind: type) -> bool:
     """Return whether a checkpoint names this class."""
-    named = str(checkpoint.get("hyper_parameters", {}).get("_class_path") or checkpoint.get("classes", {}).get("model"))
-    return named == f"{kind.__module__}.{kind.__qualname__}"
+    return f"{kind.__module__}.{kind.__qualname__}" in _classes_of(checkpoint)
+
+
+def _classes_of(checkpoint: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what a checkpoint calls its model's class: as it was asked for, perhaps, and where it is defined."""
+    named = checkpoint.get("hyper_parameters", {}).get("_class_path"), checkpoint.get("classes", {}).get("model")
+    return (str(name) for name in named if name)
 
 
 def settings_of_now(checkpoint: Mapping[str, Any], kind: type, given: Mapping[str, Any]) -> dict[str, Any]:
