@@ -41,19 +41,17 @@ class Clock(Callback):
     def __init__(self) -> None:
         self.batches, self.images, self.spent = 0, 0, 0.0
         self.since: float | None = None
-        self.images_since = 0
 
     def on_train_batch_start(self, trainer: Trainer, model: LightningModule, batch: Any, batch_idx: int) -> None:
         self.batches += 1
         if self.since is not None:
-            self.images_since += len(self.batch[0])
+            self.images += len(self.batch[0])
             ends = batch_idx + 1 == trainer.num_training_batches
             if ends or time.monotonic() - self.since > BETWEEN_WAITS:
                 self.spent += _now(model) - self.since
-                self.images += self.images_since
                 self.since = None
         if self.since is None and self.batches > WARM_UP and 0 < batch_idx < trainer.num_training_batches - 1:
-            self.since, self.images_since = _now(model), 0
+            self.since = _now(model)
         self.batch = batch
         if self.spent > self.seconds:
             trainer.should_stop = True
@@ -161,8 +159,7 @@ def measured(checkout: Path, system: str, options: argparse.Namespace) -> dict[s
     """Measure one system with the package of a checkout, in a process of its own; {} when it fails."""
     arguments = (system, options.precision, options.quick, options.seconds, options.root, options.override)
     code = f"import speed; speed.measure{arguments!r}"
-    known = [path for path in [os.environ.get("PYTHONPATH")] if path]
-    paths = os.pathsep.join([str(checkout), str(Path(__file__).parent), *known])
+    paths = os.pathsep.join(filter(None, [str(checkout), str(Path(__file__).parent), os.environ.get("PYTHONPATH")]))
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=checkout,

@@ -102,6 +102,17 @@ def test_without_a_gpu_the_script_says_so(tmp_path, monkeypatch, capsys):
     assert "there is no GPU" in capsys.readouterr().err and not list(tmp_path.iterdir())
 
 
+def test_a_row_of_graphs_without_a_graph_is_an_error(tmp_path, monkeypatch):
+    monkeypatch.setattr(on_a_card, "SETTINGS", [("bf16-mixed", "always")])
+    monkeypatch.setattr(on_a_card, "TINY", False)
+    record = on_a_card.Record(tmp_path / "table.json", tmp_path, goes_on=False)
+    for graphs, failed in ((0, True), (2, False)):
+        monkeypatch.setattr(on_a_card.speed, "measured", lambda *_: {"fit": 1.0, "graphs": graphs})  # noqa: B023
+        record.items.clear()
+        on_a_card.table(record, ["vae"])
+        assert ("error" in record.items["vae bf16-mixed always"]) == failed
+
+
 def test_what_there_is_no_time_for_is_said_and_done_the_next_time(tmp_path, monkeypatch):
     monkeypatch.setattr(on_a_card, "commit", lambda: "abc")
     record = on_a_card.Record(tmp_path / "table.json", tmp_path, goes_on=True)

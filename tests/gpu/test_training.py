@@ -199,20 +199,24 @@ class NothingWaits(Callback):
         original = model.read_terms
 
         def read_terms():
-            before = torch.cuda.get_sync_debug_mode() if torch.cuda.is_available() else 0
-            mode(0)
+            before = mode(0)
             original()
             mode(before)
 
         model.read_terms = read_terms
         mode(2)
 
-    on_exception = lambda self, *_: mode(0)  # noqa: E731
+    def on_exception(self, *_):
+        mode(0)
 
 
-def mode(number: int) -> None:
-    if torch.cuda.is_available():
-        torch.cuda.set_sync_debug_mode(number)
+def mode(number: int) -> int:
+    """Sets what is to happen where something waits; returns what was set before."""
+    if not torch.cuda.is_available():
+        return 0
+    before = torch.cuda.get_sync_debug_mode()
+    torch.cuda.set_sync_debug_mode(number)
+    return before
 
 
 @pytest.mark.parametrize("use", ["never", "always"])
