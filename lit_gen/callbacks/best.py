@@ -89,7 +89,7 @@ class BestCheckpoint(DelayedCheckpoint):
     def on_train_end(self, trainer: Trainer, model: LightningModule) -> None:
         self.write(trainer)
         if not self.summary():
-            rank_zero_info(f"no best.ckpt: without a validation on held-out images there is no {self.monitor}")
+            rank_zero_info(f"no best.ckpt: no validation measured {self.monitor}")
 
     def summary(self) -> str:
         """Return a line about `best.ckpt`; '' where there is none."""

@@ -17,6 +17,7 @@ from lit_gen.command_line.prepare import data_of
 from lit_gen.command_line.sources import PARTS
 from lit_gen.command_line.words import kinds_named, options_of
 from lit_gen.data.base import ImageData
+from lit_gen.data.batches import UNLABELLED
 from lit_gen.data.cache import CachedSet
 from lit_gen.data.captioned import CaptionedDataset
 from lit_gen.data.contract import fields_read
@@ -165,9 +166,15 @@ def about_labels(data: ImageData) -> Iterator[tuple[str, str]]:
             labels += [fields["label"][dataset.rows]] if "label" in fields else []
             attributes += [fields["attributes"][dataset.rows]] if "attributes" in fields else []
     if labels:
-        found = np.bincount(np.concatenate(labels), minlength=spec["num_classes"])
+        joined = np.concatenate(labels)
+        known = joined[joined != UNLABELLED]
+        found = np.bincount(known, minlength=spec["num_classes"])
         names = spec.get("classes") or list(map(str, range(len(found))))
         yield "classes", f"{len(names)}: {some(Counter(dict(zip(names, found.tolist(), strict=True))))}"
+        if len(known) < len(joined):
+            counts = [(rows != UNLABELLED).sum() for rows in labels]
+            named = [f"{count:,} {split}" for count, split in zip(counts, data.datasets, strict=True)]
+            yield "labelled", f"{', '.join(named)}; {len(joined) - len(known):,} images have no label"
     if attributes and spec["attributes"]:
         shares = np.concatenate(attributes).mean(0)
         named = [f"{name} {share:.0%}" for name, share in zip(spec["attributes"], shares, strict=True)]
@@ -201,7 +208,10 @@ def next_words(words: Sequence[str], data: ImageData, checker: Checker) -> Itera
     models = [getattr(lit_gen.models, name) for name in lit_gen.models.__all__]
     fitting = [model.__name__ for model in models if set(fields_read(model)) <= fields]
     useless = {"StarGAN"} if not spec["attributes"] else set()
-    useless |= set() if hasattr(data, "labelled") else {"SemiSupervisedAAE"}
+    if getattr(data, "rows_without_label", 0):
+        first = ["SemiSupervisedAAE", *first]
+    elif not hasattr(data, "labelled"):
+        useless |= {"SemiSupervisedAAE"}
     fitting = [name for name in fitting if name not in useless]
     fitting.sort(key=lambda name: (first.index(name) if name in first else len(first), name))
     if not fitting or not len(data.datasets["train"]):

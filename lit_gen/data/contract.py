@@ -26,8 +26,8 @@ class DataModule(Protocol):
 
     A data module of your own needs `spec` only where its batches are plain tensors (`named_batch` says which), and
     `batch_type` where they are named tuples; each other name adds what its docstring says.
-    `lit_gen.data.base.ImageData` has all but `labelled_images`, which is `MNIST`'s, and the last five, which are
-    `Horse2Zebra`'s and those of rendered data.
+    `lit_gen.data.base.ImageData` has all but `labelled_images`, which `MNIST` and `ImageTable` have, and the last five,
+    which are `Horse2Zebra`'s and those of rendered data.
     """
 
     batch_type: type[Any]
@@ -58,7 +58,10 @@ class DataModule(Protocol):
         """Yield `count` training rows drawn at random, `size` at a time: for the distance of their codes to a prior."""
 
     def labelled_images(self) -> Any:
-        """Return all training images whose labels are known, as the loader gives them: for SemiSupervisedAAE."""
+        """Return all training images whose labels are known, as the loader gives them: for SemiSupervisedAAE.
+
+        None says that batches do as they are.
+        """
 
     def mean_image(self) -> Tensor:
         """Return the mean (C, H, W) of all training images in [-1, 1]: for `output_bias_from_data`."""
@@ -217,6 +220,8 @@ def check_pair(model: type, data: Any, predicting: bool = False) -> None:
         return
     needs = fields_read(model, predicting)
     if any(set(needs) <= set(kind._fields) for kind in given):
+        if "label" in needs and not getattr(model, "takes_unlabelled", False):
+            check_labels(model, data)
         return
     from lit_gen import data as package
 
@@ -238,6 +243,16 @@ def check_pair(model: type, data: Any, predicting: bool = False) -> None:
         f"{model.__name__} needs batches with fields {', '.join(needs)}{read}. "
         f"Data that fit: {', '.join(sorted(fitting)) or 'none'}."
     )
+
+
+def check_labels(model: type, data: Any) -> None:
+    """Raise a `UserError` if data (class or object) have images without a label, which the model is not made for."""
+    count = 0 if isinstance(data, type) else getattr(data, "rows_without_label", 0)
+    if count:
+        raise UserError(
+            f"{model.__name__} reads the label of each image, and {count} rows of the table have none. Fill them in, "
+            "or remove these rows. SemiSupervisedAAE does without; a class with takes_unlabelled = True gets -1 there."
+        )
 
 
 def batch_types(data: Any) -> tuple[type[Any], ...]:

@@ -7,11 +7,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from lightning.pytorch.utilities import rank_zero_info
 from torch.utils.data import DataLoader
 
 from lit_gen.data.alphabet import CAPTION_LENGTH, SHORTEST, numbers_of
 from lit_gen.data.base import ArrayDataset, ImageData
 from lit_gen.data.batches import (
+    UNLABELLED,
     AttributedImages,
     CaptionedImages,
     DataSpec,
@@ -94,10 +96,10 @@ class ImageTable(TwoDomains, ImageFolder):
     """Images with a table, `metadata.csv` or `metadata.jsonl` beside them, or with sub-folders as labels.
 
     The table has a row per image, and a header: `file_name` (relative to the table), then what there is of `label`
-    (names or numbers), `caption` (a sentence, in JSON also a list of them), attributes (columns of 0/1, -1/1,
-    true/false or yes/no) or `file_name_b` (an image of a second domain, for CycleGAN). Splits are those of a column
-    `split`, or of the folders train, val and test (also validation), which may have a table each; else `val_fraction`
-    makes them. With `skip_broken`, missing files are left out too.
+    (names or numbers; nothing where the class is not known), `caption` (a sentence, in JSON also a list of them),
+    attributes (columns of 0/1, -1/1, true/false or yes/no) or `file_name_b` (an image of a second domain, for
+    CycleGAN). Splits are those of a column `split`, or of the folders train, val and test (also validation), which may
+    have a table each; else `val_fraction` makes them. With `skip_broken`, missing files are left out too.
 
     Args:
         root: folder of the images and the table.
@@ -197,6 +199,21 @@ class ImageTable(TwoDomains, ImageFolder):
                 fields["caption"] = Sentences(found.captions, self.caption_length, rows, vary=split == "train")
             arrays = [fields[name] for name in kind._fields]
             self.datasets[split] = ArrayDataset(kind, arrays, np.flatnonzero(splits[rows] == code))
+
+    @property
+    def rows_without_label(self) -> int:
+        """The number of rows without a label, where others have one."""
+        return self.contents.unlabelled
+
+    def labelled_images(self) -> LabelledImages | None:
+        """Return all training images that have a label, (N, C, S, S) uint8, where some have none; otherwise None."""
+        if not self.contents.unlabelled:
+            return None
+        dataset = self.datasets["train"]
+        fields = dict(zip(dataset.batch_type._fields, dataset.arrays, strict=True))
+        kept = dataset.rows[fields["label"][dataset.rows] != UNLABELLED]
+        rank_zero_info(f"labels: {len(kept)} of {len(dataset)} training images have one")
+        return ArrayDataset(LabelledImages, (fields["image"], fields["label"]), kept).__getitems__(range(len(kept)))
 
     def attribute_examples(self, names: Sequence[str]) -> ArrayDataset:
         dataset = self.datasets["train"]

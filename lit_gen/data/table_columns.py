@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from lit_gen.data.alphabet import readable
+from lit_gen.data.batches import UNLABELLED
 from lit_gen.data.splits import NAMES_OF_SPLITS
 
 TRUE, FALSE = ("1", "true", "yes"), ("0", "-1", "false", "no")
@@ -56,24 +57,31 @@ class FileNames:
 
 
 class Labels:
-    """Class names, numbered as they come."""
+    """Class names, numbered as they come, from 1 on; 0 is a row without a label."""
 
     def __init__(self) -> None:
-        self.seen: dict[str, int] = {}
+        self.seen: dict[str, int] = {"": 0}
         self.numbers = array("l")
 
     def extend(self, values: Sequence[str]) -> None:
         self.numbers.extend([self.seen.setdefault(value.strip(), len(self.seen)) for value in values])
-        if "" in self.seen:
-            raise CellError(next(place for place, value in enumerate(values) if not value.strip()), "is empty")
 
     def classes(self) -> tuple[list[str], np.ndarray]:
-        """Return the names in sorted order, numbers by their value, and the class index (N,) int64 of each row."""
+        """Return the names in sorted order, numbers by their value, and the class index (N,) int64 of each row.
+
+        That of a row without a label is `UNLABELLED`.
+
+        Raises:
+            CellError: no row has a label.
+        """
+        given = [name for name in self.seen if name]
+        if not given:
+            raise CellError(0, "is empty, as in all rows: fill it in where the class is known, or remove it")
         try:
-            names = sorted(sorted(self.seen), key=float)
+            names = sorted(sorted(given), key=float)
         except ValueError:
-            names = sorted(self.seen)
-        index = np.empty(len(names), np.int64)
+            names = sorted(given)
+        index = np.full(len(self.seen), UNLABELLED, np.int64)
         index[[self.seen[name] for name in names]] = np.arange(len(names))
         return names, index[np.asarray(self.numbers)]
 

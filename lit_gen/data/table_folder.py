@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from lit_gen.data.batches import UNLABELLED
 from lit_gen.data.image_files import Search, check_folder, endings, near_name
 from lit_gen.data.splits import NAMES_OF_SPLITS
 from lit_gen.data.table_columns import Captions, Splits
@@ -24,7 +25,7 @@ class Contents:
     files: list[str]  # paths relative to the folder, with slashes between their parts
     partners: list[str] | None = None  # those of a second domain
     classes: list[str] = field(default_factory=list)  # names in the order of their indices; none without labels
-    labels: np.ndarray | None = None  # class indices (N,), int64
+    labels: np.ndarray | None = None  # class indices (N,), int64; `UNLABELLED` where the table has none
     attributes: list[str] = field(default_factory=list)  # names of the A attributes
     truth: np.ndarray | None = None  # attributes (N, A), uint8 in {0, 1}
     captions: Captions | None = None  # sentences of each image
@@ -32,9 +33,14 @@ class Contents:
     table: Table | None = None  # where all this stands; None for labels by sub-folders
     left_out: dict[str, int] = field(default_factory=dict)  # number of other files, per reason
 
+    @property
+    def unlabelled(self) -> int:
+        """The number of images without a label, where others have one."""
+        return 0 if self.labels is None else int((self.labels == UNLABELLED).sum())
+
     def remarks(self) -> list[str]:
         """Return what a run's summary says of the table."""
-        counts = {"classes": len(self.classes), "attributes": len(self.attributes)}
+        counts = {"classes": len(self.classes), "without a label": self.unlabelled, "attributes": len(self.attributes)}
         counts |= {"captions": len(self.captions.ends) if self.captions else 0} | self.left_out
         found = [f"{count} {what}" for what, count in counts.items() if count]
         ignored = [name or "(without a name)" for name in self.table.ignored] if self.table else []
@@ -64,7 +70,7 @@ def read_folder(root: Path, wanted: Sequence[str] | None, search: Search, missin
     if "file_name_b" in columns:
         found.partners = columns["file_name_b"].names
     if "label" in columns:
-        found.classes, found.labels = columns["label"].classes()
+        found.classes, found.labels = table.classes()
     found.captions = columns.get("caption")
     found.splits = np.frombuffer(columns["split"].codes, np.uint8) if "split" in columns else split_of(found.files)
     _check_twice(found.files, table)

@@ -8,7 +8,7 @@ rows of 40 attributes take 8 MB.
 import csv
 import json
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from io import StringIO
 from itertools import islice
 from pathlib import Path
@@ -54,11 +54,19 @@ class Table:
         """Return the attributes (N, A), uint8 in {0, 1}."""
         values = np.empty((len(self), len(self.attributes)), np.uint8)
         for number, name in enumerate(self.attributes):
-            try:
-                values[:, number] = self.columns[name].truth()
-            except CellError as error:
-                raise UserError(f"{self.place(error.place)}: the column {name!r} {error.problem}.") from None
+            values[:, number] = self._whole(name, self.columns[name].truth)
         return values
+
+    def classes(self) -> tuple[list[str], np.ndarray]:
+        """Return the names of the classes in sorted order, and the class index (N,) of each row."""
+        return self._whole("label", self.columns["label"].classes)
+
+    def _whole(self, name: str, ask: Callable[[], Any]) -> Any:
+        """Return what a column is asked for, once all rows are read; a mistake names the row."""
+        try:
+            return ask()
+        except CellError as error:
+            raise UserError(f"{self.place(error.place)}: the column {name!r} {error.problem}.") from None
 
     def read(self, path: Path, prefix: str = "") -> None:
         """Add the rows of a `.csv` or `.jsonl` file; `prefix`, such as "train/", comes before the names of image files.

@@ -1,4 +1,4 @@
-"""The accuracy of categories, learned without labels, as classes."""
+"""How well a model tells classes, with labels or without: the error of its answers, the accuracy of its categories."""
 
 from typing import Any
 
@@ -6,7 +6,29 @@ import networkx
 import torch
 from torch import Tensor
 
+from lit_gen.data.batches import UNLABELLED
 from lit_gen.metrics.evaluator import Evaluator, Figure
+
+
+class ClassificationError(Evaluator):
+    """`classification_error` (↓): the fraction of labelled images that the model gives another class.
+
+    Without labelled images there is no value.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_state("wrong", torch.tensor(0), "sum")
+        self.add_state("known", torch.tensor(0), "sum")
+
+    def update(self, model: Any, batch: Any) -> None:
+        known = batch.label != UNLABELLED
+        self.wrong += ((model.classify(batch.image).argmax(1) != batch.label) & known).sum()
+        self.known += known.sum()
+
+    def figures(self) -> dict[str, Figure]:
+        known = int(self.known)
+        return {"classification_error": Figure(int(self.wrong) / known, known)} if known else {}
 
 
 class CategoryAccuracy(Evaluator):
@@ -25,8 +47,9 @@ class CategoryAccuracy(Evaluator):
 
     def update(self, model: Any, batch: Any) -> None:
         if hasattr(batch, "label"):
-            found = model.categories(batch.image), batch.label
-            self.counts.index_put_(found, torch.ones_like(batch.label), accumulate=True)
+            known = batch.label != UNLABELLED
+            found = model.categories(batch.image)[known], batch.label[known]
+            self.counts.index_put_(found, torch.ones_like(found[1]), accumulate=True)
 
     def figures(self) -> dict[str, Figure]:
         total = int(self.counts.sum())

@@ -34,10 +34,11 @@ class SemiSupervisedAAE(AutoencodingModule):
 
     The encoder gives class probabilities y and a style z; the decoder sees both. One discriminator makes y follow
     one-hot vectors of random classes, another z a normal distribution. `--data.labelled` says how many training images
-    of MNIST keep their labels; each step draws as many of these as the batch has images, for a cross-entropy.
+    of MNIST keep their labels; in a table, rows may have none. Each step draws as many of the labelled images as the
+    batch has images, for a cross-entropy.
 
-    best.ckpt has the lowest classification error on the validation images, whose labels are all known; last.ckpt has
-    seen no label but those of `--data.labelled`.
+    best.ckpt has the lowest classification error on the validation images whose labels are known, of MNIST all;
+    last.ckpt has seen no label but those of training images.
 
     Called with codes (B, classes + Z), y before z, it gives images (B, C, H, W) in [-1, 1].
 
@@ -54,6 +55,7 @@ class SemiSupervisedAAE(AutoencodingModule):
     """
 
     task = SemiSupervised()
+    takes_unlabelled = True
     prior_in_words = "a one-hot class, all equally likely, and a normal style of deviation 1"
     has_gaussian_latents = False  # a part of them is a class
 
@@ -87,8 +89,9 @@ class SemiSupervisedAAE(AutoencodingModule):
     def on_train_start(self) -> None:
         super().on_train_start()
         data = data_of(self.trainer)
-        if hasattr(data, "labelled_images"):
-            self._labelled = LabelledImages(*(field.to(self.device) for field in data.labelled_images()))
+        labelled = data.labelled_images() if hasattr(data, "labelled_images") else None
+        if labelled is not None:
+            self._labelled = LabelledImages(*(field.to(self.device) for field in labelled))
 
     def on_train_end(self) -> None:
         super().on_train_end()

@@ -45,6 +45,8 @@ class GenerativeModule(LoggedTerms):
     """What the model is shown, measured and used by; it asks the model for verbs, such as `generate`."""
     needs: ClassVar[tuple[str, ...] | None] = None
     """The fields of a batch that the losses read, where they are others than the task's."""
+    takes_unlabelled: ClassVar[bool] = False
+    """Whether losses that read `label` expect that of some images to be `UNLABELLED`."""
     checkpoints_hold_images: ClassVar[bool] = False
     """Whether checkpoints hold images made from the data."""
     has_gaussian_latents: bool = True

@@ -300,16 +300,17 @@ def _of_code(code: Tensor, model: Any) -> Tensor:
 
 
 def scatter(prior: Tensor, codes: Tensor, labels: Tensor, reach: float, size: int = 384) -> Tensor:
-    """Draw codes (N, 2), coloured by labels from 0 to 9, over grey draws of the prior (M, 2).
+    """Draw codes (N, 2), coloured by class indices (N,), black without a label, over grey draws of the prior (M, 2).
 
     The picture, (3, size, size) in [-1, 1], shows [-reach, reach] in both directions, y upwards. Codes outside are put
     on its edge.
     """
-    hues = [colorsys.hsv_to_rgb(label / 10, 0.9, 0.8) for label in range(10)]
+    classes = max(10, int(labels.max()) + 1)
+    hues = {label: colorsys.hsv_to_rgb(label / classes, 0.9, 0.8) for label in range(classes)}
     picture = torch.ones(3, size, size)
     for points, colours in (
         (prior, [(0.8, 0.8, 0.8)] * len(prior)),
-        (codes, [hues[label] for label in labels.tolist()]),
+        (codes, [hues.get(label, (0, 0, 0)) for label in labels.tolist()]),
     ):
         places = ((points.cpu().float() / reach + 1) / 2 * (size - 1)).round().long().clamp(1, size - 2)
         for (x, y), colour in zip(places.tolist(), colours, strict=True):

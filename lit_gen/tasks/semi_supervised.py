@@ -5,11 +5,9 @@ from typing import Any, ClassVar, Protocol
 import torch
 from torch import Tensor
 
-from lit_gen.data.batches import UNLABELLED
 from lit_gen.data.contract import DataModule
-from lit_gen.losses import Terms
-from lit_gen.metrics.evaluator import Evaluator
-from lit_gen.tasks.base import Stage
+from lit_gen.metrics.categories import ClassificationError
+from lit_gen.metrics.evaluator import Evaluator, Options
 from lit_gen.tasks.grids import Grid, grid
 from lit_gen.tasks.reconstruction import PriorMatcher, PriorMatching
 from lit_gen.training.modes import evaluating
@@ -37,15 +35,13 @@ class SemiSupervised(PriorMatching):
     monitor: ClassVar[str | None] = "val/classification_error"
     generated_grids: ClassVar[tuple[str, ...]] = ("samples", "analogies")
 
-    def held_out_terms(self, model: Any, batch: Any, stage: Stage) -> Terms:
-        """Return the terms of the loss, and `classification_error`: the part of images given another class."""
-        known = batch.label != UNLABELLED
-        wrong = (model.classify(batch.image).argmax(1) != batch.label) & known
-        return super().held_out_terms(model, batch, stage) | {"classification_error": wrong.sum() / known.sum()}
+    def evaluators(self, model: Any, data: DataModule, options: Options) -> list[Evaluator]:
+        """Return the classification error beside what `PriorMatching` measures."""
+        return [ClassificationError(), *super().evaluators(model, data, options)]
 
     def validation_evaluators(self, model: Any, data: DataModule) -> list[Evaluator]:
-        """Return nothing: the classification error is among the held-out terms."""
-        return []
+        """Return the classification error."""
+        return [ClassificationError()]
 
     def sample_grids(self, model: Any, batch: Any, count: int = 64) -> dict[str, Grid]:
         """Return `samples`, `reconstructions`, and `analogies`: a style per row, a class per column."""

@@ -143,6 +143,18 @@ def test_the_names_in_a_table(tmp_path, capsys):
     assert "There is '0.png'. Correct the name" in capsys.readouterr().err
 
 
+def test_a_table_with_few_labels(tmp_path, capsys):
+    """Of the first six images the classes are known, of which two are for validation."""
+    splits = ["train"] * 4 + ["val"] * 4 + ["test"] * 4 + ["train"] * 8
+    rows = [f"{n}.png,{'ab'[n % 2] if n < 6 else ''},{split}\n" for n, split in enumerate(splits)]
+    root = images(tmp_path / "in", 20, "file_name,label,split\n" + "".join(rows))
+    found = told(["--data=ImageTable", f"--data.root={root}", "--data.image_size=16"], capsys)
+    assert found["classes"] == "2: a 3 (50%), b 3 (50%)"
+    assert found["labelled"] == "4 train, 2 val, 0 test; 14 images have no label"
+    assert found["train"].startswith("python main.py fit --config configs/aae_semi_supervised.yaml --data=ImageTable")
+    assert found["or by"].startswith("InfoGAN, DCGAN")
+
+
 def test_few_images(tmp_path, capsys):
     root = images(tmp_path / "in", 5, "file_name,label\n" + "".join(f"{n}.png,{n % 2}\n" for n in range(5)))
     found = told(["--data=ImageTable", f"--data.root={root}", "--data.image_size=16"], capsys)

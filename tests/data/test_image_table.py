@@ -11,9 +11,10 @@ from PIL import Image
 from lit_gen.cli import main
 from lit_gen.data import ImageTable
 from lit_gen.data.alphabet import decode, encode
+from lit_gen.data.contract import check_pair
 from lit_gen.data.image_table import complete_splits
 from lit_gen.errors import UserError
-from lit_gen.models import StarGAN, Text2Image
+from lit_gen.models import GAN, InfoGAN, SemiSupervisedAAE, StarGAN, Text2Image
 from lit_gen.models.adversarial import AdversarialModule
 from lit_gen.runs.checkpoint_files import read_checkpoint
 
@@ -70,6 +71,32 @@ def test_labels_are_indices_of_sorted_names(folder):
     batch = whole(data)
     assert batch._fields == ("image", "label") and batch.label.dtype == torch.int64
     assert batch.label.tolist() == [2 - int(n) % 3 for n in batch.image[:, 0, 0, 0]]
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_row_without_a_label_is_unlabelled(folder, as_json):
+    """Of the twenty images, those from 12 on have no label."""
+    rows = [(f"{n}.png", "" if n > 11 else "bca"[n % 3]) for n in range(COUNT)]
+    if as_json:
+        lines = [json.dumps({"file_name": name, "label": label or None}) for name, label in rows]
+        (folder / "metadata.jsonl").write_text("\n".join(lines))
+    else:
+        write(folder, "file_name,label", lambda n: ",".join(rows[n]))
+    data = ready(folder)
+    assert data.spec["classes"] == ["a", "b", "c"] and "8 without a label" in data.remarks
+    for split in data.datasets:
+        expected = [-1 if n > 11 else {"a": 0, "b": 1, "c": 2}["bca"[n % 3]] for n in numbers(data, split)]
+        assert whole(data, split).label.tolist() == expected
+    known = data.labelled_images()
+    train = [n for n in numbers(data, "train") if n < 12]
+    assert known.image[:, 0, 0, 0].tolist() == train and known.image.dtype == torch.uint8
+    assert known.label.tolist() == [{"a": 0, "b": 1, "c": 2}["bca"[n % 3]] for n in train]
+
+
+def test_all_labels_are_known_in_a_table_that_lacks_none(folder):
+    """Batches do as they are: nothing is kept beside them."""
+    data = ready(write(folder, "file_name,label", lambda n: f"{n}.png,{n % 2}"))
+    assert data.labelled_images() is None and data.rows_without_label == 0
 
 
 def test_labels_that_are_numbers_are_sorted_by_their_value(folder):
@@ -250,7 +277,7 @@ GOOD = "file_name,label,red,caption,split\n0.png,a,1,one,train\n"
         ("file_name,red\n0.png,1\n1.png,yes\n", "row 3: the column 'red' has yes, but rows before it 1"),
         ("file_name,caption\n0.png,one\n1.png,  \n", "row 3: the column 'caption' is empty"),
         ("file_name,caption\n0.png,one\n1.png,猫\n", "row 3: the column 'caption' has no character that can be read"),
-        ("file_name,label\n0.png,one\n1.png,\n", "row 3: the column 'label' is empty"),
+        ("file_name,label\n0.png,\n1.png, \n", "row 2: the column 'label' is empty, as in all rows"),
         ("file_name,label\n,one\n", "row 2: the column 'file_name' is empty"),
         ("file_name,split\n0.png,holdout\n", "row 2: the column 'split' has 'holdout'"),
         ("file_name,red\n../0.png,1\n", "row 2: the column 'file_name' '../0.png' leads out of the folder"),
@@ -346,6 +373,7 @@ SMALL = {
     "Text2Image": ["--model.generator_channels=4", "--model.discriminator_channels=4", "--model.text_channels=[8,8,8]",
                    "--model.embedding_dim=8"],
     "InfoGAN": ["--model.generator_channels=[8,4]", "--model.discriminator_channels=[4,8]"],
+    "SemiSupervisedAAE": ["--model.encoder.hidden_sizes=[16]", "--model.discriminator_sizes=[16]"],
     "CycleGAN": ["--model.channels=4", "--model.residual_blocks=1", "--model.discriminator_channels=4",
                  "--model.discriminator_layers=1"],
 }  # fmt: skip
@@ -353,8 +381,14 @@ TABLES = {
     "StarGAN": ("file_name,red,big", lambda n: f"{n}.png,{n % 2},{int(n > 9)}"),
     "Text2Image": ("file_name,caption", lambda n: f"{n}.png,a picture of {n}"),
     "InfoGAN": ("file_name,label", lambda n: f"{n}.png,{n % 2}"),
+    "SemiSupervisedAAE": ("file_name,label,split", lambda n: f"{n}.png,{'ab'[n // 2 % 2] if n % 2 else ''},{part(n)}"),
     "CycleGAN": ("file_name,file_name_b", lambda n: f"{n}.png,{n}.png"),
 }
+
+
+def part(number: int) -> str:
+    """The split of an image, where a table says it: of the last eight, four each."""
+    return "train" if number < 12 else "val" if number < 16 else "test"
 
 
 def words(model: str, folder: Path, runs: Path) -> list[str]:
@@ -371,10 +405,10 @@ def test_models_train_on_a_table_test_and_predict(model, folder, tmp_path, caplo
     main(["test", *own, "--ckpt_path=last", "--evaluation.samples=4"])
     figures = json.loads(next(tmp_path.rglob("test.json")).read_text())["figures"]
     main(["predict", *own, "--ckpt_path=last"])
-    held_out = ImageTable(folder, val_fraction=0.2)
+    held_out = ImageTable(folder, val_fraction=0.2).contents
     assert (
         len(list(tmp_path.rglob("predictions/[0-9]*.png")))
-        == (complete_splits(None, held_out.contents.files, 0.2) == 2).sum()
+        == (complete_splits(held_out.splits, held_out.files, 0.2) == 2).sum()
     )
     (path,) = tmp_path.rglob("last.ckpt")
     settings = read_checkpoint(path)["hyper_parameters"]
@@ -388,6 +422,11 @@ def test_models_train_on_a_table_test_and_predict(model, folder, tmp_path, caplo
     elif model == "InfoGAN":
         assert settings["spec"]["classes"] == ["0", "1"]
         assert any("category_accuracy" in name for name in figures)
+    else:
+        assert figures["test/classification_error"]["samples"] == 2, "of four test images, two have a label"
+        assert figures["test/classification_error"]["value"] in (0, 0.5, 1)
+        assert "labels: 6 of 12 training images have one" in caplog.text
+        assert "best.ckpt: val/classification_error" in caplog.text
 
 
 def refused(words: list[str], capsys) -> str:
@@ -408,6 +447,21 @@ def test_a_table_without_what_the_model_reads_is_refused_before_anything_is_buil
         line = refused(["fit", *words(model, folder, tmp_path / "runs")], capsys)
         assert f"{model} needs batches with fields" in line and said in line and str(folder / "metadata.csv") in line
     assert not (tmp_path / "runs").exists() and not (folder / ".cache").exists()
+
+
+def test_a_model_that_needs_all_labels_refuses_rows_without(folder):
+    class Labelled(GAN):
+        needs = ("image", "label")
+
+    def pair(model, count=COUNT):
+        data = ImageTable(write(folder, "file_name,label", lambda n: f"{n}.png,{'' if n >= count else n % 2}"))
+        check_pair(model, data)
+
+    pair(Labelled)
+    with pytest.raises(UserError, match="Labelled reads the label of each image, and 3 rows of the table have none"):
+        pair(Labelled, COUNT - 3)
+    for model in (InfoGAN, SemiSupervisedAAE, type("Own", (Labelled,), {"takes_unlabelled": True})):
+        pair(model, COUNT - 3)
 
 
 def test_a_mistake_in_the_table_as_the_command_line_says_it(folder, tmp_path, capsys):

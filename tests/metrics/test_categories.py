@@ -38,6 +38,8 @@ def test_accuracy_over_batches(monkeypatch):
     for end in (8, 2):  # a ragged last batch
         accuracy.update(model, LabelledImages(images[:end], torch.arange(end)))
     assert accuracy.compute() == {"category_accuracy": Figure(9 / 10, 10)}
+    accuracy.update(model, LabelledImages(images, torch.full((8,), -1)))  # unlabelled: of no class
+    assert accuracy.compute() == {"category_accuracy": Figure(9 / 10, 10)}
     accuracy.reset()
     accuracy.update(model, LabelledImages(images, torch.arange(8)))
     assert accuracy.compute() == {"category_accuracy": Figure(7 / 8, 8)}

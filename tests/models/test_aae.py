@@ -1,5 +1,7 @@
 """AAE: whose gradient each term is, the labels that D sees, and priors that are matched."""
 
+import colorsys
+
 import pytest
 import torch
 from lightning import Callback, seed_everything
@@ -7,6 +9,7 @@ from lightning import Callback, seed_everything
 from lit_gen.data import MNIST
 from lit_gen.errors import UserError
 from lit_gen.models import AAE
+from lit_gen.tasks.reconstruction import scatter
 from tests.models import tiny
 
 OWNER = {
@@ -195,3 +198,10 @@ def test_codes_come_to_follow_the_prior():
     codes = model.encode(image)
     assert codes.mean(0).abs().max() < 1.0
     assert 1.0 < float(codes.std(0).min()) and float(codes.std(0).max()) < 3.0
+
+
+def test_codes_have_colours_of_any_number_of_classes_and_black_without_a_label():
+    """The last of twelve classes has the hue 330 degrees; -1 is no class."""
+    picture = scatter(torch.zeros(0, 2), torch.tensor([[0.5, 0.0], [-0.5, 0.0]]), torch.tensor([11, -1]), 1.0, 41)
+    shown = (picture[:, 20, [30, 10]] + 1) / 2
+    assert torch.allclose(shown, torch.tensor([colorsys.hsv_to_rgb(11 / 12, 0.9, 0.8), (0.0, 0.0, 0.0)]).T)

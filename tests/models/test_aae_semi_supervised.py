@@ -8,10 +8,12 @@ from lightning import Callback, seed_everything
 from torch.nn import functional
 
 from lit_gen.callbacks.checkpoints import RunCheckpoints
+from lit_gen.callbacks.evaluation import Evaluation
 from lit_gen.data import MNIST
 from lit_gen.data.batches import LabelledImages
 from lit_gen.errors import UserError
 from lit_gen.layers.coders import MLPEncoder, network
+from lit_gen.metrics.evaluator import Figure
 from lit_gen.models import SemiSupervisedAAE
 from tests.models import tiny
 
@@ -166,9 +168,9 @@ def test_a_training_with_few_labels_and_one_that_is_resumed(mnist_root, tmp_path
     def run(name, epochs, checkpoint=None):
         seed_everything(0 if checkpoint is None else 999, verbose=False)
         model = build(size=28, **small)
-        saver = RunCheckpoints(tmp_path / name, every_n_batches=0)
+        callbacks = [RunCheckpoints(tmp_path / name, every_n_batches=0), Evaluation(samples=10)]
         trainer = tiny.trainer(
-            tmp_path, max_epochs=epochs, callbacks=[saver], enable_checkpointing=True, check_val_every_n_epoch=100
+            tmp_path, max_epochs=epochs, callbacks=callbacks, enable_checkpointing=True, check_val_every_n_epoch=100
         )
         trainer.fit(model, datamodule=data(mnist_root, labelled=40), ckpt_path=checkpoint)
         return model, trainer
@@ -200,10 +202,13 @@ def test_the_error_of_a_constant_answer():
     """Class 3 for all; three of eight images are of it, one label is unknown."""
     model = build()
     model.classify = lambda image: functional.one_hot(torch.full((len(image),), 3), 10).float()
-    batch = tiny.batch()._replace(label=torch.tensor([3, 3, 0, 1, 3, 9, 9, -1]))
-    terms = model.task.held_out_terms(model, batch, "test")
-    assert float(terms["classification_error"]) == pytest.approx(4 / 7)
-    assert math.isfinite(float(terms["loss"])) and "classification_error" not in model.losses(batch)
+    (error,) = model.task.validation_evaluators(model, None)
+    batch = tiny.batch()._replace(label=torch.full((8,), -1))
+    error.update(model, batch)
+    assert error.figures() == {}, "without any label there is no error"
+    error.update(model, batch._replace(label=torch.tensor([3, 3, 0, 1, 3, 9, 9, -1])))
+    assert error.figures() == {"classification_error": Figure(4 / 7, 7)}
+    assert math.isfinite(float(model.task.held_out_terms(model, batch, "test")["loss"]))
 
 
 def test_analogies_have_a_style_per_row_and_a_class_per_column(monkeypatch):
