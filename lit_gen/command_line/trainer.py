@@ -10,6 +10,7 @@ from lightning import Trainer
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning.pytorch.accelerators import AcceleratorRegistry, CPUAccelerator
 from lightning.pytorch.strategies import StrategyRegistry
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from lit_gen.errors import UserError, nearest
 from lit_gen.lightning_compat import set_requeue_handler
@@ -199,3 +200,15 @@ def check_devices(trainer: Namespace) -> None:
     if on_cpu and devices != "auto" and (isinstance(devices, list) or not text.isdecimal()):
         advice = "Set it to 1 or more, or leave it out."
         raise UserError(f"--trainer.devices={devices}: on a CPU it is a number of processes. {advice}")
+    gpus = next((name for name in ("cuda", "mps") if name in there), None) if not on_cpu else None
+    if gpus is not None and devices != "auto":
+        kind = AcceleratorRegistry[gpus]["accelerator"]
+        try:
+            kind.parse_devices(devices)
+        except MisconfigurationException:
+            count = kind.auto_device_count()
+            has = "one GPU, 0" if count == 1 else f"{count} GPUs, 0 to {count - 1}"
+            raise UserError(
+                f"--trainer.devices={devices}: this machine has {has}. Set it to at most {count}, to indices of these, "
+                "each once, or leave it out."
+            ) from None

@@ -1,13 +1,17 @@
 """What the Trainer gets is what was typed: a whole number of batches stays one, in each way to give it."""
 
+from contextlib import nullcontext
 from functools import wraps
 from pathlib import Path
 
 import lightning
 import pytest
 import yaml
+from jsonargparse import Namespace
 
 from lit_gen.cli import main
+from lit_gen.command_line.trainer import check_devices
+from lit_gen.errors import UserError
 from lit_gen.runs.changes import changes_of_run
 from tests.test_cli import TINY_VAE, data, fit, mistake, runs  # noqa: F401  the two are fixtures
 
@@ -149,3 +153,26 @@ def test_what_cannot_be_is_refused_before_the_data_are_prepared(word, said, runs
     monkeypatch.setattr("lightning.pytorch.accelerators.MPSAccelerator.is_available", lambda: False)
     words = ["fit", *TINY_VAE, "--data=ImageFolder", "--data.root=/nowhere", f"--trainer.default_root_dir={runs}"]
     assert said in mistake([*words, f"--{word}"], capsys)
+
+
+@pytest.mark.parametrize(
+    ("devices", "count", "said"),
+    [
+        ("[7]", 2, "this machine has 2 GPUs, 0 to 1. Set it to at most 2, to indices of these, each once,"),
+        ("7,", 2, "this machine has 2 GPUs, 0 to 1."),
+        ("0,2", 2, "this machine has 2 GPUs, 0 to 1."),
+        ("[1, 1]", 2, "this machine has 2 GPUs, 0 to 1."),
+        ("3", 2, "this machine has 2 GPUs, 0 to 1."),
+        ("-2", 2, "this machine has 2 GPUs, 0 to 1."),
+        ("[1]", 1, "this machine has one GPU, 0."),
+        *((devices, 2, None) for devices in ("auto", "-1", "1", "2", "[1]", "0,1", "1,")),
+    ],
+)
+def test_gpus_that_the_machine_lacks_are_refused_before_the_data_are_prepared(devices, count, said, monkeypatch):
+    monkeypatch.setattr("torch.cuda.device_count", lambda: count)
+    monkeypatch.setattr("lightning.pytorch.accelerators.MPSAccelerator.is_available", lambda: False)
+    for accelerator in ("auto", "gpu", "cuda"):
+        asked = yaml.safe_load(devices)
+        trainer = Namespace(accelerator=accelerator, devices=asked, strategy="auto")
+        with pytest.raises(UserError, match=said) if said else nullcontext():
+            check_devices(trainer)
