@@ -86,7 +86,8 @@ def look(max_megapixels: int, index: int, path: Path) -> Seen:
 
 def in_full(path: Path, seen: Seen) -> str:
     """Return why a file cannot be read. For one that is missing, a look at the names in its folder may give a hint."""
-    return seen.problem if path.exists() else f"{seen.problem}.{near_name(path)} Correct the name, or put it there."
+    advice = "Mend or remove it." if path.is_symlink() else "Correct the name, or put it there."
+    return seen.problem if path.exists() else f"{seen.problem}.{near_name(path)} {advice}"
 
 
 def check(words: Sequence[str]) -> None:
@@ -228,13 +229,15 @@ def next_words(words: Sequence[str], data: ImageData, checker: Checker) -> Itera
         yield "too few", "one image for training is too few: a batch needs two. Put more there."
         return
     typed = [option for option in options_of(words) if option.name.partition(".")[0] in ("config", *PARTS)]
-    given = [word for option in typed for word in ([option.typed] if "=" in option.typed or option.value is None
-                                                   else [option.typed, option.value])]  # fmt: skip
     names = {option.name for option in typed}
     count = len(data.datasets["train"])
-    if count < data.batch_size or (count < 128 and "data.batch_size" not in names):
-        given = [word for word in given if not word.startswith("--data.batch_size")]
-        given.append(f"--data.batch_size={max(2, min(16, count // 2))}")  # batch norm needs two
+    few = max(2, min(16, count // 2))  # batch norm needs two
+    too_many = count < data.batch_size or (few < data.batch_size and count < 128 and "data.batch_size" not in names)
+    if too_many:
+        typed = [option for option in typed if option.name != "data.batch_size"]
+    given = [word for option in typed for word in ([option.typed] if "=" in option.typed or option.value is None
+                                                   else [option.typed, option.value])]  # fmt: skip
+    given += [f"--data.batch_size={few}"] if too_many else []
     if any(seen.problem for seen in checker.seen.values()):
         given += [] if "data.skip_broken" in names else ["--data.skip_broken=true"]
     if "data.image_size" not in names and "config" not in names:

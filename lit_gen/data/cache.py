@@ -13,7 +13,7 @@ import numpy as np
 from lightning.pytorch.utilities import rank_zero_info
 
 from lit_gen.data.decoding import ImageArray, Settings, decode_image, say_own_range
-from lit_gen.data.image_files import NoImageError, Search, endings, formats
+from lit_gen.data.image_files import NoImageError, Search, endings, formats, near_name
 from lit_gen.data.manifest import Manifest, folder_times, some_files
 from lit_gen.data.splits import places_of
 from lit_gen.errors import UserError
@@ -272,7 +272,8 @@ def digest_of(paths: Sequence[Path], folder: Path, *settings: object) -> str:
         try:
             status = path.stat()
         except OSError as error:
-            raise UserError(f"the image {path} is missing. Put it back, or unpack the dataset again.") from error
+            advice = "Put it back, or unpack the dataset again."
+            raise UserError(f"the image {path} is missing.{near_name(path)} {advice}") from error
         place = f"{_place(path, folder, places)}|{status.st_size}|{status.st_mtime_ns}\n"
         digest.update(os.fsencode(place))  # a file name need not be UTF-8
     return digest.hexdigest()[:12]

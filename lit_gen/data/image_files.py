@@ -138,12 +138,18 @@ def image_files(folder: Path) -> list[Path]:
 
 
 def near_name(path: Path) -> str:
-    """Return a hint for a file that is missing: ' There is ...' with the same name in other letters, or nothing."""
+    """Return a hint for a file that is missing: what its link lacks, or an image of the same name in other letters.
+
+    A name without an ending is also that of an image with one.
+    """
+    if path.is_symlink():
+        return f" It is a link to {os.readlink(path)}, which is not there."
     try:
         names = os.listdir(path.parent)
     except OSError:
         names = []
-    similar = sorted(name for name in names if name.lower() == path.name.lower())
+    near = {path.name.lower()} | {f"{path.name.lower()}{ending}" for ending in endings()}
+    similar = sorted(name for name in names if name.lower() in near)
     return f" There is {similar[0]!r}." if similar else "" if names else " There is no such folder."
 
 

@@ -121,6 +121,11 @@ def test_the_model_that_is_named_is_the_one_to_train(before, expected, tmp_path,
     assert ("VAE" in others) == (before == []) and ("DCGAN" in others) == (before != [])
 
 
+def test_two_images_each_are_enough_for_the_batches_of_one_that_cyclegan_has(tmp_path, capsys):
+    folders = [f"--data.folder_{name}={images(tmp_path / name, 4)}" for name in "ab"]
+    assert "batch_size" not in told(["--data=UnpairedFolders", *folders], capsys)["train"]
+
+
 def test_a_model_that_is_named_and_cannot_read_the_data(tmp_path, capsys):
     for named in (["--model=CycleGAN"], ["--config=configs/cyclegan.yaml"]):
         root = tmp_path / "in" if named[0].startswith("--config") else images(tmp_path / "in", 12)
@@ -159,6 +164,8 @@ def test_few_images(tmp_path, capsys):
     root = images(tmp_path / "in", 5, "file_name,label\n" + "".join(f"{n}.png,{n % 2}\n" for n in range(5)))
     found = told(["--data=ImageTable", f"--data.root={root}", "--data.image_size=16"], capsys)
     assert "--config configs/infogan.yaml" in found["train"] and "--data.batch_size=2" in found["train"]
+    typed = ["--data=ImageTable", "--data.batch_size", "64", f"--data.root={root}", "--data.image_size=16"]
+    assert told(typed, capsys)["train"] == found["train"], "without the batch size that was typed, and its value"
     words = shlex.split(found["train"])[2:]
     main([*words, "--trainer.fast_dev_run=true", "--trainer.enable_progress_bar=false"])  # batch norm needs two
     capsys.readouterr()

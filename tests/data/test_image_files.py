@@ -12,7 +12,7 @@ from PIL import Image
 
 from lit_gen.data import CelebA, Horse2Zebra, ImageFolder
 from lit_gen.data.cache import decode_image
-from lit_gen.data.image_files import find_images, in_words
+from lit_gen.data.image_files import find_images, in_words, near_name
 from lit_gen.errors import UserError
 from lit_gen.files.atomic import complete_file
 from lit_gen.files.idx import read_idx
@@ -238,3 +238,12 @@ def test_rows_of_linked_folders_are_batches(tmp_path):
     data.setup("fit")
     [batch] = data.train_dataloader()
     assert torch.equal(batch.image[:, 0, 0, 0].sort().values, torch.tensor([3, 4], dtype=torch.uint8))
+
+
+def test_a_hint_for_a_file_that_is_missing(tmp_path):
+    (tmp_path / "1.png").touch()
+    (tmp_path / "dead.png").symlink_to("/far/2.png")
+    assert near_name(tmp_path / "1") == near_name(tmp_path / "1.PNG") == " There is '1.png'."
+    assert near_name(tmp_path / "2.png") == ""
+    assert near_name(tmp_path / "dead.png") == " It is a link to /far/2.png, which is not there."
+    assert near_name(tmp_path / "no" / "1.png") == " There is no such folder."
