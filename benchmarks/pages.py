@@ -162,7 +162,8 @@ def closing_rows(shown: list[Run], heads: list[str]) -> list[tuple[str, ...]]:
             targets[head].append(report.bound(aim) + f" ({aim.remark})" * bool(aim.remark))
     for paper in report.PAPERS:
         for head in {run.words(key) for run, key in report.measured_by(shown, paper)}:
-            papers[head].append(paper.value)
+            if paper.value not in papers[head]:  # of several runs of a system
+                papers[head].append(paper.value)
     rows = []
     for name, found in (("target", targets), ("paper", papers)):
         if any(found.values()):

@@ -110,8 +110,15 @@ the words. A run's name leads to the page of its system, which has its command, 
 `python -m benchmarks.pages` writes this page from the records that `python -m benchmarks.measure` puts into
 `benchmarks/results`.
 """
-MET = "## Targets met\n\nWhere a run has several seeds, each of them meets the target.\n"
-MISSED = "## Targets missed\n\nWhy, as far as that is known, stands in the run's notes and in the lab notes.\n"
+MET = """## Targets met
+
+Of the runs that a target is for, a row has the one with several seeds, or else the best one. So two targets of a system
+may be met by different runs. With several seeds, each seed meets the target.
+"""
+MISSED = """## Targets missed
+
+Runs are chosen in the same way. The cause, as far as it is known, stands in the run's notes and in the lab notes.
+"""
 OPEN = "## Targets without a run\n"
 BESIDE = '## Beside the papers\n\nOnly what is measured alike; "how alike" says what differs all the same.\n'
 

@@ -61,7 +61,7 @@ def plain_network(value: Any) -> Any:
 
 
 def build(argument: Any, *sizes: Any) -> Any:
-    """Return the network that an argument of a model stands for: what `network` returns, or a callable; of these sizes.
+    """Build a network of these sizes from an argument of a model: what `network` returns, or a callable.
 
     Raises:
         UserError: the argument names no network.

@@ -16,7 +16,7 @@ class EqualizedConv2d(nn.Conv2d):
         in_channels: number of input channels.
         out_channels: number of output channels.
         kernel_size: side of the kernel in pixels, odd.
-        gain: He's constant: sqrt(2) before a leaky ReLU, 1 before no nonlinearity.
+        gain: He's constant: sqrt(2) before a leaky ReLU, 1 where no nonlinearity follows.
         padding: width of the border of zeros in pixels; by default the output keeps the size of the input.
     """
 

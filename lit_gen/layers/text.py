@@ -26,7 +26,7 @@ from lit_gen.errors import UserError
 KERNEL, POOL = 4, 3
 STRIDE = POOL**2  # characters from one step of the GRU to the next
 REACH = KERNEL + (POOL - 1) + POOL * (KERNEL - 1 + POOL - 1) + STRIDE * (KERNEL - 1)  # characters read by a step
-MARGIN = 1.0  # by which a score of two that belong together is to exceed others: the 0-1 loss
+MARGIN = 1.0  # by which the score of a matching pair is to exceed others: the 0-1 loss
 
 
 class TextEncoder(nn.Module):
@@ -120,10 +120,10 @@ def contradictions(batch: CaptionedImages) -> Tensor:
 
 
 def choose_wrong(contradicted: Tensor) -> tuple[Tensor, Tensor]:
-    """For each sentence one of the images that contradict it in the fewest attributes, all being equally likely.
+    """Choose for each sentence a wrong image, at random among those that contradict it in the fewest attributes.
 
-    By the counts of `contradictions`, (B, B), these are indices (B,) of images, and (B,) bool: whether there is such an
-    image; where not, the index means nothing.
+    From the counts of `contradictions`, (B, B), it returns indices (B,) of images, and whether there is such an image,
+    (B,) bool; where there is none, the index means nothing.
     """
     wrong = contradicted > 0
     # No masked_fill: it would wait for the GPU to say what the maximum is.

@@ -58,7 +58,7 @@ def wasserstein_generator(fake_scores: Tensor) -> Terms:
 
 
 def least_squares(scores: Tensor, target: float) -> Tensor:
-    """E[(D(x) - target)^2], Mao et al. (arXiv:1611.04076): a scalar, for targets 1 (real) and 0 (fake)."""
+    """Return E[(D(x) - target)^2] (Mao et al., arXiv:1611.04076), a scalar; targets are 1 (real) and 0 (fake)."""
     return (_wide(scores) - target).square().mean()
 
 

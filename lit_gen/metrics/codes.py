@@ -104,7 +104,7 @@ class PenalizedReconstruction(PriorDistance):
 
     `penalized_reconstruction` is the squared error of reconstructions on [0, 1], summed over pixels, times the mismatch
     ratio, `mmd_ratio`, where that is above 1. So latents twice as far from the prior as draws are from each other count
-    like twice the error, and no weight is to be chosen. Below 1 there is luck only. The ratio is that of at most 2,000
+    like twice the error, and no weight is to be chosen. A ratio below 1 is chance. The ratio is that of at most 2,000
     latents, and grows with their number: it is not the one that `test` measures.
     """
 

@@ -25,9 +25,9 @@ class Disentanglement(Evaluator):
       (arXiv:1811.12359): per factor the mutual information with the code that has most of it, less that with the
       second, over the factor's entropy; then the mean, from 0 to 1. `mig_<factor>` is that of one factor.
     - `dci_lasso_disentanglement`, `dci_lasso_completeness`, `dci_lasso_informativeness` (↑): Eastwood & Williams 2018,
-      with importances by a Lasso (alpha 0.02): whether a code tells of one factor only, whether one code tells all of a
-      factor, and the fraction of a factor's variance that the codes predict for the other half of the images. Values by
-      boosted trees, as in disentanglement_lib, are others.
+      with importances by a Lasso (alpha 0.02): how far each code depends on one factor only, how far each factor is in
+      one code only, and the fraction of a factor's variance that the codes predict for the other half of the images.
+      Values by boosted trees, as in disentanglement_lib, are others.
 
     10,000 training images at most. Codes have 20 bins of equal width, real factors 10 levels of equal frequency. Data
     that are not rendered have no such metric. The factors of faces are not all independent (hair style and sex): the

@@ -42,7 +42,7 @@ class FrechetDistance:
         self.root = vectors * values.clamp(min=0).sqrt() @ vectors.T  # (F, F)
 
     def to(self, made: Gaussian) -> float:
-        """Return |μ − μ'|² + tr(Σ + Σ' − 2 (Σ' ^½ Σ Σ' ^½)^½), where real ones have a dash."""
+        """Return |μ − μ'|² + tr(Σ + Σ' − 2 (Σ'^½ Σ Σ'^½)^½), with μ' and Σ' of the real features."""
         between = torch.linalg.eigvalsh(self.root @ made.covariance @ self.root).clamp(min=0).sqrt().sum()
         traces = made.covariance.trace() + self.real.covariance.trace()
         return float((made.mean - self.real.mean).square().sum() + traces - 2 * between)

@@ -102,7 +102,7 @@ class RealImages:
 
     @property
     def labels(self) -> Tensor:
-        """The labels of all rows, on the CPU."""
+        """Return the labels of all rows, on the CPU."""
         return self._read[1]
 
     def _read_all(self) -> tuple[str, Tensor]:

@@ -7,6 +7,8 @@ Departures from the paper:
     - The squared error is not halved, and `adversarial_weight` stands in for the paper's two learning rates: 0.01 for
       the reconstruction and 0.1 for the game, a tenth of them from epoch 50 on and another from epoch 1,000 on.
       configs/aae.yaml has Adam's constant 2e-4 for 200 epochs.
+    - Pixels in [-1, 1] and a tanh, where the paper has [0, 1] and a sigmoid. So a pixel that input dropout drops is
+      grey here, and black there.
     - PyTorch's initialization of the weights.
 """
 
@@ -47,8 +49,8 @@ class AAE(AutoencodingModule):
         posterior: the encoder gives the code itself (`deterministic`), or mean and log-variance of a `gaussian`.
         conditional: tie labels to the components of a two-dimensional prior (figure 3); needs data with labels. Images
             with the label -1 (`--data.labelled`) carry one class more, "unlabelled".
-        labelled_fraction: former way to say how many training images keep their label; below 1 it sets
-            `--data.labelled` of MNIST to that part of the training images.
+        labelled_fraction: fraction of the training images that keep their label, as in older configs; below 1 it sets
+            `--data.labelled` of MNIST.
         adversarial_weight: weight of the encoder's adversarial term beside the squared error summed over pixels.
         input_dropout: dropped part of the encoder's input, in training.
         discriminator_sizes: units of D's hidden layers.

@@ -40,8 +40,9 @@ class AdversarialModule(GenerativeModule):
 
     `--trainer.accumulate_grad_batches` and `--trainer.gradient_clip_val`, which Lightning refuses to models that take
     their steps themselves, come here from the command line. Several batches then make one step of D and after it one of
-    G, as one batch of all their images would, but for what compares the images of a batch (batch norm, for example). An
-    epoch's last step may have fewer. `max_steps` and intervals go on counting loaded batches, schedules images.
+    G, as one batch of all their images would, except in layers that compare the images of a batch (batch norm, for
+    example). An epoch's last step may have fewer. `max_steps` and intervals go on counting loaded batches, schedules
+    images.
 
     Args:
         spec: what the data look like; on the command line it comes from the data.
@@ -88,7 +89,7 @@ class AdversarialModule(GenerativeModule):
 
     @property
     def images_loaded(self) -> int:
-        """The number of training images so far, on all processes together, those that wait for their step too."""
+        """Return the number of training images so far, of all processes, with those that wait for their step."""
         return self.images_seen + sum(len(batch[0]) for batch in self._waiting) * self.trainer.world_size
 
     def start_average(self) -> None:
@@ -165,7 +166,7 @@ class AdversarialModule(GenerativeModule):
         self.count_images(sum(len(batch[0]) for batch in batches))
 
     def game(self, generator_turn: bool, batches: list[Any]) -> Terms:
-        """Step D and, on its turn, G. All work is the device's, but for hooks of others within the step.
+        """Step D and, on its turn, G. All work is the device's, except hooks of others within the step.
 
         The terms of both are returned by their names in the log without `train/`.
         """

@@ -69,7 +69,7 @@ class AutoencodingModule(GenerativeModule):
         return self.decode(self.code(image))
 
     def code(self, image: Tensor) -> Tensor:
-        """Return the codes (B, Z) of images (B, C, H, W), which `decode` makes reconstructions of; nothing is drawn."""
+        """Return the codes (B, Z) of images (B, C, H, W), without random draws; `decode` reconstructs from them."""
         return self.encoder(self.checked(image))
 
     def decode(self, latent: Tensor) -> Tensor:

@@ -134,7 +134,7 @@ class GenerativeModule(LoggedTerms):
         return model_of_checkpoint(cls, checkpoint_path, map_location, strict, settings)
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
-        """As torch's, but a `UserError` when the weights are those of other networks."""
+        """Load weights as torch does, but raise a `UserError` when they are those of other networks."""
         if "_extra_state" not in state_dict:  # of before every model counted images
             whole: Any = copy(state_dict)  # with its metadata
             whole["_extra_state"] = self.get_extra_state()
@@ -235,7 +235,7 @@ class GenerativeModule(LoggedTerms):
 
     @property
     def progress(self) -> float:
-        """The part of the training that is done, from 0 to 1, for schedules that end with it; 0 outside of training.
+        """Return the part of the training that is done, from 0 to 1, for schedules; 0 outside of training.
 
         With `max_epochs` it is the part of their images that steps have been made on, with `max_steps` that of the
         steps; with both, what ends sooner counts. Where a run goes on with batches or epochs of another size, the

@@ -148,7 +148,9 @@ class Fakes(NamedTuple):
 
 
 class CycleGAN(AdversarialModule):
-    """CycleGAN (Zhu et al. 2017): two domains of images, unpaired, and a translation each way that the other undoes.
+    """CycleGAN (Zhu et al. 2017): translations both ways between two domains of unpaired images.
+
+    Each translation is trained to undo the other (cycle consistency).
 
     The step, D first and then G on the same fakes, is that of `adversarial.py`.
 
@@ -157,7 +159,7 @@ class CycleGAN(AdversarialModule):
     Args:
         spec: what the data look like; on the command line it comes from the data. Sides that are multiples of 4.
         residual_blocks: blocks of each generator; by default 9 for images of 256 pixels and more, 6 for smaller ones.
-        channels: width of the generators at full resolution; four times as wide where the image is a quarter as large.
+        channels: width of the generators at full resolution; at a quarter of it they are four times as wide.
         discriminator_channels: width of the critics' first layer.
         discriminator_layers: layers of the critics that halve the size: with 3 a score is for a patch of 70x70 pixels,
             with 2 of 34x34, with 1 of 16x16.

@@ -114,9 +114,9 @@ class GAN(AdversarialModule):
         loss: loss of G: `nonsaturating` (section 3), or the `saturating` minimax game itself (equation 1).
         optimizer: `adam`, or the paper's `sgd`.
         learning_rate: learning rate of both optimizers (authors, with SGD: 0.1).
-        momentum: first beta of Adam, or SGD's momentum; with a `final_momentum`, at the beginning.
+        momentum: first beta of Adam, or SGD's momentum; with a `final_momentum`, the one at the start of training.
         n_critic: D steps per G step; the paper's k.
-        final_momentum: SGD's momentum at the end of a linear rise (authors: 0.7); the same throughout by default.
+        final_momentum: SGD's momentum at the end of a linear rise (authors: 0.7); by default it does not change.
         momentum_kimg: thousands of images that this rise takes; by default the authors' 249 epochs of 50,000.
         learning_rate_divisor: divisor of the learning rate per hundred images, the authors' batch (1.000004); 1 for a
             constant rate.

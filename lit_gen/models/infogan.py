@@ -119,9 +119,9 @@ class Discriminator(nn.Module):
 
 
 class InfoGAN(AdversarialModule):
-    """InfoGAN (Chen et al. 2016): codes that the images must tell of, so that they come to mean something.
+    """InfoGAN (Chen et al. 2016): a GAN with codes in G's input, which a network Q recovers from the images.
 
-    A part of G's input is a code c, and a network Q must recover c from the image: c comes to control what is visible.
+    G is trained to make that easy, so that a code comes to control something visible, such as which digit it is.
     The log has the lower bound L_I(G, Q) = H(c) + E[log Q(c | x)] of the mutual information (equation 5) in nats, as
     `information_categorical` and `information_continuous`: the sums over the codes of a kind. The former ends near the
     codes' entropy, ln 10 = 2.30 for ten categories; the latter has no such end, because c is a real number there.
@@ -134,11 +134,11 @@ class InfoGAN(AdversarialModule):
         spec: what the data look like; on the command line it comes from the data. The size must be a multiple of
             2^(number of generator_channels) and of 2^(number of discriminator_channels).
         noise_dim: length of the noise in G's input, uniform on (-1, 1); codes come on top.
-        categorical_codes: number of categories of each categorical code; the first is read as the class of an image.
+        categorical_codes: number of categories of each categorical code; `test` reads the first as an image's class.
         continuous_codes: number of continuous codes, uniform on (-1, 1).
         information_weight: lambda of the categorical codes.
-        continuous_weight: lambda of the continuous codes; the paper asks for less than for categorical ones without a
-            number, the authors' code has 1.
+        continuous_weight: lambda of the continuous codes (paper: less than that of categorical codes, without a value;
+            authors' code: 1).
         learnt_std: let Q give each continuous code's standard deviation, in place of 1.
         generator_channels: widths of G from its smallest map on; one doubling of the size each.
         discriminator_channels: widths of the convolutions of D and Q, from the image on.
@@ -210,7 +210,7 @@ class InfoGAN(AdversarialModule):
 
     def make_fakes(self, batch: WithImages) -> Fakes:
         if self.training and len(batch.image) < 2:
-            raise UserError("InfoGAN's batch norm needs two images a batch at least: set --data.batch_size higher.")
+            raise UserError("InfoGAN's batch norm needs at least two images per batch: set --data.batch_size higher.")
         latent = self.sample_latent(len(batch.image))
         return Fakes(self.generator(latent), latent[:, self.noise_dim :])
 

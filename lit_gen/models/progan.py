@@ -8,6 +8,7 @@ Departures from the paper:
     - Phases of 600 thousand images, minibatches, rates and 12 million images are those of the authors' later code. The
       paper has phases of 800 thousand, minibatches of 16 up to 128 pixels, then 14, 6 and 3, a constant rate, a
       deviation over 16 images, and 19 million images; its table 1 at 128 pixels `channel_base: 2048` and 10 million.
+    - CelebA's official training split of 162,770 images, where the authors' code trains on all 202,599.
 """
 
 import math
@@ -113,7 +114,8 @@ class ProGAN(AdversarialModule):
     """Progressive GAN (Karras et al. 2018): networks that grow from 4x4 pixels to the data's size while they train.
 
     The run ends by itself after `total_kimg` thousand images. Set `trainer.max_epochs` to -1, as the configs do. While
-    it grows, its images lack what is fine in the held-out ones, and so are far from them: best.ckpt comes at full size.
+    the networks grow, images lack the details of held-out ones, so the metric that chooses best.ckpt is best at full
+    size.
 
     The step, D first and then G on the same fakes, is that of `adversarial.py`.
 
@@ -129,7 +131,7 @@ class ProGAN(AdversarialModule):
         total_kimg: thousands of images after which the run ends (paper: 19,000, or 10,000 for its table 1).
         minibatch_sizes: images per step and process, by resolution; by default the authors' for 1, 2, 4 or 8 GPUs, by
             the number of processes. The batches of the data are split into these, so they should be multiples; a
-            resolution that is not named takes them whole. Nor do evaluation and sample grids take more at once.
+            resolution that is not named takes them whole. Evaluation and sample grids split their images likewise.
         learning_rate_factors: factors on the learning rate by resolution, 1 where none is named; by default the
             authors' for that number of GPUs, or 1 beside `minibatch_sizes` of your own.
         penalty_weight: weight of the gradient penalty.
@@ -321,5 +323,5 @@ class ProGAN(AdversarialModule):
 
     @property
     def progress(self) -> float:
-        """The part of the training that is done, from 0 to 1: it ends by `total_kimg`."""
+        """Return the part of the training that is done, from 0 to 1: it ends by `total_kimg`."""
         return min(1.0, self.images_seen / (1000 * self.total_kimg)) if self.total_kimg else 1.0

@@ -19,8 +19,9 @@ Departures from the paper:
     - PyTorch's initialization of the weights, as in the current released code; the first had N(0, 0.02), with which the
       mask stayed empty in one trial of narrow networks.
     - D and G of one step share one batch of fakes, where the released code makes them anew for G.
-    - Images are mirrored one by one, where the released code decides once a batch.
+    - Images are mirrored one by one, where the released code decides once per batch.
     - configs/puzzle_gan.yaml cuts 128x128 pixels out of CelebA's images, where the released code cuts 108x108.
+    - CelebA's official split, where the released code trains on all images but 128.
 """
 
 from itertools import pairwise
@@ -156,7 +157,7 @@ class PuzzleGAN(AdversarialModule):
         latent_dim: length of the noise vector, uniform on (-1, 1).
         mask_weight: weight of the mean absolute error of the mask, at the beginning and at the end of training; in
             between it falls exponentially. The adversarial loss has weight 1.
-        appearance_weight: the same, of the mean absolute error of the image under the masks.
+        appearance_weight: weight of the mean absolute error of the image under the masks, likewise.
         generated_composites: show D two further kinds of fakes: generated inside the true mask with real around it, and
             the reverse.
     """

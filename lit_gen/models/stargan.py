@@ -6,14 +6,15 @@ Image-to-Image Translation", CVPR 2018, arXiv:1711.09020.
 Departures from the paper:
     - Sizes other than 128 pixels have as many layers in D as lead to a last map of 2x2 (or 3x3) places.
     - Both learning rates fall in every step of the second half of the training, not once per epoch.
-    - D may be shown all images with noise on them (`noise_deviation`). It learns attributes from real images only, and
-      G finds patterns that please it and that nobody sees; noise drowns these (Cohen et al., arXiv:1902.02918). The
-      default is none, as in the paper.
+    - D may be shown images with noise on them (`noise_deviation`), except in the gradient penalty. D learns attributes
+      from real images only, and G finds patterns that D takes for an attribute and that nobody can see. Noise hides
+      such patterns (Cohen et al., arXiv:1902.02918). The default is none, as in the paper.
     - G may also be asked to leave images as they are when they have the attributes already (`identity_weight`, after
       CycleGAN's identity term; none by default). There and back is the same for a G that turns light backgrounds
       into dark ones and back; in short trainings many do.
     - Images may be generated with an EMA of G's weights (`ema_decay`); the default is none, as in the paper.
     - One dataset at a time: the mask vector for joint training on several is left out.
+    - CelebA's official split, where the paper tests on 2,000 random images and trains on all others.
 """
 
 from typing import Any, NamedTuple
@@ -73,7 +74,7 @@ class Generator(nn.Module):
         self.layers = nn.Sequential(*layers)
 
     def forward(self, image: Tensor, target: Tensor) -> Tensor:
-        """Images (B, C, H, W) and attributes (B, A) to images (B, C, H, W)."""
+        """Return images (B, C, H, W) with the attributes (B, A), of images (B, C, H, W)."""
         planes = target[:, :, None, None].expand(-1, -1, *image.shape[2:])  # (B, A, H, W)
         return self.layers(torch.cat([image, planes.to(image.dtype)], dim=1))
 
@@ -100,7 +101,7 @@ class Discriminator(nn.Module):
         self.to_logits = nn.Conv2d(before, attributes, size, bias=False)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, C, S, S) to scores (B, 1, S', S'), S' being 2 or 3, and logits (B, A); float32 also under autocast."""
+        """Return scores (B, 1, S', S'), S' being 2 or 3, and logits (B, A) of images; float32 also under autocast."""
         features = self.layers(image)
         return self.to_score(features).float(), self.to_logits(features).flatten(1).float()
 
@@ -114,8 +115,8 @@ class StarGAN(AdversarialModule):
 
     Args:
         spec: what the data look like; on the command line it comes from the data. Sizes are multiples of 4 from 8 on.
-        attributes: names of the attributes to change, among those of the data; all of these where the default, the
-            paper's five of CelebA, are not among them.
+        attributes: names of the attributes to change, among those of the data; where the data lack any of the default,
+            the paper's five of CelebA, all that the data have.
         channels: width of G at full size.
         residual_blocks: residual blocks of G.
         discriminator_channels: width of D behind its first layer.
@@ -123,9 +124,9 @@ class StarGAN(AdversarialModule):
         reconstruction_weight: weight of the mean absolute error of the image translated there and back.
         identity_weight: weight of the mean absolute change of an image that is given the attributes it has; with 0, as
             in the paper, there is no such term.
-        penalty_weight: weight of the gradient penalty, whose gradient is of the sum of an image's patch scores.
-        noise_deviation: standard deviation of normal noise on the images whose scores and logits the losses take; the
-            gradient penalty has none.
+        penalty_weight: weight of the gradient penalty, which takes the gradient of the sum of an image's patch scores.
+        noise_deviation: standard deviation of the Gaussian noise that is added to D's images in the losses, except in
+            the gradient penalty.
         learning_rate: learning rate of both Adam optimizers in the first half of the training; it then falls to 0
             linearly.
     """

@@ -8,8 +8,9 @@ Departures from the paper (those of the text encoder, and of what a wrong image 
     - A wrong image comes from the same batch, and its features in D from the same pass as those of the right one.
     - With `projection`, D does not concatenate: it adds the inner product of its features, averaged over the image,
       with a linear map of the text vector (Miyato & Koyama, arXiv:1802.05637, equation 3). D then learns sooner what
-      single words mean. Combinations that never occur in training are drawn well where all parts but one were seen
-      together; badly where some exclude others, for that such faces do not occur is part of what D learns.
+      single words mean. Combinations that never occur in training are generated well where all parts except one were
+      seen together. They are generated badly where some parts exclude others, because D also learns that such faces do
+      not occur.
     - G's loss is the mean over the batch's B sentences plus half the mean over its B / 2 midpoints of two sentences
       (GAN-INT): 3 / 2 times the authors' one mean over all rows. Adam does not see the factor.
     - D and G learn from the same fakes, as in algorithm 1; the authors' code draws new noise for G's step. As there,
@@ -18,7 +19,7 @@ Departures from the paper (those of the text encoder, and of what a wrong image 
       text in D has no batch norm, as in their GAN-CLS script.
     - Sizes other than 64 pixels have as many stages as lead from 4x4 to them. Images are not cropped at random.
     - The learning rates halve after each sixth of the training: in configs/text2image.yaml 30 epochs of faces with
-      rendered sentences, about as many steps as the authors' 600 epochs of birds.
+      generated sentences, about as many steps as the authors' 600 epochs of birds.
 """
 
 import math
@@ -134,7 +135,7 @@ class Discriminator(nn.Module):
 
 
 class Text2Image(AdversarialModule):
-    """Images from sentences (Reed et al. 2016): GAN-CLS with GAN-INT, and the text encoder trained beside them.
+    """Text2Image (Reed et al. 2016): images from sentences by GAN-CLS and GAN-INT; the text encoder is trained too.
 
     The step, D first and then G on the same fakes, is that of `adversarial.py`.
 
@@ -147,14 +148,14 @@ class Text2Image(AdversarialModule):
         generator_channels: width of G's last hidden layer, at half the image size; it doubles with each halving.
         discriminator_channels: width of D's first layer, likewise.
         text_channels: widths of the text encoder's three convolutions; the last is its GRU's too.
-        image_encoder_channels: width of the first layer of the encoder that images and sentences are compared by.
+        image_encoder_channels: width of the first layer of the image encoder, which serves to train the text encoder.
         matching_aware: GAN-CLS: D also learns that a real image with a sentence that it does not fit is wrong.
         projection: D compares image and sentence by an inner product, and learns faster what single words mean.
         interpolation_weight: GAN-INT: weight of G's mean over midpoints of two sentences, beside that over the
             sentences; 0 for none. With 0.5 a midpoint counts as much as a sentence, of which there are twice as many.
         learning_rate: initial learning rate of D's and G's Adam.
         text_learning_rate: initial learning rate of the text and image encoders.
-        learning_rate_halvings: how often these rates halve during the training, at equal distances.
+        learning_rate_halvings: number of times that these rates halve during the training, at equal distances.
     """
 
     task = TextToImage()
@@ -272,7 +273,7 @@ class Text2Image(AdversarialModule):
         return [self.adam(part, self.learning_rate, self.betas) for part in (groups, self.generator.parameters())]
 
     def forward(self, latent: Tensor, embedding: Tensor) -> Tensor:  # type: ignore[override]  # not a latent vector alone
-        """Noise (B, Z) and text vectors (B, E) to images (B, C, S, S) in [-1, 1]."""
+        """Return images (B, C, S, S) in [-1, 1] of noise (B, Z) and text vectors (B, E)."""
         return self.sampler(latent, embedding)
 
     @torch.no_grad()

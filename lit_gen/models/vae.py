@@ -55,7 +55,7 @@ class VAE(AutoencodingModule):
     is then chosen by that bound, whose negative is `val/bound`. `test/nll` estimates −log p(x) with `num_eval_samples`
     importance samples. Held-out images are made binary in the same way each time, so that runs can be compared.
 
-    Called with codes (B, Z), it gives mean images (B, C, H, W): in [-1, 1], but for the `gaussian` without bounds.
+    Called with codes (B, Z), it gives mean images (B, C, H, W) in [-1, 1], or without bounds for `gaussian`.
 
     Args:
         likelihood: likelihood of pixels: `bernoulli` on [0, 1], or `gaussian` of fixed deviation on [-1, 1].
@@ -63,13 +63,13 @@ class VAE(AutoencodingModule):
         pixel_deviation: standard deviation of the `gaussian` likelihood, on [-1, 1].
         beta: weight of the KL term; 1 gives the ELBO.
         num_importance_samples: K of the K-sample bound in training; 1 uses the ELBO with its closed-form KL.
-        num_eval_samples: K of the test set's log-likelihood; the papers' number takes minutes on a CPU.
+        num_eval_samples: importance samples per test image for `test/nll` (Burda et al.: 5,000, minutes on a CPU).
         optimizer: `adam` (Burda et al.), or `adagrad` (Kingma & Welling).
         adam_epsilon: epsilon of Adam (Burda et al.: 1e-4).
         weight_decay: weight w of w/2 ‖θ‖² beside the loss per image. The prior N(0, I) of the parameters of Kingma &
             Welling is 1 over the number of training images.
-        learning_rate_stage_kimg: thousands of images at the initial learning rate, an epoch for Burda et al. Each of
-            seven further rates, down to a tenth, has three times as many as the one before; 0 for none of this.
+        learning_rate_stage_kimg: thousands of images of the first learning rate (Burda et al.: an epoch). Seven more
+            rates follow, falling to a tenth, each for three times as many images as the previous one; 0 for one rate.
         initialization: initial weights: `default` are PyTorch's; `glorot` has Glorot & Bengio's uniform weights and
             biases of zero (Burda et al.), `normal` a deviation of 0.01 for both (Kingma & Welling).
         output_bias_from_data: start the decoder's output at the mean of the training images (Burda et al.).

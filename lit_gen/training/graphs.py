@@ -97,7 +97,7 @@ class StepGraphs:
 
     @property
     def count(self) -> int:
-        """The number of graphs that replay steps now."""
+        """Return the number of graphs that replay steps now."""
         return len(self._graphs)
 
     def clear(self) -> None:

@@ -196,6 +196,14 @@ def test_every_system_has_its_records_on_its_page():
         assert system in pages.record_names(ROOT / path).split()
 
 
+@pytest.mark.parametrize("page", sorted(SYSTEMS.glob("*.md")), ids=lambda page: page.stem)
+def test_a_value_that_several_runs_have_stands_once(page):
+    for row in re.findall(r"^\| \*\*(?:target|paper)\*\* .*", page.read_text(), re.MULTILINE):
+        for cell in row.split(" | "):
+            values = cell.strip(" |").split("; ")
+            assert len(set(values)) == len(values), cell
+
+
 def test_the_table_of_metrics(write):
     page = write("# Names\n<!-- metrics -->\n<!-- end of metrics -->\n")
     pages.main([])

@@ -174,7 +174,7 @@ def test_the_bound_nears_the_entropy_in_training(weight, low, high):
 def test_one_image():
     """Batch norm over a batch has nothing to say of one image: a plain word in training, no trouble in evaluation."""
     model = tiny.build(InfoGAN)
-    with pytest.raises(UserError, match="two images a batch"):
+    with pytest.raises(UserError, match="two images per batch"):
         model.make_fakes(tiny.batch(1))
     model.eval()
     assert model.make_fakes(tiny.batch(1)).image.shape == (1, 1, 16, 16)
