@@ -258,7 +258,7 @@ def test_prompts_of_a_file(tmp_path):
     shown = as_png(model.draw("a man", torch.Generator().manual_seed(4))[0])
     assert np.abs(pixels(tmp_path / "out" / "02-a-man-000004.png").astype(int) - shown).max() <= 1
     wrongs = {"": "no sentence", "no.txt": "no file no.txt", "x" * 202: "longer than 201", "你": "你"}
-    wrongs |= {str(tmp_path): "is a folder. Give a sentence, or a text file with one a line."}
+    wrongs |= {str(tmp_path): "is a folder. Give a sentence, or a text file with one per line."}
     for wrong, said in wrongs.items():
         with pytest.raises(UserError, match=said):
             model.task.plan(model, {"prompts": wrong})
@@ -420,7 +420,7 @@ def test_a_grid_of_strips_has_an_end(tmp_path):
         ("gan", "--overwrite", "--overwrite is for the folder that --output names"),
         ("cyclegan", "--images=nowhere", "there is no image or folder nowhere"),
         ("cyclegan", "--direction=a_to_b", "give --images"),
-        ("stargan", "", "what is StarGAN to make pictures of? Give --images=<image file or folder to change>."),
+        ("stargan", "", "what is StarGAN to make images of? Give --images=<image file or folder to change>."),
     ],
 )
 def test_one_line(model, words, said, tmp_path, monkeypatch, capsys):
@@ -600,7 +600,7 @@ def test_predictions_beside_no_run_leave_no_log(tmp_path, monkeypatch):
 def test_images_in_need_images_and_render_none(capsys, tmp_path):
     """The data of the checkpoint are not what a person wants changed."""
     line = refused(["predict", "--ckpt_path=pretrained/stargan", f"--output={tmp_path}/out"], capsys)
-    assert "what is StarGAN to make pictures of? Give --images=<image file or folder" in line
+    assert "what is StarGAN to make images of? Give --images=<image file or folder" in line
 
 
 def test_sentences_need_none_of_the_data_that_a_table_was(tmp_path):

@@ -207,7 +207,7 @@ def prepare_pictures(settings: Any, asked: Asked) -> bool:
     base_seed(asked.options)
     if "output" in asked.options and processes.is_first_process():
         folder = Path(asked.options["output"]).expanduser()
-        check_output(folder, switch(asked.options, "overwrite"), "the pictures that predict has written there")
+        check_output(folder, switch(asked.options, "overwrite"), "the images that predict has written there")
     if asked.options.keys() & {"output", "overwrite"} == {"overwrite"}:
         raise UserError("--overwrite is for the folder that --output names.")
     unsaid = settings.data.class_path == PICTURES
@@ -216,10 +216,10 @@ def prepare_pictures(settings: Any, asked: Asked) -> bool:
         if unsaid:
             own = {option: text for option, text in own.items() if option in ("images", "patches", "prompts")}
             options = " or ".join(f"--{option}=<{text.partition(':')[0]}>" for option, text in own.items())
-            raise UserError(f"what is {name} to make pictures of? Give {options or '--data=<class>'}.")
+            raise UserError(f"what is {name} to make images of? Give {options or '--data=<class>'}.")
         return False
     if asked.types_data:
-        rank_zero_info(f"--data is left out: --{next(iter(asked.of_task))} says what to make pictures of")
+        rank_zero_info(f"--data is left out: --{next(iter(asked.of_task))} says what to make images of")
     checkpoint = asked.checkpoint or read_checkpoint(settings.ckpt_path, mmap=True)
     spec = checkpoint.get("hyper_parameters", {}).get("spec")
     if spec is None:

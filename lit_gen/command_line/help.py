@@ -68,10 +68,11 @@ EXAMPLES = {
 }
 FIRST = (
     ("--config FILE", "configs/<system>.yaml; an overlay: configs/quick/<system>.yaml"),
-    ("--ckpt_path FILE|last|best", "a file or run folder to go on with or use; last, best: newest; auto: --name's"),
+    ("--ckpt_path FILE|last|best", "a file or run folder; last, best: of the newest run"),
     ("--seed_everything 0", "the seed of everything random"),
 )
 OF_FIT = (
+    ("--ckpt_path auto", "go on with the run that --name names, or begin it"),
     ("--train_seeds 0-4", "train with each of these seeds; then the mean and deviation of what they reach"),
     ("--dry_run", "ten timed batches: images/s, memory, time of the whole training; writes nothing"),
 )

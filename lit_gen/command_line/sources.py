@@ -15,7 +15,7 @@ from lit_gen.errors import UserError, nearest
 PACKAGE = Path(__file__).parents[1]
 PARTS = {"model": "models", "data": "data"}  # their packages
 GENERAL_OPTIONS = {
-    "output": "folder for the pictures, new or empty; by default predictions/ in a new folder below runs/",
+    "output": "folder for the images, new or empty; by default predictions/ in a new folder below runs/",
     "overwrite": "replace what an earlier predict has written to --output",
     "seed": "seed of all that is drawn, 0 by default",
 }

@@ -60,7 +60,7 @@ class TextToImage(Task):
     generated_grids: ClassVar[tuple[str, ...]] = ("captions", "interpolation")
     makes_samples: ClassVar[bool] = True
     options: ClassVar[dict[str, str]] = {
-        "prompts": "a sentence, or a text file with one a line",
+        "prompts": "a sentence, or a text file with one per line",
         "count": "number of images of each sentence, 8 by default",
         "image_seeds": "the seed of each image's noise, such as 0-7; all sentences share them",
     }
@@ -152,11 +152,11 @@ class TextToImage(Task):
 
 
 def prompts(text: str) -> list[str]:
-    """Return the sentence, or those of the file that `text` names, one a line."""
+    """Return the sentence, or those of the file that `text` names, one per line."""
     path = Path(text).expanduser()
     try:
         if text.strip() and path.is_dir():
-            raise UserError(f"--prompts: {text} is a folder. Give a sentence, or a text file with one a line.")
+            raise UserError(f"--prompts: {text} is a folder. Give a sentence, or a text file with one per line.")
         lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else [text]
     except UnicodeDecodeError:
         raise UserError(f"--prompts: {text} is no text file.") from None

@@ -21,10 +21,10 @@ def gather(mine: Any) -> list[Any]:
 
 
 class Agreement:
-    """What any of the processes was told, made known to all about once a second: to ask makes all of them wait.
+    """An exchange of flags between all processes, about once per second, because each exchange makes all of them wait.
 
-    All processes must ask together, once per batch. The batches between two exchanges follow from what was exchanged,
-    and so are the same for all.
+    All processes must ask together, once per batch. The number of batches between two exchanges follows from what was
+    exchanged, and so is the same for all.
     """
 
     seconds = 1.0

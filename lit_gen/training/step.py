@@ -75,7 +75,7 @@ def clip_gradients(optimizer: Optimizer, value: float | None, algorithm: str | N
 
 
 def set_as_told(optimizers: list[Optimizer], told: list[Optimizer]) -> None:
-    """Give resumed optimizers, which carry a checkpoint's settings, those of new ones: what this run was told."""
+    """Give resumed optimizers the settings of this run, `told`, in place of those of the checkpoint."""
     for optimizer, fresh in zip(optimizers, told, strict=True):
         for group, settings in zip(optimizer.param_groups, fresh.param_groups, strict=True):
             group.update({name: value for name, value in settings.items() if name != "params"})
