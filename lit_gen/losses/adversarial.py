@@ -18,7 +18,7 @@ def minimax_discriminator(real_logits: Tensor, fake_logits: Tensor) -> Terms:
     d_real = -E[log D(x)]
     d_fake = -E[log(1 - D(G(z)))]
 
-    Logits are of any shape. Each term is log 2 for a D that cannot tell real images from fakes.
+    Logits are of any shape. Each term is log 2 for a D that gives every image the probability 1/2.
     """
     real, fake = functional.softplus(-_wide(real_logits)), functional.softplus(_wide(fake_logits))
     return {"d_real": real.mean(), "d_fake": fake.mean()}

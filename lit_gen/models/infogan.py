@@ -10,7 +10,7 @@ Departures from the paper:
     - The default weight of the continuous codes is 0.1, where the authors' code has 1.
     - D and G of one step share one batch of fakes and of codes.
     - configs/infogan.yaml has 50 epochs of 429 steps; the authors' code for MNIST ends after 5,000 steps.
-    - The two networks (tables 1 and 5) are one rule for the number of convolutions that the settings give.
+    - The two networks (appendix C.1 and C.3) are one rule for the number of convolutions that the settings give.
 """
 
 from collections.abc import Iterator
@@ -42,8 +42,8 @@ class Fakes(NamedTuple):
 class Generator(nn.Sequential):
     """(B, Z) to (B, C, S, S): a projection to the smallest map, then 4x4 transposed convolutions of stride 2.
 
-    Batch norm follows the linear layers and the first convolution, which is all hidden layers of table 1 and those that
-    have it in table 5.
+    Batch norm follows the linear layers and the first convolution, which is all hidden layers of appendix C.1 and
+    those that have it in appendix C.3.
 
     Args:
         latent_dim: Z, noise and codes.

@@ -51,9 +51,10 @@ from lit_gen.training.output_bias import mean_pixels, output_bias, starts_at_mea
 class VAE(AutoencodingModule):
     """Variational autoencoder (Kingma & Welling 2013): trained on the ELBO, or on the K-sample bound of Burda et al.
 
-    The validation loss is the negative ELBO in nats per image, also when the K-sample bound is trained on; `best.ckpt`
-    is then chosen by that bound, whose negative is `val/bound`. `test/nll` estimates −log p(x) with `num_eval_samples`
-    importance samples. Held-out images are made binary in the same way each time, so that runs can be compared.
+    The validation loss is the negative ELBO in nats per image, its KL weighted by `beta`, also when the K-sample bound
+    is trained on; `best.ckpt` is then chosen by that bound, whose negative is `val/bound`. `test/nll` estimates
+    −log p(x) with `num_eval_samples` importance samples. Held-out images are made binary in the same way each time, so
+    that runs can be compared.
 
     Called with codes (B, Z), it gives mean images (B, C, H, W) in [-1, 1], or without bounds for `gaussian`.
 
