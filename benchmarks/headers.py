@@ -29,7 +29,8 @@ def closing_lines(path: Path, root: Path, found: list[Run]) -> list[str]:
     name = path.relative_to(root).as_posix()
     base = [f"configs/{path.name}"] if path.parent.name == "quick" else []
     words = " ".join(f"--config {config}" for config in (*base, name))
-    expected = wrap(expectation([*base, name], found), WIDTH, initial_indent="# ", subsequent_indent="# ")
+    lines = wrap(expectation([*base, name], found), WIDTH - len("# "), break_on_hyphens=False)
+    expected = [f"# {line}" for line in lines]
     return [*expected, f"# Every setting: python main.py fit {words} --print_config"]
 
 

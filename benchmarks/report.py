@@ -113,7 +113,8 @@ the words. A run's name leads to the page of its system, which has its command, 
 MET = """## Targets met
 
 Of the runs that a target is for, a row has the one with several seeds, or else the best one. So two targets of a system
-may be met by different runs. With several seeds, each seed meets the target.
+may be met by different runs. With several seeds, each seed meets the target. A target for each prior has a row for
+each prior.
 """
 MISSED = """## Targets missed
 

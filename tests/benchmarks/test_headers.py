@@ -23,6 +23,7 @@ def test_each_config_has_such_a_header():
         (expect,) = [number for number, line in enumerate(lines) if line.startswith("# Expect")]
         assert lines[0].startswith(start) and 1 <= expect <= 5 and len(lines) <= 9
         assert lines[-1].startswith("# Every setting: python main.py fit --config configs/"), "the header ends so"
+        assert not any(line.endswith("-") for line in lines), "names are whole"
         assert lines[-1].endswith(f"{path.relative_to(pages.ROOT)} --print_config")
 
 
