@@ -499,6 +499,11 @@ def test_test_and_validate_take_the_data_from_the_checkpoint(trained, tmp_path, 
     shutil.copy(checkpoint("vae"), "old.ckpt")
     line = refused(["test", "--ckpt_path=old.ckpt"], capsys)
     assert "old.ckpt does not say which data test is to read: add --data=<class>" in line
+    own = torch.load("copied.ckpt", weights_only=True)
+    del own["datamodule_hyper_parameters"]
+    torch.save(own | {"classes": own["classes"] | {"data": "stripes.Stripes"}}, "own.ckpt")
+    line = refused(["test", "--ckpt_path=own.ckpt"], capsys)
+    assert "own.ckpt is of data of your own, whose settings it does not bring: add --data=stripes.Stripes, and" in line
 
 
 def test_predict_with_the_data_named_reads_them(trained, mnist_root, tmp_path):

@@ -119,7 +119,13 @@ def complete(words: Sequence[str]) -> tuple[Asked, list[str]]:
         if command == "predict":
             before.append(_word("data", PICTURES, NOT_SAID))
         elif before:
-            raise UserError(f"{typed['ckpt_path']} does not say which data {command} is to read: add --data=<class>.")
+            named = (asked.checkpoint or {}).get("classes", {}).get("data")
+            raise UserError(
+                f"{typed['ckpt_path']} does not say which data {command} is to read: add --data=<class>."
+                if named is None
+                else f"{typed['ckpt_path']} is of data of your own, whose settings it does not bring: add --data={named}, "
+                "and its settings, if it has any."
+            )
     return asked, [command, *before, *words[1:]]
 
 
