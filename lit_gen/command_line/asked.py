@@ -120,12 +120,9 @@ def complete(words: Sequence[str]) -> tuple[Asked, list[str]]:
             before.append(_word("data", PICTURES, NOT_SAID))
         elif before:
             named = (asked.checkpoint or {}).get("classes", {}).get("data")
-            raise UserError(
-                f"{typed['ckpt_path']} does not say which data {command} is to read: add --data=<class>."
-                if named is None
-                else f"{typed['ckpt_path']} is of data of your own, whose settings it does not bring: add --data={named}, "
-                "and its settings, if it has any."
-            )
+            unknown = f"does not say which data {command} is to read: add --data=<class>."
+            own = f"is of data of your own, whose settings it does not bring: add --data={named}, and its settings."
+            raise UserError(f"{typed['ckpt_path']} {unknown if named is None else own}")
     return asked, [command, *before, *words[1:]]
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from lit_gen.data.batches import (
+    UNLABELLED,
     AttributedImages,
     BatchReader,
     CaptionedImages,
@@ -210,6 +211,18 @@ def check_range(image: Tensor) -> None:
         raise UserError(
             f"images of floats go from -1 (black) to 1 (white), and these from {lowest:.3g} to {highest:.3g}. "
             "Give uint8, or for values from 0 to 1: images * 2 - 1."
+        )
+
+
+def check_classes(label: Tensor, classes: int) -> None:
+    """Raise a `UserError` if labels (B,) are no class indices: whole numbers below `classes`, or `UNLABELLED`."""
+    if label.is_floating_point():
+        raise UserError(f"labels are class indices, whole numbers, not {label.dtype}. Give labels.long().")
+    lowest, highest = int(label.min()), int(label.max())
+    if lowest < UNLABELLED or highest >= classes:
+        raise UserError(
+            f"labels go from 0 to {classes - 1} for the {classes} classes of the spec, and these from {lowest} to "
+            f"{highest}. Give the spec of these data, as lit_gen.spec_of(images, labels) does."
         )
 
 

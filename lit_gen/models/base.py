@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.optim import Adam, Optimizer
 
 from lit_gen.data.batches import DataSpec
-from lit_gen.data.contract import check_pair, check_range, images_for, named_batch
+from lit_gen.data.contract import check_classes, check_pair, check_range, fields_read, images_for, named_batch
 from lit_gen.errors import UserError
 from lit_gen.layers.coders import plain_network
 from lit_gen.lightning_compat import call_all_hooks, data_of, skip_idle_hooks, trainer_of
@@ -185,11 +185,19 @@ class GenerativeModule(LoggedTerms):
         return 0
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        if isinstance(batch, Mapping):
+            keys = ", ".join(map(str, batch))
+            raise UserError(
+                f"a batch is a tensor of images, or images and labels, not a dictionary of {keys}. "
+                "Give a tuple, as data/README.md says, or a named tuple of lit_gen.data.batches."
+            )
         if not isinstance(batch, Tensor | tuple | list) or hasattr(batch, "_fields"):
             return batch
         named = named_batch([batch] if isinstance(batch, Tensor) else batch, self)
         if not self._range_is_known:
             check_range(named[0])
+            if "label" in fields_read(self):
+                check_classes(named.label, self.spec["num_classes"])
             self._range_is_known = True
         return named
 

@@ -176,6 +176,8 @@ class StarGAN(AdversarialModule):
     def setup(self, stage: str) -> None:
         super().setup(stage)
         self.data_attributes = list(getattr(data_of(self.trainer), "spec", self.spec)["attributes"])
+        if stage != "predict" and not self.data_attributes:
+            raise UserError("StarGAN needs data with attributes, and the spec of these names none.")
         for name in self.attributes:
             if stage != "predict" and name not in self.data_attributes:
                 raise UserError(

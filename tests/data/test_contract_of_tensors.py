@@ -1,6 +1,7 @@
 """Plain tensors as batches, and a data module of one's own: the example in data/README.md."""
 
 import re
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ import lit_gen
 from lit_gen.data.batches import AttributedImages, Images, LabelledImages, UnpairedImages
 from lit_gen.data.contract import named_batch, spec_in
 from lit_gen.errors import UserError
-from lit_gen.models import GAN, VAE
+from lit_gen.models import GAN, VAE, SemiSupervisedAAE, StarGAN
 from tests.models import tiny
 
 X, Y = tiny.images(16), torch.arange(16) % 10
@@ -70,6 +71,34 @@ def test_labels_where_attributes_are_needed():
 def test_floats_from_0_to_1_are_refused(tmp_path):
     with pytest.raises(UserError, match="-1 .black. to 1 .white., and these from 0"):
         tiny.trainer(tmp_path).fit(tiny.build(VAE), DataLoader(TensorDataset((X + 1) / 2 * 0.9), 8))
+
+
+def test_batches_that_are_dictionaries_are_refused():
+    with pytest.raises(UserError, match="not a dictionary of image, label. Give a tuple"):
+        tiny.build(VAE).on_after_batch_transfer({"image": X, "label": Y}, 0)
+
+
+@pytest.mark.parametrize(
+    ("label", "said"),
+    [
+        (Y + 1, "labels go from 0 to 9 for the 10 classes of the spec, and these from 1 to 10"),
+        (Y - 2, "from -2 to 7"),
+        (Y.float(), "whole numbers, not torch.float32. Give labels.long"),
+        (Y - 1, None),  # some are unlabelled
+    ],
+)
+def test_labels_that_are_no_classes_are_refused_where_they_are_read(label, said):
+    with pytest.raises(UserError, match=said) if said else nullcontext():
+        tiny.build(SemiSupervisedAAE).on_after_batch_transfer([X, label], 0)
+    tiny.build(VAE).on_after_batch_transfer([X, label], 0)
+
+
+def test_stargan_on_data_without_attributes(tmp_path):
+    model = StarGAN(tiny.spec(3), attributes=["Smiling"], channels=4, residual_blocks=1, discriminator_channels=4)
+    data = LightningDataModule.from_datasets(TensorDataset(tiny.images(4, 3)), batch_size=2)
+    data.spec = tiny.spec(3) | {"attributes": []}
+    with pytest.raises(UserError, match="StarGAN needs data with attributes, and the spec of these names none"):
+        tiny.trainer(tmp_path).fit(model, datamodule=data)
 
 
 def test_a_data_module_of_ones_own(tmp_path):
