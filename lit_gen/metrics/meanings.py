@@ -36,7 +36,6 @@ class Paper(NamedTuple):
 
 NATS, ERROR = "nats per image", "per image, pixels in [0, 1]"
 PIXELS, MEAN = "pixels in [-1, 1]", "mean absolute, pixels in [-1, 1]"
-AUTOENCODERS = "AutoEncoder AAE SemiSupervisedAAE"
 MEANINGS = [
     # systems (all, where there is none), pattern of the metric, its meaning; the first that fits counts
     ("VAE", "reconstruction", "-log p(x|z)", "↓", NATS),
@@ -44,7 +43,8 @@ MEANINGS = [
     ("VAE", "loss", "negative ELBO, its KL times beta", "↓", NATS),
     ("VAE", "bound", "negative K-sample bound", "↓", NATS),
     ("AutoEncoder", "loss", "squared error", "↓", ERROR),
-    (AUTOENCODERS, "reconstruction", "squared error", "↓", ERROR),
+    ("AutoEncoder AAE", "reconstruction", "squared error", "↓", ERROR),
+    ("SemiSupervisedAAE", "reconstruction", "half the squared error", "↓", ERROR),
     ("StarGAN", "reconstruction", "L1 there and back", "↓", PIXELS),
     ("StarGAN", "classification", "cross-entropy of the target attributes, by D", "↓", NATS),
     ("StarGAN", "translation", "reconstruction and classification, weighted", "↓", ""),
@@ -97,7 +97,7 @@ MEANINGS = [
     ("", "test_stated", "stated attributes shown, test captions", "↑", "fraction"),
     ("", "test_all_stated", "all stated attributes shown, test captions", "↑", "fraction"),
     ("", "own_matching*", "contradicting captions below the right one, by the model's encoders", "↑", "fraction"),
-    ("", "retrieval", "wrong captions below the right one, by the model's encoders", "↑", "fraction"),
+    ("", "retrieval", "wrong images of a sentence below its own, by the model's encoders", "↑", "fraction"),
     ("", "effect_error_ratio*", "relative error of an attribute's effect", "↓", "1 = no effect"),
     ("", "effect_outside*", "effect outside the region of the change", "↓", MEAN),
     ("", "mask_iou", "mask IoU", "↑", "fraction"),

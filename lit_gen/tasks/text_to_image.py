@@ -123,9 +123,9 @@ class TextToImage(Task):
         return [(batch.image, model.draw(batch.caption, noise))]
 
     def held_out_terms(self, model: Painter, batch: CaptionedImages, stage: Stage) -> Terms:
-        """Return D's mean logits of the three kinds of pairs, and how well images and sentences find each other.
+        """Return D's mean logits of the three kinds of pairs, and how well sentences find their images.
 
-        `retrieval` is the share of pairs that do not fit which score below the sentence with its own image.
+        `retrieval` is the fraction of a sentence's wrong images that score below its own image.
         """
         right, fake, wrong, found = model.logits(batch, model.draw(batch.caption))
         mismatch, scores = contradictions(batch) > 0, model.scores(batch)

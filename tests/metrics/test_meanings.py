@@ -7,7 +7,7 @@ import pytest
 
 from lit_gen.data import MNIST, CelebA, Horse2Zebra, MNISTCaptions
 from lit_gen.metrics.meanings import PAPERS, meaning, names, paper_value
-from lit_gen.models import VAE
+from lit_gen.models import AAE, VAE, AutoEncoder, SemiSupervisedAAE
 from tests.models import tiny
 
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
@@ -42,6 +42,15 @@ RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
 )
 def test_direction_and_unit(name, system, direction, unit):
     assert meaning(name, [system])[1:] == (direction, unit)
+
+
+@pytest.mark.parametrize(("model", "weight"), [(AutoEncoder, 1), (AAE, 1), (SemiSupervisedAAE, 0.5)])
+def test_the_reconstruction_is_what_its_words_say(model, weight):
+    system, model, batch = model.__name__, tiny.build(model).eval(), tiny.batch()
+    error = ((model.reconstruct(batch.image) - batch.image) / 2).square().sum() / len(batch.image)
+    assert float(model.losses(batch)["reconstruction"]) == pytest.approx(weight * float(error), rel=1e-4)
+    words = "squared error" if weight == 1 else "half the squared error"
+    assert meaning("val/reconstruction", [system]).words == words
 
 
 def test_every_metric_of_the_records_has_words():
