@@ -4,8 +4,9 @@ Departures from the paper:
     - All terms are summed and stepped at once by Adam, where the paper takes turns with SGD: reconstruction, both
       discriminators, the encoder against both, labels. As in `AAE`, the gradients are those of separate passes.
     - `adversarial_weight` and `classification_weight` stand in for the paper's rates of SGD, ten times as high
-      for these terms as for the reconstruction. `learning_rate_decay` stands in for a tenth of all rates from
-      epoch 50 on and another from epoch 1,000 on.
+      for these terms as for the reconstruction. With the paper's momentum (0.9; 0.1 for the game), a constant gradient
+      moves the weights by rate / (1 - momentum): 0.1 for the reconstruction, 0.11 for the game, 1 for the labels.
+      `learning_rate_decay` stands in for a tenth of all rates from epoch 50 on and another from epoch 1,000 on.
     - PyTorch's initialization of the weights.
     - 1,000 epochs, where the paper has 5,000.
 """
