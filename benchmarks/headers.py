@@ -46,7 +46,7 @@ def expectation(config: list[str], found: list[Run]) -> str:
     minutes = mean(record["minutes"] for record in run.records.values())
     seeds = f", {len(run.records)} seeds" * (len(run.records) > 1)
     after = f", with {' '.join(changed)}" * bool(changed)
-    time = f"{minutes:.3g} minutes on {run.first['hardware']}"
+    time = f"{minutes:.3g} minutes on {run.hardware}"
     return f"Expect of `test`{after}: {metrics}, after {time}{seeds} ({run.title})."
 
 

@@ -174,8 +174,7 @@ def closing_rows(shown: list[Run], heads: list[str]) -> list[tuple[str, ...]]:
 def details(run: Run) -> list[str]:
     """Where and from what a run was made, what is to be said of it, and the metrics that have no column."""
     seeds = ", ".join(str(record["seed"]) for record in run.records.values())
-    machine = run.first["hardware"].replace(" 1 threads", " 1 thread")
-    lines = [f"Seed{'s' * (len(run.records) > 1)} {seeds}, {machine}, {commits(run)}."]
+    lines = [f"Seed{'s' * (len(run.records) > 1)} {seeds}, {run.hardware}, {commits(run)}."]
     lines += dict.fromkeys(record["note"] for record in run.records.values() if record["note"])
     rest = [f"`{key}` {with_deviation(run.values(key))}" for key in run.figures[0] if key not in run.main]
     return [*lines, *[f"Other metrics: {', '.join(rest)}."] * bool(rest)]

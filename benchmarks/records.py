@@ -50,6 +50,12 @@ class Run:
         ]
 
     @property
+    def hardware(self) -> str:
+        """The machines it was trained on, each once."""
+        machines = [record["hardware"].replace(" 1 threads", " 1 thread") for record in self.records.values()]
+        return " and ".join(dict.fromkeys(machines))
+
+    @property
     def main(self) -> list[str]:
         """The names of its main metrics, in the order of their columns; what goes with a FID stands in the fold."""
         found = (key for pattern in MAIN.get(self.system, ["*"]) for key in matching(self.figures[0], pattern))
