@@ -55,11 +55,11 @@ def export(words: Sequence[str]) -> None:
     with no_new_parents(place), complete_folder(place, "Set --output.") as partial, torch.no_grad():
         networks = {name: write(name, part, partial, given.format) for name, part in found.items()}
         write_example(found, model, partial, given.format)
-        files = [*sorted(path.name for path in partial.iterdir()), CARD]
+        files = {path.name: sha256_of(path) for path in sorted(partial.iterdir())}
         card = card_of(model, checkpoint, words) | {"format": given.format, "networks": networks, "files": files}
         (partial / CARD).write_text(json.dumps(card, indent=1, default=str) + "\n", encoding="utf-8")
-        make_room(place, partial, files)
-    print(f"exported to {place}: {', '.join(files)}")
+        make_room(place, partial, [*files, CARD])
+    print(f"exported to {place}: {', '.join([*files, CARD])}")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -117,17 +117,33 @@ def make_room(place: Path, new: Path, files: Sequence[str]) -> None:
     Raises:
         UserError: a file of others has the name of a new one.
     """
-    try:
-        earlier = json.loads((place / CARD).read_text(encoding="utf-8"))["files"]
-    except (OSError, ValueError, KeyError, TypeError):
-        earlier = []
-    if others := [name for name in files if name not in earlier and (place / name).exists()]:
-        raise UserError(f"--output: {place / others[0]} is not of an earlier export. Name another folder.")
-    for name in reversed(earlier):  # the card first
-        (place / Path(str(name)).name).unlink(missing_ok=True)
+    earlier = written_earlier(place)
+    if others := [name for name in files if name not in earlier and os.path.lexists(place / name)]:
+        raise UserError(
+            f"--output: {place / others[0]} is not of an earlier export, or was changed since. Move it away, or name "
+            "another folder."
+        )
+    for name in earlier:
+        (place / name).unlink()
     remove_if_empty(place)
     for name in files if place.is_dir() else ():
         os.replace(new / name, place / name)
+
+
+def written_earlier(folder: Path) -> list[str]:
+    """Return the names of the files of a folder that are as an earlier `export` has written them, its card last.
+
+    The card says it by their SHA-256. Files that somebody has changed or put there since are not among them.
+    """
+    try:
+        card = json.loads((folder / CARD).read_text(encoding="utf-8"))
+        sums = {folder / Path(name).name: value for name, value in card["files"].items()}
+        if not {"command", "checkpoint", "networks"} <= card.keys():
+            return []
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # there is none, or it is somebody else's
+        return []
+    plain = [path for path in sums if path.is_file() and not path.is_symlink()]
+    return [*(path.name for path in plain if sha256_of(path) == sums[path]), CARD]
 
 
 # ---------------------------------------------------------------------------------------------------- what lies beside

@@ -6,6 +6,7 @@ The checkpoints are tiny ones of e45cbfd, one per model.
 import ast
 import hashlib
 import json
+import os
 import subprocess
 import sys
 from contextlib import redirect_stdout
@@ -214,18 +215,58 @@ def test_the_folder_below_runs_and_one_of_ones_own(tmp_path, monkeypatch, capsys
     (folder,) = tmp_path.glob("runs/gan/2*/export")
     assert f"exported to {folder.relative_to(tmp_path)}: example.py, generator" in capsys.readouterr().out
     (folder / "mine.txt").write_text("mine")
-    (folder / "example.py").write_text("old")
     assert "add --overwrite" in refused_export([*words[1:], f"--output={folder}"], capsys)
     main([*words, f"--output={folder}", "--overwrite"])
     files = ["example.py", "export.json", "generator.safetensors", "mine.txt"]
-    assert sorted(path.name for path in folder.iterdir()) == files and "old" not in (folder / "example.py").read_text()
-    (folder / "export.json").unlink()  # nothing says any more that the other files are this command's
-    line = refused_export([*words[1:], f"--output={folder}", "--overwrite"], capsys)
-    assert "example.py is not of an earlier export" in line and (folder / "example.py").is_file()
-    assert not list(tmp_path.rglob(".*.partial"))
+    assert sorted(path.name for path in folder.iterdir()) == files
     (tmp_path / "empty").mkdir()
     main([*words, "--output=empty"])
     assert (tmp_path / "empty" / "export.json").is_file()
+
+
+def of_a_person(folder):
+    """Change an exported file."""
+    (folder / "example.py").write_text("of a person")
+
+
+def without_a_card(folder):
+    (folder / "export.json").unlink()
+
+
+def with_a_card_of_another_program(folder):
+    """One that lists files too, and one of a person among them."""
+    (folder / "export.json").write_text(json.dumps({"files": ["mine.txt", "sub", *os.listdir(folder)]}))
+
+
+def with_a_card_that_lists_more(folder):
+    """A file of a person in place of an exported one."""
+    card = json.loads((folder / "export.json").read_text())
+    card["files"] |= dict.fromkeys(["mine.txt", "sub", "../mine.txt"], card["files"]["example.py"])
+    (folder / "export.json").write_text(json.dumps(card))
+    (folder / "generator.safetensors").write_text("of a person")
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (of_a_person, "example.py"),
+        (without_a_card, "example.py"),
+        (with_a_card_of_another_program, "example.py"),
+        (with_a_card_that_lists_more, "generator.safetensors"),
+    ],
+)
+def test_what_no_export_wrote_is_not_replaced(change, named, tmp_path, capsys):
+    folder = tmp_path / "x"
+    words = ["export", f"--ckpt_path={checkpoint('gan')}", "--format=safetensors", f"--output={folder}"]
+    main(words)
+    (folder / "sub").mkdir()
+    for place in (folder, tmp_path):
+        (place / "mine.txt").write_text("mine")
+    change(folder)
+    before = {path: path.is_file() and path.read_bytes() for path in tmp_path.rglob("*")}
+    line = refused_export([*words[1:], "--overwrite"], capsys)
+    assert f"{folder / named} is not of an earlier export, or was changed since. Move it away" in line
+    assert {path: path.is_file() and path.read_bytes() for path in tmp_path.rglob("*")} == before
 
 
 def test_a_class_of_ones_own(tmp_path):
