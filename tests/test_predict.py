@@ -24,7 +24,7 @@ from lit_gen.cli import main
 from lit_gen.errors import UserError
 from lit_gen.models import CycleGAN, StarGAN, Text2Image
 from lit_gen.models.of_checkpoint import is_of
-from lit_gen.tasks.pictures import Picture, Plan, different, image_paths, image_seeds, slerp
+from lit_gen.tasks.pictures import Picture, Plan, different, image_paths, image_seeds, of_classes, slerp
 from tests.models import tiny
 
 FIXTURES = Path(__file__).parent / "fixtures" / "e45cbfd"
@@ -127,6 +127,9 @@ def test_the_last_run_of_all_and_the_folder_below_runs(tmp_path, monkeypatch, ca
     (folder,) = (tmp_path / "runs" / "dcgan").glob("2*/predictions")
     assert f"2 images are in {folder.relative_to(tmp_path)}" in caplog.text
     assert {path.name for path in folder.iterdir()} == {"3000000.png", "3000001.png", *BESIDE}
+    with caplog.at_level("INFO"):
+        predict("--ckpt_path=runs/dcgan --count=1", tmp_path / "one")
+    assert f"1 image is in {tmp_path}/one" in caplog.text
     for named in ("runs/dcgan/a", "runs/dcgan"):
         predict(f"--ckpt_path={named} --count=1", tmp_path / named.replace("/", "-"))
 
@@ -167,6 +170,18 @@ def test_a_code_swept_and_classes(tmp_path, capsys):
     # The same noise and the same class, whichever option says so.
     assert (pixels(tmp_path / "sweep" / "c0-000000-03.png") == pixels(tmp_path / "classes" / names[0])).all()
     assert "c0, c1, c2" in refused(["predict", f"--ckpt_path={checkpoint('infogan')}", "--sweep=c3"], capsys)
+
+
+def test_classes_lie_side_by_side_in_about_a_square():
+    def heads(classes, count=64, head="class {}"):
+        plan = of_classes({"classes": classes, "count": str(count)}, 10, str, head)
+        assert len(plan.pictures) == count and plan.columns == len(plan.heads)
+        return plan.heads
+
+    assert heads("3,7") == ["class 3", "class 7"] * 4
+    assert heads("3,7", 2, "c0 = {}") == ["c0 = 3", "c0 = 7"]
+    assert heads("0,1,2", 2) == ["class 0", "class 1"]  # none above nothing
+    assert len(heads("0,1,2,3,4,5,6,7,8,9", 1000)) == 10
 
 
 def test_a_lower_resolution(tmp_path, capsys):
@@ -418,6 +433,11 @@ def test_a_grid_of_strips_has_an_end(tmp_path):
         ("progan", "--resolution=16,8", "--resolution must be one of 4, 8, 16"),
         ("vae", "--images=x.ckpt --interpolate --image_seeds=nonsense", "leave it or --images out"),
         ("gan", "--overwrite", "--overwrite is for the folder that --output names"),
+        ("vae", "--images=x.ckpt --seed=3", "--seed sets what is drawn, and here nothing is: leave it out."),
+        ("aae", "--plane --seed=3", "--seed sets what is drawn"),
+        ("cyclegan", "--images=x.ckpt --seed=3", "--seed sets what is drawn"),
+        ("stargan", "--images=x.ckpt --attributes=+Male --seed=3", "--seed sets what is drawn"),
+        ("infogan", "--classes=3,10", "--classes must be among 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, not 10."),
         ("cyclegan", "--images=nowhere", "there is no image or folder nowhere"),
         ("cyclegan", "--direction=a_to_b", "give --images"),
         ("stargan", "", "what is StarGAN to make images of? Give --images=<image file or folder to change>."),
@@ -698,7 +718,7 @@ def test_classes_need_labels(told, capsys):
     with pytest.raises(UserError, match="a model that was told labels"):
         model.task.plan(model, {"classes": "3"})
     words = ["predict", f"--ckpt_path={told}/AAE.ckpt", "--classes=3"]
-    assert "--classes must be of 0, 1, " in refused([*words[:2], "--classes=10"], capsys)
+    assert "--classes must be among 0, 1, " in refused([*words[:2], "--classes=10"], capsys)
     assert "leave --plane out" in refused([*words, "--plane"], capsys)
 
 

@@ -140,7 +140,8 @@ class PredictionWriter(BasePredictionWriter):
             self.finish(self.plan_of(trainer), model, self.command)
             self.log_on_wandb(trainer, self.command.options, count)
         trainer.strategy.barrier("the manifest is written")
-        rank_zero_info(f"{count} images are in {self.folder}" if count else "no images: there was nothing to predict")
+        written_to = f"{amount(count, 'image')} {'is' if count == 1 else 'are'} in {self.folder}"
+        rank_zero_info(written_to if count else "no images: there was nothing to predict")
 
     def log_on_wandb(self, trainer: Trainer, options: dict[str, str], count: int) -> None:
         """Log on W&B how many images were made, and the grid, unless it shows what may not leave the machine."""
@@ -164,7 +165,8 @@ class PredictionWriter(BasePredictionWriter):
         shown = slice(MOST_IN_GRID * (plan.columns or 1))
         plan = plan._replace(lines=plan.lines[: math.ceil(len(names[shown]) / (plan.columns or 1))])
         files = [self.folder / name for name in names]
-        title = f"{type(model).__name__}: {len(files[shown])} of {len(files)} predictions"
+        part = f"{len(files[shown])} of " if files[shown] != files else ""
+        title = f"{type(model).__name__}: {part}{amount(len(files), 'prediction')}"
         write_grid(self.folder / GRID, files[shown], beside[shown], plan, title)
         if plan.moving:
             write_moving(self.folder / MOVING, files)
@@ -188,6 +190,11 @@ class PredictionWriter(BasePredictionWriter):
             partial.write_text(json.dumps(content, indent=1, default=str) + "\n", encoding="utf-8")
         for journal in list(self.folder.glob(JOURNAL)):
             journal.unlink()
+
+
+def amount(count: int, noun: str) -> str:
+    """Return a number of things in words."""
+    return f"{count} {noun}{'s' if count != 1 else ''}"
 
 
 def check_output(folder: Path, overwrite: bool, what: str) -> None:

@@ -76,6 +76,7 @@ class AttributeEditing(Task):
         changes = None
         if "attributes" in options:
             changes = wanted_changes(options["attributes"], model.attributes)
+        pictures.refuse_seed(options)
         files = pictures.image_paths(options, channels=model.image_shape[0])
         found = [pictures.Picture(name, partial(_edited, path, changes), 0, path) for name, path in files]
         return pictures.Plan(found) if changes else pictures.Plan(found, columns=1, heads=self.heads(model))

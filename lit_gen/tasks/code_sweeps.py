@@ -118,7 +118,7 @@ class CodeSweeps(Sampling):
         first = model.codes[0]
         if first.kind != "categorical":
             raise UserError("--classes needs a categorical code, and this InfoGAN has none.")
-        return pictures.of_classes(options, first.features, _of_class)
+        return pictures.of_classes(options, first.features, _of_class, "c0 = {}")
 
     @torch.no_grad()
     def sample_grids(self, model: Any, batch: Any, count: int = 64) -> dict[str, Grid]:

@@ -99,7 +99,7 @@ def names_of(options: Options, name: str, known: Sequence[str]) -> list[str]:
     found = [word.strip() for word in options[name].split(",") if word.strip()]
     if not found or not set(found) <= set(known):
         wrong = next((word for word in found if word not in known), "nothing")
-        raise UserError(f"--{name} must be of {', '.join(known)}, not {wrong}.")
+        raise UserError(f"--{name} must be among {', '.join(known)}, not {wrong}.")
     return found
 
 
@@ -140,6 +140,12 @@ def image_seeds(options: Options, count: int = COUNT) -> list[int]:
 def base_seed(options: Options) -> int:
     """Return `--seed`."""
     return whole_number(options, "seed", 0, 0)
+
+
+def refuse_seed(options: Options) -> None:
+    """Raise a `UserError` if `--seed` is there where nothing is drawn."""
+    if "seed" in options:
+        raise UserError("--seed sets what is drawn, and here nothing is: leave it out.")
 
 
 # -------------------------------------------------------------------------------------------------------------- images
@@ -222,13 +228,14 @@ def of_latent(model: Any, latent: Tensor) -> Tensor:
         return model(latent)
 
 
-def of_classes(options: Options, classes: int, make: Callable[[int, int, Any], Tensor]) -> Plan:
+def of_classes(options: Options, classes: int, make: Callable[[int, int, Any], Tensor], head: str = "class {}") -> Plan:
     """Return the plan of images of the classes that `--classes` lists, which they take in turn.
 
     Args:
         options: of the command.
         classes: how many there are.
         make: gives an image (1, C, H, W) by a seed, a class and the model.
+        head: what stands above a column of the grid, with the class in place of the braces.
     """
     asked = [int(value) for value in names_of(options, "classes", [str(value) for value in range(classes)])]
     found = []
@@ -237,7 +244,9 @@ def of_classes(options: Options, classes: int, make: Callable[[int, int, Any], T
         found.append(Picture(f"{seed:06d}-class-{value}", partial(make, seed, value), seed))
     if len(asked) == 1:
         return Plan(found)
-    return Plan(found, columns=len(asked), heads=[f"class {value}" for value in asked])
+    turns = max(1, round(min(COUNT, len(found)) ** 0.5 / len(asked)))  # so many side by side make about a square
+    heads = [head.format(value) for value in asked * turns][: len(found)]
+    return Plan(found, columns=len(heads), heads=heads)
 
 
 def frames(ends: Sequence[Callable[[Any], Tensor]], options: Options, of_images: bool = False) -> Plan:

@@ -64,6 +64,7 @@ class Reconstruction(Task):
         walks = pictures.switch(options, "interpolate")  # whose frames --count counts
         if unused := [f"--{name}" for name in ("image_seeds", *(() if walks else ("count",))) if name in options]:
             raise UserError(f"{unused[0]} is for new images: leave it or --images out.")
+        pictures.refuse_seed(options)
         files = pictures.image_paths(options, channels=model.image_shape[0])
         if walks:
             if len(files) != 2:
@@ -86,6 +87,7 @@ class Reconstruction(Task):
             raise UserError(f"--plane needs codes of two dimensions, and those of this model have {model.latent_dim}.")
         if unused := [f"--{name}" for name in ("images", "image_seeds", "interpolate") if name in options]:
             raise UserError(f"--plane shows all codes: leave {unused[0]} out.")
+        pictures.refuse_seed(options)
         count = pictures.whole_number(options, "count", 256, 4)
         side = math.isqrt(count)
         if side * side != count:

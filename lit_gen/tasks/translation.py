@@ -76,6 +76,7 @@ class Translation(Task):
         way = options.get("direction", model.direction)
         if way not in WAYS:
             raise UserError(f"--direction must be {' or '.join(WAYS)}, not {way or 'nothing'}.")
+        pictures.refuse_seed(options)
         files = pictures.image_paths(options, channels=model.image_shape[0])
         return pictures.Plan([pictures.Picture(name, partial(_translated, path, way), 0, path) for name, path in files])
 
