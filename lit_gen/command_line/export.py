@@ -189,7 +189,8 @@ from PIL import Image, ImageOps
 here = Path(__file__).parent
 inputs = dict(np.load(here / "inputs.npz"))
 for path in sys.argv[1:]:
-    photo = ImageOps.fit(Image.open(path).convert("{mode}"), ({width}, {height}), Image.LANCZOS)
+    photo = ImageOps.exif_transpose(Image.open(path)).convert("{mode}")  # upright
+    photo = ImageOps.fit(photo, ({width}, {height}), Image.LANCZOS)
     inputs["image"][:] = np.atleast_3d(np.asarray(photo)).transpose(2, 0, 1) / 127.5 - 1
 images = {run}
 for number, image in enumerate(((images + 1) * 127.5).round().astype(np.uint8)):

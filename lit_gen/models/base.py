@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Mapping
 from copy import copy
+from textwrap import shorten
 from typing import Any, ClassVar, Self
 
 import torch
@@ -142,12 +143,17 @@ class GenerativeModule(LoggedTerms):
         try:
             return super().load_state_dict(state_dict, strict, assign)
         except RuntimeError as error:
-            first = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
-            changes = ", ".join(changes_of_model(self._trained_with, self.hparams))
-            differs = f"What differs: {changes}. " if changes else ""
+            first = shorten(str(error).splitlines()[1] if "\n" in str(error) else str(error), 160, placeholder=" ...")
+            changes = changes_of_model(self._trained_with, self.hparams)
+            differs = f"What differs: {', '.join(changes)}. " if changes else ""
+            trainer, how = trainer_of(self), "--config <run>/config.yaml"
+            if changes and all(change.startswith("data.") for change in changes):
+                how = "--data.image_size and others, or leave --data out"
+            elif trainer is not None and trainer.state.fn != "fit":
+                how = f"leave --config and --model out, or give {how}"
             raise UserError(
                 f"the checkpoint does not fit this {type(self).__name__}: {first} {differs}"
-                "Use the settings it was trained with: --config <run>/config.yaml."
+                f"Use the settings it was trained with: {how}."
             ) from error
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -256,11 +256,14 @@ class StarGAN(AdversarialModule):
 
     def forward(self, image: Tensor, target: Tensor) -> Tensor:  # type: ignore[override]  # not a latent vector alone
         """Return images (B, C, H, W) with the attributes (B, A), by the EMA if there is one."""
-        image, wanted = self.checked(image, step=4), (len(image), len(self.attributes))
-        given = tuple(getattr(target, "shape", ()))
-        if given != wanted:
-            names = ", ".join(self.attributes)
-            raise UserError(f"these images need attributes of shape {wanted}, not {given}: a column each for {names}.")
+        image = self.checked(image, step=4)
+        if not torch.compiler.is_compiling():  # an export, which the length would be a constant in
+            wanted, given = (len(image), len(self.attributes)), tuple(getattr(target, "shape", ()))
+            if given != wanted:
+                names = ", ".join(self.attributes)
+                raise UserError(
+                    f"these images need attributes of shape {wanted}, not {given}: a column each for {names}."
+                )
         return self.sampler(image, target)
 
     @torch.no_grad()

@@ -21,6 +21,7 @@ from safetensors.torch import load_file
 import lit_gen
 from lit_gen.cli import main
 from lit_gen.command_line import export, network_files
+from lit_gen.errors import UserError
 from lit_gen.models import GAN, SemiSupervisedAAE
 from tests.extras import needs_extra
 from tests.models import tiny
@@ -41,9 +42,13 @@ def semi_supervised(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def photo(tmp_path_factory):
+    """33 pixels wide and 20 high, where EXIF says so."""
     path = tmp_path_factory.mktemp("photo") / "photo.png"
     noise = np.random.default_rng(0).integers(0, 255, (5, 4, 3), dtype=np.uint8)
-    Image.fromarray(noise).resize((33, 20)).save(path)
+    turned = Image.fromarray(np.rot90(Image.fromarray(noise).resize((33, 20))))
+    exif = turned.getexif()
+    exif[0x112] = 6  # a quarter to the right
+    turned.save(path, exif=exif)
     return path
 
 
@@ -141,6 +146,14 @@ def test_every_system_exports(system, tmp_path, capsys):
     model = lit_gen.load(checkpoint(system))
     for part in model.task.exports(model, {}).values():  # all weights are those of the one network
         assert part.state_dict().keys() == {f"network.{name}" for name in part.network.state_dict()}
+
+
+def test_a_translators_sizes_stay_free(tmp_path):
+    """Which its model looks at, where it is called by itself."""
+    model = lit_gen.load(checkpoint("stargan")).requires_grad_(False)
+    network_files.save(model.task.exports(model, {})["generator"], tmp_path / "x.pt2", "torch_export")
+    with pytest.raises(UserError, match=r"attributes of shape \(2, 5\), not \(1, 5\)"):
+        model(tiny.images(2, 3), torch.ones(1, 5))
 
 
 def test_a_lower_resolution_by_torch_export(tmp_path, capsys):
@@ -286,7 +299,8 @@ class Mine(GAN):
 def made_by(model, system, photo):
     """The images that the example is to make, by the model itself and what lies beside the example."""
     size = model.image_shape[-1]
-    image = Image.open(photo).convert("RGB").resize((size, size), Image.Resampling.LANCZOS, (6.5, 0, 26.5, 20))
+    upright = Image.fromarray(np.rot90(Image.open(photo), -1))
+    image = upright.resize((size, size), Image.Resampling.LANCZOS, (6.5, 0, 26.5, 20))
     image = torch.tensor(np.asarray(image)).permute(2, 0, 1)[None] / 127.5 - 1
     random = torch.Generator().manual_seed(8)
     if system == "cyclegan":

@@ -123,10 +123,13 @@ def test_networks_of_other_sizes_are_refused_by_their_settings(data, runs, capsy
     line = mistake([*words, "--model=VAE", "--model.latent_dim=3", "--model.encoder.hidden_sizes=[9]"], capsys)
     assert "What differs: model.latent_dim 2 -> 3, model.encoder.hidden_sizes [8] -> [9]. Use the settings" in line
     line = mistake([*words, *TINY_VAE, "--data.image_size=32"], capsys)
-    assert "data.spec.image_shape [1, 28, 28] -> [1, 32, 32]" in line
+    assert "data.spec.image_shape [1, 28, 28] -> [1, 32, 32]" in line and "with: --data.image_size and others" in line
     words[-1] = f"--ckpt_path={run}/checkpoints/last.ckpt"
     line = mistake([*words, *TINY_DCGAN], capsys)
     assert "does not fit this DCGAN" in line and "model lit_gen.models.VAE -> lit_gen.models.DCGAN" in line
+    line = mistake(["test", *words[1:], *TINY_DCGAN], capsys)
+    assert 'Missing key(s) in state_dict: "generator.' in line and len(line) < 500  # not all names of both networks
+    assert line.endswith("with: leave --config and --model out, or give --config <run>/config.yaml.")
     assert (run / "config.yaml").read_text() == before
     main(["fit", "--config", f"{run}/config.yaml", words[-1], "--trainer.max_epochs=2"])
     assert torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["epoch"] == 1
