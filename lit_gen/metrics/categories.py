@@ -5,30 +5,36 @@ from typing import Any
 import networkx
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from lit_gen.data.batches import UNLABELLED
 from lit_gen.metrics.evaluator import Evaluator, Figure
 
 
 class ClassificationError(Evaluator):
-    """`classification_error` (↓): the fraction of labelled images that the model gives another class.
+    """What a model says of the classes of labelled images; without these there is no value.
 
-    Without labelled images there is no value.
+    `classification` (↓): the model's term of that name, the weighted cross-entropy in nats.
+    `classification_error` (↓): the fraction of images that it gives another class.
     """
 
     def __init__(self) -> None:
         super().__init__()
+        self.add_state("entropy", torch.tensor(0.0), "sum")
         self.add_state("wrong", torch.tensor(0), "sum")
         self.add_state("known", torch.tensor(0), "sum")
 
     def update(self, model: Any, batch: Any) -> None:
         known = batch.label != UNLABELLED
-        self.wrong += ((model.classify(batch.image).argmax(1) != batch.label) & known).sum()
+        logits, label = model.classify(batch.image)[known], batch.label[known]
+        self.entropy += model.classification_weight * functional.cross_entropy(logits, label, reduction="sum")
+        self.wrong += (logits.argmax(1) != label).sum()
         self.known += known.sum()
 
     def figures(self) -> dict[str, Figure]:
         known = int(self.known)
-        return {"classification_error": Figure(int(self.wrong) / known, known)} if known else {}
+        values = {"classification": float(self.entropy), "classification_error": int(self.wrong)}
+        return {name: Figure(value / known, known) for name, value in values.items()} if known else {}
 
 
 class CategoryAccuracy(Evaluator):

@@ -6,8 +6,10 @@ import torch
 from torch import Tensor
 
 from lit_gen.data.contract import DataModule
+from lit_gen.losses import Terms
 from lit_gen.metrics.categories import ClassificationError
 from lit_gen.metrics.evaluator import Evaluator, Options
+from lit_gen.tasks.base import Stage
 from lit_gen.tasks.grids import Grid, grid
 from lit_gen.tasks.reconstruction import PriorMatcher, PriorMatching
 from lit_gen.training.modes import evaluating
@@ -18,6 +20,8 @@ class ClassifyingAutoencoder(PriorMatcher, Protocol):
 
     num_classes: int
     style_dim: int
+    classification_weight: float
+    """Weight of the cross-entropy of known labels."""
 
     def classify(self, image: Tensor) -> Tensor:
         """Return class logits (B, classes) of images (B, C, H, W)."""
@@ -35,12 +39,17 @@ class SemiSupervised(PriorMatching):
     monitor: ClassVar[str | None] = "val/classification_error"
     generated_grids: ClassVar[tuple[str, ...]] = ("samples", "analogies")
 
+    def held_out_terms(self, model: Any, batch: Any, stage: Stage) -> Terms:
+        """Return the terms of the loss but `classification`, a mean over labelled images: a batch has any number."""
+        terms = super().held_out_terms(model, batch, stage)
+        return {name: value for name, value in terms.items() if name != "classification"}
+
     def evaluators(self, model: Any, data: DataModule, options: Options) -> list[Evaluator]:
-        """Return the classification error beside what `PriorMatching` measures."""
+        """Return what is said of labelled images, beside what `PriorMatching` measures."""
         return [ClassificationError(), *super().evaluators(model, data, options)]
 
     def validation_evaluators(self, model: Any, data: DataModule) -> list[Evaluator]:
-        """Return the classification error."""
+        """Return what is said of labelled images."""
         return [ClassificationError()]
 
     def sample_grids(self, model: Any, batch: Any, count: int = 64) -> dict[str, Grid]:

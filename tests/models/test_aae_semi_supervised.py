@@ -207,8 +207,11 @@ def test_the_error_of_a_constant_answer():
     error.update(model, batch)
     assert error.figures() == {}, "without any label there is no error"
     error.update(model, batch._replace(label=torch.tensor([3, 3, 0, 1, 3, 9, 9, -1])))
-    assert error.figures() == {"classification_error": Figure(4 / 7, 7)}
-    assert math.isfinite(float(model.task.held_out_terms(model, batch, "test")["loss"]))
+    entropy = 7 * math.log(math.e + 9) - 3  # the logits are 1 for class 3 and 0 for nine others
+    assert error.figures()["classification_error"] == Figure(4 / 7, 7)
+    assert error.figures()["classification"].value == pytest.approx(model.classification_weight * entropy / 7)
+    terms = model.task.held_out_terms(model, batch, "test")
+    assert math.isfinite(float(terms["loss"])) and "classification" not in terms
 
 
 def test_analogies_have_a_style_per_row_and_a_class_per_column(monkeypatch):
