@@ -62,6 +62,9 @@ class ImageData(LoadedData):
     split_before: ClassVar[Mapping[str, Any]] = {}
     """The part of `split` that held before checkpoints kept it."""
 
+    place_of_files: Sequence[str] = ()
+    """The folder of the files below `root`, and patterns of names that some of them have; nothing for any folder."""
+
     def __init__(
         self,
         root: Path = Path("data"),
@@ -156,6 +159,7 @@ class ImageData(LoadedData):
     def prepare_data(self) -> None:
         """Render, find or download the files. Of several processes that call it, one does the work; the others wait."""
         if not self.synthetic:
+            self.check_root()
             name = getattr(self, "pictures", type(self).__name__.lower())  # with captions or without
             with alone(self.root / name, f"finding or downloading {name}"):
                 self.find_or_download()
@@ -164,6 +168,22 @@ class ImageData(LoadedData):
                 if not self.source.is_dir():
                     remove_partial_of(self.source)
                     self._render()
+
+    def check_root(self) -> None:
+        """Raise a `UserError` if `root` has the files itself, and not the folder that they are read from.
+
+        They would be downloaded once more otherwise.
+        """
+        place, *patterns = self.place_of_files or ("",)
+        inner, root = Path(place).parts, Path(os.path.abspath(self.root))
+        if (root / place).exists():
+            return
+        for depth in range(1, len(inner) + 1):
+            found = root.joinpath(*inner[depth:])
+            if any(any(found.glob(pattern)) for pattern in patterns):
+                named = root.parts[-depth:] == inner[:depth]
+                advice = f"Set --data.root={root.parents[depth - 1]}" if named else "Move them there"
+                raise UserError(f"the files are in {found}, and are read from {root / place}. {advice}.")
 
     def _render(self) -> None:
         try:

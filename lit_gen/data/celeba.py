@@ -36,6 +36,7 @@ class CelebA(ImageData):
     """
 
     batch_type: ClassVar[type[Any]] = AttributedImages
+    place_of_files = ("celeba", "img_align_celeba*", "list_attr_celeba*")
 
     def __init__(
         self,

@@ -70,7 +70,7 @@ class Horse2Zebra(UnpairedData):
         super().__init__(
             root, image_size, batch_size, horizontal_flip=horizontal_flip, synthetic_count=synthetic_count, **kwargs
         )
-        self.dataset = dataset
+        self.dataset, self.place_of_files = dataset, (dataset, "trainA")
         self.begin("hash of the name", val_fraction, load_size, skip_broken, max_megapixels)
 
     @property

@@ -50,6 +50,7 @@ class MNIST(ImageData):
 
     batch_type: ClassVar[type[Any]] = LabelledImages
     public = True
+    place_of_files = ("MNIST/raw", "*-ubyte", "*-ubyte.gz")
 
     def __init__(
         self,

@@ -1,3 +1,4 @@
+import re
 from typing import NamedTuple
 
 import numpy as np
@@ -6,6 +7,7 @@ import torch
 from lightning import LightningModule, Trainer
 from torch import Tensor
 
+from lit_gen.data import MNIST, CelebA, Horse2Zebra
 from lit_gen.data.base import ArrayDataset, ImageData, image_files, resize_batch
 from lit_gen.data.batches import DataSpec
 from lit_gen.errors import UserError
@@ -250,3 +252,28 @@ def test_image_files_are_sorted_and_nothing_else(tmp_path):
     for name in ("b.JPG", "a.png", "c.txt", "d.jpeg", ".hidden"):
         (tmp_path / name).touch()
     assert [path.name for path in image_files(tmp_path)] == ["a.png", "b.JPG", "d.jpeg"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "place", "files", "root", "advice"),
+    [
+        (MNIST, "MNIST/raw", ["train-images-idx3-ubyte.gz"], "MNIST", "Set --data.root={}"),
+        (MNIST, "MNIST/raw", ["train-images-idx3-ubyte"], "MNIST/raw", "Set --data.root={}"),
+        (MNIST, "digits", ["train-images-idx3-ubyte"], "digits", "Move them there"),
+        (CelebA, "celeba", ["list_attr_celeba.txt"], "celeba", "Set --data.root={}"),
+        (Horse2Zebra, "horse2zebra", ["trainA/1.jpg"], "horse2zebra", "Set --data.root={}"),
+    ],
+)
+def test_a_root_that_has_the_files_themselves_is_told_before_they_are_downloaded_again(
+    kind, place, files, root, advice, tmp_path
+):
+    for file in files:
+        (tmp_path / place / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / place / file).touch()
+    with pytest.raises(
+        UserError, match=re.escape(f"the files are in {tmp_path / place}, ") + ".*" + re.escape(advice.format(tmp_path))
+    ):
+        kind(tmp_path / root).check_root()
+    if "Set" in advice:
+        kind(tmp_path).check_root()
+    kind(tmp_path / "empty").check_root()
