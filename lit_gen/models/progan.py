@@ -7,7 +7,7 @@ Departures from the paper:
     - D and G of one step share one batch of fakes (the paper draws new latents for G).
     - Phases of 600 thousand images, minibatches, rates and 12 million images are those of the authors' later code. The
       paper has phases of 800 thousand, minibatches of 16 up to 128 pixels, then 14, 6 and 3, a constant rate, a
-      deviation over 16 images, and 19 million images; its table 1 at 128 pixels `channel_base: 2048` and 10 million.
+      deviation over 16 images, and 19 million images; its table 1 at 128 pixels `channel_base: 4096` and 10 million.
     - CelebA's official training split of 162,770 images, where the authors' code trains on all 202,599.
 """
 
@@ -124,7 +124,7 @@ class ProGAN(AdversarialModule):
 
     Args:
         spec: what the data look like; on the command line it comes from the data. A power of two from 4 to 1024 pixels.
-        channel_base: channels are `channel_base / resolution`, and at most `max_channels` (paper: 2048 in its table 1).
+        channel_base: channels are `channel_base / resolution`, and at most `max_channels` (paper: 4096 in its table 1).
         max_channels: channels at the small resolutions.
         fade_kimg: thousands of images over which a new resolution is faded in (paper: 800).
         stable_kimg: thousands of images that a resolution trains for once it has been faded in (paper: 800).

@@ -1,6 +1,7 @@
 """ProGAN: networks and counts of the paper, fades by hand, and what happens when during a run."""
 
 import math
+import re
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -57,6 +58,13 @@ def test_channels_of_each_resolution(size, stages):
     widths = [512, 512, 512, 512, 256, 128, 64, 32, 16][:stages]
     assert [layer.in_channels for layer in model.generator.to_rgb] == widths
     assert [layer[0].out_channels for layer in model.discriminator.from_rgb] == widths
+
+
+def test_channels_of_the_papers_table_1():
+    """The help says by which `channel_base` they come: 32 channels at 128 pixels, and 512 at 8 pixels."""
+    (base,) = re.findall(r"paper: (\d+) in its\s+table 1", ProGAN.__doc__)
+    layers = on_meta(128, channel_base=int(base)).generator.to_rgb
+    assert [layer.in_channels for layer in layers] == [512, 512, 256, 128, 64, 32]
 
 
 def test_gains():
