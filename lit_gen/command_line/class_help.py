@@ -47,7 +47,8 @@ def class_help(part: str, kind: str) -> str | None:
     if settings is None:
         return None
     name = kind.rpartition(".")[2]
-    lines = [fill(f"{name}: {about(part, name)}", COLUMNS), *[PAPER] * (part == "model")]
+    text = about(part, name)
+    lines = [fill(text if re.match(rf"{name}\b", text) else f"{name}: {text}", COLUMNS), *[PAPER] * (part == "model")]
     found = {setting.name: group_of(part, setting.name) for setting in settings}
     for group in sorted(GROUPS[part], key=lambda title: ORDER.index(title) if title in ORDER else 0):
         own = [setting for setting in settings if found[setting.name] == group]

@@ -37,7 +37,8 @@ class PublishedQuality(Evaluator):
       numbers stand in the name, as `fid1000_test_<network>`. `…_infinity` is extrapolated from 15 values of N from
       5,000 on, `…_deviation` is that of KID over 100 subsets of 1,000.
     - `precision50k_full_<network>`, `recall…`: on VGG-16's features.
-    - `swd16384_<side>`, `swd16384_mean`, and `swd<N>_real_…` of two sets of real images.
+    - `swd16384_<side>`, `swd16384_mean`, and `swd<N>_real_…` of two sets of real images. (Karras et al. mirror real
+      images for it where the training does.)
     - `ms_ssim` of 10,000 pairs of images that were generated one after the other, `ms_ssim_real` of random real ones.
 
     With fewer images, N is the number there is. Of images larger than 256x256, SWD has as many as 4 GB hold. The values

@@ -62,6 +62,8 @@ def test_where_the_paper_has_another_value_it_is_said():
 
 
 def test_groups_and_values_of_vae():
+    assert class_help("model", "GAN").startswith("GAN: Generative")
+    assert class_help("data", "MNIST").startswith("MNIST: images"), "the name stands once"
     text = class_help("model", "VAE")
     groups = dict(zip(ORDER, re.split(rf"^(?:{'|'.join(ORDER)})$", text, flags=re.MULTILINE)[1:], strict=True))
     assert "--model.beta (number from 0; default 1.0)" in groups["loss"]
