@@ -173,6 +173,7 @@ class GenerativeModule(LoggedTerms):
             raise UserError(
                 "the checkpoint has weights only, and no state of optimizers: no training can go on with it."
             )
+        self._check_classes()
         bring_up_to_date(checkpoint, self)
         counts = checkpoint["state_dict"]["_extra_state"]
         if self.new_run_seed is not None:
@@ -182,6 +183,17 @@ class GenerativeModule(LoggedTerms):
                     f"the seed is now {self.new_run_seed}, for all that is drawn but the order of the training data, "
                     f"which stays that of seed {old}"
                 )
+
+    def _check_classes(self) -> None:
+        """Raise a `UserError` if a model that is told classes was trained with others than the table has."""
+        if not ("label" in fields_read(self) or getattr(self, "num_classes", 0)):
+            return
+        before, now = (spec.get("classes") for spec in (self._trained_with.get("spec", {}), self.spec))
+        if before is not None and now is not None and list(before) != list(now):
+            raise UserError(
+                f"the model was trained with the classes {', '.join(before)}, and the data have {', '.join(now)}. "
+                "Use data with the same classes."
+            )
 
     def begin_step_anew(self, same_batches: bool) -> int:
         """Return how many images are to come again when a run is resumed, since their step cannot go on.

@@ -398,7 +398,7 @@ def words(model: str, folder: Path, runs: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("model", SMALL)
-def test_models_train_on_a_table_test_and_predict(model, folder, tmp_path, caplog):
+def test_models_train_on_a_table_test_and_predict(model, folder, tmp_path, caplog, capsys):
     write(folder, *TABLES[model])
     own = words(model, folder, tmp_path / "runs")
     main(["fit", *own, "--trainer.max_steps=4", "--trainer.max_epochs=1"])
@@ -422,7 +422,11 @@ def test_models_train_on_a_table_test_and_predict(model, folder, tmp_path, caplo
     elif model == "InfoGAN":
         assert settings["spec"]["classes"] == ["0", "1"]
         assert any("category_accuracy" in name for name in figures)
-    else:
+    elif model == "SemiSupervisedAAE":
+        table = (folder / "metadata.csv").read_text()
+        (folder / "metadata.csv").write_text(table.replace(",a,", ",c,"))
+        line = refused(["test", *own, "--ckpt_path=last"], capsys)
+        assert "the model was trained with the classes a, b, and the data have b, c. Use data with the same" in line
         assert figures["test/classification_error"]["samples"] == 2, "of four test images, two have a label"
         assert figures["test/classification_error"]["value"] in (0, 0.5, 1)
         assert "labels: 6 of 12 training images have one" in caplog.text
