@@ -440,7 +440,7 @@ def test_a_grid_of_strips_has_an_end(tmp_path):
         ("infogan", "--classes=3,10", "--classes must be among 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, not 10."),
         ("cyclegan", "--images=nowhere", "there is no image or folder nowhere"),
         ("cyclegan", "--direction=a_to_b", "give --images"),
-        ("stargan", "", "what is StarGAN to make images of? Give --images=<image file or folder to change>."),
+        ("stargan", "", "what is StarGAN to make images of? Give --images=<image file or folder>."),
     ],
 )
 def test_one_line(model, words, said, tmp_path, monkeypatch, capsys):

@@ -27,6 +27,7 @@ from lit_gen.data.image_table import ImageTable
 from lit_gen.data.splits import places_of
 from lit_gen.errors import UserError
 from lit_gen.files.parallel import map_indices
+from lit_gen.runs.commands import program
 
 MOST = 20  # of a kind in a line
 USUAL = ("CycleGAN", "Text2Image", "StarGAN", "InfoGAN", "DCGAN")
@@ -243,7 +244,7 @@ def next_words(words: Sequence[str], data: ImageData, checker: Checker) -> Itera
     if "data.image_size" not in names and "config" not in names:
         given.append(f"--data.image_size={data.image_size}")
     begin = [] if named else recipe(short, "config" in names)
-    yield "train", shlex.join(["python", "main.py", "fit", *begin, *given])
+    yield "train", shlex.join([*program(), "fit", *begin, *given])
     if others:
         yield "or by", f"{', '.join(others)} (--config configs/<system>.yaml, or --model=<name>, before --data)"
 

@@ -66,7 +66,8 @@ def read_config(name: str) -> dict[str, Any]:
         raise UserError(f"{name} is a folder, and no config.{f' Did you mean {inside}?' if inside.is_file() else ''}")
     if not path.is_file():
         beside = [str(file) for file in (*path.parent.glob("*.yaml"), *Path("configs").glob("*.yaml"))]
-        raise UserError(f"there is no config {name}.{nearest(name, beside)}")
+        recipes = [file.relative_to(SHIPPED).with_suffix("").as_posix() for file in SHIPPED.rglob("*.yaml")]
+        raise UserError(f"there is no config {name}.{nearest(name, beside) or nearest(name, recipes)}")
     try:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError:

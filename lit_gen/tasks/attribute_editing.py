@@ -61,7 +61,7 @@ class AttributeEditing(Task):
     needs_to_predict: ClassVar[tuple[str, ...] | None] = ("image",)
     monitor: ClassVar[str | None] = "val/translation"
     options: ClassVar[dict[str, str]] = {
-        "images": "image file or folder to change",
+        "images": "image file or folder: change each",
         "attributes": "what to change, such as +Blond_Hair,-Male; without it, each change by itself, side by side",
     }
 

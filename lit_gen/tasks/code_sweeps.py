@@ -59,7 +59,7 @@ class CodeSweeps(Sampling):
     generated_grids: ClassVar[tuple[str, ...]] = ("samples", "code_*")
     options: ClassVar[dict[str, str]] = {
         "sweep": "the code that changes, c0 for the first: a row of images for each of --count seeds",
-        "classes": "values of the first code, such as 3 or 0,7: the images take them in turn",
+        "classes": "classes, such as 3 or 0,7, which the images take in turn; they are values of the first code",
     }
 
     def plan(self, model: Any, options: pictures.Options) -> pictures.Plan:

@@ -59,7 +59,7 @@ class Translation(Task):
     needs: ClassVar[tuple[str, ...]] = ("image_a", "image_b")
     needs_to_predict: ClassVar[tuple[str, ...] | None] = ()  # images of any kind: see predict
     options: ClassVar[dict[str, str]] = {
-        "images": "image file or folder to translate, each at its own size",
+        "images": "image file or folder: translate each at its own size",
         "direction": "a_to_b or b_to_a",
     }
     monitor: ClassVar[str | None] = DISTANCE

@@ -89,6 +89,18 @@ def test_help_imports_nothing_large(words):
     assert done.returncode == (2 if words in (["fti"], []) else 0)
 
 
+@pytest.mark.parametrize("started", ["/usr/bin/lit-gen", "/site-packages/lit_gen/__main__.py"])
+def test_who_started_an_installed_program_reads_its_words(started, monkeypatch, capsys):
+    """And recipes by name, since no configs/ lies there."""
+    monkeypatch.setattr("sys.argv", [started])
+    words = "lit-gen" if "bin" in started else "python -m lit_gen"
+    for command in ([], ["fit"], ["test"], ["predict"], ["export"], ["check"], ["prepare"], ["runs"], ["new"]):
+        text = output([*command, "--help"], capsys)[1]
+        assert f"usage: {words} {' '.join(command)}" in text and "main.py" not in text and "configs/" not in text
+    assert f"  {words} fit --config progan --config quick/progan\n" in output(["fit", "--help"], capsys)[1]
+    assert f"`{words} --help` explains them" in output([], capsys)[2]
+
+
 @pytest.mark.parametrize(
     ("words", "expected"),
     [

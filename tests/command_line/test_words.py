@@ -198,6 +198,7 @@ def test_each_group_has_an_example_that_the_parser_takes(capsys):
 
 def test_files_that_are_not_there(tmp_path):
     assert refusal(["fit", *configs("vea")]) == "there is no config configs/vea.yaml. Did you mean configs/vae.yaml?"
+    assert refusal(["fit", "--config=infogn"]) == "there is no config infogn. Did you mean infogan?"
     assert "Did you mean configs/vae.yaml?" in refusal(["fit", "--config", "configs/vae"])
     assert refusal(["fit", "--config="]) == "--config names no file: it is empty. Give it one, or leave it out."
     assert refusal(["fit", "--config", str(tmp_path)]) == f"{tmp_path} is a folder, and no config."
