@@ -75,6 +75,15 @@ def test_papers_values_are_for_their_system_and_data():
     assert paper_value("test/a_to_b_fid_inception-6726825d", ["CycleGAN"], ["Horse2Zebra"]).value == "62.1"
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["swd16384_real_mean", "swd4096_mean", "a_to_b_fid_real_inception-672", "a_to_b_fid_infinity_inception-672"],
+)
+def test_no_papers_value_stands_beside_another_measurement(name):
+    """As of real images among themselves, of fewer images, or of infinitely many."""
+    assert paper_value(f"test/{name}", ["ProGAN", "CycleGAN"], ["CelebA", "Horse2Zebra"]) is None
+
+
 def test_a_class_of_ones_own_has_what_its_base_has():
     class MyVAE(VAE):
         pass
