@@ -44,6 +44,12 @@ def test_direction_and_unit(name, system, direction, unit):
     assert meaning(name, [system])[1:] == (direction, unit)
 
 
+@pytest.mark.parametrize("beginning", ["", "mixture_"])
+@pytest.mark.parametrize("ending", ["", "_infinity", "_real"])
+def test_fid_of_digits_is_called_so(beginning, ending):
+    assert meaning(f"test/{beginning}digit_fid{ending}").words.startswith("digit-FID")
+
+
 @pytest.mark.parametrize(("model", "weight"), [(AutoEncoder, 1), (AAE, 1), (SemiSupervisedAAE, 0.5)])
 def test_the_reconstruction_is_what_its_words_say(model, weight):
     system, model, batch = model.__name__, tiny.build(model).eval(), tiny.batch()
