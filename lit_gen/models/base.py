@@ -186,7 +186,7 @@ class GenerativeModule(LoggedTerms):
 
     def _check_classes(self) -> None:
         """Raise a `UserError` if a model that is told classes was trained with others than the table has."""
-        if not ("label" in fields_read(self) or getattr(self, "num_classes", 0)):
+        if not ("label" in fields_read(self) or getattr(self, "num_classes", False)):
             return
         before, now = (spec.get("classes") for spec in (self._trained_with.get("spec", {}), self.spec))
         if before is not None and now is not None and list(before) != list(now):
