@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 import torch
@@ -35,7 +36,7 @@ class Gaussian:
         self.dim, self.std = dim, std
 
     def sample(self, component: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        return self.std * _draw(torch.randn, (len(component), self.dim), component, generator)
+        return self.std * _draw(torch.randn, (len(component), self.dim), component.device, generator)
 
 
 class Uniform:
@@ -47,7 +48,7 @@ class Uniform:
         self.dim, self.half_width = dim, half_width
 
     def sample(self, component: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        return (_draw(torch.rand, (len(component), self.dim), component, generator) * 2 - 1) * self.half_width
+        return (_draw(torch.rand, (len(component), self.dim), component.device, generator) * 2 - 1) * self.half_width
 
 
 class GaussianMixture:
@@ -69,7 +70,7 @@ class GaussianMixture:
         self.scale = scale
 
     def sample(self, component: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        draws = _draw(torch.randn, (len(component), 2), component, generator)
+        draws = _draw(torch.randn, (len(component), 2), component.device, generator)
         x, y = draws[:, 0] * self.deviations[0] + self.shift, draws[:, 1] * self.deviations[1]
         angle = component * (2 * math.pi / COMPONENTS)
         turned = torch.stack([x * angle.cos() - y * angle.sin(), x * angle.sin() + y * angle.cos()], dim=1)  # (B, 2)
@@ -92,17 +93,16 @@ class SwissRoll:
         self.scale = scale
 
     def sample(self, component: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        place = (component + _draw(torch.rand, (len(component),), component, generator)) / COMPONENTS
+        place = (component + _draw(torch.rand, (len(component),), component.device, generator)) / COMPONENTS
         radius, angle = 2 * place.sqrt(), 4 * math.pi * place.sqrt()
         return self.scale * torch.stack([radius * angle.cos(), radius * angle.sin()], dim=1)
 
 
 def _draw(
-    draw: Callable[..., Tensor], shape: tuple[int, ...], like: Tensor, generator: torch.Generator | None
+    draw: Callable[..., Tensor], shape: tuple[int, ...], device: torch.device, generator: torch.Generator | None
 ) -> Tensor:
-    if generator is None:
-        return draw(*shape, device=like.device)
-    return draw(*shape, generator=generator).to(like.device)
+    """Draw on the device, or with a CPU generator there, which gives the same on every device."""
+    return draw(shape, device=device) if generator is None else draw(shape, generator=generator).to(device)
 
 
 class Code:
@@ -136,8 +136,7 @@ class CategoricalCode(Code):
         self.entropy = math.log(categories)
 
     def sample(self, count: int, device: torch.device, generator: torch.Generator | None = None) -> Tensor:
-        on = device if generator is None else None
-        value = torch.randint(self.features, (count,), generator=generator, device=on).to(device)
+        value = _draw(partial(torch.randint, self.features), (count,), device, generator)
         return functional.one_hot(value, self.features).float()
 
     def log_density(self, code: Tensor, output: Tensor) -> Tensor:
@@ -155,8 +154,7 @@ class ContinuousCode(Code):
         self.outputs = 2 if learnt_std else 1
 
     def sample(self, count: int, device: torch.device, generator: torch.Generator | None = None) -> Tensor:
-        on = device if generator is None else None
-        return torch.rand(count, 1, generator=generator, device=on).to(device) * 2 - 1
+        return _draw(torch.rand, (count, 1), device, generator) * 2 - 1
 
     def log_density(self, code: Tensor, output: Tensor) -> Tensor:
         mean, log_variance = output[:, :1].float(), output[:, 1:].float()

@@ -185,10 +185,10 @@ def about_labels(data: ImageData) -> Iterator[tuple[str, str]]:
         if constant:
             yield "no use", f"{', '.join(constant)}: the same in all images, so that nothing can be learnt"
     if isinstance(data, ImageTable) and (captions := data.contents.captions):
-        ends = np.asarray(captions.ends)
-        longest = int(np.diff(ends, prepend=0).max())
+        lengths = [len(sentence) for sentences in captions for sentence in sentences]
+        longest = max(lengths)
         cut = f"; longer ones are cut at {data.caption_length}" if longest > data.caption_length else ""
-        yield "captions", f"{len(ends):,} of up to {longest} characters{cut}"
+        yield "captions", f"{len(lengths):,} of up to {longest} characters{cut}"
     if isinstance(data, ImageTable) and data.contents.table and data.contents.table.ignored:
         yield "not read", f"columns {', '.join(name or '(without a name)' for name in data.contents.table.ignored)}"
 

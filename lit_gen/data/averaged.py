@@ -11,11 +11,11 @@ import numpy as np
 from lightning.pytorch.utilities import rank_zero_info
 from tqdm import tqdm
 
-from lit_gen.data.cache import HINT, check_room
+from lit_gen.data.cache import HINT
 from lit_gen.data.datasets import ArrayDataset
 from lit_gen.files.arrays import MappedArray, begin_array, load_array, write_values
-from lit_gen.files.atomic import CannotWriteError, complete_folder, remove_partial_of
-from lit_gen.files.lock import alone
+from lit_gen.files.atomic import CannotWriteError, check_room
+from lit_gen.files.lock import make_once
 
 SMALLEST = 4
 AT_ONCE = 2**25
@@ -71,11 +71,7 @@ def averaged(images: MappedArray) -> dict[int, MappedArray]:
     sides = [images.shape[1] // 2]
     while sides[-1] % 2 == 0 and sides[-1] // 2 >= SMALLEST:
         sides.append(sides[-1] // 2)
-    if not folder.is_dir():
-        with alone(folder, f"averaging {source.name}"):
-            if not folder.is_dir():
-                remove_partial_of(folder)
-                _write(images, folder, sides)
+    make_once(folder, lambda incomplete: _write(images, sides, incomplete), f"averaging {source.name}", HINT)
     found = {side: load_array(folder / f"{side}.npy") for side in sides}
     missing = [side for side, array in found.items() if array is None or len(array) != len(images)]
     if missing:
@@ -83,19 +79,19 @@ def averaged(images: MappedArray) -> dict[int, MappedArray]:
     return {side: array for side, array in found.items() if array is not None}
 
 
-def _write(images: MappedArray, folder: Path, sides: list[int]) -> None:
+def _write(images: MappedArray, sides: list[int], folder: Path) -> None:
     count, _, _, channels = images.shape
-    with complete_folder(folder, HINT) as incomplete:
-        check_room(folder, sum(count * side * side * channels for side in sides), f"Make room. {HINT}")
-        files = {side: incomplete / f"{side}.npy" for side in sides}
-        offsets = {side: begin_array(file, (count, side, side, channels)) for side, file in files.items()}
-        rows = max(1, AT_ONCE // images[0].size)
-        with tqdm(total=count, desc="averaging", unit="image", mininterval=0.5, disable=count < 256) as bar:
-            for begin in range(0, count, rows):
-                sums, pixels = images[begin : begin + rows].astype(np.uint32), 1
-                for side in sides:
-                    sums = sums[:, ::2, ::2] + sums[:, 1::2, ::2] + sums[:, ::2, 1::2] + sums[:, 1::2, 1::2]
-                    pixels *= 4
-                    values = np.rint(sums / pixels).astype(np.uint8)
-                    write_values(files[side], offsets[side] + begin * side * side * channels, values)
-                bar.update(len(sums))
+    needed = sum(count * side * side * channels for side in sides)
+    check_room(folder, needed, f"smaller copies of {images.filename} need", f"Make room. {HINT}")
+    files = {side: folder / f"{side}.npy" for side in sides}
+    offsets = {side: begin_array(file, (count, side, side, channels)) for side, file in files.items()}
+    rows = max(1, AT_ONCE // images[0].size)
+    with tqdm(total=count, desc="averaging", unit="image", mininterval=0.5, disable=count < 256) as bar:
+        for begin in range(0, count, rows):
+            sums, pixels = images[begin : begin + rows].astype(np.uint32), 1
+            for side in sides:
+                sums = sums[:, ::2, ::2] + sums[:, 1::2, ::2] + sums[:, ::2, 1::2] + sums[:, 1::2, 1::2]
+                pixels *= 4
+                values = np.rint(sums / pixels).astype(np.uint8)
+                write_values(files[side], offsets[side] + begin * side * side * channels, values)
+            bar.update(len(sums))

@@ -23,15 +23,15 @@ from lit_gen.data.image_files import image_files as image_files  # for others to
 from lit_gen.data.loaders import LoadedData
 from lit_gen.data.splits import places_of
 from lit_gen.errors import UserError
-from lit_gen.files.atomic import CannotWriteError, complete_folder, remove_partial_of
-from lit_gen.files.lock import alone
+from lit_gen.files.atomic import CannotWriteError, writing
+from lit_gen.files.lock import alone, make_once
 from lit_gen.lightning_compat import batches_so_far
 from lit_gen.limits import NonNegativeInt
 from lit_gen.synthetic import VERSION
 
 
 class ImageData(LoadedData):
-    """A data module of square images; a subclass defines `spec`, `find_or_download`, and `setup` to fill `datasets`.
+    """A data module of square images; a subclass defines `find_or_download`, and `setup` to fill `datasets`.
 
     Args:
         root: folder that holds the datasets.
@@ -48,12 +48,15 @@ class ImageData(LoadedData):
     """
 
     batch_type: ClassVar[type[Any]]
+    channels = 3  # 1 of grey images
     predicting = False
     """Whether each image is read only once, so that decoded images need not be kept."""
     compare_every_file = False
     """Whether to look for changes of every image file, where a usual start looks at some of a large set."""
     skip_broken = False
     """Whether unreadable images are left out; a setting of some subclasses."""
+    cache_name = "cache"
+    """The name of the cache's folder; it begins with a dot where the folder beside it is the user's own."""
     max_megapixels: int = MAX_MEGAPIXELS
     """The size of the largest image file that is decoded, in millions of pixels."""
     split: Mapping[str, Any] = {}
@@ -104,7 +107,7 @@ class ImageData(LoadedData):
     @property
     def spec(self) -> DataSpec:
         """The facts that a model is built from, computed from the settings alone, before any file exists."""
-        raise NotImplementedError
+        return DataSpec(image_shape=[self.channels, self.image_size, self.image_size], num_classes=0, attributes=[])
 
     @property
     def public(self) -> bool:
@@ -132,7 +135,7 @@ class ImageData(LoadedData):
     @property
     def cache_folder(self) -> Path:
         """The folder for decoded images, and for everything else that is computed from the data."""
-        return self.own_folder or self.source / "cache"
+        return self.own_folder or self.source / self.cache_name
 
     def unpacked_folder(self, usual: Path, archive: Path) -> Path:
         """Return the folder of an archive's files: `usual`, or a folder named by a hash in the user's cache folder."""
@@ -141,6 +144,16 @@ class ImageData(LoadedData):
         status = archive.stat()
         key = f"{os.path.abspath(archive)}|{status.st_size}|{status.st_mtime_ns}"
         return self.own_folder / f"{usual.name}-{hashlib.sha1(os.fsencode(key)).hexdigest()[:12]}"
+
+    def split_by(self, rule: str, val_fraction: float) -> None:
+        """Have a fraction of the training images kept for validation; `rule` says in words which."""
+        if not 0 <= val_fraction < 1:
+            raise UserError(f"val_fraction must be at least 0 and below 1, not {val_fraction}.")
+        self.split = {"rule": rule, "val_fraction": val_fraction}
+
+    @property
+    def val_fraction(self) -> float:
+        return self.split["val_fraction"]
 
     def state_dict(self) -> dict[str, Any]:
         return super().state_dict() | ({"split": dict(self.split)} if self.split else {})
@@ -158,16 +171,14 @@ class ImageData(LoadedData):
 
     def prepare_data(self) -> None:
         """Render, find or download the files. Of several processes that call it, one does the work; the others wait."""
-        if not self.synthetic:
-            self.check_root()
-            name = getattr(self, "pictures", type(self).__name__.lower())  # with captions or without
-            with alone(self.root / name, f"finding or downloading {name}"):
-                self.find_or_download()
-        elif not self.source.is_dir():
-            with alone(self.source, f"rendering {self.source.name}"):
-                if not self.source.is_dir():
-                    remove_partial_of(self.source)
-                    self._render()
+        if self.synthetic:
+            with writing(f"write to {self.source}", HINT):
+                make_once(self.source, self.render, f"rendering {self.source.name}", HINT)
+            return
+        self.check_root()
+        name = getattr(self, "pictures", type(self).__name__.lower())  # with captions or without
+        with alone(self.root / name, f"finding or downloading {name}"):
+            self.find_or_download()
 
     def check_root(self) -> None:
         """Raise a `UserError` if `root` has the files itself, and not the folder that they are read from.
@@ -184,13 +195,6 @@ class ImageData(LoadedData):
                 named = root.parts[-depth:] == inner[:depth]
                 advice = f"Set --data.root={root.parents[depth - 1]}" if named else "Move them there"
                 raise UserError(f"the files are in {found}, and are read from {root / place}. {advice}.")
-
-    def _render(self) -> None:
-        try:
-            with complete_folder(self.source, HINT) as folder:
-                self.render(folder)
-        except OSError as error:
-            raise CannotWriteError(f"cannot write to {self.source}: {error.strerror or error}. {HINT}") from error
 
     def render(self, folder: Path) -> None:
         """Write the rendered dataset into `folder`, in the format of the real one."""

@@ -3,7 +3,6 @@
 import hashlib
 import math
 import os
-import shutil
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -18,7 +17,7 @@ from lit_gen.data.manifest import Manifest, folder_times, some_files
 from lit_gen.data.splits import places_of
 from lit_gen.errors import UserError
 from lit_gen.files.arrays import begin_array, load_array, map_array, write_values
-from lit_gen.files.atomic import CannotWriteError, complete_file, make_folder, remove_partial_of
+from lit_gen.files.atomic import CannotWriteError, check_room, complete_file, make_folder, remove_partial_of
 from lit_gen.files.lock import alone
 from lit_gen.files.parallel import map_indices
 
@@ -160,20 +159,13 @@ def _decode(files: Sequence[Path], target: Path, manifest: Manifest, name: str, 
     shape = (len(files), settings.size, settings.size, settings.channels)
     # The temporary file has the manifest's name, which stays when files are added: so what is left of it is found.
     with complete_file(target, HINT, name=manifest.path.name) as partial_file:
-        check_room(target, math.prod(shape), f"Make room, or choose smaller images. {HINT}")
+        check_room(target.parent, math.prod(shape), f"{target} needs", f"Make room, or choose smaller images. {HINT}")
         offset = begin_array(partial_file, shape)
         write = partial(_decode_into, partial_file, offset, settings)
         by_own_range = map_indices(write, len(files), f"decoding {name} at {settings.size} px", items=files)
         if any(by_own_range):
             _save(np.flatnonzero(by_own_range), _own_range_file(target))
     return map_array(target, np.uint8, offset, shape)
-
-
-def check_room(target: Path, needed: int, advice: str) -> None:
-    """Raise a `CannotWriteError`, which ends with the advice, if the disk of `target` has fewer free bytes."""
-    free = shutil.disk_usage(target.parent).free
-    if needed > free:
-        raise CannotWriteError(f"{target} needs {needed / 1e9:.1f} GB, but only {free / 1e9:.1f} GB are free. {advice}")
 
 
 def _decode_into(file: Path, offset: int, settings: Settings, index: int, path: Path) -> bool:

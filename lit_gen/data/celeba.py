@@ -67,9 +67,7 @@ class CelebA(ImageData):
 
     @property
     def spec(self) -> DataSpec:
-        return DataSpec(
-            image_shape=[3, self.image_size, self.image_size], num_classes=0, attributes=list(self.attributes)
-        )
+        return {**super().spec, "attributes": list(self.attributes)}
 
     @property
     def folder(self) -> Path:

@@ -7,8 +7,6 @@ import stat
 import time
 import zipfile
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from io import FileIO
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -19,8 +17,8 @@ from tqdm import tqdm
 
 from lit_gen.data.server import FAILURES, PREFIX, UnfitError, length, reason, receive
 from lit_gen.errors import UserError
-from lit_gen.files.atomic import ELSEWHERE, CannotWriteError, complete_folder, make_folder, remove_partial_of
-from lit_gen.files.lock import alone, fcntl, is_at
+from lit_gen.files.atomic import ELSEWHERE, check_room, make_folder, writing
+from lit_gen.files.lock import alone, make_once
 
 ROOT_HINT = "Set --data.root to a folder that can be written, or put the files there."
 ROUNDS = 3  # times that all servers are asked in vain before a download ends
@@ -66,32 +64,43 @@ def fetch(remote: Remote, target: Path, hint: str = ELSEWHERE) -> None:
     if target.is_file():
         return
     make_folder(target.parent, hint)
-    with _partial_file(target, hint) as file:
-        if file is None:  # another process has downloaded it in the meantime
+    kept = target.with_name(f"{PREFIX}{target.name}")
+    with alone(target, f"downloading {target.name}"), writing(f"write {target}", hint):
+        if target.is_file():  # another process has downloaded it in the meantime
             return
-        problems: dict[str, str] = {}
-        urls, rounds, most = list(remote.urls), 0, length(file)
-        while urls and rounds < ROUNDS:
-            if rounds:
-                time.sleep(PAUSE * 2 ** (rounds - 1))
-            for url in list(urls):
-                try:
-                    receive(url, file, remote.sha256, remote.size, hint)
-                except UnfitError as error:
-                    urls.remove(url)
-                    problems[url] = str(error)
-                except FAILURES as error:
-                    problems[url] = reason(error)
-                else:
-                    os.fsync(file.fileno())
-                    os.replace(file.name, target)
-                    return
-                rank_zero_info(f"{target.name} did not come from {urlsplit(url).netloc}: {problems[url]}")
-            rounds = 1 if length(file) >= most + PROGRESS else rounds + 1
-            most = max(most, length(file))
-        tried = "; ".join(f"{urlsplit(url).netloc}: {problem}" for url, problem in problems.items())
-        kept = f" {length(file):,} bytes are kept, and the next start goes on from there." if length(file) else ""
-        raise DownloadError(f"cannot download {target.name} ({tried}).{kept}")
+        with FileIO(kept, "a+") as file:
+            try:
+                _download(remote, file, target, hint)
+            finally:
+                if not length(file):
+                    kept.unlink(missing_ok=True)
+
+
+def _download(remote: Remote, file: FileIO, target: Path, hint: str) -> None:
+    """Download to `file`, and rename it to `target`."""
+    problems: dict[str, str] = {}
+    urls, rounds, most = list(remote.urls), 0, length(file)
+    while urls and rounds < ROUNDS:
+        if rounds:
+            time.sleep(PAUSE * 2 ** (rounds - 1))
+        for url in list(urls):
+            try:
+                receive(url, file, remote.sha256, remote.size, hint)
+            except UnfitError as error:
+                urls.remove(url)
+                problems[url] = str(error)
+            except FAILURES as error:
+                problems[url] = reason(error)
+            else:
+                os.fsync(file.fileno())
+                os.replace(file.name, target)
+                return
+            rank_zero_info(f"{target.name} did not come from {urlsplit(url).netloc}: {problems[url]}")
+        rounds = 1 if length(file) >= most + PROGRESS else rounds + 1
+        most = max(most, length(file))
+    tried = "; ".join(f"{urlsplit(url).netloc}: {problem}" for url, problem in problems.items())
+    kept = f" {length(file):,} bytes are kept, and the next start goes on from there." if length(file) else ""
+    raise DownloadError(f"cannot download {target.name} ({tried}).{kept}")
 
 
 def unpack(archive: Path, target: Path, inner: str | None = None, hint: str = ELSEWHERE) -> None:
@@ -108,36 +117,8 @@ def unpack(archive: Path, target: Path, inner: str | None = None, hint: str = EL
         UserError: the archive has a path that leads out of it, lacks `inner`, would become far larger than images do,
             or cannot be read otherwise.
     """
-    with alone(target, f"unpacking {archive.name}"):
-        if not target.is_dir():  # another process may have unpacked it in the meantime
-            remove_partial_of(target)
-            _unpack(archive, target, inner, hint)
-
-
-def _unpack(archive: Path, target: Path, inner: str | None, hint: str) -> None:
     try:
-        with zipfile.ZipFile(archive) as zipped, complete_folder(target, hint) as partial:
-            members = [member for member in zipped.infolist() if not member.is_dir()]
-            _check_room(archive, partial, sum(member.file_size for member in members), hint)
-            kept = 0
-            for member in tqdm(members, desc=f"unpacking {archive.name}", unit="file", disable=len(members) < 256):
-                path = PurePosixPath(member.filename.replace("\\", "/"))
-                link = stat.S_ISLNK(member.external_attr >> 16)
-                if link or not path.parts or path.is_absolute() or ".." in path.parts or ":" in path.parts[0]:
-                    raise UserError(
-                        f"{archive} holds the unsafe path {member.filename!r}; nothing was unpacked. Use another copy."
-                    )
-                if inner is not None:
-                    if path.parts[0] != inner:
-                        continue
-                    path = path.relative_to(inner)
-                destination = partial / path
-                destination.parent.mkdir(parents=True, exist_ok=True)
-                with zipped.open(member) as source, destination.open("wb") as sink:
-                    shutil.copyfileobj(source, sink)
-                kept += 1
-            if not kept:
-                raise UserError(f"{archive} holds no file below {inner or 'its root'}. Is it the right archive?")
+        make_once(target, lambda folder: _extract(archive, folder, inner, hint), f"unpacking {archive.name}", hint)
     except RuntimeError as error:  # it asks for a password, or has an unknown compression
         raise UserError(f"cannot unpack {archive} ({error}). Use another copy.") from error
     except DAMAGE as error:
@@ -148,6 +129,38 @@ def _unpack(archive: Path, target: Path, inner: str | None, hint: str) -> None:
         raise UserError(
             f"cannot unpack {archive} to {target} ({error}). Remove the cause and start again. {hint}"
         ) from error
+
+
+def _extract(archive: Path, folder: Path, inner: str | None, hint: str) -> None:
+    """Write the files of an archive into `folder`, if it has room; each path is checked first."""
+    with zipfile.ZipFile(archive) as zipped:
+        members = [member for member in zipped.infolist() if not member.is_dir()]
+        needed = sum(member.file_size for member in members)
+        if needed > max(LITTLE, MOST_TIMES * archive.stat().st_size):
+            raise UserError(
+                f"{archive} would become {needed / 1e9:.3g} GB, more than {MOST_TIMES} times its size. Use another "
+                "copy, or unpack it by hand."
+            )
+        check_room(folder, needed, f"{archive} unpacks to", f"Make room. {hint}")
+        kept = 0
+        for member in tqdm(members, desc=f"unpacking {archive.name}", unit="file", disable=len(members) < 256):
+            path = PurePosixPath(member.filename.replace("\\", "/"))
+            link = stat.S_ISLNK(member.external_attr >> 16)
+            if link or not path.parts or path.is_absolute() or ".." in path.parts or ":" in path.parts[0]:
+                raise UserError(
+                    f"{archive} holds the unsafe path {member.filename!r}; nothing was unpacked. Use another copy."
+                )
+            if inner is not None:
+                if path.parts[0] != inner:
+                    continue
+                path = path.relative_to(inner)
+            destination = folder / path
+            destination.parent.mkdir(parents=True, exist_ok=True)
+            with zipped.open(member) as source, destination.open("wb") as sink:
+                shutil.copyfileobj(source, sink)
+            kept += 1
+        if not kept:
+            raise UserError(f"{archive} holds no file below {inner or 'its root'}. Is it the right archive?")
 
 
 def names_in(archive: Path) -> list[str]:
@@ -179,57 +192,3 @@ def _damaged(archive: Path, error: Exception) -> DamagedArchiveError:
     """Move an archive aside, and return an exception that says so."""
     now = f"it is now {archive.name}.damaged" if set_aside(archive) else "delete it"
     return DamagedArchiveError(f"{archive} is damaged or cut short ({error}); {now}.")
-
-
-@contextmanager
-def _partial_file(target: Path, hint: str) -> Iterator[FileIO | None]:
-    """Give the file that `target` is downloaded to, locked, or None if another process has finished the download.
-
-    It is removed at the end if it is empty.
-    """
-    path = target.with_name(f"{PREFIX}{target.name}")
-    while not target.is_file():
-        try:
-            file = FileIO(path, "a+")
-        except OSError as error:
-            raise CannotWriteError(f"cannot write to the folder {path.parent}: {error.strerror}. {hint}") from error
-        with file:
-            _lock(file, target.name)
-            if not is_at(file.fileno(), path):  # the process that had the lock has renamed or removed the file
-                continue
-            try:
-                yield file
-                return
-            except OSError as error:
-                raise CannotWriteError(f"cannot write {target}: {error.strerror}. {hint}") from error
-            finally:
-                if not length(file):
-                    path.unlink(missing_ok=True)
-    yield None
-
-
-def _lock(file: FileIO, name: str) -> None:
-    """Wait until nobody else downloads to `file`: no other process, and no other thread of this one."""
-    if fcntl is None:
-        return
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        rank_zero_info(f"another process downloads {name}; waiting for it")
-        fcntl.flock(file, fcntl.LOCK_EX)
-    except OSError:  # this disk knows no locks
-        pass
-
-
-def _check_room(archive: Path, folder: Path, needed: int, hint: str) -> None:
-    """Refuse an archive that would fill the disk of `folder` with its `needed` bytes, before anything is written."""
-    if needed > max(LITTLE, MOST_TIMES * archive.stat().st_size):
-        raise UserError(
-            f"{archive} would become {needed / 1e9:.3g} GB, more than {MOST_TIMES} times its size. Use another copy, "
-            "or unpack it by hand."
-        )
-    free = shutil.disk_usage(folder).free
-    if needed > free:
-        raise CannotWriteError(
-            f"{archive} unpacks to {needed / 1e9:.3f} GB, but only {free / 1e9:.3f} GB are free. Make room. {hint}"
-        )

@@ -9,7 +9,7 @@ import numpy as np
 from torch.utils.data import DataLoader
 
 from lit_gen.data.base import ArrayDataset, ImageData
-from lit_gen.data.batches import DataSpec, Images
+from lit_gen.data.batches import Images
 from lit_gen.data.cache import CachedSet
 from lit_gen.data.decoding import ImageArray, ImagesOnDemand
 from lit_gen.data.image_files import MAX_MEGAPIXELS, check_folder
@@ -35,6 +35,7 @@ class ImageFolder(ImageData):
     """
 
     batch_type = Images
+    cache_name = ".cache"
     split_before: ClassVar[Mapping[str, Any]] = {"rule": "evenly spread names, for validation and test alike"}
 
     def __init__(
@@ -53,19 +54,8 @@ class ImageFolder(ImageData):
         super().__init__(root, image_size, batch_size, num_workers, horizontal_flip, cache_folder=cache_folder)
         if channels not in (1, 3):
             raise UserError(f"channels must be 1 or 3, not {channels}.")
-        if not 0 <= val_fraction < 1:
-            raise UserError(f"val_fraction must be at least 0 and below 1, not {val_fraction}.")
-        self.channels, self.skip_broken = channels, skip_broken
-        self.split = {"rule": "hash of the path", "val_fraction": val_fraction}
-        self.max_megapixels = max_megapixels
-
-    @property
-    def spec(self) -> DataSpec:
-        return DataSpec(image_shape=[self.channels, self.image_size, self.image_size], num_classes=0, attributes=[])
-
-    @property
-    def val_fraction(self) -> float:
-        return self.split["val_fraction"]
+        self.channels, self.skip_broken, self.max_megapixels = channels, skip_broken, max_megapixels
+        self.split_by("hash of the path", val_fraction)
 
     def prepare_data(self) -> None:
         self.find_or_download()  # without a lock in `root`, which would count as a change of the folder
@@ -75,10 +65,6 @@ class ImageFolder(ImageData):
         images = self.arrays  # decoded now, by one process, and kept for setup
         if isinstance(images, ImagesOnDemand):
             self.own_range += images.check("images")
-
-    @property
-    def cache_folder(self) -> Path:
-        return self.own_folder or self.root / ".cache"
 
     def setup(self, stage: str) -> None:
         images, fraction = self.arrays, self.val_fraction

@@ -25,8 +25,7 @@ from lit_gen.data.batches import (
 )
 from lit_gen.data.decoding import ImageArray
 from lit_gen.data.image_folder import ImageFolder
-from lit_gen.data.splits import parts_by_place, places_of_names
-from lit_gen.data.table_columns import Captions, Splits
+from lit_gen.data.splits import SPLITS, parts_by_place, places_of_names
 from lit_gen.data.table_folder import Contents, read_folder
 from lit_gen.data.unpaired import TwoDomains, UnpairedDataset
 from lit_gen.errors import UserError
@@ -56,27 +55,21 @@ class Sentences:
     """The captions of images as a field of a batch: sentence numbers (B, L), int64, of rows (B,).
 
     Args:
-        captions: of all rows of the table.
+        captions: the sentences of each image.
         length: number of characters L per sentence, as for `encode`.
-        rows: numbers of the table's rows that the images are of.
-        vary: draw one of a row's sentences at each fetch; otherwise always take its first.
+        vary: draw one of an image's sentences at each fetch; otherwise always take its first.
     """
 
-    def __init__(self, captions: Captions, length: int, rows: np.ndarray, vary: bool) -> None:
-        self.text, self.length, self.vary = bytes(captions.text), length, vary
-        self.ends, self.counts = np.asarray(captions.ends), np.asarray(captions.counts)[rows]
-        self.first = (np.cumsum(captions.counts) - captions.counts)[rows]  # of each row's sentences
+    def __init__(self, captions: Sequence[Sequence[str]], length: int, vary: bool) -> None:
+        self.captions, self.length, self.vary = captions, length, vary
 
     def __len__(self) -> int:
-        return len(self.counts)
+        return len(self.captions)
 
     def __getitem__(self, rows: np.ndarray) -> np.ndarray:
-        chosen = self.first[rows]
-        if self.vary:
-            chosen = chosen + (torch.rand(len(rows), dtype=torch.float64).numpy() * self.counts[rows]).astype(int)
-        begins = np.where(chosen, self.ends[chosen - 1], 0)
-        parts = zip(begins.tolist(), self.ends[chosen].tolist(), strict=True)
-        return np.stack([numbers_of(self.text[begin:end].decode(), self.length) for begin, end in parts])
+        draws = torch.rand(len(rows), dtype=torch.float64) if self.vary else torch.zeros(len(rows))
+        several = zip((self.captions[row] for row in rows.tolist()), draws.tolist(), strict=True)
+        return np.stack([numbers_of(texts[int(draw * len(texts))], self.length) for texts, draw in several])
 
 
 class Floats:
@@ -142,8 +135,8 @@ class ImageTable(TwoDomains, ImageFolder):
 
     @property
     def spec(self) -> DataSpec:
-        found, shape = self.contents, [self.channels, self.image_size, self.image_size]
-        spec = DataSpec(image_shape=shape, num_classes=len(found.classes), attributes=list(found.attributes))
+        found, spec = self.contents, super().spec
+        spec["num_classes"], spec["attributes"] = len(found.classes), list(found.attributes)
         if found.classes:
             spec["classes"] = list(found.classes)
         if found.captions:
@@ -153,7 +146,7 @@ class ImageTable(TwoDomains, ImageFolder):
     def what_is_missing(self, fields: Sequence[str]) -> str:
         """Return the advice for fields that a model reads and the batches lack, which ends the error message."""
         needed = [COLUMNS[field] for field in COLUMNS if field in fields]
-        where = self.contents.table.parts[0][0] if self.contents.table else f"a metadata.csv in {self.root}"
+        where = self.contents.table.places[0][0] if self.contents.table else f"a metadata.csv in {self.root}"
         if "image" in fields:
             return f"{where} names images of two domains, file_name and file_name_b."
         return f"{where} needs {' and '.join(needed)}."
@@ -183,7 +176,7 @@ class ImageTable(TwoDomains, ImageFolder):
         splits = complete_splits(found.splits, found.files, self.val_fraction)
         if kind is UnpairedImages:
             (images_a, rows_a), (images_b, rows_b) = self.decoded_columns
-            for code, split in enumerate(Splits.ORDER):
+            for code, split in enumerate(SPLITS):
                 rows_of = [np.flatnonzero(splits[rows] == code) for rows in (rows_a, rows_b)]
                 self.datasets[split] = UnpairedDataset(images_a, images_b, fixed=split != "train", rows=rows_of)
             return
@@ -194,9 +187,9 @@ class ImageTable(TwoDomains, ImageFolder):
             fields |= {"attributes": Floats(truth), "stated": Floats(np.ones_like(truth))}
         if found.labels is not None:
             fields["label"] = found.labels[rows]
-        for code, split in enumerate(Splits.ORDER):
-            if found.captions is not None:
-                fields["caption"] = Sentences(found.captions, self.caption_length, rows, vary=split == "train")
+        captions = [found.captions[row] for row in rows.tolist()] if found.captions else []
+        for code, split in enumerate(SPLITS):
+            fields["caption"] = Sentences(captions, self.caption_length, vary=split == "train")
             arrays = [fields[name] for name in kind._fields]
             self.datasets[split] = ArrayDataset(kind, arrays, np.flatnonzero(splits[rows] == code))
 
@@ -224,7 +217,7 @@ class ImageTable(TwoDomains, ImageFolder):
 
     def how_to_fill(self, split: str) -> str:
         given = self.contents.splits
-        if given is not None and (given == Splits.ORDER.index(split)).any():
+        if given is not None and (given == SPLITS.index(split)).any():
             return "Its images are unreadable, all of them."
         if split != "train" and not self.val_fraction:
             return "Give some rows that split, or set --data.val_fraction above 0."
@@ -250,7 +243,7 @@ class ImageTable(TwoDomains, ImageFolder):
 
 
 def complete_splits(given: np.ndarray | None, files: Sequence[str], fraction: float) -> np.ndarray:
-    """Return the split of each image, (N,), as places in `Splits.ORDER`: those given, if any, and others by a fraction.
+    """Return the split of each image, (N,), as places in `SPLITS`: those given, if any, and others by a fraction.
 
     Half of it is the part of the training images that is for validation, where none is given, and likewise for test. A
     hash of a file's path below the folder decides, as for `ImageFolder`.

@@ -49,6 +49,7 @@ class MNIST(ImageData):
     """
 
     batch_type: ClassVar[type[Any]] = LabelledImages
+    channels = 1
     public = True
     place_of_files = ("MNIST/raw", "*-ubyte", "*-ubyte.gz")
 
@@ -69,7 +70,7 @@ class MNIST(ImageData):
 
     @property
     def spec(self) -> DataSpec:
-        return DataSpec(image_shape=[1, self.image_size, self.image_size], num_classes=10, attributes=[])
+        return {**super().spec, "num_classes": 10}
 
     @property
     def val_size(self) -> int:

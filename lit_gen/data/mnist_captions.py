@@ -41,7 +41,7 @@ class MNISTCaptions(CaptionedData, MNIST):
 
     @property
     def spec(self) -> DataSpec:
-        return DataSpec(image_shape=[1, self.image_size, self.image_size], num_classes=0, attributes=list(DIGITS))
+        return {**super().spec, "num_classes": 0, "attributes": list(DIGITS)}
 
     def add_captions(self) -> None:
         train = self.datasets["train"]

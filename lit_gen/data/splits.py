@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 PLACES = 2**32
+SPLITS = ("train", "val", "test")
 NAMES_OF_SPLITS = {"train": "train", "training": "train", "test": "test", "testing": "test", "eval": "test"}
 NAMES_OF_SPLITS |= {"evaluation": "test", "val": "val", "valid": "val", "validation": "val", "dev": "val"}
 """The names of splits that the Hugging Face imagefolder knows, and what they are called here."""

@@ -10,8 +10,8 @@ import numpy as np
 
 from lit_gen.data.batches import UNLABELLED
 from lit_gen.data.image_files import Search, check_folder, endings, near_name
-from lit_gen.data.splits import NAMES_OF_SPLITS
-from lit_gen.data.table_columns import Captions, Splits
+from lit_gen.data.splits import NAMES_OF_SPLITS, SPLITS
+from lit_gen.data.table_columns import classes_of, paths_of, sentences_of, splits_of, truth_of
 from lit_gen.data.tables import NAMES, Table
 from lit_gen.errors import UserError
 
@@ -28,8 +28,8 @@ class Contents:
     labels: np.ndarray | None = None  # class indices (N,), int64; `UNLABELLED` where the table has none
     attributes: list[str] = field(default_factory=list)  # names of the A attributes
     truth: np.ndarray | None = None  # attributes (N, A), uint8 in {0, 1}
-    captions: Captions | None = None  # sentences of each image
-    splits: np.ndarray | None = None  # (N,), uint8, places in `Splits.ORDER`; None where the folder does not say it
+    captions: list[list[str]] | None = None  # sentences of each image
+    splits: np.ndarray | None = None  # (N,), uint8, places in `SPLITS`; None where the folder does not say it
     table: Table | None = None  # where all this stands; None for labels by sub-folders
     left_out: dict[str, int] = field(default_factory=dict)  # number of other files, per reason
 
@@ -41,7 +41,7 @@ class Contents:
     def remarks(self) -> list[str]:
         """Return what a run's summary says of the table."""
         counts = {"classes": len(self.classes), "without a label": self.unlabelled, "attributes": len(self.attributes)}
-        counts |= {"captions": len(self.captions.ends) if self.captions else 0} | self.left_out
+        counts |= {"captions": sum(map(len, self.captions or ()))} | self.left_out
         found = [f"{count} {what}" for what, count in counts.items() if count]
         ignored = [name or "(without a name)" for name in self.table.ignored] if self.table else []
         return found + ([f"columns not read: {', '.join(ignored)}"] if ignored else [])
@@ -57,22 +57,30 @@ def read_folder(root: Path, wanted: Sequence[str] | None, search: Search, missin
         UserError: there is no folder, no table and no sub-folder; or the table has a mistake.
     """
     check_folder(root, "--data.root")
-    tables = find_tables(root)
-    if not tables:
+    prefixes = dict(find_tables(root))
+    if not prefixes:
         if wanted:
             raise UserError(f"{root} has no {' or '.join(NAMES)} with attributes. Write one, or leave them out.")
         return _by_folders(root, search)
     table = Table(wanted)
-    for path, prefix in tables:
-        table.read(path, prefix)
-    columns = table.columns
-    found = Contents(columns["file_name"].names, table=table, attributes=table.attributes, truth=table.truth())
-    if "file_name_b" in columns:
-        found.partners = columns["file_name_b"].names
-    if "label" in columns:
-        found.classes, found.labels = table.classes()
-    found.captions = columns.get("caption")
-    found.splits = np.frombuffer(columns["split"].codes, np.uint8) if "split" in columns else split_of(found.files)
+    for path in prefixes:
+        table.read(path)
+
+    def files(name: str) -> list[str]:
+        paths = table.converted(name, paths_of)
+        return [prefixes[path] + file for (path, _), file in zip(table.places, paths, strict=True)]
+
+    found = Contents(files("file_name"), table=table, attributes=table.attributes)
+    truths = [table.converted(name, truth_of) for name in found.attributes]
+    found.truth = np.stack(truths, 1) if truths else np.empty((len(table), 0), np.uint8)
+    if "file_name_b" in table.columns:
+        found.partners = files("file_name_b")
+    if "label" in table.columns:
+        found.classes, found.labels = table.converted("label", classes_of)
+    if "caption" in table.columns:
+        found.captions = table.converted("caption", sentences_of)
+    has_splits = "split" in table.columns
+    found.splits = table.converted("split", splits_of) if has_splits else split_of(found.files)
     _check_twice(found.files, table)
     others = _check_files(root, found.files, table, missing_allowed)
     if found.partners is not None:
@@ -111,7 +119,7 @@ def _tables_in(folder: Path) -> list[Path]:
 
 
 def split_of(files: Sequence[str]) -> np.ndarray | None:
-    """Return the split (N,) of each file by its first folder, as places in `Splits.ORDER`; None if folders mean others.
+    """Return the split (N,) of each file by its first folder, as places in `SPLITS`; None if folders mean others.
 
     Raises:
         UserError: the folders are those of two splits, and others.
@@ -126,7 +134,7 @@ def split_of(files: Sequence[str]) -> np.ndarray | None:
         return None
     if "train" not in known:
         return None
-    code = {folder: Splits.ORDER.index(NAMES_OF_SPLITS[folder]) for folder in folders}
+    code = {folder: SPLITS.index(NAMES_OF_SPLITS[folder]) for folder in folders}
     return np.array([code[folder] for folder in first], np.uint8)
 
 
@@ -167,7 +175,7 @@ def _check_twice(files: Sequence[str], table: Table) -> None:
     for index, file in enumerate(files):
         if file in first:
             raise UserError(
-                f"{table.place(index)}: {file!r} is in row {table.row_numbers[first[file]]} already. Keep one; several "
+                f"{table.place(index)}: {file!r} is in row {table.places[first[file]][1]} already. Keep one; several "
                 "captions of an image are a list in metadata.jsonl."
             )
         first[file] = index

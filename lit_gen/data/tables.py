@@ -1,31 +1,27 @@
 """The table of a folder of images: `metadata.csv` or `metadata.jsonl`, as the Hugging Face imagefolder has it.
 
 Each mistake in it is one line that names the file and the row. A row has the number that a spreadsheet shows: the
-header of a CSV file is row 1. Columns are converted a block of rows at a time, and kept as bytes and numbers: 200,000
-rows of 40 attributes take 8 MB.
+header of a CSV file is row 1.
 """
 
 import csv
 import json
-from array import array
 from collections.abc import Callable, Iterator, Sequence
 from io import StringIO
-from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-import numpy as np
-
-from lit_gen.data.table_columns import COLUMNS, Attribute, CellError
+from lit_gen.data.table_columns import COLUMNS, CellError
 from lit_gen.data.text_files import read_text
 from lit_gen.errors import UserError, nearest
 
 NAMES = ("metadata.csv", "metadata.jsonl")
-BLOCK = 512  # rows that are held as text at a time
+
+Result = TypeVar("Result")
 
 
 class Table:
-    """What the tables of a folder say, column by column.
+    """The values of the tables of a folder, column by column.
 
     Args:
         wanted: names of the columns that are attributes; by default all that have no meaning of their own.
@@ -33,73 +29,52 @@ class Table:
 
     def __init__(self, wanted: Sequence[str] | None = None) -> None:
         self.wanted = wanted
-        self.columns: dict[str, Any] = {}
+        self.columns: dict[str, list[Any]] = {}
         self.ignored: list[str] = []  # columns that are not read
-        self.parts: list[tuple[Path, int]] = []  # each table, with the number of rows up to its end
-        self.row_numbers = array("l")
+        self.places: list[tuple[Path, int]] = []  # the file of each row, and its number there
 
     def __len__(self) -> int:
-        return len(self.row_numbers)
+        return len(self.places)
 
     def place(self, index: int) -> str:
         """Return in words where a row stands."""
-        path = next(path for path, end in self.parts if index < end)
-        return f"{path}, row {self.row_numbers[index]}"
+        path, number = self.places[index]
+        return f"{path}, row {number}"
 
     @property
     def attributes(self) -> list[str]:
         return [name for name in self.columns if name not in COLUMNS]
 
-    def truth(self) -> np.ndarray:
-        """Return the attributes (N, A), uint8 in {0, 1}."""
-        values = np.empty((len(self), len(self.attributes)), np.uint8)
-        for number, name in enumerate(self.attributes):
-            values[:, number] = self._whole(name, self.columns[name].truth)
-        return values
-
-    def classes(self) -> tuple[list[str], np.ndarray]:
-        """Return the names of the classes in sorted order, and the class index (N,) of each row."""
-        return self._whole("label", self.columns["label"].classes)
-
-    def _whole(self, name: str, ask: Callable[[], Any]) -> Any:
-        """Return what a column is asked for, once all rows are read; a mistake names the row."""
-        try:
-            return ask()
-        except CellError as error:
-            raise UserError(f"{self.place(error.place)}: the column {name!r} {error.problem}.") from None
-
-    def read(self, path: Path, prefix: str = "") -> None:
-        """Add the rows of a `.csv` or `.jsonl` file; `prefix`, such as "train/", comes before the names of image files.
+    def read(self, path: Path) -> None:
+        """Add the rows of a `.csv` or `.jsonl` file.
 
         Raises:
-            UserError: something is wrong in it; the message names the row.
+            UserError: it cannot be read as rows of the same columns; the message names the row.
         """
-        text = read_text(path)
-        header, rows = (_csv if path.suffix.lower() == ".csv" else _jsonl)(path, text)
+        header, rows = (_csv if path.suffix.lower() == ".csv" else _jsonl)(path, read_text(path))
         names = _meanings(path, header)
-        if not self.parts:
+        if not self.places:
             self._begin(path, names)
         elif missing := sorted(set(self.columns) ^ ({*names} - {*self.ignored, ""})):
-            raise UserError(f"{path} and {self.parts[0][0]} differ in the column {missing[0]!r}. Give both the same.")
-        for name in ("file_name", "file_name_b"):
-            if name in self.columns:
-                self.columns[name].prefix = prefix
-        places = {name: names.index(name) for name in self.columns}
-        self.parts.append((path, len(self)))
-        while block := list(islice(rows, BLOCK)):
-            numbers, cells = zip(*block, strict=True)
-            for name, values in zip(names, zip(*cells, strict=True), strict=True):
-                if name not in places:
-                    continue
-                try:
-                    self.columns[name].extend(values if path.suffix.lower() == ".csv" else _texts(values, name))
-                except CellError as error:
-                    row = numbers[error.place]
-                    raise UserError(f"{path}, row {row}: the column {name!r} {error.problem}.") from None
-            self.row_numbers.extend(numbers)
-            self.parts[-1] = (path, len(self))
-        if not self.parts[-1][1]:
+            raise UserError(f"{path} and {self.places[0][0]} differ in the column {missing[0]!r}. Give both the same.")
+        found = list(rows)
+        if not found:
             raise UserError(f"{path} has no rows. Write one for each image.")
+        self.places += [(path, number) for number, _ in found]
+        for name, values in zip(names, zip(*(cells for _, cells in found), strict=True), strict=True):
+            if name in self.columns:
+                self.columns[name] += values
+
+    def converted(self, name: str, convert: Callable[[list[Any]], Result]) -> Result:
+        """Return what a function of `table_columns` makes of a column.
+
+        Raises:
+            UserError: a value cannot be used; the message names the row.
+        """
+        try:
+            return convert(_texts(self.columns[name], name))
+        except CellError as error:
+            raise UserError(f"{self.place(error.place)}: the column {name!r} {error.problem}.") from None
 
     def _begin(self, path: Path, names: Sequence[str]) -> None:
         others = [name for name in names if name not in COLUMNS]
@@ -113,7 +88,7 @@ class Table:
         if "file_name_b" in special:  # two images without a common label
             self.ignored = [name for name in names if name not in ("file_name", "file_name_b", "split")]
             special, chosen = [name for name in special if name not in self.ignored], []
-        self.columns = {name: COLUMNS[name]() for name in special} | {name: Attribute() for name in chosen}
+        self.columns = {name: [] for name in (*special, *chosen)}
 
 
 def _meanings(path: Path, header: Sequence[str]) -> list[str]:
@@ -200,6 +175,8 @@ def _jsonl(path: Path, text: str) -> tuple[Sequence[str], Rows]:
 
 def _texts(values: Sequence[Any], column: str) -> list[Any]:
     """Return the values of JSON as a CSV file would have them; lists of sentences stay."""
+    if all(isinstance(value, str) for value in values):
+        return list(values)
     texts: list[Any] = []
     for place, value in enumerate(values):
         if isinstance(value, bool):

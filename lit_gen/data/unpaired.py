@@ -11,7 +11,7 @@ from torch import Tensor
 from torchvision.transforms.functional import center_crop
 
 from lit_gen.data.base import ImageData
-from lit_gen.data.batches import DataSpec, UnpairedImages
+from lit_gen.data.batches import UnpairedImages
 from lit_gen.data.cache import CachedSet
 from lit_gen.data.datasets import ArrayDataset, to_tensor
 from lit_gen.data.decoding import ImageArray
@@ -104,22 +104,12 @@ class UnpairedData(TwoDomains, ImageData):
     def begin(
         self, rule: str, val_fraction: float, load_size: int | None, skip_broken: bool, max_megapixels: int
     ) -> None:
-        """Keep the settings that all such data have; `rule` says in words how a split is made by `val_fraction`."""
-        if not 0 <= val_fraction < 1:
-            raise UserError(f"val_fraction must be at least 0 and below 1, not {val_fraction}.")
-        self.split = {"rule": rule, "val_fraction": val_fraction}
+        """Keep the settings that all such data have; `rule` is as of `split_by`."""
+        self.split_by(rule, val_fraction)
         self.skip_broken, self.max_megapixels = skip_broken, max_megapixels
         self.load_size = load_size or round(self.image_size * 286 / 256)
         if self.load_size < self.image_size:
             raise UserError(f"load_size ({self.load_size}) must not be smaller than image_size ({self.image_size}).")
-
-    @property
-    def spec(self) -> DataSpec:
-        return DataSpec(image_shape=[3, self.image_size, self.image_size], num_classes=0, attributes=[])
-
-    @property
-    def val_fraction(self) -> float:
-        return self.split["val_fraction"]
 
     @property
     def parts(self) -> dict[str, Path]:

@@ -32,6 +32,8 @@ class UnpairedFolders(UnpairedData):
             written; `predict` needs none.
     """
 
+    cache_name = ".cache"
+
     def __init__(
         self,
         folder_a: Path,
@@ -49,10 +51,6 @@ class UnpairedFolders(UnpairedData):
         super().__init__(folder_a, image_size, batch_size, num_workers, horizontal_flip, cache_folder=cache_folder)
         self.folders = {"A": Path(folder_a), "B": Path(folder_b)}
         self.begin("hash of the path", val_fraction, load_size, skip_broken, max_megapixels)
-
-    @property
-    def cache_folder(self) -> Path:
-        return self.own_folder or self.folders["A"] / ".cache"
 
     @property
     def remarks(self) -> list[str]:

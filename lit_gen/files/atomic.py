@@ -6,7 +6,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from lit_gen.errors import UserError
@@ -18,6 +18,22 @@ NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 class CannotWriteError(UserError):
     """A folder cannot be made or written to, or has no room."""
+
+
+@contextmanager
+def writing(what: str, hint: str = ELSEWHERE) -> Iterator[None]:
+    """Turn an `OSError` within the block into a `CannotWriteError`: cannot `what`, why, and the `hint`."""
+    try:
+        yield
+    except OSError as error:
+        raise CannotWriteError(f"cannot {what}: {error.strerror or error}. {hint}") from error
+
+
+def check_room(folder: Path, needed: int, what: str, advice: str) -> None:
+    """Raise a `CannotWriteError` if the disk of `folder` has fewer free bytes: `what`, the numbers, and the advice."""
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise CannotWriteError(f"{what} {needed / 1e9:.3f} GB, but only {free / 1e9:.3f} GB are free. {advice}")
 
 
 @contextmanager
@@ -36,10 +52,8 @@ def complete_file(path: Path, hint: str = ELSEWHERE, lasting: bool = True, name:
     """
     make_folder(path.parent, hint)
     partial = _partial(path.with_name(name or path.name))
-    try:
+    with writing(f"write to the folder {path.parent}", hint):
         os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))  # less the umask, as any new file
-    except OSError as error:
-        raise CannotWriteError(f"cannot write to the folder {path.parent}: {error.strerror}. {hint}") from error
     try:
         yield partial
         if lasting:
@@ -63,10 +77,8 @@ def complete_folder(path: Path, hint: str = ELSEWHERE) -> Iterator[Path]:
     """
     make_folder(path.parent, hint)
     partial = _partial(path)
-    try:
+    with writing(f"write to the folder {path.parent}", hint):
         partial.mkdir()
-    except OSError as error:
-        raise CannotWriteError(f"cannot write to the folder {path.parent}: {error.strerror}. {hint}") from error
     try:
         yield partial
         if hasattr(os, "sync"):  # one call, where one per file would take minutes
@@ -89,10 +101,8 @@ def make_folder(path: Path, hint: str = ELSEWHERE) -> None:
     Raises:
         CannotWriteError: that is not allowed; the message ends with `hint`.
     """
-    try:
+    with writing(f"create the folder {path}", hint):
         path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise CannotWriteError(f"cannot create the folder {path}: {error.strerror}. {hint}") from error
     if not os.access(path, os.W_OK):
         raise CannotWriteError(f"cannot write to the folder {path}. {hint}")
 
@@ -114,11 +124,9 @@ def remove_partial_of(path: Path) -> None:
 
 def remove_if_empty(*folders: Path) -> None:
     """Remove the folders in the order given, up to the first that is not empty or not there."""
-    for folder in folders:
-        try:
+    with suppress(OSError):
+        for folder in folders:
             folder.rmdir()
-        except OSError:
-            return
 
 
 def _raise_if_full(error: BaseException, path: Path, hint: str) -> None:

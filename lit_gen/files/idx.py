@@ -85,14 +85,7 @@ def _unpacked(path: Path) -> bytes:
 
 
 def write_idx(path: Path, array: np.ndarray) -> None:
-    """Write an uncompressed IDX file of a uint8 array, complete or not at all; its folder is created if needed.
-
-    Raises:
-        TypeError: the array is not uint8.
-        UserError: the folder cannot be written to.
-    """
-    if array.dtype != np.uint8:
-        raise TypeError(f"an IDX file of unsigned bytes needs a uint8 array, got {array.dtype}")
+    """Write an uncompressed IDX file of a uint8 array, complete or not at all; its folder is created if needed."""
     header = struct.pack(f">HBB{array.ndim}I", 0, UINT8_CODE, array.ndim, *array.shape)
     with complete_file(Path(path)) as partial, partial.open("wb") as file:
         file.write(header)

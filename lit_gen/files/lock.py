@@ -5,11 +5,11 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from lit_gen.files.atomic import remove_if_empty
+from lit_gen.files.atomic import complete_folder, remove_if_empty, remove_partial_of
 
 try:
     import fcntl
@@ -44,6 +44,20 @@ def alone(path: Path, work: str) -> Iterator[None]:
             lock.unlink(missing_ok=True)  # before it is unlocked: who has it open by then sees that it is gone
             os.close(file)
         remove_if_empty(*missing)
+
+
+def make_once(folder: Path, fill: Callable[[Path], None], work: str, hint: str) -> None:
+    """Have `fill` write a folder that is not there: complete or not at all, and by one process of several.
+
+    What a killed process has left of it is removed. `work` is as of `alone`, `hint` as of `complete_folder`.
+    """
+    if folder.is_dir():
+        return
+    with alone(folder, work):
+        if not folder.is_dir():  # another process may have made it in the meantime
+            remove_partial_of(folder)
+            with complete_folder(folder, hint) as partial:
+                fill(partial)
 
 
 def _wait_for(lock: Path, work: str) -> int | None:

@@ -9,7 +9,7 @@ from lit_gen.data.batches import CaptionedImages
 from lit_gen.data.contract import DataModule
 from lit_gen.metrics.classifiers import attribute_question, classifier_for, quoted
 from lit_gen.metrics.evaluator import Evaluator, Figure
-from lit_gen.metrics.processes import first_rows, place, share, turn
+from lit_gen.metrics.processes import as_model_input, first_rows, own_pieces, share, turn
 from lit_gen.metrics.samples import own_noise
 
 PIECE = 100  # captions per batch
@@ -44,13 +44,10 @@ class StatedAttributes(Evaluator):
         self.classifier = classifier_for(attribute_question(data, data.spec["attributes"]), data, model.device)
         self.remaining = share(self.samples)
         held_out: Any = data.datasets.get("held_out", ())
-        number, processes = place()
-        rows = range(number, min(self.samples, len(held_out)), processes)
-        for start in range(0, len(rows), PIECE):
-            batch = held_out.__getitems__(list(rows[start : start + PIECE]))
-            batch = type(batch)(*(field.to(model.device) for field in batch))
+        for start, rows in own_pieces(min(self.samples, len(held_out)), PIECE):
+            batch = as_model_input(data, held_out, rows, model.device)
             with own_noise(turn(start), model.device):
-                self.held_out += self.look(model, data.to_floats(batch, flip=False))
+                self.held_out += self.look(model, batch)
 
     def update(self, model: Any, batch: CaptionedImages) -> None:
         batch = first_rows(batch, self.remaining)

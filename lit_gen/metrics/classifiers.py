@@ -20,7 +20,7 @@ from lit_gen.data.cache import HINT
 from lit_gen.data.contract import DataModule
 from lit_gen.errors import UserError
 from lit_gen.files.atomic import complete_file
-from lit_gen.metrics.processes import from_first
+from lit_gen.metrics.processes import as_model_input, from_first
 
 VERSION = 1  # part of every key: raise it when the network or its training changes, so that old files are not read
 LARGEST = 64  # largest side in pixels
@@ -177,9 +177,8 @@ def train_classifier(question: Question, data: DataModule, device: torch.device 
         with torch.enable_grad(), tqdm(total=steps, desc="classifier", unit="batch", mininterval=0.5) as bar:
             for _ in range(question.epochs):
                 for rows in torch.randperm(count).split(question.batch_size)[:batches]:
-                    batch = question.dataset.__getitems__(rows.tolist())
-                    batch = type(batch)(*(field.to(device) for field in batch))
-                    loss = classifier.loss(*question.read(data.to_floats(batch, flip=False)))
+                    batch = as_model_input(data, question.dataset, rows.tolist(), device)
+                    loss = classifier.loss(*question.read(batch))
                     optimizer.zero_grad()
                     loss.backward()
                     optimizer.step()

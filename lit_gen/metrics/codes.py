@@ -60,18 +60,22 @@ class PriorDistance(Evaluator):
     writers).
     """
 
+    most = COMPARED_CODES
+    """The largest number of latents that are compared."""
+    of_training = True
+    """Whether those of training images are compared too."""
     codes: list[Tensor]
 
     def __init__(self) -> None:
         super().__init__()
         self.add_state("codes", [], "cat")
+        self.training_codes: Tensor | None = None
 
     @torch.no_grad()
     def prepare(self, model: Any, data: DataModule) -> None:
         random = torch.Generator().manual_seed(0)  # the same draws on all processes, and in every test
-        self.draws = [model.sample_latent(COMPARED_CODES, random) for _ in range(2 * PAIRS_OF_DRAWS)]
-        self.training_codes: Tensor | None = None
-        if not hasattr(data, "training_batches"):
+        self.draws = [model.sample_latent(self.most, random) for _ in range(2 * PAIRS_OF_DRAWS)]
+        if not (self.of_training and hasattr(data, "training_batches")):
             return
         pieces: list[Tensor] = []
         for batch in data.training_batches(COMPARED_CODES, PIECE, random):
@@ -86,7 +90,7 @@ class PriorDistance(Evaluator):
     def compute(self) -> dict[str, Figure]:
         codes = dim_zero_cat(self.codes)
         codes = codes[codes[:, 0].argsort()]  # the choice does not depend on the order in which processes gather
-        figures = self.compare("", some(codes, COMPARED_CODES))
+        figures = self.compare("", some(codes, self.most))
         return figures if self.training_codes is None else figures | self.compare("training_", self.training_codes)
 
     def compare(self, name: str, codes: Tensor) -> dict[str, Figure]:
@@ -108,14 +112,13 @@ class PenalizedReconstruction(PriorDistance):
     latents, and grows with their number: it is not the one that `test` measures.
     """
 
+    most = JUDGED_CODES
+    of_training = False
+
     def __init__(self) -> None:
         super().__init__()
         self.add_state("images", torch.tensor(0), "sum")
         self.add_state("error", torch.tensor(0.0, dtype=torch.float64), "sum")
-
-    def prepare(self, model: Any, data: DataModule) -> None:
-        random = torch.Generator().manual_seed(0)
-        self.draws = [model.sample_latent(JUDGED_CODES, random) for _ in range(2 * PAIRS_OF_DRAWS)]
 
     def update(self, model: Any, batch: Any) -> None:
         super().update(model, batch)
@@ -123,8 +126,7 @@ class PenalizedReconstruction(PriorDistance):
         self.error += ((model.reconstruct(batch.image) - batch.image).float() / 2).square().sum().double()
 
     def compute(self) -> dict[str, Figure]:
-        codes = dim_zero_cat(self.codes)
-        ratio = self.compare("", some(codes[codes[:, 0].argsort()], JUDGED_CODES))["mmd_ratio"]
+        ratio = super().compute()["mmd_ratio"]
         value = float(self.error / self.images) * max(1.0, ratio.value)
         return {"mmd_ratio": ratio, "penalized_reconstruction": Figure(value, int(self.images))}
 

@@ -22,6 +22,7 @@ from lit_gen.data.batches import LabelledImages
 from lit_gen.data.mnist import MNIST
 from lit_gen.errors import UserError
 from lit_gen.files.atomic import complete_file
+from lit_gen.metrics.processes import as_model_input
 
 WEIGHTS = Path(__file__).with_name("digits.safetensors")
 SIDE = 28
@@ -99,7 +100,7 @@ def accuracy(classifier: DigitClassifier, data: MNIST, split: str = "test") -> f
     right = 0
     for start in range(0, len(dataset), 500):
         rows = range(start, min(start + 500, len(dataset)))
-        batch = data.to_floats(dataset.__getitems__(rows), flip=False)
+        batch = as_model_input(data, dataset, rows, classifier.device)
         right += int((classifier(batch.image).argmax(1) == batch.label).sum())
     return right / len(dataset)
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from lit_gen.data.contract import DataModule
 from lit_gen.metrics.evaluator import Evaluator, Figure
-from lit_gen.metrics.processes import from_first
+from lit_gen.metrics.processes import as_model_input, from_first
 
 POINTS = 10_000  # as Locatello et al. have it
 PIECE = 500  # images encoded at once
@@ -54,12 +54,9 @@ class Disentanglement(Evaluator):
         factors = data.factors("train", places)
         if factors is None:
             return {}
-        pieces = []
-        for start in range(0, len(places), PIECE):
-            batch = dataset.__getitems__(places[start : start + PIECE].tolist())
-            batch = data.to_floats(type(batch)(*(field.to(device) for field in batch)), flip=False)
-            pieces.append(self.encode(batch.image).double().cpu().numpy())
-        codes = np.concatenate(pieces)
+        pieces = np.split(places, range(PIECE, len(places), PIECE))
+        batches = (as_model_input(data, dataset, piece.tolist(), device) for piece in pieces)
+        codes = np.concatenate([self.encode(batch.image).double().cpu().numpy() for batch in batches])
         gaps = information_gaps(codes, factors)
         if not gaps:
             return {}

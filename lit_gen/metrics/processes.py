@@ -1,6 +1,6 @@
 """The division of a test's work over several processes, and the exchange of results."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import torch
@@ -27,6 +27,20 @@ def turn(number: int) -> int:
     """Return the number of this process's batch `number` among the batches of all processes, a seed for its noise."""
     process, processes = place()
     return number * processes + process
+
+
+def own_pieces(count: int, size: int) -> Iterator[tuple[int, list[int]]]:
+    """Yield this process's share of `count` rows, `size` at a time, each with the number of those before."""
+    number, processes = place()
+    rows = range(number, count, processes)
+    for start in range(0, len(rows), size):
+        yield start, list(rows[start : start + size])
+
+
+def as_model_input(data: Any, dataset: Any, rows: Sequence[int], device: torch.device) -> Any:
+    """Return rows of a dataset as a model gets them: images in [-1, 1], on the device, not mirrored."""
+    batch = dataset.__getitems__(list(rows))
+    return data.to_floats(type(batch)(*(field.to(device) for field in batch)), flip=False)
 
 
 def first_rows(batch: Any, count: int) -> Any:

@@ -91,41 +91,23 @@ class PublishedQuality(Evaluator):
 
     def figures(self) -> dict[str, Figure]:
         figures: dict[str, Figure] = {}
-        with tqdm(total=len(self.networks) + 4, desc="comparing", unit="step") as bar:
-            for network in self.networks:
-                made, real = self.made.pop(network.title), self.real.features(network)
-                figures |= feature_figures(network, made.to(self.where), real.to(self.where), self.names)
-                bar.update()
-            for measure in (self._patches, self._patches_of_real, self._pairs, self._pairs_of_real):
-                figures |= measure()
-                bar.update()
+        for network in tqdm(self.networks, desc="comparing", unit="network"):
+            made, real = self.made.pop(network.title), self.real.features(network)
+            figures |= feature_figures(network, made.to(self.where), real.to(self.where), self.names)
+        rows, half = self.real.shuffled(), len(self.real) // 2
+        if "images" in self.made:
+            made = self.made.pop("images")
+            figures |= patch_figures(made, self.real.many(rows[: len(made)]), self.names, device=self.where)
+            count = min(len(made), half)
+            if half > 1:
+                one, other = self.real.many(rows[:count]), self.real.many(rows[count : 2 * count])
+                figures |= patch_figures(other, one, self.names, "_real", self.where)
+        if "pairs" in self.made:
+            figures["ms_ssim"] = Figure(float(self.made["pairs"].double().mean()), len(self.made["pairs"]))
+        if half:
+            pairs = self.real.many(rows[: 2 * min(FOR_PAIRS, half)])
+            figures |= similarity_figures(pairs, self.names, "_real")
         return figures
-
-    def _patches(self) -> dict[str, Figure]:
-        if "images" not in self.made:
-            return {}
-        made = self.made["images"]
-        real = self.real.many(self.real.shuffled()[: len(made)])
-        return patch_figures(made, real, self.names, device=self.where)
-
-    def _patches_of_real(self) -> dict[str, Figure]:
-        if "images" not in self.made or len(self.real) < 4:
-            return {}
-        count = min(len(self.made.pop("images")), len(self.real) // 2)
-        rows = self.real.shuffled()
-        one, other = self.real.many(rows[:count]), self.real.many(rows[count : 2 * count])
-        return patch_figures(other, one, self.names, "_real", self.where)
-
-    def _pairs(self) -> dict[str, Figure]:
-        if "pairs" not in self.made:
-            return {}
-        return {"ms_ssim": Figure(float(self.made["pairs"].double().mean()), len(self.made["pairs"]))}
-
-    def _pairs_of_real(self) -> dict[str, Figure]:
-        count = min(FOR_PAIRS, len(self.real) // 2)
-        return (
-            similarity_figures(self.real.many(self.real.shuffled()[: 2 * count]), self.names, "_real") if count else {}
-        )
 
 
 class PublishedTargetDomains(Evaluator):

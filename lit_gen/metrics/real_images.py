@@ -18,7 +18,7 @@ from lit_gen.errors import UserError
 from lit_gen.files.arrays import load_array
 from lit_gen.files.atomic import complete_file
 from lit_gen.metrics.features import Network
-from lit_gen.metrics.processes import from_first, in_pieces, place
+from lit_gen.metrics.processes import as_model_input, from_first, in_pieces, place
 from lit_gen.metrics.samples import as_bytes, own_noise
 
 READ_AT_ONCE = 500  # images
@@ -59,8 +59,7 @@ class Rows:
     def batch(self, rows: Sequence[int]) -> Any:
         """Return the batch of these rows."""
         with own_noise(0, torch.device("cpu")):  # captions may be drawn
-            batch = self.dataset.__getitems__([self.rows[row] for row in rows])
-        return self.data.to_floats(type(batch)(*(field.to(self.device) for field in batch)), flip=False)
+            return as_model_input(self.data, self.dataset, [self.rows[row] for row in rows], self.device)
 
 
 class RealImages:

@@ -10,7 +10,7 @@ from tqdm import tqdm
 from lit_gen.data.contract import DataModule
 from lit_gen.metrics.classifiers import classifier_for, domain_question, quoted
 from lit_gen.metrics.evaluator import Evaluator, Figure
-from lit_gen.metrics.processes import place
+from lit_gen.metrics.processes import own_pieces
 from lit_gen.metrics.true_images import as_images
 
 DIRECTIONS = {"a_to_b": ("A", 1), "b_to_a": ("B", 0)}  # the domain translated, the number of the one translated to
@@ -48,14 +48,12 @@ class DomainTranslations(Evaluator):
     def prepare(self, model: Any, data: DataModule) -> None:
         """Translate and measure all images here, because test batches repeat images of the smaller domain."""
         self.classifier = classifier_for(domain_question(data), data, model.device)
-        number, processes = place()
         for direction, (domain, _) in DIRECTIONS.items():
             pictures = data.test_images(domain)
-            rows = range(number, min(self.samples, len(pictures["test"])), processes)
             piece = max(1, AT_ONCE // pictures["test"].shape[1] ** 2)
-            for start in tqdm(range(0, len(rows), piece), desc=direction, disable=piece > 1):
-                chosen = list(rows[start : start + piece])
-                shown = {part: as_images(array[chosen], data, model.device) for part, array in pictures.items()}
+            pieces = list(own_pieces(min(self.samples, len(pictures["test"])), piece))
+            for _, rows in tqdm(pieces, desc=direction, disable=piece > 1):
+                shown = {part: as_images(array[rows], data, model.device) for part, array in pictures.items()}
                 self.look(direction, model.translate(shown["test"], direction), **shown)
 
     def look(

@@ -12,7 +12,7 @@ from torchmetrics.utilities.data import dim_zero_cat
 from lit_gen.data.batches import Images
 from lit_gen.data.contract import DataModule
 from lit_gen.metrics.evaluator import Evaluator, Figure
-from lit_gen.metrics.processes import place
+from lit_gen.metrics.processes import as_model_input, own_pieces, turn
 
 LOOKED_AT = 200  # test images: each change of each takes the renderer 30 ms
 PIECE = 20  # of them at once
@@ -51,12 +51,9 @@ class TrueEdits(Evaluator):
 
     @torch.no_grad()
     def prepare(self, model: Any, data: DataModule) -> None:
-        dataset, (number, processes) = data.datasets["test"], place()
-        places = range(number, min(self.samples, len(dataset)), processes)
-        for start in range(0, len(places), PIECE):
-            chosen = list(places[start : start + PIECE])
-            batch = dataset.__getitems__(chosen)
-            batch = data.to_floats(type(batch)(*(field.to(model.device) for field in batch)), flip=False)
+        dataset = data.datasets["test"]
+        for _, chosen in own_pieces(min(self.samples, len(dataset)), PIECE):
+            batch = as_model_input(data, dataset, chosen, model.device)
             targets = self.changes(model.labels(batch), self.names)
             wanted = [[dict(zip(self.names, map(bool, row), strict=True)) for row in rows] for rows in targets.tolist()]
             truths = data.counterfactuals("test", chosen, list(zip(*wanted, strict=True)))
@@ -140,10 +137,7 @@ class TrueEffects(Evaluator):
 
     @torch.no_grad()
     def prepare(self, model: Any, data: DataModule) -> None:
-        number, processes = place()
-        places = range(number, min(self.samples, len(data.datasets["test"])), processes)
-        for start in range(0, len(places), PIECE):
-            chosen = list(places[start : start + PIECE])
+        for start, chosen in own_pieces(min(self.samples, len(data.datasets["test"])), PIECE):
             wanted = [[{name: value} for name in self.names for value in (False, True)]] * len(chosen)
             truths = data.counterfactuals("test", chosen, wanted)
             if truths is None:
@@ -156,7 +150,7 @@ class TrueEffects(Evaluator):
                     continue
                 true = [as_images([pairs[row][side] for row in rows], data, model.device) for side in (0, 1)]
                 captions = torch.from_numpy(sentences).to(model.device)  # (B, 2, L)
-                seed = start * processes + number
+                seed = turn(start)  # the same noise for both
                 made = [model.draw(captions[:, side], torch.Generator().manual_seed(seed)) for side in (0, 1)]
                 self.faces[index] += len(rows)
                 self.made[index] += (made[1].float() - made[0].float()).sum(0)

@@ -10,7 +10,7 @@ from lightning import Callback
 from PIL import Image
 
 from lit_gen.callbacks.checkpoints import RunCheckpoints
-from lit_gen.data import ImageFolder, averaged, cache
+from lit_gen.data import ImageFolder, averaged
 from lit_gen.data.averaged import AveragedDataset, with_smaller_copies
 from lit_gen.data.batches import Images
 from lit_gen.data.datasets import ArrayDataset
@@ -74,8 +74,8 @@ def test_copies_are_made_once_and_found_again(tmp_path, monkeypatch):
 def test_a_failure_leaves_nothing_and_training_goes_on_with_whole_images(tmp_path, monkeypatch, capsys):
     dataset = ArrayDataset(Images, (stored(tmp_path, noise(3, 16)),))
     small = shutil._ntuple_diskusage(100, 90, 10)
-    monkeypatch.setattr(cache.shutil, "disk_usage", lambda folder: small)
-    with pytest.raises(CannotWriteError, match="needs 0.0 GB"):
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: small)
+    with pytest.raises(CannotWriteError, match="need 0.000 GB"):
         averaged.averaged(dataset.arrays[0])
     assert with_smaller_copies(dataset, 16) is dataset
     assert [path.name for path in tmp_path.iterdir()] == ["images.npy"]

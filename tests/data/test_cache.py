@@ -3,6 +3,7 @@ import math
 import multiprocessing
 import os
 import pickle
+import shutil
 import struct
 import subprocess
 import sys
@@ -422,7 +423,7 @@ def test_no_image_at_all(tmp_path):
 
 
 def test_a_full_disk_is_noticed_before_the_work_begins(tmp_path, monkeypatch):
-    monkeypatch.setattr(cache.shutil, "disk_usage", lambda folder: cache.shutil._ntuple_diskusage(100, 50, 50))
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(100, 50, 50))
     with pytest.raises(UserError, match="are free"):
         cached_images(tree(tmp_path / "in"), tmp_path / "cache", "tiny", 8)
     assert not (tmp_path / "cache").exists()

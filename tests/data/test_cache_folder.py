@@ -259,7 +259,7 @@ def test_folders_that_share_a_cache_are_told_apart(tmp_path):
 
 
 def little_room(monkeypatch) -> None:
-    monkeypatch.setattr(cache.shutil, "disk_usage", lambda folder: cache.shutil._ntuple_diskusage(100, 50, 50))
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(100, 50, 50))
 
 
 def quota(monkeypatch) -> None:

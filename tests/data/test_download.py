@@ -10,7 +10,6 @@ import struct
 import threading
 import time
 import zipfile
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -295,14 +294,12 @@ def test_two_processes_download_once(tmp_path, mirrors):
 
     server.usual = slow
     remote = of(CONTENT, server)
-    with ThreadPoolExecutor() as pool:
-        results = [pool.submit(fetch, remote, tmp_path / NAME)]
-        assert first_bytes.wait(5)
-        results.append(pool.submit(fetch, remote, tmp_path / NAME))
-        time.sleep(0.1)
-        go_on.set()
-        for result in results:
-            result.result()
+    first = multiprocessing.get_context("fork").Process(target=fetch, args=(remote, tmp_path / NAME))
+    first.start()
+    assert first_bytes.wait(5)
+    threading.Timer(0.1, go_on.set).start()
+    fetch(remote, tmp_path / NAME)
+    first.join()
     assert everything(tmp_path) == {NAME: CONTENT}
     assert starts(server) == [0]
 

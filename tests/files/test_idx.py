@@ -67,12 +67,6 @@ def test_uncompressed_file_is_mapped_not_copied(tmp_path):
     assert array[0, 0, 0] == 200
 
 
-def test_write_refuses_other_types(tmp_path):
-    with pytest.raises(TypeError, match="float64"):
-        write_idx(tmp_path / "array", np.zeros(3))
-    assert os.listdir(tmp_path) == []
-
-
 def test_failed_write_keeps_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / "images"
     path.write_bytes(b"old")

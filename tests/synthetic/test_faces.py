@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lit_gen.errors import UserError
 from lit_gen.synthetic.faces.names import ATTRIBUTES, LANDMARKS
 from lit_gen.synthetic.faces.render import draw_scene, render_face
 from lit_gen.synthetic.faces.scene import HAIR_COLOURS, sample_scene, scene_attributes
@@ -97,11 +96,6 @@ def test_worker_process_draws_the_same_picture():
 def test_seeds_give_different_faces():
     images = [render_face(np.random.default_rng([seed, 0])).image for seed in range(3)]
     assert not np.array_equal(images[0], images[1]) and not np.array_equal(images[1], images[2])
-
-
-def test_count_must_be_positive(tmp_path):
-    with pytest.raises(UserError, match="at least 1"):
-        write_celeba(tmp_path, 0)
 
 
 def test_attributes_are_consistent():

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from lit_gen.errors import UserError
 from lit_gen.files.parallel import map_indices
 from lit_gen.synthetic.animals.render import render
 from lit_gen.synthetic.animals.scene import sample_scene
@@ -21,12 +20,7 @@ def write_horse2zebra(folder: Path, train_count: int, test_count: int, seed: int
     A is horses, B is zebras. The test split also has truthA and truthB, the same scenes in the other domain under the
     same names, and maskA and maskB, PNG images that are 255 on the animal and 0 elsewhere. Counts are per domain. An
     image is a function of the seed, its split and its index.
-
-    Raises:
-        UserError: a count is negative.
     """
-    if train_count < 0 or test_count < 0:
-        raise UserError(f"the numbers of images must not be negative, not {train_count} and {test_count}.")
     for split, code in SPLIT_CODES.items():
         for name in (split,) if code < 2 else (split, f"truth{split[-1]}", f"mask{split[-1]}"):
             (folder / name).mkdir(exist_ok=True)

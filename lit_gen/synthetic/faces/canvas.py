@@ -24,7 +24,6 @@ class Pose:
     """The pose of a scene's head: takes head coordinates to pixels."""
 
     def __init__(self, scene: Scene) -> None:
-        """Take the pose from a scene."""
         self.sin_yaw, self.cos_yaw = math.sin(scene.yaw), math.cos(scene.yaw)
         self.sin_pitch = math.sin(scene.pitch)
         self.length = scene.length
@@ -74,7 +73,6 @@ class Canvas:
     """An image of planar float32 pixels (3, 218, 178), from 0 to 255: planes make the arithmetic of masks fast."""
 
     def __init__(self, pixels: np.ndarray) -> None:
-        """Start from a background."""
         self.pixels = pixels
 
     def paint(self, patch: Patch, colour: Sequence | np.ndarray, alpha: float = 1.0) -> None:

@@ -11,7 +11,6 @@ class Hair:
     """The hair on the head of a scene: its outlines and its strands."""
 
     def __init__(self, scene: Scene, pose: Pose, rng: np.random.Generator) -> None:
-        """Comb the hair; nothing is painted yet."""
         self.outline = _outline(scene, pose, rng)
         self.opening = _opening(scene, pose, rng)
         self.box = box_around(self.outline, 5)

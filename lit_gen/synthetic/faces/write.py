@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 
-from lit_gen.errors import UserError
 from lit_gen.files.parallel import map_indices
 from lit_gen.synthetic.drawing import save_jpeg
 from lit_gen.synthetic.faces.names import ATTRIBUTES, LANDMARKS
@@ -21,12 +20,7 @@ def write_celeba(folder: Path, count: int, seed: int = 0) -> None:
 
     The images are `img_align_celeba/000001.jpg`, ...; the first 80 % of them are for training, the next 10 % for
     validation, the rest for testing. Every image shows another person; image i is a function of (seed, i) alone.
-
-    Raises:
-        UserError: `count` is not positive.
     """
-    if count < 1:
-        raise UserError(f"cannot write {count} faces: ask for at least 1.")
     (folder / "img_align_celeba").mkdir()
     rows = map_indices(partial(_write_face, folder, seed), count, "rendering faces")
 
