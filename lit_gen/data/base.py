@@ -19,7 +19,6 @@ from lit_gen.data.cache import HINT, CachedSet, cached_set, readable_rows
 from lit_gen.data.datasets import ArrayDataset
 from lit_gen.data.decoding import ImagesOnDemand
 from lit_gen.data.image_files import MAX_MEGAPIXELS, Found, Search, in_words
-from lit_gen.data.image_files import image_files as image_files  # for others to import from here
 from lit_gen.data.loaders import LoadedData
 from lit_gen.data.splits import places_of
 from lit_gen.errors import UserError
@@ -45,6 +44,11 @@ class ImageData(LoadedData):
         cache_folder: folder for all that is made from the dataset (decoded or unpacked images, rendered data,
             classifiers); beside the dataset by default. Several datasets may share one. Set it if `root` cannot be
             written; `predict` needs none.
+        skip_broken: leave out unreadable image files, and print their number; by default the first stops the run.
+        max_megapixels: size of the largest image file that is decoded, in millions of pixels; decoding takes 4 to
+            25 bytes of memory per pixel and process.
+
+    The last two are settings of subclasses that read image files.
     """
 
     batch_type: ClassVar[type[Any]]
@@ -54,11 +58,9 @@ class ImageData(LoadedData):
     compare_every_file = False
     """Whether to look for changes of every image file, where a usual start looks at some of a large set."""
     skip_broken = False
-    """Whether unreadable images are left out; a setting of some subclasses."""
     cache_name = "cache"
     """The name of the cache's folder; it begins with a dot where the folder beside it is the user's own."""
     max_megapixels: int = MAX_MEGAPIXELS
-    """The size of the largest image file that is decoded, in millions of pixels."""
     split: Mapping[str, Any] = {}
     """What decides which images are for training, validation and test, where the dataset itself does not: a checkpoint
     keeps it, and a run that goes on, or is tested, has that of its checkpoint."""

@@ -32,7 +32,6 @@ class CelebA(ImageData):
         crop_size: side in pixels of the square that is cut out of the 178x218 pixels before resizing.
         crop_center: centre (x, y) of that square in pixels; the middle of the image by default.
         attributes: names of the attributes in a batch, in this order; all 40 by default.
-        skip_broken: leave out unreadable image files, and print their number; by default the first stops the run.
     """
 
     batch_type: ClassVar[type[Any]] = AttributedImages

@@ -8,7 +8,7 @@ from lightning.pytorch.utilities import rank_zero_info
 
 from lit_gen.data.cache import HINT, cached_set
 from lit_gen.data.download import ROOT_HINT, DamagedArchiveError, DownloadError, Remote, fetch, unpack
-from lit_gen.data.image_files import MAX_MEGAPIXELS, image_files
+from lit_gen.data.image_files import MAX_MEGAPIXELS, find_images
 from lit_gen.data.unpaired import UnpairedData, UnpairedDataset
 from lit_gen.errors import UserError, nearest
 from lit_gen.limits import PositiveInt
@@ -38,17 +38,10 @@ class Horse2Zebra(UnpairedData):
 
     Args:
         dataset: name of one of the CycleGAN authors' datasets, or of a folder of your own in the same layout.
-        image_size: side of the images in pixels after cropping.
-        load_size: side in pixels to which training images are resized before random cropping (286 for 256 in the
-            paper); 1.12 times `image_size` by default.
-        batch_size: pairs per batch and process.
         val_fraction: fraction of the training images of each domain that is kept for validation, where `best.ckpt` is
             chosen. A hash of a file's name decides. The paper trains on all: 0.
         synthetic_count: number of training images to render per domain; a tenth as many again are rendered for the test
             split.
-        skip_broken: leave out unreadable image files, and print their number; by default the first stops the run.
-        max_megapixels: size of the largest image file that is decoded, in millions of pixels; decoding takes 4 to
-            25 bytes of memory per pixel and process.
     """
 
     split_before: ClassVar[Mapping[str, Any]] = {"rule": "test images for validation"}
@@ -142,6 +135,6 @@ class Horse2Zebra(UnpairedData):
         images = super().test_images(domain)
         if (self.folder / f"truth{domain}").is_dir():
             for part in ("truth", "mask"):
-                files = image_files(self.folder / f"{part}{domain}")
+                files = find_images(self.folder / f"{part}{domain}").paths
                 images[part] = cached_set(files, self.cache_folder, f"{part}{domain}", self.image_size).images
         return images

@@ -132,11 +132,6 @@ def find_images(folder: Path, ignored: Collection[Path] = ()) -> Found:
     return Found(sorted(paths), {reason: count for reason, count in left_out.items() if count}, times)
 
 
-def image_files(folder: Path) -> list[Path]:
-    """Return the image files below `folder`, sorted."""
-    return find_images(folder).paths
-
-
 def near_name(path: Path) -> str:
     """Return a hint for a file that is missing: what its link lacks, or an image of the same name in other letters.
 

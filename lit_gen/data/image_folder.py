@@ -27,9 +27,6 @@ class ImageFolder(ImageData):
         channels: 3 for colour, 1 for grey.
         val_fraction: fraction of the images that is kept from training: half of them for validation, half for test. A
             hash of a file's path in `root` decides, so that no image changes its part when others are added.
-        skip_broken: leave out unreadable image files, and print their number; by default the first stops the run.
-        max_megapixels: size of the largest image file that is decoded, in millions of pixels; decoding takes 4 to
-            25 bytes of memory per pixel and process.
         cache_folder: folder for the decoded images; `.cache` in `root` by default. Set it if `root` cannot be written;
             `predict` needs none.
     """

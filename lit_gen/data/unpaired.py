@@ -96,7 +96,14 @@ class TwoDomains:
 
 
 class UnpairedData(TwoDomains, ImageData):
-    """The base of data of two domains in folders; a subclass defines `parts`, and calls `begin` when it is built."""
+    """The base of data of two domains in folders; a subclass defines `parts`, and calls `begin` when it is built.
+
+    Args:
+        image_size: side of the images in pixels after cropping.
+        load_size: side in pixels to which training images are resized before random cropping (286 for 256 in the
+            paper); 1.12 times `image_size` by default.
+        batch_size: pairs per batch and process.
+    """
 
     batch_type = UnpairedImages
     load_size: int

@@ -19,15 +19,8 @@ class UnpairedFolders(UnpairedData):
     Args:
         folder_a: folder of the images of domain A. Folders in it are searched too, except names that begin with a dot.
         folder_b: folder of the images of domain B.
-        image_size: side of the images in pixels after cropping.
-        load_size: side in pixels to which training images are resized before random cropping (286 for 256 in the
-            paper); 1.12 times `image_size` by default.
-        batch_size: pairs per batch and process.
         val_fraction: fraction of the training images of each domain that is kept for validation, where `best.ckpt` is
             chosen, and as many again for test, each unless a folder has them. A hash of a file's path decides.
-        skip_broken: leave out unreadable image files, and print their number; by default the first stops the run.
-        max_megapixels: size of the largest image file that is decoded, in millions of pixels; decoding takes 4 to
-            25 bytes of memory per pixel and process.
         cache_folder: folder for the decoded images; `.cache` in `folder_a` by default. Set it if that cannot be
             written; `predict` needs none.
     """

@@ -78,7 +78,7 @@ class PriorDistance(Evaluator):
         if not (self.of_training and hasattr(data, "training_batches")):
             return
         pieces: list[Tensor] = []
-        for batch in data.training_batches(COMPARED_CODES, PIECE, random):
+        for batch in data.training_batches(self.most, PIECE, random):
             with own_noise(len(pieces), model.device):
                 pieces.append(model.encode(batch.image.to(model.device), draw=True).float())
         self.training_codes = torch.cat(pieces)

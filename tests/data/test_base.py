@@ -8,8 +8,9 @@ from lightning import LightningModule, Trainer
 from torch import Tensor
 
 from lit_gen.data import MNIST, CelebA, Horse2Zebra
-from lit_gen.data.base import ArrayDataset, ImageData, image_files, resize_batch
+from lit_gen.data.base import ArrayDataset, ImageData, resize_batch
 from lit_gen.data.batches import DataSpec
+from lit_gen.data.image_files import find_images
 from lit_gen.errors import UserError
 
 
@@ -251,7 +252,7 @@ def test_resizing_a_batch():
 def test_image_files_are_sorted_and_nothing_else(tmp_path):
     for name in ("b.JPG", "a.png", "c.txt", "d.jpeg", ".hidden"):
         (tmp_path / name).touch()
-    assert [path.name for path in image_files(tmp_path)] == ["a.png", "b.JPG", "d.jpeg"]
+    assert [path.name for path in find_images(tmp_path).paths] == ["a.png", "b.JPG", "d.jpeg"]
 
 
 @pytest.mark.parametrize(

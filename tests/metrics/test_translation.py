@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from lit_gen.data import Horse2Zebra
-from lit_gen.metrics import translation
+from lit_gen.metrics import processes, translation
 from lit_gen.metrics.translation import DIRECTIONS, DomainTranslations
 
 SIZE = 32
@@ -129,7 +129,7 @@ def test_two_processes_share_the_pictures(data, monkeypatch):
     alone = evaluate(nothing, data, known, monkeypatch).metric_state
     parts = []
     for rank in range(2):
-        monkeypatch.setattr(translation, "place", lambda rank=rank: (rank, 2))
+        monkeypatch.setattr(processes, "place", lambda rank=rank: (rank, 2))
         parts.append(evaluate(nothing, data, known, monkeypatch).metric_state)
     assert [int(part["a_to_b_pictures"]) for part in parts] == [2, 2]
     assert [int(part["b_to_a_pictures"]) for part in parts] == [2, 1]
