@@ -1,10 +1,10 @@
 import gzip
 import hashlib
+import multiprocessing
 import os
 import re
 import shutil
 import struct
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -252,10 +252,14 @@ def test_the_next_start_fetches_only_the_rest(tmp_path, sites):
 
 
 def test_several_starts_at_once(tmp_path, sites):
-    data = [MNIST(root=tmp_path, val_size=100) for _ in range(6)]
-    with ThreadPoolExecutor(6) as pool:
-        list(pool.map(MNIST.prepare_data, data))
-    assert sorted(os.listdir(data[0].raw_folder)) == sorted(NAMES)
+    data = MNIST(root=tmp_path, val_size=100)
+    processes = [multiprocessing.get_context("fork").Process(target=data.prepare_data) for _ in range(6)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0] * 6
+    assert sorted(os.listdir(data.raw_folder)) == sorted(NAMES)
 
 
 @pytest.mark.parametrize("ending", ["", ".gz"])
