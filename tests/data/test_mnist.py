@@ -253,12 +253,12 @@ def test_the_next_start_fetches_only_the_rest(tmp_path, sites):
 
 def test_several_starts_at_once(tmp_path, sites):
     data = MNIST(root=tmp_path, val_size=100)
-    processes = [multiprocessing.get_context("fork").Process(target=data.prepare_data) for _ in range(6)]
+    processes = [multiprocessing.get_context("fork").Process(target=data.prepare_data) for _ in range(3)]
     for process in processes:
         process.start()
     for process in processes:
         process.join()
-    assert [process.exitcode for process in processes] == [0] * 6
+    assert [process.exitcode for process in processes] == [0, 0, 0]
     assert sorted(os.listdir(data.raw_folder)) == sorted(NAMES)
 
 
