@@ -109,6 +109,13 @@ def test_samples_without_config_and_data(tmp_path, monkeypatch):
     assert not (tmp_path / "runs").exists()
 
 
+def test_the_last_words_are_on_lines_of_their_own(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(predictions, "rank_zero_info", print)
+    words = f"--ckpt_path={checkpoint('gan')} --count=1 --output={tmp_path} --trainer.logger=false"
+    main(["predict", *words.split(), "--trainer.accelerator=cpu"])
+    assert f"\n1 image is in {tmp_path}\n" in capsys.readouterr().out
+
+
 def test_the_average_makes_the_samples(tmp_path):
     model = lit_gen.load(checkpoint("gan"))
     assert model.average is not None and not model.training

@@ -1,6 +1,7 @@
 """The speed of a training, in its progress bar and in its log."""
 
 import time
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -90,6 +91,12 @@ class TrainingBar(TQDMProgressBar):
         values = super().get_metrics(trainer, model)
         values.pop("v_num", None)
         return values | self.speed(model) if trainer.training and isinstance(model, GenerativeModule) else values
+
+    def on_exception(self, trainer: Trainer, model: LightningModule, error: BaseException) -> None:
+        """End the line of each bar: what is said of the error has its own."""
+        for name in ("train", "val", "test", "predict"):
+            with suppress(TypeError):  # this one was not drawn
+                getattr(self, f"{name}_progress_bar").close()
 
     def speed(self, model: GenerativeModule) -> dict[str, str]:
         """Return images per second since the bar was first drawn, the time left, and the GPU's memory, as text."""

@@ -148,7 +148,7 @@ class GenerativeModule(LoggedTerms):
             differs = f"What differs: {', '.join(changes)}. " if changes else ""
             trainer, how = trainer_of(self), "--config <run>/config.yaml"
             if changes and all(change.startswith("data.") for change in changes):
-                how = "--data.image_size and others, or leave --data out"
+                how = "--data.image_size, --data.channels and others, or leave --data out"
             elif trainer is not None and trainer.state.fn != "fit":
                 how = f"leave --config and --model out, or give {how}"
             raise UserError(

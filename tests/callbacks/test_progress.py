@@ -12,6 +12,7 @@ from lit_gen.callbacks import progress
 from lit_gen.callbacks.checkpoints import RunCheckpoints
 from lit_gen.callbacks.progress import TrainingBar, TrainingSpeed, part_done
 from lit_gen.cli import main
+from lit_gen.errors import UserError
 from lit_gen.loggers.metrics_file import AppendingCSVLogger
 from lit_gen.models import GAN, VAE, ProGAN
 from tests.models import tiny
@@ -53,6 +54,18 @@ def test_speed_time_left_and_terms(model_class, clock, tmp_path):
     names = list(later)
     assert names.index("images/s") > max(names.index(name) for name in names if name.startswith("loss_"))
     assert part_done(model) == (1 if model_class is ProGAN else 0)  # of a training that is over, the others know no end
+
+
+class Fails(Callback):
+    def on_train_batch_end(self, trainer, model, *_):
+        raise UserError("of a batch")
+
+
+def test_what_ends_a_training_is_said_on_a_line_of_its_own(tmp_path, capsys):
+    trainer = tiny.trainer(tmp_path, callbacks=[TrainingBar(), Fails()], enable_progress_bar=True)
+    with pytest.raises(UserError):
+        trainer.fit(tiny.build(GAN), datamodule=tiny.NoiseData(2))
+    assert capsys.readouterr().out.endswith("\n")
 
 
 def test_it_is_drawn_a_few_times_per_second(monkeypatch, tmp_path):

@@ -123,7 +123,10 @@ def test_networks_of_other_sizes_are_refused_by_their_settings(data, runs, capsy
     line = mistake([*words, "--model=VAE", "--model.latent_dim=3", "--model.encoder.hidden_sizes=[9]"], capsys)
     assert "What differs: model.latent_dim 2 -> 3, model.encoder.hidden_sizes [8] -> [9]. Use the settings" in line
     line = mistake([*words, *TINY_VAE, "--data.image_size=32"], capsys)
-    assert "data.spec.image_shape [1, 28, 28] -> [1, 32, 32]" in line and "with: --data.image_size and others" in line
+    assert (
+        "data.spec.image_shape [1, 28, 28] -> [1, 32, 32]" in line
+        and "with: --data.image_size, --data.channels and" in line
+    )
     words[-1] = f"--ckpt_path={run}/checkpoints/last.ckpt"
     line = mistake([*words, *TINY_DCGAN], capsys)
     assert "does not fit this DCGAN" in line and "model lit_gen.models.VAE -> lit_gen.models.DCGAN" in line
