@@ -38,7 +38,7 @@ def normed(convolution: nn.Conv2d | nn.ConvTranspose2d, *activation: nn.Module) 
 
 
 class Bottleneck(nn.Module):
-    """x + a branch of it, then the activation; the branch is 1x1 to a quarter of the width, 3x3, and 3x3 back.
+    """A residual block: x + branch(x), then the activation; the branch is 1x1 to a quarter of the width, 3x3, 3x3 back.
 
     Args:
         channels: width.

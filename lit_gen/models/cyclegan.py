@@ -35,7 +35,7 @@ from lit_gen.training.modes import evaluating
 
 
 class Generator(nn.Sequential):
-    """(B, C, H, W) to (B, C, H, W) in [-1, 1]: down by 4, residual blocks, up by 4 (appendix, generator architectures).
+    """A generator from images to images (B, C, H, W): down by 4, residual blocks, up by 4 (appendix).
 
     With `blend`, one more channel of the output makes a mask, with which the others are laid over the given image.
     """
@@ -68,7 +68,7 @@ class Generator(nn.Sequential):
 
 
 class Discriminator(nn.Sequential):
-    """(B, C, H, W) to scores (B, 1, H', W') of overlapping patches (appendix, discriminator architectures).
+    """A critic from images (B, C, H, W) to scores (B, 1, H', W') of overlapping patches (appendix).
 
     The width is `channels` and doubles with each layer, up to eight times; `strided_layers` of them halve the size.
     """

@@ -33,7 +33,7 @@ def initialize(module: nn.Module) -> None:
 
 
 class Generator(nn.Sequential):
-    """(B, Z) to (B, C, S, S): a projection to 4x4, then fractionally strided 5x5 convolutions (figure 1).
+    """A generator from (B, Z) to (B, C, S, S): a projection to 4x4, then transposed 5x5 convolutions (figure 1).
 
     Args:
         latent_dim: Z.
@@ -60,7 +60,7 @@ class Generator(nn.Sequential):
 
 
 class Discriminator(nn.Sequential):
-    """(B, C, S, S) to logits (B, 1): strided 5x5 convolutions down to 4x4; no batch norm at the input.
+    """A discriminator from (B, C, S, S) to logits (B, 1): strided 5x5 convolutions to 4x4; no batch norm at the input.
 
     Args:
         channels: widths from 4x4 on, as for `Generator`.

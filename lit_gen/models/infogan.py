@@ -40,7 +40,7 @@ class Fakes(NamedTuple):
 
 
 class Generator(nn.Sequential):
-    """(B, Z) to (B, C, S, S): a projection to the smallest map, then 4x4 transposed convolutions of stride 2.
+    """A generator from (B, Z) to (B, C, S, S): a projection to the smallest map, then strided transposed convolutions.
 
     Batch norm follows the linear layers and the first convolution, which is all hidden layers of appendix C.1 and
     those that have it in appendix C.3.

@@ -43,7 +43,7 @@ def fade(before: Tensor, now: Tensor, alpha: Tensor | float) -> Tensor:
 
 
 class Generator(nn.Module):
-    """Latents (B, Z) to images at any stage up to the last (appendix A, table 2); `widths` are those of each stage."""
+    """A generator from latents to images at any stage (appendix A, table 2); `widths` are those of each stage."""
 
     def __init__(self, latent_dim: int, widths: list[int], image_channels: int) -> None:
         def convolution(before: int, width: int) -> tuple[nn.Module, ...]:
@@ -77,7 +77,7 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Images at any stage to scores (appendix A, table 2); `widths` are those of each stage, from 4x4 on."""
+    """A critic from images at any stage to scores (appendix A, table 2); `widths` are those of each stage."""
 
     def __init__(self, widths: list[int], image_channels: int, stddev_group: int) -> None:
         super().__init__()

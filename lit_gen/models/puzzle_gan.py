@@ -65,7 +65,7 @@ def strided_stages(image_channels: int, widths: list[int]) -> nn.ModuleList:
 
 
 class PatchEncoder(nn.Module):
-    """(B, C, S, S) to features of these widths: S/2, S/4, ... 4 pixels a side; and last an embedding (B, E, 1, 1)."""
+    """An encoder from (B, C, S, S) to maps of these widths, S/2 to 4 pixels per side, and an embedding (B, E, 1, 1)."""
 
     def __init__(self, image_channels: int, widths: list[int], embedding_dim: int) -> None:
         super().__init__()
@@ -81,7 +81,7 @@ class PatchEncoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """A code (B, Z, 1, 1) and maps to join at 4 pixels and on, to (B, C, S, S); no nonlinearity at the end.
+    """A decoder from a code (B, Z, 1, 1), joined with given maps from 4 pixels on, to (B, C, S, S); linear at the end.
 
     `widths` are those of its own maps and `joined_widths` those of the maps to join, from the finest on.
     """
@@ -107,7 +107,7 @@ class Decoder(nn.Module):
 
 
 class Assembler(nn.Module):
-    """Patches and noise to image and mask, by one encoder for all patches and two decoders.
+    """A generator from patches and noise to image and mask: one encoder for all patches, and two decoders.
 
     The image's decoder reads the maps of the mask's. `widths` are those of all three, from half the size on.
     """
@@ -134,7 +134,7 @@ class Assembler(nn.Module):
 
 
 class Discriminator(nn.Sequential):
-    """(B, C, S, S) to logits (B, 1); `widths` are those of the strided stages, from the finest on."""
+    """A discriminator from (B, C, S, S) to logits (B, 1); `widths` are those of its stages, from the finest on."""
 
     def __init__(self, image_channels: int, widths: list[int]) -> None:
         super().__init__(*strided_stages(image_channels, widths), nn.Conv2d(widths[-1], 1, 4), nn.Flatten())

@@ -48,7 +48,7 @@ class Translations(NamedTuple):
 
 
 class Generator(nn.Module):
-    """An image and attributes to an image (table 4): down to a quarter of the size, residual blocks, and up again.
+    """A generator from an image and attributes to an image (table 4): down by 4, residual blocks, up by 4.
 
     Padding is with zeros: next to mirrored edges a constant plane stays constant, and instance norm takes it away.
 
@@ -80,7 +80,7 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Images to scores of patches and logits of attributes (table 5), without any norm.
+    """A discriminator from images to scores of patches and logits of attributes (table 5), without any norm.
 
     Args:
         image_channels: C.

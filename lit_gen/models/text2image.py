@@ -77,7 +77,7 @@ def widths(narrowest: int, size: int) -> list[int]:
 
 
 class Generator(nn.Module):
-    """Noise (B, Z) and text vectors (B, E) to images (B, C, S, S) in [-1, 1]; `channels` are widths at 4x4, 8x8, ..."""
+    """A generator from noise (B, Z) and text vectors (B, E) to images; `channels` are widths at 4x4, 8x8, ..."""
 
     def __init__(
         self, latent_dim: int, embedding_dim: int, text_dim: int, channels: list[int], image_channels: int
@@ -99,7 +99,7 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Images (B, C, S, S) and text vectors (B, E) to logits (B, 1): text joins at 4x4; `channels` as of `Generator`."""
+    """A discriminator from images and text vectors to logits (B, 1); text joins at 4x4. `channels` are as above."""
 
     def __init__(
         self, embedding_dim: int, text_dim: int, channels: list[int], image_channels: int, projection: bool
