@@ -13,6 +13,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import torch
 from lightning import LightningDataModule, Trainer
+from lightning.pytorch.utilities import rank_zero_info
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 from lit_gen.data.batches import BatchReader
@@ -177,7 +178,7 @@ class ResumableData(LightningDataModule):
         if self._order is not None:
             batches = self.trainer.fit_loop.epoch_loop.batch_progress.current.ready - self._order.first_batch
             state["rows_done"] = self._order.first_row + batches * self._order.rows_a_batch
-            state["rows_a_batch"] = self._order.rows_a_batch
+            state["rows_a_batch"], state["rows"] = self._order.rows_a_batch, self._order.count
         return state
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -228,6 +229,9 @@ class ResumableData(LightningDataModule):
         loop: Any = self.trainer.fit_loop
         epochs, done = loop.epoch_progress.current, loop.epoch_loop.batch_progress.current
         order.epoch = epochs.processed
+        if (before := self._loaded.get("rows", order.count)) != order.count:
+            rank_zero_info(f"there are {order.count} training images now, and were {before} before the run was resumed")
+            self._loaded = {**self._loaded, "rows": order.count}  # a loader may be made again
         if epochs.ready == epochs.processed:
             # With max_steps, a resumed Lightning confuses an epoch's end with its middle: it would count the epoch
             # twice, and without validation train on one more batch.

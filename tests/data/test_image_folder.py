@@ -11,6 +11,8 @@ from lit_gen.cli import main
 from lit_gen.data import ImageFolder, cache
 from lit_gen.data.splits import places_of
 from lit_gen.errors import UserError
+from lit_gen.models import VAE
+from tests.models import tiny
 
 
 def make_tree(root: Path, count: int = 20) -> Path:
@@ -195,6 +197,23 @@ def test_a_folder_of_one_image_trains(tmp_path):
          f"--trainer.default_root_dir={tmp_path}/runs", "--trainer.logger=false"]
     )  # fmt: skip
     assert list(tmp_path.glob("runs/vae/*/checkpoints/last.ckpt"))
+
+
+def test_a_run_that_goes_on_with_more_images_says_so(tmp_path, caplog):
+    make_tree(tmp_path / "in", 4)
+
+    def train(epochs, checkpoint=None):
+        trainer = tiny.trainer(tmp_path, max_epochs=epochs)
+        data = ImageFolder(tmp_path / "in", image_size=16, batch_size=2, val_fraction=0)
+        trainer.fit(tiny.build(VAE, 3), datamodule=data, ckpt_path=checkpoint)
+        trainer.save_checkpoint(tmp_path / "last.ckpt")
+
+    train(1)
+    train(2, tmp_path / "last.ckpt")
+    assert "training images now" not in caplog.text
+    shutil.copy(tmp_path / "in" / "a" / "000.bmp", tmp_path / "in" / "more.bmp")
+    train(3, tmp_path / "last.ckpt")
+    assert "there are 5 training images now, and were 4 before the run was resumed" in caplog.text
 
 
 def test_no_folder(tmp_path):
