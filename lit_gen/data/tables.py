@@ -167,7 +167,10 @@ def _jsonl(path: Path, text: str) -> tuple[Sequence[str], Rows]:
             if found.keys() != first.keys():
                 name = min(found.keys() ^ first.keys())
                 has = "has" if name in found else "lacks"
-                raise UserError(f"{path}, row {row}: it {has} {name!r}, other than the first. Give all rows the same.")
+                unknown = ", null where a label is not known" if name == "label" else ""
+                raise UserError(
+                    f"{path}, row {row}: it {has} {name!r}, other than the first. Give all rows the same{unknown}."
+                )
             yield row, [found[name] for name in header]
 
     return header, values()

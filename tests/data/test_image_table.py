@@ -312,6 +312,10 @@ def mistake(folder: Path, said: str, name: str) -> None:
         ('{"file_name": "0.png", "red": 1}\n\n{"file_name": "1.png", "red" 1}\n', "row 3: it is no JSON"),
         ('{"file_name": "0.png", "red": 1}\n{"file_name": "1.png"}\n', "row 2: it lacks 'red'"),
         ('{"file_name": "0.png"}\n{"file_name": "1.png", "red": 1}\n', "row 2: it has 'red'"),
+        (
+            '{"file_name": "0.png", "label": "a"}\n{"file_name": "1.png"}\n',
+            "row 2: it lacks 'label'.*null where a label is",
+        ),
         ('["0.png"]\n', "row 1: it is no object"),
         ('{"file_name": "0.png", "red": {"a": 1}}\n', "row 1: the column 'red' has {"),
         ('{"file_name": "0.png", "red": null}\n', "row 1: the column 'red' has nothing"),
