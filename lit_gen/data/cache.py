@@ -16,7 +16,7 @@ from lit_gen.data.image_files import NoImageError, Search, endings, formats, nea
 from lit_gen.data.manifest import Manifest, folder_times, some_files
 from lit_gen.data.splits import places_of
 from lit_gen.errors import UserError
-from lit_gen.files.arrays import begin_array, load_array, map_array, write_values
+from lit_gen.files.arrays import begin_array, load_array, map_array, save_array, write_values
 from lit_gen.files.atomic import CannotWriteError, check_room, complete_file, make_folder, remove_partial_of
 from lit_gen.files.lock import alone
 from lit_gen.files.parallel import map_indices
@@ -137,7 +137,7 @@ def _make(manifest: Manifest, files: Sequence[Path] | Search, name: str, setting
     facts |= {"array": target.name, "count": len(files)}
     try:
         if rows is not None:
-            _save(rows, _rows_file(manifest))
+            save_array(_rows_file(manifest), rows, HINT)
         manifest.write(facts, folders, compared)
     except CannotWriteError:
         pass  # the array was there: the next start looks at each file again
@@ -164,7 +164,7 @@ def _decode(files: Sequence[Path], target: Path, manifest: Manifest, name: str, 
         write = partial(_decode_into, partial_file, offset, settings)
         by_own_range = map_indices(write, len(files), f"decoding {name} at {settings.size} px", items=files)
         if any(by_own_range):
-            _save(np.flatnonzero(by_own_range), _own_range_file(target))
+            save_array(_own_range_file(target), np.flatnonzero(by_own_range), HINT)
     return map_array(target, np.uint8, offset, shape)
 
 
@@ -207,7 +207,7 @@ def readable_rows(paths: Sequence[Path], folder: Path | None, name: str, **setti
         found = map_indices(check, len(there), f"checking {name}", items=candidates)
         readable = np.array(found, bool)
         if target is not None:
-            _save(readable, target)
+            save_array(target, readable, HINT)
     rows = there[readable]
     line = _skipped(paths, rows, name)
     if line is not None:
@@ -225,11 +225,6 @@ def _skipped(paths: Sequence[Path], rows: np.ndarray, name: str) -> str | None:
     if not len(rows):
         raise UserError(f"skip_broken would skip {what}. Leave it out to see why.")
     return f"skipped {what}"
-
-
-def _save(array: np.ndarray, target: Path) -> None:
-    with complete_file(target, HINT) as partial_file, partial_file.open("wb") as file:
-        np.save(file, array)
 
 
 def _is_readable(settings: Settings, index: int, path: Path) -> bool:

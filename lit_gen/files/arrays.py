@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from lit_gen.files.atomic import NO_ROOM
+from lit_gen.files.atomic import NO_ROOM, complete_file
 
 
 class MappedArray(np.memmap):
@@ -59,6 +59,12 @@ def load_array(path: Path) -> MappedArray | None:
         return map_array(path, found.dtype, found.offset, found.shape)
     except (OSError, ValueError, EOFError):
         return None
+
+
+def save_array(path: Path, array: np.ndarray, hint: str) -> None:
+    """Write a `.npy` file, complete or not at all; arguments and errors are those of `complete_file`."""
+    with complete_file(path, hint) as partial, partial.open("wb") as file:
+        np.save(file, array)
 
 
 def begin_array(path: Path, shape: tuple[int, ...]) -> int:

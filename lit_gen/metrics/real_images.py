@@ -15,8 +15,7 @@ from tqdm import tqdm
 from lit_gen.data.batches import BatchReader
 from lit_gen.data.cache import HINT
 from lit_gen.errors import UserError
-from lit_gen.files.arrays import load_array
-from lit_gen.files.atomic import complete_file
+from lit_gen.files.arrays import load_array, save_array
 from lit_gen.metrics.features import Network
 from lit_gen.metrics.processes import as_model_input, from_first, in_pieces, place
 from lit_gen.metrics.samples import as_bytes, own_noise
@@ -131,8 +130,7 @@ class RealImages:
         if place()[0]:
             return
         try:
-            with complete_file(path, HINT) as partial, partial.open("wb") as file:
-                np.save(file, looked["features"].numpy())
+            save_array(path, looked["features"].numpy(), HINT)
         except (OSError, UserError) as error:
             rank_zero_info(f"the features of the real images cannot be kept for the next test: {error}")
             self.unkept[network.title] = looked["features"]

@@ -114,12 +114,6 @@ def test_sixteen_bits_become_eight(tmp_path):
         np.testing.assert_array_equal(decode_image(tmp_path / name, 8, channels=1)[..., 0], deep // 256)
 
 
-def test_thirty_two_bit_integers_are_read_as_sixteen(tmp_path):
-    deep = np.linspace(0, 65535, 64).reshape(8, 8).astype(np.int32)  # as Pillow reads a PGM of 16 bits
-    Image.fromarray(deep).save(tmp_path / "deep.tif")
-    np.testing.assert_array_equal(decode_image(tmp_path / "deep.tif", 8, channels=1)[..., 0], deep // 256)
-
-
 def test_cmyk(tmp_path):
     Image.new("CMYK", (8, 8), (0, 255, 255, 0)).save(tmp_path / "red.jpg", quality=95)
     red, green, blue = decode_image(tmp_path / "red.jpg", 8)[4, 4]

@@ -10,7 +10,7 @@ import pytest
 import torch
 from lightning import LightningModule
 
-from lit_gen.data import CelebA, CelebACaptions, captioned
+from lit_gen.data import CelebA, CelebACaptions, captioned, celeba
 from lit_gen.data.alphabet import decode
 from lit_gen.data.batches import CaptionedImages
 from lit_gen.errors import UserError
@@ -175,15 +175,19 @@ def test_shorter_captions_are_whole_sentences(celeba_root):
         said_in(batch)
 
 
-def test_rendered_faces_are_shared_with_celeba(tmp_path):
+def test_rendered_faces_are_shared_with_celeba(tmp_path, celeba_root, monkeypatch):
+    monkeypatch.setattr(
+        celeba, "write_celeba", lambda to, _: shutil.copytree(celeba_root / "celeba", to, dirs_exist_ok=True)
+    )
     settings = {"root": tmp_path, "synthetic": True, "synthetic_count": 100} | SIZES
     CelebA(**settings).prepare_data()
+    monkeypatch.setattr(celeba, "write_celeba", None)  # a second rendering would fail
     before = sorted(tmp_path.rglob("*"))
     data = CelebACaptions(**settings)
     data.prepare_data()
     data.setup("fit")
     assert sorted(tmp_path.rglob("*")) == before
-    assert len(rows_of(data, "train").caption) == 80
+    assert len(rows_of(data, "train").caption) == 96
 
 
 @pytest.mark.parametrize(

@@ -164,7 +164,7 @@ def test_a_folder_that_cannot_be_written_only_costs_time(tmp_path, monkeypatch, 
     expected = run(evaluator(generated=20), data)
     for path in tmp_path.glob("**/features-*.npy"):
         path.unlink()
-    monkeypatch.setattr(real_images, "complete_file", refuse)
+    monkeypatch.setattr(real_images, "save_array", refuse)
     with caplog.at_level("INFO"):
         assert run(evaluator(generated=20), data) == expected
     assert "cannot be kept for the next test: no room" in caplog.text
