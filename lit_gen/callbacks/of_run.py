@@ -42,16 +42,17 @@ def callbacks_of_run(
         line: the command, for the run's report.
     """
     report = [] if folder is None else [RunReport(folder, line)]
-    if command == "test":
-        return [Evaluation(folder, **settings.evaluation.as_dict()), *report]
-    if command == "validate":
-        return [Evaluation(), *report]
     bar = settings.trainer.enable_progress_bar is not False and not settings.trainer.barebones
+    # First, so that the bar has ended its line when the others say what they did.
     bars = [TrainingBar()] if bar and not any(isinstance(callback, ProgressBar) for callback in given) else []
+    if command == "test":
+        return [*bars, Evaluation(folder, **settings.evaluation.as_dict()), *report]
+    if command == "validate":
+        return [*bars, Evaluation(), *report]
     if settings.trainer.fast_dev_run:
         return [Rehearsal(), *bars] if command == "fit" else []
     if command == "predict":
-        return [] if predictions is None else [predictions, *report]
+        return [] if predictions is None else [*bars, predictions, *report]
     if folder is None:
         return []
     sheets = settings.samples.as_dict() | {"all_to_wandb": settings.wandb.images == "all"}

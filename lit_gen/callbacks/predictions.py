@@ -66,7 +66,6 @@ class PredictionWriter(BasePredictionWriter):
         super().__init__("batch")
         self.folder, self.command, self.overwrite, self.all_to_wandb = folder, command, overwrite, all_to_wandb
         self.names: list[str] = []
-        self.last_words: list[str] = []  # said when the progress bar has ended its line
         self.sources: list[tuple[str, Path]] = []  # the files of the data's rows, each behind the name for its picture
 
     def setup(self, trainer: Trainer, model: Any, stage: str) -> None:
@@ -142,12 +141,7 @@ class PredictionWriter(BasePredictionWriter):
             self.log_on_wandb(trainer, self.command.options, count)
         trainer.strategy.barrier("the manifest is written")
         written_to = f"{amount(count, 'image')} {'is' if count == 1 else 'are'} in {self.folder}"
-        self.last_words.append(written_to if count else "no images: there was nothing to predict")
-
-    def teardown(self, trainer: Trainer, model: LightningModule, stage: str) -> None:
-        for line in self.last_words:
-            rank_zero_info(line)
-        self.last_words.clear()
+        rank_zero_info(written_to if count else "no images: there was nothing to predict")
 
     def log_on_wandb(self, trainer: Trainer, options: dict[str, str], count: int) -> None:
         """Log on W&B how many images were made, and the grid, unless it shows what may not leave the machine."""
@@ -158,9 +152,7 @@ class PredictionWriter(BasePredictionWriter):
             if may_leave:
                 logger.log_image("predict/grid", [str(self.folder / GRID)])
             else:
-                self.last_words.append(
-                    "W&B does not get the grid, which shows your images. To send it: --wandb.images=all"
-                )
+                rank_zero_info("W&B does not get the grid, which shows your images. To send it: --wandb.images=all")
 
     def finish(self, plan: Plan, model: Any, command: Command) -> None:
         """Write the grid, the moving picture, and last the manifest."""

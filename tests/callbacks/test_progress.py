@@ -8,7 +8,7 @@ import torch
 from lightning import Callback
 from lightning.pytorch.callbacks import TQDMProgressBar
 
-from lit_gen.callbacks import progress
+from lit_gen.callbacks import evaluation, progress
 from lit_gen.callbacks.checkpoints import RunCheckpoints
 from lit_gen.callbacks.progress import TrainingBar, TrainingSpeed, part_done
 from lit_gen.cli import main
@@ -158,7 +158,7 @@ def test_the_command_line_logs_the_speed(data, runs):  # noqa: F811
     assert all(float(row["speed/images_per_second"]) > 0 for row in rows[1:]) and len(rows) > 2
 
 
-def test_the_command_line_has_it_unless_the_user_has_another(data, runs, capsys):  # noqa: F811
+def test_the_command_line_has_it_unless_the_user_has_another(data, runs, monkeypatch, capsys):  # noqa: F811
     words = ["fit", *data, *TINY_VAE, f"--trainer.default_root_dir={runs}", "--trainer.max_epochs=1"]
     words += ["--trainer.log_every_n_steps=1"]
     main(words)
@@ -168,3 +168,7 @@ def test_the_command_line_has_it_unless_the_user_has_another(data, runs, capsys)
     main([*words, "--trainer.enable_progress_bar=false"])
     assert "loss_kl=" not in capsys.readouterr().out
     assert issubclass(TrainingBar, TQDMProgressBar)
+    monkeypatch.setattr(evaluation, "rank_zero_info", print)
+    short = [f"--trainer.default_root_dir={runs}", "--trainer.limit_test_batches=1", "--evaluation.samples=16"]
+    main(["test", *data, *TINY_VAE, *short, "--ckpt_path=last", "--evaluation.features=none"])
+    assert "\nmetric " in capsys.readouterr().out  # on a line of its own
