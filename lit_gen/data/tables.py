@@ -6,6 +6,7 @@ header of a CSV file is row 1.
 
 import csv
 import json
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from io import StringIO
 from pathlib import Path
@@ -66,13 +67,14 @@ class Table:
                 self.columns[name] += values
 
     def converted(self, name: str, convert: Callable[[list[Any]], Result]) -> Result:
-        """Return what a function of `table_columns` makes of a column.
+        """Return what a function of `table_columns` makes of a column, whose values are then forgotten.
 
         Raises:
             UserError: a value cannot be used; the message names the row.
         """
+        values, self.columns[name] = self.columns[name], []
         try:
-            return convert(_texts(self.columns[name], name))
+            return convert(_texts(values, name))
         except CellError as error:
             raise UserError(f"{self.place(error.place)}: the column {name!r} {error.problem}.") from None
 
@@ -137,7 +139,7 @@ def _csv(path: Path, text: str) -> tuple[Sequence[str], Rows]:
                     f"{path}, row {number}: {len(cells)} values for {len(header)} columns. Put a value that has a "
                     "comma into quotes."
                 )
-            yield number, cells
+            yield number, list(map(sys.intern, cells))  # equal values are one: attributes have few
 
     return header, checked()
 
@@ -178,7 +180,7 @@ def _jsonl(path: Path, text: str) -> tuple[Sequence[str], Rows]:
 
 def _texts(values: Sequence[Any], column: str) -> list[Any]:
     """Return the values of JSON as a CSV file would have them; lists of sentences stay."""
-    if all(isinstance(value, str) for value in values):
+    if set(map(type, values)) == {str}:
         return list(values)
     texts: list[Any] = []
     for place, value in enumerate(values):
