@@ -53,7 +53,7 @@ from lit_gen.loggers.wandb import WandbOptions, finish_wandb
 from lit_gen.models.base import GenerativeModule
 from lit_gen.old_versions.folders import runs_of_then
 from lit_gen.runs import folders, locks, processes
-from lit_gen.runs.changes import changes_from_base, changes_of_run
+from lit_gen.runs.changes import Change, changes_from_base, changes_of_run
 from lit_gen.runs.checkpoint_files import check_weights_only, heed_no_unsafe_loading
 from lit_gen.runs.commands_file import RunCommand, this_command
 from lit_gen.runs.names import ROOT, RunOptions, check_name, system_of
@@ -293,12 +293,12 @@ class LitGenCLI(LightningCLI):
 
     before_validate = before_test = before_predict = before_fit
 
-    def changes(self) -> list[str] | None:
+    def changes(self) -> list[Change] | None:
         """Return what differs from the settings of the run that goes on; None for a new run."""
         folder = self.training if self.subcommand == "fit" else None
         changes = None if folder is None else changes_of_run(read_settings(folder), self.config_dump)
-        own = tuple(f"trainer.{name} " for name in DryRun.trainer_settings) if self.dry_run else ()
-        return changes and [change for change in changes if not change.startswith(own)]
+        own = {f"trainer.{name}" for name in DryRun.trainer_settings} if self.dry_run else ()
+        return changes and [change for change in changes if change.name not in own]
 
     def after_fit(self) -> None:
         locks.finish()

@@ -5,10 +5,12 @@ from typing import Any
 
 from lightning import Trainer
 
+from lit_gen.runs.changes import Change
+
 INDENT = "\n" + " " * 10
 
 
-def summary(trainer: Trainer, model: Any, data: Any, run: str, changes: Sequence[str] | None) -> str:
+def summary(trainer: Trainer, model: Any, data: Any, run: str, changes: Sequence[Change] | None) -> str:
     """Return the lines that a command prints before it runs.
 
     Args:
@@ -29,5 +31,5 @@ def summary(trainer: Trainer, model: Any, data: Any, run: str, changes: Sequence
         "run": run,
     }
     if changes is not None:
-        lines["changed"] = INDENT.join(changes) or "nothing, against the run's config.yaml"
+        lines["changed"] = INDENT.join(map(str, changes)) or "nothing, against the run's config.yaml"
     return "\n".join(f"{name:>8}: {text}" for name, text in lines.items())

@@ -145,9 +145,9 @@ class GenerativeModule(LoggedTerms):
         except RuntimeError as error:
             first = shorten(str(error).splitlines()[1] if "\n" in str(error) else str(error), 160, placeholder=" ...")
             changes = changes_of_model(self._trained_with, self.hparams)
-            differs = f"What differs: {', '.join(changes)}. " if changes else ""
+            differs = f"What differs: {', '.join(map(str, changes))}. " if changes else ""
             trainer, how = trainer_of(self), "--config <run>/config.yaml"
-            if changes and all(change.startswith("data.") for change in changes):
+            if changes and all(change.name.startswith("data.") for change in changes):
                 how = "--data.image_size, --data.channels and others, or leave --data out"
             elif trainer is not None and trainer.state.fn != "fit":
                 how = f"leave --config and --model out, or give {how}"

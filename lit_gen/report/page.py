@@ -190,17 +190,9 @@ def _settings(run: Run, commands: Sequence[RunCommand]) -> str:
     parts = []
     known = [one for one in commands if one.changes is not None]
     if known:
-        last = known[-1]
-        rows = []
-        for change in last.changes or []:
-            name, _, values = change.partition(" ")
-            old, _, new = values.partition(" -> ")
-            rows.append((f"<code>{escape(name)}</code>", f"<code>{escape(old)}</code>", f"<code>{escape(new)}</code>"))
-        base = escape(last.base)
-        if rows:
-            parts.append(_table(rows, ("setting", base, "here")))
-        else:
-            parts.append(f"<p>Nothing differs from {base}.</p>")
+        base = escape(known[-1].base)
+        rows = [[f"<code>{escape(text)}</code>" for text in change] for change in known[-1].changes or []]
+        parts.append(_table(rows, ("setting", base, "here")) if rows else f"<p>Nothing differs from {base}.</p>")
     elif run.state == "use":
         parts.append("<p>Those that the checkpoint stored, but for what the command says.</p>")
     else:

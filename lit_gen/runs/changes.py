@@ -2,14 +2,26 @@
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 LONGEST = 40  # characters of a value
+COMPARED = ("model", "data", "trainer")
 BATCHES = r"limit_\w+_batches|overfit_batches|val_check_interval"  # a number of batches or a part
 
 
-def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """Return `name old -> new` for each name that both have with different values."""
+class Change(NamedTuple):
+    """A setting that two runs have with different values, and these in a few words."""
+
+    name: str
+    old: str
+    new: str
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.old} -> {self.new}"
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[Change]:
+    """Return a change for each name that both have with different values."""
     found = []
     for name, value in new.items():
         if name not in old or _plain(old[name], name) == _plain(value, name):
@@ -18,7 +30,7 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = ""
         if kinds[0] and kinds[0] == kinds[1]:
             found += differences(before.get("init_args") or {}, value.get("init_args") or {}, f"{prefix}{name}.")
         else:
-            found.append(f"{prefix}{name} {kinds[0] or _short(before)} -> {kinds[1] or _short(value)}")
+            found.append(Change(f"{prefix}{name}", kinds[0] or _short(before), kinds[1] or _short(value)))
     return found
 
 
@@ -27,7 +39,7 @@ def _class_of(value: Any) -> str | None:
     return str(value["class_path"]).rpartition(".")[2] if isinstance(value, Mapping) and "class_path" in value else None
 
 
-def changes_of_run(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str] | None:
+def changes_of_run(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Change] | None:
     """Return what differs between the resolved settings of two trainings; None where the old ones were not readable.
 
     Settings that only one of the two knows are left out, as are those of another class.
@@ -49,22 +61,23 @@ def changes_of_run(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str] 
         return None
 
 
-def changes_from_base(base: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+def changes_from_base(base: Mapping[str, Any], new: Mapping[str, Any]) -> list[Change]:
     """Return what differs between the resolved settings of a training and those of its base config alone.
 
-    Beside what `changes_of_run` compares these are the seed and the settings of this project's own groups.
+    Beside what `changes_of_run` compares these are the settings of all other groups, and the seed.
     """
     changes = changes_of_run(base, new) or []
-    for part in ("samples", "checkpoints", "evaluation", "health", "wandb", "speed"):
-        changes += differences(base.get(part) or {}, new.get(part) or {}, f"{part}.")
+    for name, settings in new.items():
+        if isinstance(settings, Mapping) and name not in COMPARED:
+            changes += differences(base.get(name) or {}, settings, f"{name}.")
     return changes + differences(base, {"seed_everything": new.get("seed_everything")})
 
 
-def changes_of_model(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+def changes_of_model(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Change]:
     """Return which hyperparameters of a model, and what of its data's `spec`, differ from those in a checkpoint."""
     before, now = (str(settings.get("_class_path", "")) for settings in (old, new))
     if before and now and not _same_class(before, now):
-        return [f"model {before} -> {now}"]
+        return [Change("model", before, now)]
     old, new = ({**settings, "_class_path": None} for settings in (old, new))
     spec = differences(old.get("spec", {}), new.get("spec", {}), "data.spec.")
     return spec + differences({**old, "spec": None}, {**new, "spec": None}, "model.")

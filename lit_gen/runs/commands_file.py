@@ -12,6 +12,7 @@ from typing import NamedTuple
 import torch
 
 from lit_gen.files.atomic import complete_file
+from lit_gen.runs.changes import Change
 from lit_gen.runs.commands import program
 
 COMMANDS = "commands.json"
@@ -23,24 +24,18 @@ class RunCommand(NamedTuple):
     """One command of a run.
 
     base: the base config, or what stands for it; '' where it is not known.
-    changes: each setting that differs from the base, as `name old -> new`; None where that is not known.
+    changes: the settings that differ from the base; None where that is not known.
     """
 
     line: str
     begun: str
     hardware: str
     base: str
-    changes: list[str] | None
+    changes: list[Change] | None
 
 
-def this_command(words: Sequence[str], base: str = "", changes: list[str] | None = None) -> RunCommand:
-    """Return the command that this process runs.
-
-    Args:
-        words: what stands behind the program's name.
-        base: see `RunCommand`.
-        changes: see `RunCommand`.
-    """
+def this_command(words: Sequence[str], base: str = "", changes: list[Change] | None = None) -> RunCommand:
+    """Return the command that this process runs, by what stands behind the program's name."""
     line = shlex.join([*program(), *words])
     return RunCommand(line, time.strftime("%Y-%m-%d %H:%M:%S"), hardware(), base, changes)
 
@@ -57,9 +52,19 @@ def commands_of(folder: Path) -> list[RunCommand]:
     """Return the commands of a run, the first one first; none where nothing says them."""
     try:
         noted = json.loads((folder / COMMANDS).read_text(encoding="utf-8"))
-        return [RunCommand(**one) for one in noted]
+        commands = [RunCommand(**one) for one in noted]
+        return [one._replace(changes=one.changes and list(map(_change, one.changes))) for one in commands]
     except (OSError, ValueError, TypeError):
         return []
+
+
+def _change(noted: Sequence[str]) -> Change:
+    """Return a change as the file has it: name and both values, or one text, as older versions wrote it."""
+    if not isinstance(noted, str):
+        return Change(*noted)
+    name, _, values = noted.partition(" ")
+    old, _, new = values.partition(" -> ")
+    return Change(name, old, new)
 
 
 def hardware() -> str:

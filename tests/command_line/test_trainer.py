@@ -104,7 +104,7 @@ def test_a_resumed_run_is_told_that_one_batch_is_not_all():
         "{limit_val_batches: 1.0, limit_test_batches: 2.0, gradient_clip_val: 1.0, devices: '2'}}"
     )
     new = config(limit_val_batches=1, limit_test_batches=2, gradient_clip_val=1, devices=2)
-    assert changes_of_run(old, new) == ["trainer.limit_val_batches 1.0 -> 1"]
+    assert changes_of_run(old, new) == [("trainer.limit_val_batches", "1.0", "1")]
     assert changes_of_run(old, new | config(limit_val_batches=1.0)) == []
 
 

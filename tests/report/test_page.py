@@ -19,6 +19,7 @@ from PIL import Image
 from lit_gen.report.curves import curve, thinned
 from lit_gen.report.images import series_of
 from lit_gen.report.page import page, write_report
+from lit_gen.runs.changes import Change
 from lit_gen.runs.commands_file import commands_of, note_command, this_command
 from lit_gen.runs.listing import Run, log_of, look_at
 
@@ -78,7 +79,8 @@ class Reader(HTMLParser):
 
 
 def test_what_is_on_the_page(folder):
-    note_command(folder, this_command(["fit", "--config=a b.yaml"], "configs/gan.yaml", ["model.beta 1 -> 4"]))
+    change = Change("model.name", "a -> b", "c -> d")
+    note_command(folder, this_command(["fit", "--config=a b.yaml"], "configs/gan.yaml", [change]))
     note_command(folder, this_command(["fit", "--ckpt_path=last"]))
     reader = Reader(page(run(folder)))
     text = reader.text
@@ -86,7 +88,7 @@ def test_what_is_on_the_page(folder):
     assert "val/sliced_wasserstein 3.25" in text
     assert "G had collapsed from step 4 to 6" in text and "G had collapsed from step 30 to 30" in text
     assert "'--config=a b.yaml'" in text and "--ckpt_path=last" in text and "torch" in text and "cores" in text
-    assert "configs/gan.yaml here model.beta 1 4" in text
+    assert "configs/gan.yaml here model.name a -> b c -> d" in text
     assert f"test --ckpt_path={folder}" in text, "how to test it"
     assert all(image["src"].startswith("data:image/") for image in reader.all("img"))
     assert not [tags for tags in reader.tags if {"href", "srcset"} & tags[1].keys()] and "://" not in page(run(folder))
@@ -96,7 +98,7 @@ def test_names_are_no_html(folder):
     evil = folder.parent / "a<img src=x onerror=alert(1)>"
     folder.rename(evil)
     picture(evil / "samples" / 'x" onload="alert(1)-1.png', 0)
-    note_command(evil, this_command(["fit", EVIL], EVIL, [f"model.{EVIL} {EVIL} -> {EVIL}"]))
+    note_command(evil, this_command(["fit", EVIL], EVIL, [Change(f"model.{EVIL}", EVIL, EVIL)]))
     reader = Reader(page(run(evil, best=(EVIL, 1.0))))
     assert len(reader.all("script")) == 1
     assert not [tags for tags in reader.tags if any(name.startswith("on") for name in tags[1])]
@@ -212,6 +214,12 @@ def test_a_broken_file_of_commands_says_nothing(tmp_path):
         note_command(tmp_path, this_command(["fit", str(number)]))
     numbers = [int(one.line.rpartition(" ")[2]) for one in commands_of(tmp_path)]
     assert numbers == [0, *range(11, 30)]
+
+
+def test_changes_that_older_versions_wrote_as_texts(tmp_path):
+    note_command(tmp_path, this_command(["fit"], "base", ["model.beta 1 -> 4"]))
+    [command] = commands_of(tmp_path)
+    assert command.changes == [Change("model.beta", "1", "4")]
 
 
 PROBE = """<script>addEventListener("load", () => {

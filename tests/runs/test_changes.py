@@ -8,7 +8,8 @@ import yaml
 
 from lit_gen.cli import main
 from lit_gen.layers.coders import MLPEncoder, network
-from lit_gen.runs.changes import changes_of_model, changes_of_run, differences
+from lit_gen.runs import changes as compared
+from lit_gen.runs.changes import changes_of_run, differences
 from lit_gen.runs.settings import read_settings
 from tests.test_cli import TINY_DCGAN, TINY_VAE, data, fit, mistake, runs  # noqa: F401  the two are fixtures
 
@@ -25,9 +26,13 @@ def config(**parts) -> dict:
     return usual | parts
 
 
-def changes(tmp_path: Path, old: dict, new: dict) -> list[str] | None:
+def changes(tmp_path: Path, old: dict, new: dict) -> list[str]:
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(old))
-    return changes_of_run(read_settings(tmp_path), new)
+    return [str(change) for change in changes_of_run(read_settings(tmp_path), new)]
+
+
+def changes_of_model(old: dict, new: dict) -> list[str]:
+    return [str(change) for change in compared.changes_of_model(old, new)]
 
 
 def test_equal_settings_do_not_differ(tmp_path):
@@ -66,8 +71,8 @@ def test_nothing_is_said_of_settings_that_one_of_them_does_not_know(tmp_path):
 
 
 def test_long_values_are_cut(tmp_path):
-    [line] = differences({"text": "a"}, {"text": "many\nwords " * 20})
-    assert line == "text a -> many words many words many words many..."
+    [change] = differences({"text": "a"}, {"text": "many\nwords " * 20})
+    assert str(change) == "text a -> many words many words many words many..."
 
 
 @pytest.mark.parametrize("content", [None, "", "model: VAE", "model: [", "- 1", "model: {class_path: 1}", b"\xff\xfe"])
