@@ -39,12 +39,10 @@ def rank() -> int:
 
 @contextmanager
 def uncounted_steps(*optimizers: LightningOptimizer) -> Iterator[None]:
-    """Keep `Trainer.global_step`, and with it `max_steps`, where it is, however often the optimizers step in the block.
+    """Keep `Trainer.global_step`, and with it `max_steps`, where it is, however often `optimizers` step in the block.
 
-    Lightning counts each `optimizer.step()` of a model with manual optimization, and the public API has no switch.
-
-    Args:
-        optimizers: all of `model.optimizers()`.
+    Lightning counts each `optimizer.step()` of a model with manual optimization, and the public API has no switch. Give
+    all of `model.optimizers()`.
     """
     before = [(optimizer._on_before_step, optimizer._on_after_step) for optimizer in optimizers]
     for optimizer in optimizers:
@@ -59,10 +57,7 @@ def uncounted_steps(*optimizers: LightningOptimizer) -> Iterator[None]:
 def count_step(optimizer: LightningOptimizer) -> None:
     """Add one to `Trainer.global_step` without moving a parameter, which no public method does.
 
-    Call it within `training_step` and outside of `uncounted_steps`.
-
-    Args:
-        optimizer: one of `model.optimizers()`; with manual optimization, which one makes no difference.
+    Call it within `training_step` and outside of `uncounted_steps`, with any of `model.optimizers()`.
     """
     optimizer._on_before_step()
     optimizer._on_after_step()

@@ -199,12 +199,7 @@ def best_of(trainer: Trainer) -> list[str]:
 
 
 def last_words(trainer: Trainer, folder: Path) -> list[str]:
-    """Return the last lines of a run that is finished.
-
-    Args:
-        trainer: the run's Trainer.
-        folder: the run's folder.
-    """
+    """Return the last lines of a run that is finished, whose folder is given."""
     what = "checkpoints, samples and metrics" if trainer.loggers else "checkpoints and samples"
     return [*best_of(trainer), f"finished: {what} are in {folder}"]
 

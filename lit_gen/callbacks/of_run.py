@@ -30,16 +30,10 @@ def callbacks_of_run(
     predictions: PredictionWriter | None = None,
     line: RunCommand | None = None,
 ) -> list[Callback]:
-    """Return the project's callbacks for a command.
+    """Return the project's callbacks for a command (fit, validate, test or predict) by its settings.
 
-    Args:
-        command: fit, validate, test or predict.
-        settings: the command's.
-        model: what is trained or used.
-        folder: the run's folder; None where nothing is written.
-        given: the callbacks that the user added.
-        predictions: what writes the images of `predict`.
-        line: the command, for the run's report.
+    `folder` is the run's, None where nothing is written; `given` are the user's callbacks, `predictions` writes the
+    images of `predict`, and `line` goes to the run's report.
     """
     report = [] if folder is None else [RunReport(folder, line)]
     bar = settings.trainer.enable_progress_bar is not False and not settings.trainer.barebones

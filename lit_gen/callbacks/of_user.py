@@ -57,13 +57,9 @@ NEED_A_LOG = (DeviceStatsMonitor, LearningRateMonitor, ThroughputMonitor)
 
 
 def check_callbacks(given: Sequence[Callback], model: LightningModule, command: str, trainer: Namespace) -> None:
-    """Refuse what cannot work, before anything is downloaded, written or trained.
+    """Refuse callbacks of the user that cannot work, before anything is downloaded, written or trained.
 
-    Args:
-        given: the callbacks that the user added.
-        model: what is to be trained or used.
-        command: fit, validate, test or predict.
-        trainer: the Trainer's settings.
+    `command` is fit, validate, test or predict, and `trainer` has the Trainer's settings.
 
     Raises:
         UserError: a callback cannot work with this model or these settings.
@@ -137,14 +133,10 @@ def _among_a_runs_own(callback: Checkpoint) -> bool:
 
 
 def prepare_callbacks(given: Sequence[Callback], folder: Path | None, model: LightningModule) -> list[Callback]:
-    """Return the callbacks, ready for a run, with another one before them where they need it.
+    """Return the user's callbacks, ready for a run, with another one before them where they need it.
 
-    A ModelCheckpoint without a folder gets one within the run's, away from the run's own checkpoints.
-
-    Args:
-        given: the callbacks that the user added.
-        folder: the run's folder; None where nothing is written.
-        model: what is trained or used.
+    A ModelCheckpoint without a folder gets one within the run's, away from the run's own checkpoints; where nothing is
+    written, there is no such folder.
     """
     for callback in given:
         monitor = getattr(callback, "monitor", None)

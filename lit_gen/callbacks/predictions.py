@@ -265,12 +265,8 @@ def remove_earlier(folder: Path) -> None:
 def write_grid(path: Path, files: Sequence[Path], beside: Sequence[Path | None], plan: Plan, title: str) -> None:
     """Write a grid of pictures, each in the middle of a cell, with what it was made from at its left.
 
-    Args:
-        path: of the grid.
-        files: of the pictures.
-        beside: the image file that each was made from, if any.
-        plan: says how many stand in a row, by default as many as make a square, and what stands above them.
-        title: of the grid.
+    In `beside` are these image files, None where there is none. The plan says how many stand in a row, by default as
+    many as make a square, and what stands above them.
     """
     columns = plan.columns or max(1, round(len(files) ** 0.5))
     strips = bool(plan.heads) or not plan.pictures  # those of a data module, all of one size, may be strips too

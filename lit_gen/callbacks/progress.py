@@ -23,11 +23,7 @@ class Pace:
         self._begun: tuple[float, float, int] | None = None  # time, part that was done, images seen
 
     def look(self, model: GenerativeModule) -> dict[str, float]:
-        """Return images per second, seconds left, and GiB of the GPU, as far as they are known; no GPU is waited for.
-
-        Args:
-            model: what is trained.
-        """
+        """Return images per second, seconds left, and GiB of the GPU, as far as they are known; waits for no GPU."""
         now, done = time.monotonic(), part_done(model)
         if self._begun is None or model.images_seen < self._begun[2]:
             self._begun = now, done, model.images_seen

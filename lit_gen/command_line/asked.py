@@ -191,10 +191,6 @@ def data_of_checkpoint(checkpoint: Mapping[str, Any], path: str) -> dict[str, An
 def prepare_pictures(settings: Any, asked: Asked) -> bool:
     """Return whether `predict` makes its pictures without a data module, and put them in its place in the settings.
 
-    Args:
-        settings: of the command, parsed; `ckpt_path` is the checkpoint's.
-        asked: of the command.
-
     Raises:
         UserError: the model's task does not know an option, or needs something.
     """

@@ -94,9 +94,6 @@ def in_full(path: Path, seen: Seen) -> str:
 def check(words: Sequence[str]) -> None:
     """Print what the data hold: counts, sizes, unreadable files, labels; and the command to type next. Nothing is kept.
 
-    Args:
-        words: what stands behind the program's name, "check" first.
-
     Raises:
         UserError: there are no such data, or a table of them has a mistake.
     """

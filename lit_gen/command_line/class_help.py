@@ -37,11 +37,9 @@ PAPER = "A default is the paper's value, where the paper has one and the text na
 
 
 def class_help(part: str, kind: str) -> str | None:
-    """Return the settings of a model or data module; None for a class of another package.
+    """Return the settings of a model or data module (`part`: model or data); None for a class of another package.
 
-    Args:
-        part: model or data.
-        kind: the class, by its name or its import path.
+    The class is given by its name or its import path.
     """
     settings = settings_of_class(part, kind)
     if settings is None:

@@ -122,16 +122,12 @@ def without_empty_groups(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def check_group(name: str, value: Any, example: str, folder: Path) -> None:
-    """Refuse a value that stands for a whole group of settings.
+    """Refuse a value that stands for a whole group of settings, and is no settings by name.
 
-    Args:
-        name: of the group, and where it stands.
-        value: what is given. None counts as nothing, and a text may name a file of settings.
-        example: a setting of the group, as it would stand there.
-        folder: the one that the file's path begins at.
+    None counts as nothing, and a text may name a file of settings, whose path begins at `folder`.
 
     Raises:
-        UserError: it is none of these, and no settings by name.
+        UserError: the line has the group's name and place, and the `example` of a setting.
     """
     if value is None or isinstance(value, dict) or (isinstance(value, str) and (folder / value).is_file()):
         return

@@ -37,9 +37,6 @@ CARD, EXAMPLE, INPUTS = "export.json", "example.py", "inputs.npz"
 def export(words: Sequence[str]) -> None:
     """Write a model's networks, each compared with the model, and beside them a card and an example.
 
-    Args:
-        words: what stands behind the program's name, "export" first.
-
     Raises:
         UserError: something is wrong that the user can mend; nothing is left behind then.
     """

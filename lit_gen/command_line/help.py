@@ -185,11 +185,7 @@ def _versions() -> str:
 def answer(words: Sequence[str]) -> list[str]:
     """Answer what needs no model: help, the version, and words that name no command.
 
-    Args:
-        words: what stands behind the program's name.
-
-    Returns:
-        The words for the command line, which answers the rest.
+    The words (what stands behind the program's name) are returned for the command line, which answers the rest.
 
     Raises:
         SystemExit: with code 0 when this was all that was asked for, with 2 after one line on standard error.

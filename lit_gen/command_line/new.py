@@ -49,9 +49,6 @@ COLUMNS = {
 def new(words: Sequence[str]) -> None:
     """Make a folder with a small project: all of it or nothing.
 
-    Args:
-        words: what stands behind the program's name, "new" first.
-
     Raises:
         UserError: the folder is not empty, there is no such model or data module, or they are not for each other.
     """
@@ -98,12 +95,7 @@ def write(folder: Path, files: dict[str, str]) -> None:
 
 
 def project(model: type, data: type) -> dict[str, str]:
-    """Return the texts of a project by the names of their files.
-
-    Args:
-        model: class to begin with.
-        data: class of the data module.
-    """
+    """Return the texts of a project by the names of their files; the model and the data module are classes."""
     stem, mine = f"my_{model.__module__.rpartition('.')[2]}", f"My{model.__name__}"
     config = settings(model, data)
     networks = excerpts.networks(model)

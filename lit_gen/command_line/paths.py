@@ -11,12 +11,7 @@ EMPTY = "is empty, which would mean the current folder: give a path, or '.' for 
 
 
 def check_path(option: str, value: str | None) -> None:
-    """Refuse an empty path.
-
-    Args:
-        option: the one that gives it.
-        value: the path as typed; None where it is not given.
-    """
+    """Refuse an empty path as the value of an option; None is not given."""
     if value is not None and not str(value).strip():
         raise UserError(f"--{option} {EMPTY}.")
 

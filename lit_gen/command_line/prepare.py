@@ -37,9 +37,6 @@ class DataParser(OneLineParser):
 def prepare(words: Sequence[str]) -> None:
     """Download, render, decode and cache what the data's settings ask for, and compare each file with its cache.
 
-    Args:
-        words: what stands behind the program's name, "prepare" first.
-
     Raises:
         UserError: something is wrong that the user can mend.
     """

@@ -30,10 +30,7 @@ NAMES_OF_TYPES |= {limited.__name__: words for limited, words in IN_WORDS.items(
 def explain(message: str, words: Sequence[str] = (), names: Iterable[str] = ()) -> str:
     """Return the parser's message for the commonest mistakes in words that say what to do; others as they are.
 
-    Args:
-        message: the parser's.
-        words: what stands behind the program's name.
-        names: of all options of the command, without dashes.
+    `words` are the command's, and `names` those of all its options, without dashes.
     """
     names = [name for name in names if not name.endswith("help")]
     names = [name for name in names if not any(other.startswith(f"{name}.") for other in names)]

@@ -19,9 +19,6 @@ NONE = "-"
 def runs(words: Sequence[str]) -> None:
     """Print the runs below a folder, or what differs between the runs that are named; or write their reports.
 
-    Args:
-        words: what stands behind the program's name, "runs" first.
-
     Raises:
         UserError: there is no such folder or run.
     """

@@ -21,12 +21,7 @@ MOST_SEEDS = 1_000
 
 
 def check_seed(option: str, seed: bool | int | None) -> None:
-    """Refuse a seed that the libraries cannot take.
-
-    Args:
-        option: the one that gives it.
-        seed: true or false mean that a seed is drawn, or none set.
-    """
+    """Refuse a seed that the libraries cannot take; true and false mean that one is drawn, or none set."""
     if seed is not None and not 0 <= seed <= LAST_SEED:
         raise UserError(f"--{option} takes whole numbers from 0 to {LAST_SEED}, not {seed}. Give one of these.")
 
@@ -40,9 +35,6 @@ def train_seeds(words: Sequence[str]) -> None:
     """Train with one seed after the other, each in a run and a process of its own, and print what all reached.
 
     The runs are called `<name>-seed0` and so on. With `--ckpt_path=auto`, those that are finished are left as they are.
-
-    Args:
-        words: what stands behind the program's name, "fit" first.
 
     Raises:
         UserError: the seeds cannot be read, or something else says which seed or run it is.

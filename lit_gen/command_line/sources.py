@@ -48,11 +48,7 @@ def _class(name: str, path: Path) -> ast.ClassDef | None:
 
 
 def known(part: str) -> list[str]:
-    """Return the names of all models or data modules, in alphabetical order.
-
-    Args:
-        part: model or data.
-    """
+    """Return the names of all models or data modules (`part`: model or data), in alphabetical order."""
     package = PACKAGE / PARTS[part] / "__init__.py"
     names = (name for name, path in _imported(package).items() if _class(name, path))
     return sorted(names, key=str.lower)
@@ -97,9 +93,7 @@ class Setting(NamedTuple):
 def settings_of_class(part: str, kind: str) -> list[Setting] | None:
     """Return a model's or data module's settings, those of its bases after its own; None for another package's class.
 
-    Args:
-        part: model or data.
-        kind: the class, by its name or its import path.
+    The class is given by its name or its import path.
     """
     own, _, name = kind.rpartition(".")
     path = _imported(PACKAGE / PARTS[part] / "__init__.py").get(name)

@@ -13,12 +13,8 @@ INDENT = "\n" + " " * 10
 def summary(trainer: Trainer, model: Any, data: Any, run: str, changes: Sequence[Change] | None) -> str:
     """Return the lines that a command prints before it runs.
 
-    Args:
-        trainer: the command's.
-        model: what is trained or used.
-        data: set up for the command.
-        run: the run's folder, or why there is none.
-        changes: what differs from the settings of the run that goes on; None for a new run.
+    The data are set up; `run` is the run's folder, or why there is none. `changes` are what differs from the settings
+    of the run that goes on; None for a new run.
     """
     parameters = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
     splits = [f"{len(dataset)} {split}" for split, dataset in getattr(data, "datasets", {}).items()]

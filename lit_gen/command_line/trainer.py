@@ -93,14 +93,10 @@ class CommandLineTrainer(Trainer):
 
 
 def arguments_for(model: GenerativeModule, settings: Namespace) -> dict[str, Any]:
-    """Return what the Trainer is to be given in place of some settings, for the sake of a model.
+    """Return what the Trainer is to be given in place of some of its settings, for the sake of a model.
 
     A model that takes its steps itself gets two settings that the Trainer refuses it, and with several processes a
     strategy that averages the gradients of one network at a time.
-
-    Args:
-        model: what is trained or used.
-        settings: the Trainer's.
     """
     instead: dict[str, Any] = {}
     if isinstance(model, AdversarialModule):
@@ -140,12 +136,7 @@ LEAST = {
 
 
 def check_amounts(command: str, settings: Namespace) -> None:
-    """Raise a `UserError` if a number is too low, or if the Trainer is told to do nothing.
-
-    Args:
-        command: fit, validate, test or predict.
-        settings: those of the command.
-    """
+    """Raise a `UserError` if a number is too low, or if the Trainer is told to do nothing by this command."""
     trainer = settings.trainer
     for name, least in LEAST.items():
         value = settings.get(name)
@@ -169,9 +160,6 @@ def check_devices(trainer: Namespace) -> None:
     """Raise a `UserError` if the machine, or Lightning, does not have what the Trainer is to compute on.
 
     The Trainer says so, too, but it is built after the data are prepared.
-
-    Args:
-        trainer: its settings.
     """
     accelerator, devices, strategy = trainer.accelerator, trainer.devices, trainer.strategy
     strategies = ["auto", *StrategyRegistry.available_strategies()]

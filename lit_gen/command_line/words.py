@@ -42,9 +42,6 @@ class Given(NamedTuple):
 def check_words(words: Sequence[str]) -> None:
     """Check the config files of a command, and the order of its settings.
 
-    Args:
-        words: what stands behind the program's name.
-
     Raises:
         UserError: a file cannot be read, is empty, or says a thing twice; a value stands for a group of settings; a
             setting stands before the model or data that it is for, or they do not have it.

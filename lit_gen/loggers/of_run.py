@@ -30,14 +30,9 @@ class LogOptions:
 def check_loggers(
     logger: str | bool | None, own: Any, options: WandbOptions, command: str, training: Path | None
 ) -> None:
-    """Check what is to log a command before anything is made.
+    """Check what is to log a command before anything is made; for the arguments see `loggers_of_run`.
 
-    Args:
-        logger: the setting of that name.
-        own: the value of `trainer.logger`.
-        options: those for W&B.
-        command: fit, validate, test or predict.
-        training: as for `wandb_logger`.
+    `own` is the value of `trainer.logger`.
 
     Raises:
         UserError: two settings say different things, a package is missing, or W&B cannot log as it is told to.

@@ -40,14 +40,10 @@ def add_missing_folders(settings: Namespace) -> None:
 
 
 def build(loggers: Any, folder: Path) -> list[Logger]:
-    """Build the loggers that `defer` has put off.
+    """Build the loggers that `defer` has put off: `trainer.logger`, one or several.
 
+    Loggers that were given no folder log in the run's, a relative default lies below it, and "." is that folder itself.
     A WandbLogger without an id gets the run's, so that a resumed run goes on with its page.
-
-    Args:
-        loggers: the value of trainer.logger: one or several.
-        folder: the run's folder. Loggers that were given no folder log there, a relative default lies below it, and "."
-            is that folder itself.
     """
     built = []
     for logger in loggers if isinstance(loggers, Iterable) else [loggers]:

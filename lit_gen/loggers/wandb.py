@@ -230,11 +230,7 @@ def has_wandb_key() -> bool:
 
 
 def check_wandb(options: WandbOptions, logger: Any) -> None:
-    """Check the options before anything is made.
-
-    Args:
-        options: those of the command line.
-        logger: what logs; True or None where W&B does.
+    """Check the options before anything is made; `logger` is what logs, True or None where W&B does.
 
     Raises:
         UserError: W&B cannot log as it is told to.

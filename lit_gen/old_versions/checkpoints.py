@@ -16,9 +16,7 @@ from lit_gen.lightning_compat import data_of, trainer_of
 def bring_up_to_date(checkpoint: dict[str, Any], model: LightningModule) -> None:
     """Add to a checkpoint what this version reads and older ones did not write; one of this version stays as it is.
 
-    Args:
-        checkpoint: of a run.
-        model: that is about to load it; attached to its Trainer, if there is one.
+    The model, which is about to load it, is attached to its Trainer, if there is one.
 
     Raises:
         UserError: the numbers of characters stand for others now, and sentences would be misread.

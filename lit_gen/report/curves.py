@@ -27,9 +27,7 @@ def thinned(points: Points, most: int = MOST) -> Points:
 def curve(name: str, points: Points) -> str:
     """Return a figure with the curve of a logged value, its range and its last value.
 
-    Args:
-        name: in the log.
-        points: step and value; values that are not finite are left out, and counted.
+    Values that are not finite are left out of the points (step, value), and counted.
     """
     finite = [point for point in points if math.isfinite(point[1])]
     left_out = len(points) - len(finite)

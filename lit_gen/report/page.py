@@ -54,13 +54,7 @@ def page(run: Run) -> str:
 
 
 def _table(rows: Iterable[Sequence[str]], heads: Sequence[str] = (), right: Collection[int] = ()) -> str:
-    """Return a table of cells that are HTML.
-
-    Args:
-        rows: cells, as many in each row.
-        heads: of the columns.
-        right: numbers of the columns whose cells stand at the right.
-    """
+    """Return a table of cells that are HTML; those of the columns with the numbers in `right` stand at the right."""
     body = [f"<tr>{''.join(f'<th>{cell}</th>' for cell in heads)}</tr>"] if heads else []
     kinds = {column: ' class="number"' for column in right}
     for row in rows:

@@ -43,10 +43,6 @@ def changes_of_run(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Chang
     """Return what differs between the resolved settings of two trainings; None where the old ones were not readable.
 
     Settings that only one of the two knows are left out, as are those of another class.
-
-    Args:
-        old: what `read_settings` found.
-        new: those of this command.
     """
     try:
         changes = []

@@ -89,14 +89,9 @@ def heed_no_unsafe_loading() -> None:
 
 
 def _object_in(file: str, error: Exception) -> str | None:
-    """Return the name of an object that torch has refused to load, in brackets, or '' for one without a name.
+    """Return the name of an object that torch refused with this error, in brackets; '' for one without a name.
 
-    Args:
-        file: path of the file.
-        error: torch's.
-
-    Returns:
-        None where the file holds no such object: it is damaged, or something else.
+    None where the file holds no such object: it is damaged, or something else.
     """
     if found := re.search(r"GLOBAL ([\w.]+) (?:whose|was) ", str(error)):
         return f" ({found[1]})"

@@ -16,12 +16,7 @@ def program() -> list[str]:
 
 
 def command(subcommand: str, **options: str | Path) -> str:
-    """Return `python main.py <subcommand> --name=value ...`, quoted for a shell, whatever a path has in it.
-
-    Args:
-        subcommand: fit, validate, test or predict.
-        options: values by name, in their order.
-    """
+    """Return `python main.py <subcommand> --name=value ...`, quoted for a shell, whatever a path has in it."""
     return shlex.join([*program(), subcommand, *(f"--{name}={value}" for name, value in options.items())])
 
 

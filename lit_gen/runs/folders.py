@@ -38,12 +38,7 @@ class FinishedError(Exception):
 
 
 def parent_of_runs(root: str | None, system: str) -> Path:
-    """Return the folder that holds the runs of a system.
-
-    Args:
-        root: `trainer.default_root_dir`.
-        system: name of the folder below it.
-    """
+    """Return the folder that holds the runs of a system, below `trainer.default_root_dir`."""
     return Path(root or ".").expanduser() / system
 
 

@@ -19,11 +19,7 @@ _missing: list[Path] = []  # folders above it that the command makes, the deepes
 
 
 def remember(parent: Path) -> None:
-    """Note which folders are there before a command makes its own.
-
-    Args:
-        parent: the folder that is to hold it.
-    """
+    """Note which folders are there before a command makes its own below `parent`."""
     parent = Path(os.path.abspath(parent))
     _made.clear()
     _missing[:] = [folder for folder in (parent, *parent.parents) if not folder.exists()]

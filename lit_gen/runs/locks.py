@@ -97,12 +97,7 @@ class RunLock:
             time.sleep(0.2)
 
     def _may_have(self, file: int, waited: float) -> bool:
-        """Return whether this process now holds the open record; False to try again.
-
-        Args:
-            file: the record's descriptor.
-            waited: seconds of trying so far.
-        """
+        """Return whether this process now holds the open record, after `waited` seconds; False to try again."""
         locked, record = try_lock(file), _read(file)
         if not is_at(file, self.path):  # another process has put a new one there
             return False

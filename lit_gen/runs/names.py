@@ -23,12 +23,7 @@ class RunOptions:
 
 
 def check_name(what: str, name: str | None) -> None:
-    """Refuse a name that is no name of a folder.
-
-    Args:
-        what: the setting.
-        name: its value; None where it is not given.
-    """
+    """Refuse the value of a setting that is no name of a folder; None is not given."""
     if name is None:
         return
     if not name.strip() or name != name.strip() or name.startswith(".") or set(name) & set('/\\:*?"<>|\0\n'):

@@ -153,17 +153,12 @@ class AttributeEditing(Task):
 
 
 def wanted_changes(text: str, names: Sequence[str], said: str = "--attributes") -> dict[int, float]:
-    """Return the values, 0 or 1, of what `+Blond_Hair,-Male` names, by the column of its name.
+    """Return the values, 0 or 1, of what `+Blond_Hair,-Male` names, by the column of each name in `names`.
 
     A hair colour that is to be there takes the place of the others, unless these are named too.
 
-    Args:
-        text: of the user.
-        names: those of the attributes.
-        said: what an error calls the text.
-
     Raises:
-        UserError: a name is not known, or stands there twice.
+        UserError: a name is not known, or stands there twice; `said` is what the line calls the text.
     """
     changes: dict[int, float] = {}
     for word in filter(None, (word.strip() for word in text.split(","))):

@@ -42,8 +42,7 @@ class Grid(NamedTuple):
     def drawn(self, title: str = "") -> Tensor:
         """Return the picture (C, H', W') in [-1, 1] on the CPU, enlarged by a whole factor, with all that is written.
 
-        Args:
-            title: stands in place of the grid's own.
+        A `title` stands in place of the grid's own.
         """
         picture = self.picture.detach().float().cpu().clamp(-1, 1)
         channels, height, width = picture.shape
@@ -101,13 +100,9 @@ def side_by_side(images: Sequence[Tensor]) -> Tensor:
 
 
 def lettering(text: str, width: int, channels: int, size: int = SIZES[0]) -> Tensor:
-    """Write `text` in black on white, in as many lines as it takes: (channels, H, width) in [-1, 1].
+    """Write words in black on white, in as many lines as it takes: (channels, H, width) in [-1, 1].
 
-    Args:
-        text: words with spaces between them.
-        width: in pixels.
-        channels: 1 or 3.
-        size: height of the letters in pixels.
+    The width, and the `size` of the letters, which is their height, are in pixels.
     """
     lines = _wrapped(text, width - 2 * MARGIN, size)
     paper = _paper(width, len(lines), size)

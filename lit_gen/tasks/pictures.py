@@ -231,11 +231,8 @@ def of_latent(model: Any, latent: Tensor) -> Tensor:
 def of_classes(options: Options, classes: int, make: Callable[[int, int, Any], Tensor], head: str = "class {}") -> Plan:
     """Return the plan of images of the classes that `--classes` lists, which they take in turn.
 
-    Args:
-        options: of the command.
-        classes: how many there are.
-        make: gives an image (1, C, H, W) by a seed, a class and the model.
-        head: what stands above a column of the grid, with the class in place of the braces.
+    `make` gives an image (1, C, H, W) by a seed, a class (of as many as `classes`) and the model. `head` stands above a
+    column of the grid, with the class in place of the braces.
     """
     asked = [int(value) for value in names_of(options, "classes", [str(value) for value in range(classes)])]
     found = []
