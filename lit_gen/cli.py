@@ -3,8 +3,8 @@
 import sys
 from collections.abc import Sequence
 from functools import partial
-from importlib import import_module
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 import torch
@@ -23,9 +23,9 @@ from lit_gen.callbacks.evaluation import Evaluation
 from lit_gen.callbacks.health import Health
 from lit_gen.callbacks.of_run import callbacks_of_run
 from lit_gen.callbacks.of_user import check_callbacks, prepare_callbacks
-from lit_gen.callbacks.predictions import PredictionWriter
+from lit_gen.callbacks.predictions import Command, PredictionWriter
 from lit_gen.callbacks.sample_grids import SampleGrids
-from lit_gen.command_line.asked import complete, prepare_pictures, writer_of
+from lit_gen.command_line.asked import complete, prepare_pictures
 from lit_gen.command_line.check import check
 from lit_gen.command_line.config_files import SHIPPED, with_shipped_configs
 from lit_gen.command_line.endings import one_line_endings
@@ -39,10 +39,10 @@ from lit_gen.command_line.quiet import be_quiet
 from lit_gen.command_line.refusals import explain
 from lit_gen.command_line.runs import runs
 from lit_gen.command_line.seeds import asks_for_seeds, check_seed, train_seeds
-from lit_gen.command_line.sources import options_of_predict
+from lit_gen.command_line.sources import PARTS, options_of_predict
 from lit_gen.command_line.summary import summary
 from lit_gen.command_line.trainer import CommandLineTrainer, arguments_for, check_amounts, check_devices
-from lit_gen.command_line.words import check_words, first_config
+from lit_gen.command_line.words import check_words, first_config, options_of
 from lit_gen.data.base import ImageData
 from lit_gen.data.contract import check_pair, spec_in
 from lit_gen.errors import UserError
@@ -55,9 +55,11 @@ from lit_gen.old_versions.folders import runs_of_then
 from lit_gen.runs import folders, locks, processes
 from lit_gen.runs.changes import Change, changes_from_base, changes_of_run
 from lit_gen.runs.checkpoint_files import check_weights_only, heed_no_unsafe_loading
+from lit_gen.runs.commands import line_of
 from lit_gen.runs.commands_file import RunCommand, this_command
 from lit_gen.runs.names import ROOT, RunOptions, check_name, system_of
 from lit_gen.runs.settings import SaveSettings, read_settings
+from lit_gen.tasks.pictures import base_seed, switch
 from lit_gen.training.graphs import SpeedOptions
 
 DRY_RUN = "--dry_run"
@@ -94,7 +96,7 @@ class LitGenCLI(LightningCLI):
         self.words = args
         self.asked, args = complete(args)
         check_words(args)
-        self.seed_typed = any(str(word).partition("=")[0] == "--seed_everything" for word in args)
+        self.seed_typed = any(option.name == "seed_everything" for option in options_of(args))
         self.base_config = first_config(args)
         try:
             super().parse_arguments(parser, args)
@@ -133,7 +135,8 @@ class LitGenCLI(LightningCLI):
         if (found := folders.find_checkpoint(named, self.parent_of_runs, command, of_then)) is not None:
             settings.ckpt_path = found
         self.makes_pictures = command == "predict" and prepare_pictures(settings, self.asked)
-        check_pair(_import(settings.model.class_path), _import(settings.data.class_path), command == "predict")
+        classes = (resolve_name(settings[part].class_path) for part in PARTS)
+        check_pair(*classes, command == "predict")
         check_amounts(command, settings)
         check_devices(settings.trainer)
         if command == "test":
@@ -148,7 +151,7 @@ class LitGenCLI(LightningCLI):
     def fitting_data(self, kind: type, *arguments: Any, **settings: Any) -> LightningDataModule:
         """Return the data module, if the model can read its batches: of some data, only an object knows their type."""
         data = kind(*arguments, **settings)
-        check_pair(_import(self.settings.model.class_path), data, self.subcommand == "predict")
+        check_pair(resolve_name(self.settings.model.class_path), data, self.subcommand == "predict")
         return data
 
     @property
@@ -232,8 +235,12 @@ class LitGenCLI(LightningCLI):
     def prediction_writer(self) -> PredictionWriter | None:
         if self.subcommand != "predict" or not self.writes:
             return None
-        to_wandb = self.wandb_options.images == "all"
-        return writer_of(self.asked, self.run_folder, self.settings.ckpt_path, self.words, to_wandb)
+        options = self.asked.options
+        folder = (
+            Path(options["output"]).expanduser() if "output" in options else (self.run_folder or Path()) / "predictions"
+        )
+        command = Command(line_of(self.words), options, base_seed(options), self.settings.ckpt_path)
+        return PredictionWriter(folder, command, switch(options, "overwrite"), self.wandb_options.images == "all")
 
     def line_of_run(self) -> RunCommand | None:
         """Return the command for the run's report, with what differs from the base config alone."""
@@ -243,7 +250,7 @@ class LitGenCLI(LightningCLI):
             return this_command(self.words)
         shipped = SHIPPED / f"{self.settings.system}.yaml"
         base = self.base_config or (str(shipped) if shipped.is_file() else None)
-        kinds = [f"--{part}={self.settings[part].class_path}" for part in ("model", "data")]
+        kinds = [f"--{part}={self.settings[part].class_path}" for part in PARTS]
         try:
             alone = self.parser.parse_args(["fit", *([f"--config={base}"] if base else kinds)])
             settings = yaml.safe_load(self.parser.dump(alone, skip_none=False))["fit"]
@@ -308,11 +315,6 @@ class LitGenCLI(LightningCLI):
     def after_test(self) -> None:
         if self.run_folder:
             self.last_words = [f"written to {self.run_folder / 'test.json'}"]
-
-
-def _import(class_path: str) -> type:
-    module, _, name = class_path.rpartition(".")
-    return getattr(import_module(module), name)
 
 
 def main(args: Sequence[str] | None = None) -> None:

@@ -1,11 +1,10 @@
 """What a command leaves to the checkpoint: its model and data; and the options of `predict`, which its task reads."""
 
-import importlib
 import json
 import re
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any, NamedTuple
 
 from lightning import LightningDataModule
@@ -13,7 +12,7 @@ from lightning.pytorch.utilities import rank_zero_info
 
 import lit_gen.data
 import lit_gen.models
-from lit_gen.callbacks.predictions import Command, PredictionWriter, check_output
+from lit_gen.callbacks.predictions import check_output
 from lit_gen.command_line.sources import GENERAL_OPTIONS, options_of_predict, settings_of
 from lit_gen.command_line.words import kinds_named, options_of, root_of
 from lit_gen.errors import UserError
@@ -21,10 +20,8 @@ from lit_gen.models.of_checkpoint import class_named, class_of_checkpoint, is_of
 from lit_gen.old_versions.configs import translate
 from lit_gen.runs import folders, processes
 from lit_gen.runs.checkpoint_files import read_checkpoint
-from lit_gen.runs.commands import program
 from lit_gen.runs.names import system_of
 from lit_gen.runs.settings import read_settings
-from lit_gen.tasks.base import Task
 from lit_gen.tasks.pictures import Pictures, base_seed, switch
 
 SWITCHES = ("overwrite", "interpolate", "plane")
@@ -70,8 +67,7 @@ def take_options(words: Sequence[str]) -> tuple[Asked, list[str]]:
             if value.startswith("--"):
                 raise UserError(f"--{name} needs a value: --{name}=<value>.")
         options[name] = value or ("true" if name in SWITCHES else "")
-    typed_parts = {option.name.partition(".")[0] for option in options_of(others)}
-    return Asked(options, types_data="data" in typed_parts), others
+    return Asked(options, types_data=any(option.part == "data" for option in options_of(others))), others
 
 
 def complete(words: Sequence[str]) -> tuple[Asked, list[str]]:
@@ -194,9 +190,8 @@ def prepare_pictures(settings: Any, asked: Asked) -> bool:
     Raises:
         UserError: the model's task does not know an option, or needs something.
     """
-    module, _, name = settings.model.class_path.rpartition(".")
-    kind = getattr(importlib.import_module(module), name)
-    task: Task = kind.task
+    kind = resolve_name(settings.model.class_path)
+    name, task = kind.__name__, kind.task
     own = task.all_options() if task.plans() else {}
     if unknown := [option for option in asked.of_task if option not in own]:
         known = ", ".join(f"--{option}" for option in [*own, *GENERAL_OPTIONS])
@@ -225,22 +220,3 @@ def prepare_pictures(settings: Any, asked: Asked) -> bool:
         raise UserError(f"{settings.ckpt_path} does not say what its data look like: add --data=<class>.")
     settings.data = type(settings)(class_path=PICTURES, init_args=type(settings)(spec=dict(spec)))
     return True
-
-
-def writer_of(
-    asked: Asked, folder: Path | None, checkpoint: str, words: Sequence[str], all_to_wandb: bool = False
-) -> PredictionWriter:
-    """Return what writes the pictures of a `predict`.
-
-    Args:
-        asked: of the command.
-        folder: the command's, in which the pictures have one of their own, unless `--output` names it.
-        checkpoint: path of the checkpoint.
-        words: the command's.
-        all_to_wandb: as for `PredictionWriter`.
-    """
-    line = shlex.join([*program(), *words])
-    command = Command(line, asked.options, base_seed(asked.options), checkpoint)
-    output = asked.options.get("output")
-    place = Path(output).expanduser() if output is not None else (folder or Path()) / "predictions"
-    return PredictionWriter(place, command, switch(asked.options, "overwrite"), all_to_wandb)

@@ -226,15 +226,14 @@ def next_words(words: Sequence[str], data: ImageData, checker: Checker) -> Itera
     if len(data.datasets["train"]) < 2:
         yield "too few", "one image for training is too few: a batch needs two. Put more there."
         return
-    typed = [option for option in options_of(words) if option.name.partition(".")[0] in ("config", *PARTS)]
+    typed = [option for option in options_of(words) if option.part in ("config", *PARTS)]
     names = {option.name for option in typed}
     count = len(data.datasets["train"])
     few = max(2, min(16, count // 2))  # batch norm needs two
     too_many = count < data.batch_size or (few < data.batch_size and count < 128 and "data.batch_size" not in names)
     if too_many:
         typed = [option for option in typed if option.name != "data.batch_size"]
-    given = [word for option in typed for word in ([option.typed] if "=" in option.typed or option.value is None
-                                                   else [option.typed, option.value])]  # fmt: skip
+    given = [word for option in typed for word in option.words]
     given += [f"--data.batch_size={few}"] if too_many else []
     if any(seen.problem for seen in checker.seen.values()):
         given += [] if "data.skip_broken" in names else ["--data.skip_broken=true"]

@@ -4,7 +4,6 @@ import argparse
 import json
 import os
 import re
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -26,7 +25,7 @@ from lit_gen.files.atomic import complete_folder, remove_if_empty
 from lit_gen.files.checksums import sha256_of
 from lit_gen.models.of_checkpoint import class_named
 from lit_gen.runs import folders
-from lit_gen.runs.commands import program
+from lit_gen.runs.commands import line_of
 from lit_gen.runs.names import ROOT
 from lit_gen.runs.settings import read_settings
 from lit_gen.tasks.exports import Exported
@@ -151,7 +150,7 @@ def card_of(model: Any, checkpoint: str, words: Sequence[str]) -> dict[str, Any]
     kind, spec, sha256 = type(model), model.spec, sha256_of(checkpoint)
     channels, height, width = model.image_shape
     return {
-        "command": shlex.join([*program(), *words]),
+        "command": line_of(words),
         "checkpoint": {"file": Path(checkpoint).name, "sha256": sha256, "images_seen": model.images_seen},
         "model": {"class": f"{kind.__module__}.{kind.__qualname__}", "settings": dict(model.hparams)},
         "weights": "EMA of the generator" if getattr(model, "average", None) is not None else "as trained",

@@ -81,13 +81,12 @@ def _of_data(words: Sequence[str]) -> list[str]:
     kept: list[str] = []
     strange = list(words[1:])
     for option in options_of(words):
-        typed = [option.typed] if "=" in option.typed or option.value is None else [option.typed, option.value]
-        strange = [word for word in strange if word not in typed]
-        part = option.name.partition(".")[0]
-        if part in READ or option.typed == "-h":
-            kept += typed
-        elif part not in left_out:
-            raise UserError(f"{words[0]} has no setting --{option.name}.{nearest(part, [*READ, *sorted(left_out)])}")
+        strange = [word for word in strange if word not in option.words]
+        if option.part in READ or option.typed == "-h":
+            kept += option.words
+        elif option.part not in left_out:
+            hint = nearest(option.part, [*READ, *sorted(left_out)])
+            raise UserError(f"{words[0]} has no setting --{option.name}.{hint}")
     if strange:
         config = f"A config is given as --config {strange[0]}."
         raise UserError(f"{words[0]} cannot do anything with {strange[0]!r}. {config}")

@@ -10,7 +10,7 @@ from statistics import fmean, stdev
 
 from lit_gen.columns import columns
 from lit_gen.command_line.sources import PACKAGE
-from lit_gen.command_line.words import Option, options_of, root_of
+from lit_gen.command_line.words import options_of, root_of
 from lit_gen.errors import UserError
 from lit_gen.runs.listing import find_run, last_metrics, look_at
 
@@ -53,7 +53,10 @@ def train_seeds(words: Sequence[str]) -> None:
     if name is None and "ckpt_path" in options:
         raise UserError("--ckpt_path=auto needs --name=<name of the runs>, to begin them or to go on with them.")
     name = name or time.strftime("%Y%m%d-%H%M%S")
-    rest = _without(words, [options[SEEDS], *([options["name"]] if "name" in options else [])])
+    rest = list(words)
+    for option in (options[said] for said in (SEEDS, "name") if said in options):
+        place = rest.index(option.typed)
+        del rest[place : place + len(option.words)]
     # Not always `-m lit_gen`: in a clone that is not installed, the package is found beside main.py only.
     start = PACKAGE.parent / "main.py"
     program = [str(start)] if start.is_file() else ["-m", "lit_gen"]
@@ -106,15 +109,3 @@ def report(runs: Sequence[Path], seeds: Sequence[int]) -> str:
         each = ("-" if value is None else f"{value:.5g}" for value in found)
         rows.append((name, f"{fmean(known):.5g}", deviation, *each))
     return "\n".join(columns(rows))
-
-
-def _without(words: Sequence[str], options: Sequence[Option]) -> list[str]:
-    """Return the words of a command without some options and their values."""
-    left: list[str] = []
-    skip = False
-    for word in words:
-        option = next((one for one in options if one.typed == word), None)
-        if option is None and not skip:
-            left.append(word)
-        skip = option is not None and "=" not in word
-    return left

@@ -28,6 +28,16 @@ class Option(NamedTuple):
     name: str
     value: str | None
 
+    @property
+    def words(self) -> list[str]:
+        """The words that it was typed in."""
+        return [self.typed] if self.value is None or "=" in self.typed else [self.typed, self.value]
+
+    @property
+    def part(self) -> str:
+        """The first part of its name, such as model or trainer."""
+        return self.name.partition(".")[0]
+
 
 class Given(NamedTuple):
     """What one word or file says of the model, or of the data: a class, or None, and settings by name."""

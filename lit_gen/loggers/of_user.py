@@ -4,8 +4,8 @@ import inspect
 import os
 from collections.abc import Iterable
 from functools import partial
-from importlib import import_module
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 from jsonargparse import Namespace
@@ -33,8 +33,7 @@ def add_missing_folders(settings: Namespace) -> None:
     for logger in loggers if isinstance(loggers, list) else [loggers]:
         if not isinstance(logger, Namespace) or "class_path" not in logger:
             continue
-        module, _, class_name = logger.class_path.rpartition(".")
-        for name, default in _folders(getattr(import_module(module), class_name)).items():
+        for name, default in _folders(resolve_name(logger.class_path)).items():
             if default is inspect.Parameter.empty and logger.get(f"init_args.{name}") is None:
                 logger[f"init_args.{name}"] = "."
 

@@ -1,7 +1,6 @@
 """The page of a run: its images over time, curves, alarms, metrics beside published ones, settings, commands."""
 
 import math
-import shlex
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import timedelta
@@ -14,7 +13,7 @@ from lit_gen.files.atomic import complete_file
 from lit_gen.metrics.meanings import Paper, meaning, paper_value
 from lit_gen.report.curves import EDGE, Points, curve
 from lit_gen.report.images import MOST_BYTES, Series, series_of
-from lit_gen.runs.commands import command, program
+from lit_gen.runs.commands import command, line_of
 from lit_gen.runs.commands_file import RunCommand, commands_of
 from lit_gen.runs.listing import Run, last_values, log_of, size_in_words, tests_of
 from lit_gen.runs.settings import SETTINGS, read_settings
@@ -48,7 +47,7 @@ def page(run: Run) -> str:
         "settings": _settings(run, commands),
         "commands": _commands(commands),
         "written": f"Written {time.strftime('%Y-%m-%d %H:%M:%S')}. To write it again: "
-        f"<code>{escape(shlex.join([*program(), 'runs', 'report', str(folder)]))}</code>",
+        f"<code>{escape(line_of(['runs', 'report', str(folder)]))}</code>",
     }
     return Template(TEMPLATE.read_text(encoding="utf-8")).substitute(parts)
 

@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 
@@ -15,9 +16,14 @@ def program() -> list[str]:
     return ["python", str(started) if started.name == "main.py" else "main.py"]
 
 
+def line_of(words: Sequence[str]) -> str:
+    """Return a command, by what stands behind the program's name, as a line for a shell."""
+    return shlex.join([*program(), *words])
+
+
 def command(subcommand: str, **options: str | Path) -> str:
     """Return `python main.py <subcommand> --name=value ...`, quoted for a shell, whatever a path has in it."""
-    return shlex.join([*program(), subcommand, *(f"--{name}={value}" for name, value in options.items())])
+    return line_of([subcommand, *(f"--{name}={value}" for name, value in options.items())])
 
 
 def resume_command(checkpoint: Path) -> str:

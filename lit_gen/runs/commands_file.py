@@ -3,7 +3,6 @@
 import json
 import os
 import platform
-import shlex
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +12,7 @@ import torch
 
 from lit_gen.files.atomic import complete_file
 from lit_gen.runs.changes import Change
-from lit_gen.runs.commands import program
+from lit_gen.runs.commands import line_of
 
 COMMANDS = "commands.json"
 MOST = 20
@@ -36,8 +35,7 @@ class RunCommand(NamedTuple):
 
 def this_command(words: Sequence[str], base: str = "", changes: list[Change] | None = None) -> RunCommand:
     """Return the command that this process runs, by what stands behind the program's name."""
-    line = shlex.join([*program(), *words])
-    return RunCommand(line, time.strftime("%Y-%m-%d %H:%M:%S"), hardware(), base, changes)
+    return RunCommand(line_of(words), time.strftime("%Y-%m-%d %H:%M:%S"), hardware(), base, changes)
 
 
 def note_command(folder: Path, command: RunCommand) -> None:
