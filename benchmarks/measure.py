@@ -23,7 +23,7 @@ from lit_gen import cli
 from lit_gen.callbacks.timing import training_seconds
 from lit_gen.files.atomic import complete_file
 from lit_gen.metrics.evaluator import Figure
-from lit_gen.runs.commands_file import processor
+from lit_gen.runs.commands import processor
 
 RESULTS = Path(__file__).parent / "results"
 

@@ -55,8 +55,7 @@ from lit_gen.old_versions.folders import runs_of_then
 from lit_gen.runs import folders, locks, processes
 from lit_gen.runs.changes import Change, changes_from_base, changes_of_run
 from lit_gen.runs.checkpoint_files import check_weights_only, heed_no_unsafe_loading
-from lit_gen.runs.commands import line_of
-from lit_gen.runs.commands_file import RunCommand, this_command
+from lit_gen.runs.commands import RunCommand, line_of, this_command
 from lit_gen.runs.names import ROOT, RunOptions, check_name, system_of
 from lit_gen.runs.settings import SaveSettings, read_settings
 from lit_gen.tasks.pictures import base_seed, switch
@@ -135,8 +134,8 @@ class LitGenCLI(LightningCLI):
         if (found := folders.find_checkpoint(named, self.parent_of_runs, command, of_then)) is not None:
             settings.ckpt_path = found
         self.makes_pictures = command == "predict" and prepare_pictures(settings, self.asked)
-        classes = (resolve_name(settings[part].class_path) for part in PARTS)
-        check_pair(*classes, command == "predict")
+        model_class, data_class = (resolve_name(settings[part].class_path) for part in PARTS)
+        check_pair(model_class, data_class, command == "predict")
         check_amounts(command, settings)
         check_devices(settings.trainer)
         if command == "test":

@@ -18,7 +18,7 @@ from lit_gen.callbacks.sample_grids import SampleGrids
 from lit_gen.callbacks.timing import TrainingTime
 from lit_gen.models.adversarial import AdversarialModule
 from lit_gen.models.base import GenerativeModule
-from lit_gen.runs.commands_file import RunCommand
+from lit_gen.runs.commands import RunCommand
 
 
 def callbacks_of_run(

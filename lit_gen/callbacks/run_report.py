@@ -11,7 +11,7 @@ from lightning.pytorch.utilities import rank_zero_info
 
 from lit_gen.callbacks.best import BestCheckpoint
 from lit_gen.report.page import REPORT, write_report
-from lit_gen.runs.commands_file import RunCommand, note_command
+from lit_gen.runs.commands import RunCommand, note_command
 from lit_gen.runs.folders import run_of
 from lit_gen.runs.listing import Run, look_at, seconds_of, size_of
 

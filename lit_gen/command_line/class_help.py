@@ -7,7 +7,7 @@ import ast
 import re
 from textwrap import fill
 
-from lit_gen.command_line.sources import Setting, about, settings_of_class
+from lit_gen.command_line.sources import Setting, classes, settings_of_class
 
 COLUMNS = 100
 # The groups of the settings by their names; the first that fits counts, the last has the rest.
@@ -45,18 +45,15 @@ def class_help(part: str, kind: str) -> str | None:
     if settings is None:
         return None
     name = kind.rpartition(".")[2]
-    text = about(part, name)
+    text = dict(classes(part))[name]
     lines = [fill(text if re.match(rf"{name}\b", text) else f"{name}: {text}", COLUMNS), *[PAPER] * (part == "model")]
-    found = {setting.name: group_of(part, setting.name) for setting in settings}
-    for group in sorted(GROUPS[part], key=lambda title: ORDER.index(title) if title in ORDER else 0):
-        own = [setting for setting in settings if found[setting.name] == group]
-        lines += ["", group, *(line for setting in own for line in explained(part, setting))] if own else []
+    found: dict[str, list[str]] = {}
+    for setting in settings:
+        group = next(title for title, pattern in GROUPS[part].items() if re.search(pattern, setting.name))
+        found.setdefault(group, []).extend(explained(part, setting))
+    for group in ORDER if part == "model" else GROUPS[part]:
+        lines += ["", group, *found[group]] if group in found else []
     return "\n".join(lines)
-
-
-def group_of(part: str, name: str) -> str:
-    """Return the group of a setting."""
-    return next(group for group, pattern in GROUPS[part].items() if re.search(pattern, name))
 
 
 def explained(part: str, setting: Setting) -> list[str]:

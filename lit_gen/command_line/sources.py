@@ -137,11 +137,6 @@ def _value(default: ast.expr | None, path: Path) -> ast.expr | None:
     return default
 
 
-def about(part: str, name: str) -> str:
-    """Return the first paragraph about a class of `known`."""
-    return dict(classes(part))[name]
-
-
 def settings_of(part: str, kind: str) -> set[str] | None:
     """Return the names of a model's or data module's settings; None for a class of another package."""
     settings = settings_of_class(part, kind)

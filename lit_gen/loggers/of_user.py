@@ -17,14 +17,11 @@ from lit_gen.runs.processes import is_first_process
 FOLDERS = ("save_dir", "root_dir")
 """The names that loggers have for the folder that they log into."""
 
-Deferred = partial
-"""A logger that is still to be built."""
 
-
-def defer(class_type: type[Logger], *arguments: Any, **settings: Any) -> Deferred:
+def defer(class_type: type[Logger], *arguments: Any, **settings: Any) -> partial[Logger]:
     """Put off the building of a logger until the run's folder is known; for jsonargparse."""
     settings.pop("applied_instantiation_links", None)
-    return Deferred(class_type, *arguments, **settings)
+    return partial(class_type, *arguments, **settings)
 
 
 def add_missing_folders(settings: Namespace) -> None:
@@ -46,7 +43,7 @@ def build(loggers: Any, folder: Path) -> list[Logger]:
     """
     built = []
     for logger in loggers if isinstance(loggers, Iterable) else [loggers]:
-        if isinstance(logger, Deferred):
+        if isinstance(logger, partial):
             kind: Any = logger.func
             settings = dict(logger.keywords)
             for name, default in _folders(kind).items():

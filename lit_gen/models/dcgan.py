@@ -10,6 +10,8 @@ Departures from the paper:
       its own. Batches, rate and betas are the paper's.
 """
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
@@ -48,7 +50,7 @@ class Generator(nn.Sequential):
             nn.BatchNorm2d(channels[0]),
             nn.ReLU(),
         ]
-        for before, width in zip(channels, channels[1:], strict=False):
+        for before, width in pairwise(channels):
             layers += [
                 nn.ConvTranspose2d(before, width, KERNEL, 2, KERNEL // 2, output_padding=1, bias=False),
                 nn.BatchNorm2d(width),
@@ -69,14 +71,10 @@ class Discriminator(nn.Sequential):
 
     def __init__(self, channels: list[int], image_channels: int) -> None:
         layers: list[nn.Module] = []
-        before = image_channels
-        for width in reversed(channels):
-            layers.append(nn.Conv2d(before, width, KERNEL, 2, KERNEL // 2, bias=not layers))
-            if before != image_channels or len(layers) > 1:
-                layers.append(nn.BatchNorm2d(width))
-            layers.append(nn.LeakyReLU(0.2))
-            before = width
-        super().__init__(*layers, nn.Flatten(), nn.Linear(before * 16, 1))
+        for before, width in pairwise([image_channels, *reversed(channels)]):
+            norm = [nn.BatchNorm2d(width)] if layers else []
+            layers += [nn.Conv2d(before, width, KERNEL, 2, KERNEL // 2, bias=not layers), *norm, nn.LeakyReLU(0.2)]
+        super().__init__(*layers, nn.Flatten(), nn.Linear(channels[0] * 16, 1))
         self.apply(initialize)
 
 

@@ -30,7 +30,7 @@ from lit_gen.losses import Terms
 from lit_gen.losses.adversarial import minimax_discriminator, nonsaturating_generator, saturating_generator
 from lit_gen.models.adversarial import AdversarialModule, real_and_fake
 from lit_gen.schedules import divided, linear
-from lit_gen.training.output_bias import mean_pixels, output_bias, starts_at_mean
+from lit_gen.training.output_bias import start_at_mean
 from lit_gen.training.step import set_number
 
 AUTHORS_BATCH = 100
@@ -165,7 +165,7 @@ class GAN(AdversarialModule):
         if learning_rate_divisor < 1:
             raise UserError(f"learning_rate_divisor must be at least 1, not {learning_rate_divisor}.")
         self.latent_dim, self.optimizer = latent_dim, optimizer
-        self.learning_rate, self.momentum = learning_rate, momentum
+        self.learning_rate, self.momentum, self.betas = learning_rate, momentum, (momentum, 0.999)
         self.final_momentum = momentum if final_momentum is None else final_momentum
         self.momentum_kimg = momentum_kimg
         self.learning_rate_divisor, self.learning_rate_floor = learning_rate_divisor, learning_rate_floor
@@ -198,10 +198,7 @@ class GAN(AdversarialModule):
 
     def setup(self, stage: str) -> None:
         super().setup(stage)
-        if starts_at_mean(self, stage):
-            start = mean_pixels(self).clamp(1e-7, 1 - 1e-7).logit() / self.output_scale
-            with torch.no_grad():
-                output_bias(self.generator, self.image_shape).copy_(start.flatten())
+        start_at_mean(self, stage, self.generator, lambda mean: mean.clamp(1e-7, 1 - 1e-7).logit() / self.output_scale)
 
     def before_step(self) -> None:
         if self.optimizer == "sgd":
@@ -237,8 +234,7 @@ class GAN(AdversarialModule):
         return self.generator_term(self.discriminator(fakes))
 
     def configure_optimizers(self) -> list[Optimizer]:
-        networks = (self.discriminator, self.generator)
-        if self.optimizer == "sgd":
-            return [ScheduledSGD(network.parameters(), self.learning_rate, self.momentum) for network in networks]
-        betas = (self.momentum, 0.999)
-        return [self.adam(network.parameters(), self.learning_rate, betas) for network in networks]
+        if self.optimizer == "adam":
+            return super().configure_optimizers()
+        networks = self.discriminator, self.generator
+        return [ScheduledSGD(network.parameters(), self.learning_rate, self.momentum) for network in networks]

@@ -45,7 +45,7 @@ from lit_gen.losses.likelihood import (
 from lit_gen.models.autoencoding import AutoencodingModule
 from lit_gen.schedules import tripling_stages
 from lit_gen.tasks.reconstruction import LikelihoodReconstruction
-from lit_gen.training.output_bias import mean_pixels, output_bias, starts_at_mean
+from lit_gen.training.output_bias import output_bias, start_at_mean
 
 
 class VAE(AutoencodingModule):
@@ -122,12 +122,8 @@ class VAE(AutoencodingModule):
 
     def setup(self, stage: str) -> None:
         super().setup(stage)
-        if starts_at_mean(self, stage):
-            mean = mean_pixels(self)
-            bernoulli = self.likelihood == "bernoulli"
-            start = mean.clamp(0.001, 0.999).logit() if bernoulli else 2 * mean - 1
-            with torch.no_grad():
-                output_bias(self.decoder, self.image_shape).copy_(start.flatten())
+        bernoulli = self.likelihood == "bernoulli"
+        start_at_mean(self, stage, self.decoder, lambda x: x.clamp(0.001, 0.999).logit() if bernoulli else 2 * x - 1)
 
     def learning_rate_factor(self) -> float:
         first = round(1000 * self.learning_rate_stage_kimg)

@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import yaml
 from lightning import LightningModule
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_info
@@ -11,6 +10,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from lit_gen.data.alphabet import ALPHABET
 from lit_gen.errors import UserError
 from lit_gen.lightning_compat import data_of, trainer_of
+from lit_gen.runs.settings import read_settings
 
 
 def bring_up_to_date(checkpoint: dict[str, Any], model: LightningModule) -> None:
@@ -83,7 +83,6 @@ def add_counts(checkpoint: dict[str, Any], counts: dict[str, Any], path: Any, da
 def batch_size_of_run(checkpoint: Any) -> int | None:
     """`data.batch_size` in <run>/config.yaml for <run>/checkpoints/last.ckpt; None where that cannot be read."""
     try:
-        config = yaml.safe_load((Path(checkpoint).absolute().parent.parent / "config.yaml").read_text(encoding="utf-8"))
-        return int(config["data"]["init_args"]["batch_size"])
-    except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError):  # not there, or of another kind
+        return int(read_settings(Path(checkpoint).absolute().parents[1])["data"]["init_args"]["batch_size"])
+    except (ValueError, KeyError, TypeError):  # not there, or of another kind
         return None

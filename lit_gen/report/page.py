@@ -13,8 +13,7 @@ from lit_gen.files.atomic import complete_file
 from lit_gen.metrics.meanings import Paper, meaning, paper_value
 from lit_gen.report.curves import EDGE, Points, curve
 from lit_gen.report.images import MOST_BYTES, Series, series_of
-from lit_gen.runs.commands import command, line_of
-from lit_gen.runs.commands_file import RunCommand, commands_of
+from lit_gen.runs.commands import RunCommand, command, commands_of, line_of
 from lit_gen.runs.listing import Run, last_values, log_of, size_in_words, tests_of
 from lit_gen.runs.settings import SETTINGS, read_settings
 

@@ -4,7 +4,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from lightning.pytorch.utilities import rank_zero_info
 
@@ -21,13 +21,6 @@ AUTO = "auto"
 HOW_TO_NAME = "give --ckpt_path: last, or a run folder, or runs/<system>/<run>/checkpoints/last.ckpt for example."
 OWN_CHECKPOINTS = "own_checkpoints"
 """Where a user's ModelCheckpoint writes in a run's folder: `checkpoints` holds the states that the run goes on from."""
-
-
-class Found(NamedTuple):
-    """A run that goes on, and the checkpoint that it goes on from, if any."""
-
-    folder: Path
-    checkpoint: str | None
 
 
 class FinishedError(Exception):
@@ -199,8 +192,8 @@ def going_on(
     checkpoint: str | None,
     start: str | None,
     name: str | None = None,
-) -> Found | None:
-    """Return the run that a training goes on with, and lock it; None when the training begins a new run.
+) -> tuple[Path, str | None] | None:
+    """Return the run that a training goes on with, locked, and the checkpoint from which; None for a new run.
 
     That is the run of the checkpoint. In a job that SLURM has started again it is what the job had begun with the same
     settings and from the same checkpoint, and goes on from its own last one. With `auto` it is the run of this name, or
@@ -234,7 +227,7 @@ def going_on(
             except HeldError:  # the same command, beside this one
                 continue
             last = run / "checkpoints" / "last.ckpt"
-            return Found(run, str(last) if last.is_file() else checkpoint)
+            return run, str(last) if last.is_file() else checkpoint
         finished = [run for run, state in begun if state == "finished"]
         if finished:
             raise FinishedError(f"{finished[0]} is finished: job {slurm.job()} has nothing left to do for this command")
@@ -242,11 +235,11 @@ def going_on(
         return None
     _check_epochs(checkpoint, settings())
     _take(folder, start)
-    return Found(folder, checkpoint)
+    return folder, checkpoint
 
 
-def _of_name(parent: Path, settings: Callable[[], dict[str, Any]], name: str | None) -> Found | None:
-    """Return the run that `--ckpt_path=auto` goes on with, and lock it; None when it is to be begun.
+def _of_name(parent: Path, settings: Callable[[], dict[str, Any]], name: str | None) -> tuple[Path, str | None] | None:
+    """Return what `--ckpt_path=auto` goes on with, as `going_on` does; None when the run is to be begun.
 
     A run that was stopped before its first checkpoint begins again in its folder.
     """
@@ -269,7 +262,7 @@ def _of_name(parent: Path, settings: Callable[[], dict[str, Any]], name: str | N
         _check_epochs(str(last), now)
         _take(run, AUTO)
         # Only now: the former process, which `_take` may have waited for, writes it as it ends.
-        return Found(run, str(last) if last.is_file() else None)
+        return run, str(last) if last.is_file() else None
     return None
 
 

@@ -1,5 +1,6 @@
 """A start at the mean image: the bias of a network's last layer, from the training images' mean pixels."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -25,24 +26,23 @@ def output_bias(network: nn.Module, image_shape: tuple[int, ...]) -> nn.Paramete
     return bias
 
 
-def starts_at_mean(model: Any, stage: str) -> bool:
-    """Return whether a model is to get its output bias from the data: in `fit`, before any step.
+def start_at_mean(model: Any, stage: str, network: nn.Module, output_for: Callable[[Tensor], Tensor]) -> None:
+    """Have a network's output begin at the mean training image: in `fit` before any step, where its model asks for it.
 
-    A checkpoint that is restored replaces it, so that a checkpoint is enough by itself afterwards.
-    """
-    return stage == "fit" and model.output_bias_from_data and model.images_seen == 0
-
-
-def mean_pixels(model: Any) -> Tensor:
-    """Return the mean of the training images of a model's data, (C, H, W) float64 in [0, 1], on the CPU.
+    `output_for` gives what the last layer is to give by pixels (C, H, W), float64 in [0, 1]. A checkpoint that is
+    restored replaces the bias, so that a checkpoint is enough by itself afterwards.
 
     Raises:
-        UserError: the data do not give it.
+        UserError: the data do not give a mean image.
     """
+    if stage != "fit" or not model.output_bias_from_data or model.images_seen > 0:
+        return
     data = data_of(model.trainer)
     if not hasattr(data, "mean_image"):
         raise UserError(
             f"output_bias_from_data needs data with a mean_image, which {type(data).__name__} is without. "
             "Leave --model.output_bias_from_data out."
         )
-    return (data.mean_image().double() + 1) / 2
+    mean = (data.mean_image().double() + 1) / 2
+    with torch.no_grad():
+        output_bias(network, model.image_shape).copy_(output_for(mean).flatten())

@@ -7,7 +7,7 @@ import pytest
 from lit_gen.callbacks import run_report
 from lit_gen.callbacks.run_report import RunReport
 from lit_gen.models import GAN
-from lit_gen.runs.commands_file import commands_of, this_command
+from lit_gen.runs.commands import commands_of, this_command
 from tests.models import tiny
 
 

@@ -20,7 +20,7 @@ from lit_gen.report.curves import curve, thinned
 from lit_gen.report.images import series_of
 from lit_gen.report.page import page, write_report
 from lit_gen.runs.changes import Change
-from lit_gen.runs.commands_file import commands_of, note_command, this_command
+from lit_gen.runs.commands import commands_of, note_command, this_command
 from lit_gen.runs.listing import Run, log_of, look_at
 
 EVIL = "<script>alert('a')</script>&\"<b>"

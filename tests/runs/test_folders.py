@@ -494,4 +494,4 @@ def test_auto_goes_on_with_what_the_former_process_writes_as_it_ends(tmp_path, m
     last = tmp_path / "first" / "checkpoints" / "last.ckpt"
     monkeypatch.setattr(folders, "_take", lambda *_: last.touch())
     found = folders.going_on(tmp_path, lambda: {"trainer": {"max_epochs": 2}}, None, folders.AUTO, "first")
-    assert found == folders.Found(tmp_path / "first", str(last))
+    assert found == (tmp_path / "first", str(last))
