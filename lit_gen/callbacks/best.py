@@ -18,13 +18,9 @@ from lit_gen.runs.checkpoint_files import read_checkpoint
 class BestCheckpoint(DelayedCheckpoint):
     """Write `folder/best.ckpt` when the metric `monitor` is the lowest so far; nothing where it is never measured.
 
-    Where the last one is younger than `every_n_minutes`, a better state waits in memory. It is written before any other
-    checkpoint, so that a run that goes on from one, after it was killed, has the best state up to there.
-
-    Args:
-        folder: the folder for checkpoints.
-        monitor: name of the metric.
-        every_n_minutes: minutes from one file to the next, at least; 0 writes each at once.
+    Where the last one is younger than `every_n_minutes`, a better state waits in memory; 0 writes each at once. It is
+    written before any other checkpoint, so that a run that goes on from one, after it was killed, has the best state up
+    to there.
     """
 
     dirpath: str

@@ -32,12 +32,9 @@ from lit_gen.training.processes import Agreement
 
 
 class Stopped(SystemExit):
-    """The run was told to stop, and has saved a checkpoint.
+    """The run was told to stop, and has saved a checkpoint; `requeue` has SLURM start the job again.
 
-    Args:
-        message: what to print.
-        code: the exit code: 128 plus the signal's number, as in a shell.
-        requeue: whether SLURM is to start the job again.
+    The exit code is 128 plus the signal's number, as in a shell.
     """
 
     def __init__(self, message: str, code: int, requeue: bool = False) -> None:

@@ -94,7 +94,8 @@ class PredictionWriter(BasePredictionWriter):
     def refusal(self, plan: Plan) -> str | None:
         """Return why nothing may be written: a file of somebody else, or one to read, would be replaced or removed."""
         planned, earlier = self.planned(plan), set(written_earlier(self.folder))
-        names = [f"{name}.png" for name, _, _ in planned] or numbered_in(self.folder)
+        numbered = [path.name for path in self.folder.glob("*.png") if NUMBERED.fullmatch(path.name)]
+        names = [f"{name}.png" for name, _, _ in planned] or numbered
         names += [] if self.command is None else [MANIFEST, GRID, *([MOVING] if plan.moving else [])]
         places, own = places_of(self.folder, names), {*places_of(self.folder, self.names), *earlier}
         sources = [*plan.sources, *(source for _, _, source in planned if source is not None)]
@@ -216,11 +217,6 @@ def places_of(folder: Path, names: Iterable[str | Path]) -> list[Path]:
             parents[path.parent] = path.parent.resolve()
         found[parents[path.parent] / path.name] = None
     return list(found)
-
-
-def numbered_in(folder: Path) -> list[str]:
-    """Return the names of the files of a folder that are called as pictures without a name of their own are."""
-    return [path.name for path in folder.glob("*.png") if NUMBERED.fullmatch(path.name)]
 
 
 def names_in(journal: Path) -> list[str]:

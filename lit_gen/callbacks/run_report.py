@@ -24,11 +24,8 @@ class RunReport(Callback):
     """Write `folder/report.html` with checkpoints, at ends of epochs and when the command ends or is stopped.
 
     A training that goes on spends at most 2 % of its time on it. A test also renews the report of the run whose
-    checkpoint it tested. A report that cannot be written ends no training.
-
-    Args:
-        folder: the run's.
-        line: the command, for `commands.json`.
+    checkpoint it tested. A report that cannot be written ends no training. The command, `line`, goes to
+    `commands.json`.
     """
 
     def __init__(self, folder: Path, line: RunCommand | None = None) -> None:

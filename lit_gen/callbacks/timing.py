@@ -13,11 +13,7 @@ from lit_gen.files.atomic import complete_file
 
 
 class Clock:
-    """Tell whether so many minutes have passed since something was last done, or nothing was yet.
-
-    Args:
-        minutes: how many.
-    """
+    """Tell whether so many minutes have passed since something was last done, or nothing was yet."""
 
     def __init__(self, minutes: float) -> None:
         self.minutes = minutes
@@ -42,9 +38,6 @@ class TrainingTime(Callback):
 
     The seconds are wall time from the first batch on, with validations and sample grids; a run that is resumed adds to
     them. They are in no checkpoint: two equal runs have equal checkpoints.
-
-    Args:
-        folder: the run's folder.
     """
 
     def __init__(self, folder: Path) -> None:

@@ -90,8 +90,6 @@ def complete(words: Sequence[str]) -> tuple[Asked, list[str]]:
     kinds = kinds_named(words)
     asked = asked._replace(names_data=kinds["data"] is not None)
     typed = {option.name: option.value for option in options_of(words) if option.value is not None}
-    if kinds["model"] is None and not typed.get("ckpt_path"):
-        raise UserError(f"{command} needs a trained model: {folders.HOW_TO_NAME}")
     before: list[str] = []
     data: Mapping[str, Any] | None = None
     found = _of_the_model(command, words, kinds["model"], typed)
@@ -135,7 +133,7 @@ def _of_the_model(
         if not is_own or not typed.get("ckpt_path") or any(option.name == "config" for option in options_of(words)):
             return None
     told = processes.told()
-    named = typed["ckpt_path"] if told is None else told[1]
+    named = (typed.get("ckpt_path") or None) if told is None else told[1]
     parent = root_of(words)  # of the runs of all systems, or of the model's
     if model is not None:
         parent = folders.parent_of_runs(str(parent), system_of(typed.get("system"), None, model))

@@ -19,10 +19,7 @@ from lit_gen.old_versions.configs import translate
 class CommandParser(argparse.ArgumentParser):
     """A parser for the words of a command that has no settings of models, data or Trainer.
 
-    Args:
-        command: its name.
-        hint: what stands behind the line of a mistake.
-        settings: those of `argparse.ArgumentParser`.
+    A `hint` stands behind the line of a mistake.
     """
 
     def __init__(self, command: str, hint: str, **settings: Any) -> None:

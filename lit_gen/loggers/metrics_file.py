@@ -34,9 +34,6 @@ class AppendingCSVLogger(Logger):
 
     Lightning's CSVLogger deletes the file that it finds. Here, the rows from the first logged step on are replaced: a
     killed run may have logged more than it had saved. Each row is written at once, and a new column adds to all rows.
-
-    Args:
-        folder: the run's folder.
     """
 
     name = version = ""

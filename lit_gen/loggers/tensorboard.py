@@ -25,11 +25,8 @@ class RunTensorBoard(Logger):
     """Log scalars, sample grids and settings to `folder/tensorboard`, and go on there when the run is resumed.
 
     A killed run may have logged more than it had saved: from the first step that a resumed run logs, TensorBoard shows
-    the new values only. Each row is written at once.
-
-    Args:
-        folder: the run's folder.
-        settings: the resolved settings, which become the hyperparameters, as they were when the run began.
+    the new values only. Each row is written at once. The resolved settings become the hyperparameters, as they were
+    when the run began.
     """
 
     name = version = ""

@@ -74,11 +74,8 @@ class WandbOptions:
 class ContinuingWandbLogger(WandbLogger):
     """Log to W&B what a killed run has not logged there: W&B takes nothing back.
 
-    One line says where the log is, in place of W&B's own lines.
-
-    Args:
-        log: the run's `metrics.csv`, which is written just before W&B's log; None where nothing goes on.
-        settings: as for WandbLogger.
+    That is what `log`, the run's `metrics.csv`, does not have, which is written just before W&B's log; None where
+    nothing goes on. One line says where the log is, in place of W&B's own lines.
     """
 
     def __init__(self, log: Path | None, **settings: Any) -> None:

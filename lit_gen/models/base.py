@@ -69,14 +69,14 @@ class GenerativeModule(LoggedTerms):
         self.graphs: StepGraphs | None = None
 
     def get_extra_state(self) -> dict[str, Any]:
-        counts = {"images_seen": self.images_seen, "images_in_epoch": self.images_in_epoch, "log": self._ring.last}
+        counts = {"images_seen": self.images_seen, "images_in_epoch": self.images_in_epoch, "log": self.last_terms}
         return counts | ({} if self.run_seed is None else {"run_seed": self.run_seed})
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
         # That of another model may lack something; what else does not fit it says better.
         self.images_seen, self.images_in_epoch = state.get("images_seen", 0), state.get("images_in_epoch", 0)
         self.run_seed = state.get("run_seed", self.run_seed)
-        self._ring.last = dict(state.get("log", {}))  # a term that not every step has stays until its next value
+        self.last_terms = dict(state.get("log", {}))  # a term that not every step has stays until its next value
 
     def seed(self, purpose: str, place: int = 0) -> None:
         """Seed what this process draws next by the run's seed, the purpose, the rank, the images seen and `place`.

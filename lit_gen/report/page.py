@@ -167,10 +167,12 @@ def _class_of(settings: Mapping[str, Any], part: str) -> str:
 def _curves(log: Mapping[str, Points]) -> str:
     if not log:
         return "<p>Nothing has been logged.</p>"
+    groups: dict[str, dict[str, Points]] = {group: {} for group in GROUPS}
+    for name, points in log.items():
+        group = name.partition("/")[0] if "/" in name else ""
+        groups.setdefault(group, {})[name] = points
     parts = []
-    groups = list(dict.fromkeys([*GROUPS, *(name.partition("/")[0] if "/" in name else "" for name in log)]))
-    for group in groups:
-        own = {name: points for name, points in log.items() if (name.partition("/")[0] if "/" in name else "") == group}
+    for group, own in groups.items():
         if own:
             figures = "".join(curve(name, points) for name, points in sorted(own.items()))
             title = escape(GROUPS.get(group, group or "Others"))

@@ -204,11 +204,6 @@ def read_square(path: Path, model: Any) -> Tensor:
     return as_image(decode_image(path, size, channels=channels), model)
 
 
-def read_whole(path: Path, model: Any, size: Callable[[int, int], tuple[int, int]]) -> Tensor:
-    """Return a whole image (1, C, H, W) in [-1, 1] on the model's device; `size` gives its sides by the file's."""
-    return as_image(decode_image(path, size, channels=model.image_shape[0]), model)
-
-
 def as_image(pixels: Any, model: Any) -> Tensor:
     """Return pixels (H, W, C), uint8, as an image (1, C, H, W) in [-1, 1] on the model's device."""
     return torch.tensor(pixels).permute(2, 0, 1)[None].to(model.device).float() / 127.5 - 1

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lit_gen.data.contract import DataModule
+from lit_gen.data.decoding import decode_image
 from lit_gen.errors import UserError
 from lit_gen.losses import Terms
 from lit_gen.metrics.evaluator import Evaluator, Options
@@ -44,7 +45,8 @@ class Translator(Protocol):
 
 
 def _translated(path: Path, way: str, model: Any) -> Tensor:
-    return model.translate(pictures.read_whole(path, model, in_fours), way)
+    pixels = decode_image(path, in_fours, channels=model.image_shape[0])
+    return model.translate(pictures.as_image(pixels, model), way)
 
 
 def in_fours(width: int, height: int) -> tuple[int, int]:

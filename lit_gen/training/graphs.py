@@ -77,13 +77,9 @@ class _Graph(NamedTuple):
 
 
 class StepGraphs:
-    """The graphs of a model's training steps.
+    """The graphs of a model's training steps, by optimizers that step within them, or on what they return.
 
-    Args:
-        model: the model whose steps these are.
-        optimizers: the optimizers that step within them, or on what they return.
-        when: `always`, or `auto`: where the host takes longer for a step than the device.
-        recorder: what records.
+    With `auto` there are graphs where the host takes longer for a step than the device, with `always` in any case.
     """
 
     def __init__(

@@ -175,7 +175,7 @@ def test_it_ends_the_other_processes_too():
 
     model = tiny.build(GAN)
     model._trainer = Process()
-    model._ring.write(7, ["train/loss_d_real"], torch.ones(1))
+    model._unread.append((7, ["train/loss_d_real"], torch.ones(1)))
     with pytest.raises(NonFiniteTermError, match="another process"):
         model.read_terms()
 

@@ -194,7 +194,7 @@ def test_a_training_with_few_labels_and_one_that_is_resumed(mnist_root, tmp_path
 def test_without_any_label_there_is_no_cross_entropy(mnist_root, tmp_path):
     model = build(size=28)
     tiny.trainer(tmp_path, limit_val_batches=0).fit(model, datamodule=data(mnist_root, labelled=0))
-    logged = {name for name in model._ring.last if name.startswith("train/loss")}
+    logged = {name for name in model.last_terms if name.startswith("train/loss")}
     assert logged == {f"train/loss_{name}" for name in OWNER if name != "classification"}
 
 

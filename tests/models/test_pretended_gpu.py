@@ -256,7 +256,7 @@ def test_steps_neither_wait_nor_mix(case, precision, make_data, monkeypatch):
         idle = [gradient for gradient in gradients if gradient is None]
         assert gradients and (isinstance(model, ProGAN) or not idle)  # whose later stages are still to come
         model.read_terms()
-        read = [value for name, value in model._ring.last.items() if name.startswith("train/loss_")]
+        read = [value for name, value in model.last_terms.items() if name.startswith("train/loss_")]
         assert len(read) > 1 or isinstance(model, AutoEncoder) or getattr(model, "num_importance_samples", 1) > 1
         assert set(read) == {0.5}  # which values that are asked for are made up to be
 

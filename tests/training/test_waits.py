@@ -51,16 +51,16 @@ def test_a_hundred_steps_read_their_terms_twice(model_class, tmp_path, monkeypat
     monkeypatch.setattr(functional, "one_hot", lambda index, count: (index[..., None] == torch.arange(count)).long())
     model = tiny.build(model_class, **({"ema_decay": 0.5} if average else {}))
     reads, within = [], Within()
-    read = log.TermRing.read
-    monkeypatch.setattr(log.TermRing, "read", lambda self, agree: (reads.append(len(self._unread)), read(self, agree)))
+    read = log.LoggedTerms.read_terms
+    monkeypatch.setattr(log.LoggedTerms, "read_terms", lambda self: (reads.append(len(self._unread)), read(self)))
     callbacks = [within, *([Health(every_n_batches=0)] if average else [])]
     trainer = tiny.trainer(tmp_path, callbacks=callbacks, log_every_n_steps=50, limit_val_batches=0)
     trainer.fit(model, datamodule=tiny.NoiseData(BATCHES, batch_size=2, kind=tiny.kind_for(model_class)))
     assert within.asked.names == []
     assert len([count for count in reads if count]) == 2
-    losses = [name for name in model._ring.last if name.startswith("train/loss_")]
+    losses = [name for name in model.last_terms if name.startswith("train/loss_")]
     assert losses and all(name in trainer.callback_metrics for name in losses)
-    assert torch.tensor([model._ring.last[name] for name in losses]).isfinite().all()
+    assert torch.tensor([model.last_terms[name] for name in losses]).isfinite().all()
 
 
 def test_a_step_that_asks_is_found(tmp_path):
