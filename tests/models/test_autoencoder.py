@@ -60,13 +60,6 @@ def test_output_can_reach_both_ends_of_the_range():
     assert decoded.min() < -0.99 and decoded.max() > 0.99 and decoded.abs().max() <= 1
 
 
-def test_lists_in_the_signature_stay_as_they_are():
-    sizes = [12, 8]
-    for _ in range(2):
-        tiny.build(AutoEncoder, encoder=network(MLPEncoder, hidden_sizes=sizes))
-        assert sizes == [12, 8]
-
-
 @pytest.mark.parametrize("encoder", [network(MLPEncoder, hidden_sizes=[64]), network(ConvEncoder, channels=8)])
 def test_learns_eight_images_by_heart(encoder):
     torch.manual_seed(0)
