@@ -416,7 +416,8 @@ def test_a_grid_of_strips_has_an_end(tmp_path):
     writer = PredictionWriter(tmp_path, Command("", {}, 0, str(checkpoint("gan"))))
     writer.note(0, *(f"{name}.png" for name in names))
     plan = Plan([Picture(name, lambda _: None) for name in names], columns=1, heads=["head"] * 6, lines=names)
-    writer.finish(plan, lit_gen.load(checkpoint("gan")), writer.command)
+    writer.plan = plan
+    writer.finish(lit_gen.load(checkpoint("gan")), writer.command)
     assert Image.open(tmp_path / "grid.png").height < 75 * 64 * 3  # enlarged, with a line above each
     assert len(json.loads((tmp_path / "manifest.json").read_text())["images"]) == 100
     assert not list(tmp_path.glob(".*"))

@@ -65,6 +65,7 @@ class PredictionWriter(BasePredictionWriter):
     ) -> None:
         super().__init__("batch")
         self.folder, self.command, self.overwrite, self.all_to_wandb = folder, command, overwrite, all_to_wandb
+        self.plan = Plan([])  # stays empty where a data module gives the batches
         self.names: list[str] = []
         self.sources: list[tuple[str, Path]] = []  # the files of the data's rows, each behind the name for its picture
 
@@ -74,31 +75,27 @@ class PredictionWriter(BasePredictionWriter):
         if stage != "predict":
             return
         data: Any = data_of(trainer)
+        self.plan = getattr(data, "plan", self.plan)
         files = getattr(data, "predicted_files", []) if model.task.predicts_from != "noise" else []
         names = different([str(file.relative_to(data.root).with_suffix("")) for file in files])
         self.sources = list(zip(names, files, strict=True))
-        refusal = self.refusal(self.plan_of(trainer)) if trainer.is_global_zero else None
+        refusal = self.refusal() if trainer.is_global_zero else None
         if refusal := trainer.strategy.broadcast(refusal):
             raise UserError(refusal)
 
-    @staticmethod
-    def plan_of(trainer: Trainer) -> Plan:
-        """Return the plan of the pictures; an empty one where a data module gives the batches."""
-        return getattr(data_of(trainer), "plan", Plan([]))
-
-    def planned(self, plan: Plan) -> list[tuple[str, int | None, Path | None]]:
+    def planned(self) -> list[tuple[str, int | None, Path | None]]:
         """Return name, seed and source of each picture whose name is known before; those of a numbered one are not."""
-        known: list[tuple[str, int | None, Path | None]] = [(one.name, one.seed, one.source) for one in plan.pictures]
-        return known + [(name, None, path) for name, path in self.sources]
+        own = [(one.name, one.seed, one.source) for one in self.plan.pictures]
+        return [*own, *((name, None, path) for name, path in self.sources)]
 
-    def refusal(self, plan: Plan) -> str | None:
+    def refusal(self) -> str | None:
         """Return why nothing may be written: a file of somebody else, or one to read, would be replaced or removed."""
-        planned, earlier = self.planned(plan), set(written_earlier(self.folder))
+        planned, earlier = self.planned(), set(written_earlier(self.folder))
         numbered = [path.name for path in self.folder.glob("*.png") if NUMBERED.fullmatch(path.name)]
         names = [f"{name}.png" for name, _, _ in planned] or numbered
-        names += [] if self.command is None else [MANIFEST, GRID, *([MOVING] if plan.moving else [])]
+        names += [] if self.command is None else [MANIFEST, GRID, *([MOVING] if self.plan.moving else [])]
         places, own = places_of(self.folder, names), {*places_of(self.folder, self.names), *earlier}
-        sources = [*plan.sources, *(source for _, _, source in planned if source is not None)]
+        sources = [*self.plan.sources, *(source for _, _, source in planned if source is not None)]
         read = {*(path.resolve() for path in sources), *places_of(Path(), sources)}
         if taken := sorted(read & {*places, *(earlier if self.overwrite else ())}):
             return f"--output: predict reads {taken[0]}, and would replace or remove it. Name another folder."
@@ -138,7 +135,7 @@ class PredictionWriter(BasePredictionWriter):
         written = torch.tensor(len(self.names), device=model.device)
         count = int(trainer.strategy.reduce(written, reduce_op="sum"))
         if count and self.command is not None and trainer.is_global_zero:
-            self.finish(self.plan_of(trainer), model, self.command)
+            self.finish(model, self.command)
             self.log_on_wandb(trainer, self.command.options, count)
         trainer.strategy.barrier("the manifest is written")
         written_to = f"{amount(count, 'image')} {'is' if count == 1 else 'are'} in {self.folder}"
@@ -146,7 +143,7 @@ class PredictionWriter(BasePredictionWriter):
 
     def log_on_wandb(self, trainer: Trainer, options: dict[str, str], count: int) -> None:
         """Log on W&B how many images were made, and the grid, unless it shows what may not leave the machine."""
-        alone = self.plan_of(trainer).pictures and not {"images", "patches"} & options.keys()
+        alone = self.plan.pictures and not {"images", "patches"} & options.keys()
         may_leave = alone or self.all_to_wandb or getattr(data_of(trainer), "may_be_shared", False)
         for logger in (logger for logger in trainer.loggers if isinstance(logger, WandbLogger)):
             logger.log_metrics({"predict/images": count})
@@ -155,10 +152,10 @@ class PredictionWriter(BasePredictionWriter):
             else:
                 rank_zero_info("W&B does not get the grid, which shows your images. To send it: --wandb.images=all")
 
-    def finish(self, plan: Plan, model: Any, command: Command) -> None:
+    def finish(self, model: Any, command: Command) -> None:
         """Write the grid, the moving picture, and last the manifest."""
         written = {name for journal in self.folder.glob(JOURNAL) for name in names_in(journal)}
-        own = [one for one in self.planned(plan) if f"{one[0]}.png" in written]
+        plan, own = self.plan, [one for one in self.planned() if f"{one[0]}.png" in written]
         names = [f"{name}.png" for name, _, _ in own] or sorted(written)
         others = [GRID, *([MOVING] if plan.moving else [])]
         self.note(0, *others, MANIFEST)
