@@ -72,12 +72,12 @@ class LitGenCLI(LightningCLI):
     dry_run = False
     last_words: Sequence[str] = ()  # printed after all others
 
-    def __init__(self, *arguments: Any, args: Sequence[str], **settings: Any) -> None:
+    def __init__(self, model: type, data: type, args: Sequence[str], **settings: Any) -> None:
         every = self.subcommands()
         if args[0] in every:  # to declare the settings of the others too takes half a second
             self.subcommands = partial(dict, {args[0]: every[args[0]]})  # type: ignore[method-assign]
         try:
-            super().__init__(*arguments, args=list(args), **settings)
+            super().__init__(model, data, args=list(args), **settings)
         finally:
             finish_wandb()  # before the last words, or an error's: W&B may have much to say
 

@@ -10,8 +10,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import torch
-
 from lit_gen.files.atomic import complete_file
 from lit_gen.runs.changes import Change
 
@@ -93,6 +91,8 @@ def _change(noted: Sequence[str]) -> Change:
 
 def hardware() -> str:
     """Return the GPUs and the processor of this machine, and the versions of Python and torch."""
+    import torch  # here, for the help reads `program`, and must not wait for it
+
     names = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
     found = [f"{names.count(name)} x {name}" for name in dict.fromkeys(names)]
     found.append(f"{processor()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads")
