@@ -67,7 +67,8 @@ def read_config(name: str) -> dict[str, Any]:
     if not path.is_file():
         beside = [str(file) for file in (*path.parent.glob("*.yaml"), *Path("configs").glob("*.yaml"))]
         recipes = [file.relative_to(SHIPPED).with_suffix("").as_posix() for file in SHIPPED.rglob("*.yaml")]
-        raise UserError(f"there is no config {name}.{nearest(name, beside) or nearest(name, recipes)}")
+        first, then = (recipes, beside) if path.name == name and not path.suffix else (beside, recipes)
+        raise UserError(f"there is no config {name}.{nearest(name, first) or nearest(name, then)}")
     try:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError:

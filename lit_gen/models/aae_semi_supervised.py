@@ -3,9 +3,9 @@
 Departures from the paper:
     - All terms are summed and stepped at once by Adam, where the paper takes turns with SGD: reconstruction, both
       discriminators, the encoder against both, labels. As in `AAE`, the gradients are those of separate passes.
-    - `adversarial_weight` and `classification_weight` stand in for the paper's rates of SGD, ten times as high
-      for these terms as for the reconstruction. With the paper's momentum (0.9; 0.1 for the game), a constant gradient
-      moves the weights by rate / (1 - momentum): 0.1 for the reconstruction, 0.11 for the game, 1 for the labels.
+    - `adversarial_weight` and `classification_weight` stand in for the paper's rates and momenta of SGD. A constant
+      gradient moves the weights there by rate / (1 - momentum): 0.01 and 0.9 make 0.1 for the reconstruction, 0.1 and
+      0.1 make 0.11 for the game, 0.1 and 0.9 make 1 for the labels.
       `learning_rate_decay` stands in for a tenth of all rates from epoch 50 on and another from epoch 1,000 on.
     - PyTorch's initialization of the weights.
     - 1,000 epochs, where the paper has 5,000.
@@ -65,7 +65,7 @@ class SemiSupervisedAAE(AutoencodingModule):
         spec: DataSpec,
         style_dim: PositiveInt = 10,
         input_noise: NonNegativeFloat = 0.3,
-        adversarial_weight: NonNegativeFloat = 10.0,
+        adversarial_weight: NonNegativeFloat = 1.0,
         classification_weight: NonNegativeFloat = 10.0,
         discriminator_sizes: list[PositiveInt] = [1000, 1000],
         discriminator_learning_rate: NonNegativeFloat = 2e-4,
