@@ -102,10 +102,10 @@ PAPERS = [
 HEAD = """# Results
 
 What this project wants to reach, what it reaches, and what the papers reach. All values are of test images that no
-training saw, but where a metric's name says "training images". ↓ means that lower is better, ↑ that higher is; ± is the
-deviation over seeds, where there are several. [metrics.md](docs/metrics.md) and [glossary.md](docs/glossary.md) have
-the words. A run's name leads to the page of its system, which has its command, machine, commit and other metrics;
-[docs/lab-notes.md](docs/lab-notes.md) has what was tried on the way.
+training saw, except where a metric's name says "training images". ↓: lower is better, ↑: higher is; ±: deviation over
+seeds. [metrics.md](docs/metrics.md) and [glossary.md](docs/glossary.md) have the words. A run's name leads to the page
+of its system, with its command, machine, commit and other metrics; [docs/lab-notes.md](docs/lab-notes.md) has what was
+tried on the way.
 
 `python -m benchmarks.pages` writes this page from the records that `python -m benchmarks.measure` puts into
 `benchmarks/results`.
