@@ -90,7 +90,14 @@ PAPERS = [
         "networks of 400 and 200 units; 40 epochs of their 5,000",
         "100 labels",
     ),  # fmt: skip
-    Paper("SemiSupervisedAAE", "classification_error", "MNIST", "*-1000*", "55 epochs of their 5,000", "1,000 labels"),
+    Paper(
+        "SemiSupervisedAAE",
+        "classification_error",
+        "MNIST",
+        "aae-1000-labels-seed*",
+        "as above; 30 epochs",
+        "1,000 labels",
+    ),
     Paper(
         "GAN", "parzen_log_likelihood", "MNIST", "gan-mnist gan-mnist-seed*", "same protocol; Adam, an EMA, 13 epochs"
     ),
