@@ -1,7 +1,6 @@
 """The command `check`: what data hold, before anything is made of them, and what to type next."""
 
 import hashlib
-import shlex
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -27,7 +26,7 @@ from lit_gen.data.image_table import ImageTable
 from lit_gen.data.splits import places_of
 from lit_gen.errors import UserError
 from lit_gen.files.parallel import map_indices
-from lit_gen.runs.commands import program
+from lit_gen.runs.commands import line_of
 
 MOST = 20  # of a kind in a line
 USUAL = ("CycleGAN", "Text2Image", "StarGAN", "InfoGAN", "DCGAN")
@@ -240,7 +239,7 @@ def next_words(words: Sequence[str], data: ImageData, checker: Checker) -> Itera
     if "data.image_size" not in names and "config" not in names:
         given.append(f"--data.image_size={data.image_size}")
     begin = [] if named else recipe(short, "config" in names)
-    yield "train", shlex.join([*program(), "fit", *begin, *given])
+    yield "train", line_of(["fit", *begin, *given])
     if others:
         yield "or by", f"{', '.join(others)} (--config configs/<system>.yaml, or --model=<name>, before --data)"
 

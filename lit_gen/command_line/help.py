@@ -4,7 +4,6 @@
 """
 
 import re
-import shlex
 import sys
 from collections.abc import Iterable, Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -15,7 +14,7 @@ from lit_gen import __version__
 from lit_gen.command_line.class_help import class_help
 from lit_gen.command_line.sources import PARTS, classes, known, options_of_predict, own_settings
 from lit_gen.errors import UserError, nearest
-from lit_gen.runs.commands import program
+from lit_gen.runs.commands import line_of
 
 COLUMNS = 100
 COMMANDS = {
@@ -193,7 +192,7 @@ def answer(words: Sequence[str]) -> list[str]:
     try:
         return _answer(list(words))
     except UserError as error:
-        print(f"error: {error}".replace("python main.py", shlex.join(program())), file=sys.stderr)
+        print(f"error: {error}".replace("python main.py", line_of([])), file=sys.stderr)
         raise SystemExit(2) from None
 
 
@@ -249,7 +248,7 @@ def _choice() -> str:
 
 def _as_started(text: str) -> str:
     """Return a text for who started the program otherwise than by `main.py`: with its words, and recipes by name."""
-    words = shlex.join(program())
+    words = line_of([])
     if words.endswith("main.py"):
         return text
     return re.sub(r"configs/((?:quick/)?[\w<>]+)\.yaml", r"\1", text.replace("python main.py", words))

@@ -54,9 +54,10 @@ def train_seeds(words: Sequence[str]) -> None:
         raise UserError("--ckpt_path=auto needs --name=<name of the runs>, to begin them or to go on with them.")
     name = name or time.strftime("%Y%m%d-%H%M%S")
     rest = list(words)
-    for option in (options[said] for said in (SEEDS, "name") if said in options):
-        place = rest.index(option.typed)
-        del rest[place : place + len(option.words)]
+    for option in options_of(words):
+        if option.name in (SEEDS, "name"):  # also those that are typed twice
+            place = rest.index(option.typed)
+            del rest[place : place + len(option.words)]
     # Not always `-m lit_gen`: in a clone that is not installed, the package is found beside main.py only.
     start = PACKAGE.parent / "main.py"
     program = [str(start)] if start.is_file() else ["-m", "lit_gen"]

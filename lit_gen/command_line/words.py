@@ -6,7 +6,6 @@ that was named before it.
 
 import os
 import re
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +15,7 @@ from lit_gen.command_line.help import COMMANDS
 from lit_gen.command_line.sources import PARTS, known, settings_of
 from lit_gen.errors import UserError, nearest
 from lit_gen.old_versions.configs import OLD_NETWORK_SETTINGS
-from lit_gen.runs.commands import program
+from lit_gen.runs.commands import line_of
 from lit_gen.runs.names import ROOT
 from lit_gen.runs.settings import is_of_run
 
@@ -165,7 +164,7 @@ def _check_first_config(command: str | None, options: list[Option]) -> None:
             content = read_config(option.value)
             if content and not any(name in COMMANDS for name in content):
                 command = command or "fit"
-                raise UserError(f"the command comes first: {shlex.join(program())} {command} --config {option.value}")
+                raise UserError(f"the command comes first: {line_of([command])} --config {option.value}")
 
 
 def _needs_a_class(item: Given, later: list[Given]) -> str:

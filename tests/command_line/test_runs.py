@@ -176,6 +176,15 @@ def test_several_seeds_have_their_settings_printed_once(monkeypatch):
     assert end.value.code == 0 and len(called) == 1 and "--train_seeds=0-2" not in called[0]
 
 
+def test_no_training_is_told_the_seeds_or_the_name_that_were_typed_twice(monkeypatch):
+    called = []
+    monkeypatch.setattr(seeds.subprocess, "call", lambda words: called.append(words) or 0)
+    twice = ["--train_seeds", "0-1", "--name", "a", "--train_seeds=0-2", "--name=b", "--train_seeds", "5"]
+    with pytest.raises(SystemExit):
+        main(["fit", "--config=configs/vae.yaml", *twice, "--print_config"])
+    assert called[0][-3:] == ["fit", "--config=configs/vae.yaml", "--print_config"]
+
+
 def test_what_to_do_when_a_training_fails(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(seeds.subprocess, "call", lambda words: 2)
     words = ["fit", "--config=configs/vae.yaml", "--train_seeds=0-2", "--name=s"]
