@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 from lightning import Callback, Trainer
-from lightning.pytorch.utilities import rank_zero_warn
+from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 from torch.nn import functional
 from torch.optim import Optimizer
@@ -156,7 +156,7 @@ class Health(Callback):
         for name, (found, words) in findings.items():
             self.looks[name] = self.looks[name] + 1 if found else 0
             if self.looks[name] == PATIENCE:
-                rank_zero_warn(f"batch {batch}: {words} ({PATIENCE} checks in a row).")
+                rank_zero_info(f"warning: batch {batch}: {words} ({PATIENCE} checks in a row).")
         return {name: float(looks >= PATIENCE) for name, looks in self.looks.items()}
 
 

@@ -1,13 +1,15 @@
 """The speed of a training, in its progress bar and in its log."""
 
+import logging
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from datetime import timedelta
 from typing import Any
 
 import torch
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import TQDMProgressBar
+from tqdm.contrib.logging import logging_redirect_tqdm
 
 from lit_gen.errors import UserError
 from lit_gen.lightning_compat import next_row
@@ -69,13 +71,23 @@ class TrainingBar(TQDMProgressBar):
     """Lightning's bar, with images per second, the time left of the whole training, and the memory of the GPU.
 
     The terms are those that were read last. The bar is drawn five times per second at most: drawing takes longer than
-    the step of a small network.
+    the step of a small network. What is said meanwhile (a warning that G has collapsed, for example) has its own line,
+    and the bar goes on below it.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self._drawn = 0.0
         self._pace = Pace()
+        self._messages = ExitStack()
+
+    def setup(self, trainer: Trainer, model: LightningModule, stage: str) -> None:
+        super().setup(trainer, model, stage)
+        loggers = [logging.getLogger(name) for name in ("lightning", "lightning.pytorch")]
+        self._messages.enter_context(logging_redirect_tqdm([logger for logger in loggers if logger.handlers]))
+
+    def teardown(self, trainer: Trainer, model: LightningModule, stage: str) -> None:
+        self._messages.close()
 
     def on_train_batch_end(self, trainer: Trainer, model: LightningModule, *arguments: Any) -> None:
         now = time.monotonic()
@@ -93,6 +105,7 @@ class TrainingBar(TQDMProgressBar):
         for name in ("train", "val", "test", "predict"):
             with suppress(TypeError):  # this one was not drawn
                 getattr(self, f"{name}_progress_bar").close()
+        self._messages.close()
 
     def speed(self, model: GenerativeModule) -> dict[str, str]:
         """Return images per second since the bar was first drawn, the time left, and the GPU's memory, as text."""

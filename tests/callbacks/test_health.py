@@ -1,5 +1,5 @@
 import copy
-import warnings
+from unittest import mock
 
 import pytest
 import torch
@@ -7,6 +7,7 @@ from lightning import Callback
 from torch import nn
 from torch.nn.functional import softplus
 
+from lit_gen.callbacks import health
 from lit_gen.callbacks.checkpoints import RunCheckpoints
 from lit_gen.callbacks.evaluation import Evaluation
 from lit_gen.callbacks.health import COLLAPSED, GRACE, PATIENCE, Health, mean_distance
@@ -19,13 +20,12 @@ PLAIN = {"input_dropout": 0.0, "hidden_dropout": 0.0, "optimizer": "sgd", "momen
 
 
 def fit(model, folder, *callbacks, batches=6, checkpoint=None, data=None, **settings):
-    """Trains and returns what the warnings said."""
+    """Trains and returns the warnings."""
     kind = tiny.kind_for(type(model))
     trainer = tiny.trainer(folder, callbacks=list(callbacks), enable_checkpointing=True, **settings)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
+    with mock.patch.object(health, "rank_zero_info") as say:
         trainer.fit(model, datamodule=data or tiny.NoiseData(batches, kind=kind), ckpt_path=checkpoint)
-    return [str(warning.message) for warning in caught if str(warning.message).startswith("batch ")]
+    return [call.args[0] for call in say.call_args_list]
 
 
 def norm(gradients):
@@ -217,7 +217,7 @@ def test_a_constant_generator_rings_once(tmp_path):
         nn.init.zeros_(parameter)  # and no gradient finds a way through such a network
     said, flags = rung(model, tmp_path, batches=GRACE + PATIENCE + 3)
     patient = GRACE + PATIENCE - 1
-    assert len(said) == 1 and said[0].startswith(f"batch {patient}: G has collapsed: its images differ by 0.0%")
+    assert len(said) == 1 and said[0].startswith(f"warning: batch {patient}: G has collapsed: its images differ by 0.0%")
     assert flags == [(0.0, 0.0)] * (patient - 1) + [(1.0, 0.0)] * 5
 
 
@@ -226,7 +226,7 @@ def test_a_discriminator_of_zeros_rings_once(tmp_path):
     for parameter in model.discriminator.parameters():
         nn.init.zeros_(parameter)
     said, flags = rung(model, tmp_path)
-    assert len(said) == 1 and said[0].startswith(f"batch {PATIENCE}: D is dead: it has no gradient")
+    assert len(said) == 1 and said[0].startswith(f"warning: batch {PATIENCE}: D is dead: it has no gradient")
     assert [dead for _, dead in flags] == [0.0] * (PATIENCE - 1) + [1.0] * 4
 
 
@@ -254,13 +254,12 @@ def test_a_healthy_gan_rings_no_alarm(model_class, tmp_path):
     assert said == [] and set(flags) == {(0.0, 0.0)} and len(flags) == 2 * GRACE
 
 
-def looks(health, diversities):
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
+def looks(callback, diversities):
+    with mock.patch.object(health, "rank_zero_info") as say:
         for batch, diversity in enumerate(diversities, 1):
             seen = {"d_real": batch, "d_fake": 0.0, "d_gradient_norm": 1.0, "g_gradient_norm": 1.0, "separated": 0.0}
-            health._alarms(batch, seen | {"diversity": diversity})
-    return [str(warning.message).split(":")[0] for warning in caught]
+            callback._alarms(batch, seen | {"diversity": diversity})
+    return [call.args[0].split(": ")[1] for call in say.call_args_list]
 
 
 def test_an_alarm_rings_again_when_it_was_over():

@@ -1,12 +1,15 @@
 """The bar of a training: how fast, how long still, and the terms that were read last."""
 
 import csv
+import logging
 import re
+import sys
 
 import pytest
 import torch
 from lightning import Callback
 from lightning.pytorch.callbacks import TQDMProgressBar
+from lightning.pytorch.utilities import rank_zero_info
 
 from lit_gen.callbacks import evaluation, progress
 from lit_gen.callbacks.checkpoints import RunCheckpoints
@@ -54,6 +57,21 @@ def test_speed_time_left_and_terms(model_class, clock, tmp_path):
     names = list(later)
     assert names.index("images/s") > max(names.index(name) for name in names if name.startswith("loss_"))
     assert part_done(model) == (1 if model_class is ProGAN else 0)  # of a training that is over, the others know no end
+
+
+class Warns(Callback):
+    def on_train_batch_end(self, trainer, model, *_):
+        rank_zero_info("warning: G has collapsed")
+
+
+def test_what_is_said_meanwhile_has_its_own_line(tmp_path, monkeypatch, capfd):
+    logger = logging.getLogger("lightning.pytorch")
+    monkeypatch.setattr(logger, "handlers", [logging.StreamHandler(sys.stdout)])  # as where nobody captures logs
+    settings = {"callbacks": [TrainingBar(), Warns()], "enable_progress_bar": True, "max_epochs": 1}
+    tiny.trainer(tmp_path, **settings).fit(tiny.build(VAE), datamodule=tiny.NoiseData(3, batch_size=8))
+    said = [line.split("\r")[-1] for line in capfd.readouterr().out.split("\n") if "collapsed" in line]
+    assert said == ["warning: G has collapsed"] * 3
+    assert type(logger.handlers[0]) is logging.StreamHandler  # as before
 
 
 class Fails(Callback):
