@@ -4,6 +4,7 @@ At 1,024 pixels, the 600,000 images of a training at 4x4 would be 1.9 TB to read
 """
 
 from collections.abc import Sequence
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +33,14 @@ class AveragedDataset(ArrayDataset):
 
     def __init__(self, dataset: ArrayDataset, copies: dict[int, MappedArray]) -> None:
         super().__init__(dataset.batch_type, dataset.arrays, dataset.rows)
-        others = dataset.arrays[1:]
-        self.smaller = {
-            side: ArrayDataset(self.batch_type, (images, *others), self.rows) for side, images in copies.items()
-        }
+        self.whole = dataset
+        self.smaller: dict[int, ArrayDataset] = {}
+        for side, images in copies.items():
+            self.smaller[side] = copy(dataset)  # of its class, which may make fields of its own, such as sentences
+            self.smaller[side].arrays = (images, *dataset.arrays[1:])
 
     def __getitems__(self, indices: Sequence[int], side: int = 0) -> Any:
-        return self.smaller[side].__getitems__(indices) if side in self.smaller else super().__getitems__(indices)
+        return self.smaller.get(side, self.whole).__getitems__(indices)
 
 
 def with_smaller_copies(dataset: ArrayDataset, side: int) -> ArrayDataset:

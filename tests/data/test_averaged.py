@@ -11,9 +11,12 @@ from PIL import Image
 
 from lit_gen.callbacks.checkpoints import RunCheckpoints
 from lit_gen.data import ImageFolder, averaged
+from lit_gen.data.alphabet import CAPTION_LENGTH
 from lit_gen.data.averaged import AveragedDataset, with_smaller_copies
 from lit_gen.data.batches import Images
+from lit_gen.data.captioned import CaptionedDataset
 from lit_gen.data.datasets import ArrayDataset
+from lit_gen.data.mnist_captions import DigitCaptions
 from lit_gen.files.arrays import load_array
 from lit_gen.files.atomic import CannotWriteError
 from lit_gen.models import ProGAN
@@ -107,6 +110,18 @@ def test_rows_and_other_fields_stay(tmp_path):
         expected = images if side == 16 else mean_of_square(images, side)
         assert np.array_equal(batch.image.permute(0, 2, 3, 1), expected[[3, 4]])
     assert dataset.__getitems__([0]).image.shape[-1] == 16
+
+
+def test_images_keep_their_sentences(tmp_path):
+    images, digits = noise(6, 16), np.arange(6)
+    captions = DigitCaptions(digits, np.zeros(6, int), per_image=3, length=CAPTION_LENGTH)
+    arrays = stored(tmp_path, images), np.eye(10, dtype=np.float32)[digits], captions
+    dataset = with_smaller_copies(CaptionedDataset(*arrays, rows=np.array([4, 1, 3]), vary=False), 16)
+    for side in (4, 8, 16):
+        batch = dataset.__getitems__([2, 0], side)
+        assert batch.image.shape == (2, 3, side, side)
+        assert batch.attributes.argmax(1).tolist() == batch.stated.argmax(1).tolist() == [3, 4]
+        assert torch.equal(batch.caption, dataset.__getitems__([2, 0]).caption) and batch.caption.any(1).all()
 
 
 class Killed(Exception):
