@@ -88,6 +88,15 @@ FAILURES = {
             2,
         ),
     ],
+    "text2image": [
+        Failure(
+            "no-wrong-pairs",
+            ["--model.matching_aware=false", "--trainer.max_epochs=10"],
+            "No wrong pairs: what the sentence says is half ignored",
+            "captions",
+            4,
+        ),
+    ],
     "puzzle_gan": [
         Failure(
             "game-leads",
