@@ -55,16 +55,21 @@ class Health(Callback):
         self.looks = {"collapsed": 0, "dead_discriminator": 0}  # checks in a row
         self.grace, self.outputs_before = GRACE, [0.0, 0.0]
         self._seen: dict[str, Tensor] = {}
+        self._norms: dict[str, float] = {}
 
     def state_dict(self) -> dict[str, Any]:
-        return {"looks": dict(self.looks), "grace": self.grace, "outputs_before": list(self.outputs_before)}
+        state = {"looks": dict(self.looks), "grace": self.grace, "outputs_before": list(self.outputs_before)}
+        # Of a step before the batch of the look; between two batches, nothing else is waiting for it.
+        return state | {"norms": {name: norm.item() for name, norm in self._seen.items()}}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.looks, self.grace = dict(state_dict["looks"]), state_dict["grace"]
         self.outputs_before = list(state_dict["outputs_before"])
+        self._norms = state_dict.get("norms", {})
 
     def on_train_start(self, trainer: Trainer, model: Any) -> None:
-        self._seen = {}
+        self._seen = {name: torch.tensor(norm, device=model.device) for name, norm in self._norms.items()}
+        self._norms = {}
         self._held_out = None
         if self.every_n_batches and model.task.makes_samples and hasattr(data_of(trainer), "preview_batch"):
             held_out = data_of(trainer).preview_batch(SAMPLES)

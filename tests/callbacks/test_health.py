@@ -133,6 +133,33 @@ def test_g_that_steps_seldom_has_its_last_gradient_in_the_log(tmp_path):
     assert rows[7] > 0 and rows[7] != rows[3]
 
 
+@pytest.mark.parametrize("setting", ["n_critic", "accumulate_grad_batches"])
+def test_a_resumed_run_logs_the_gradients_of_a_step_before_its_checkpoint(setting, tmp_path):
+    """The step is in batch 3, the look at batch 4, and the run dies in between."""
+    found = []
+
+    class Reader(Callback):
+        def on_train_batch_start(self, trainer, *_):
+            if trainer.fit_loop.total_batch_idx == 3 and not trainer.ckpt_path and found:
+                raise ConnectionError
+
+        def on_train_batch_end(self, trainer, *_):
+            if trainer.fit_loop.total_batch_idx == 3:
+                values = trainer.callback_metrics.items()
+                found.append({name: value.item() for name, value in values if name.startswith("health/")})
+
+    def run(checkpoint=None):
+        model, written = tiny.build(GAN), RunCheckpoints(tmp_path, every_n_batches=1)
+        setattr(model, setting, 3)
+        fit(model, tmp_path, Health(4), Reader(), written, batches=5, checkpoint=checkpoint)
+
+    run()
+    with pytest.raises(ConnectionError):
+        run()
+    run(tmp_path / "last.ckpt")
+    assert len(found) == 2 and found[0] == found[1] and "health/g_gradient_norm" in found[0]
+
+
 def test_it_waits_for_the_gpu_when_it_looks_only(tmp_path, monkeypatch):
     looks = []
     original = Health._alarms

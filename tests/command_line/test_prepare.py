@@ -153,11 +153,11 @@ SLOW = """
 import os, time
 from lit_gen.data import cache
 original = cache.decode_image
-def slow(path, *settings):
+def slow(path, **settings):
     with open(os.environ["DECODED"], "a") as file:
         file.write(path.name + "\\n")
     time.sleep(0.5)
-    return original(path, *settings)
+    return original(path, **settings)
 cache.decode_image = slow
 if __name__ == "__main__":
     from lit_gen.cli import main
