@@ -51,9 +51,17 @@ class Run:
 
     @property
     def hardware(self) -> str:
-        """The machines it was trained on, each once."""
-        machines = [record["hardware"].replace(" 1 threads", " 1 thread") for record in self.records.values()]
-        return " and ".join(dict.fromkeys(machines))
+        """The machines it was trained on, each once, as in "AMD EPYC, 1 or 2 threads"."""
+        threads: dict[str, set[str]] = {}
+        for record in self.records.values():
+            found = re.fullmatch(r"(.*), (\d+) threads?", record["hardware"])
+            machine, count = found.groups() if found else (record["hardware"], "")
+            threads.setdefault(machine, set()).add(count)
+        words = {
+            machine: f", {' or '.join(sorted(counts))} thread{'s' * (counts != {'1'})}" if any(counts) else ""
+            for machine, counts in threads.items()
+        }
+        return " and ".join(machine + text for machine, text in words.items())
 
     @property
     def main(self) -> list[str]:

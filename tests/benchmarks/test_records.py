@@ -49,6 +49,19 @@ def test_several_seeds_are_one_run(write):
 
 
 @pytest.mark.parametrize(
+    ("machines", "text"),
+    [
+        (["EPYC, 1 thread", "EPYC, 1 threads"], "EPYC, 1 thread"),
+        (["EPYC, 2 threads", "EPYC, 1 thread", "H100"], "EPYC, 1 or 2 threads and H100"),
+        (["Core i7, at 2 GHz, 4 threads"], "Core i7, at 2 GHz, 4 threads"),
+    ],
+)
+def test_machines_of_several_seeds(machines, text):
+    run = records.Run("gan-seed*", {str(seed): RECORD | {"hardware": name} for seed, name in enumerate(machines)})
+    assert run.hardware == text
+
+
+@pytest.mark.parametrize(
     ("values", "text"),
     [
         ([0.123456], "0.1235"), ([83.7654], "83.77"), ([0.9, 1.1], "1.00 ± 0.14"),
