@@ -55,7 +55,9 @@ class Health(Callback):
         self.looks = {"collapsed": 0, "dead_discriminator": 0}  # checks in a row
         self.grace, self.outputs_before = GRACE, [0.0, 0.0]
         self._seen: dict[str, Tensor] = {}
-        self._norms: dict[str, float] = {}
+
+    def setup(self, trainer: Trainer, model: Any, stage: str) -> None:
+        self._seen = {}  # of another training; before a checkpoint is loaded
 
     def state_dict(self) -> dict[str, Any]:
         state = {"looks": dict(self.looks), "grace": self.grace, "outputs_before": list(self.outputs_before)}
@@ -65,11 +67,10 @@ class Health(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.looks, self.grace = dict(state_dict["looks"]), state_dict["grace"]
         self.outputs_before = list(state_dict["outputs_before"])
-        self._norms = state_dict.get("norms", {})
+        self._seen = {name: torch.tensor(norm) for name, norm in state_dict.get("norms", {}).items()}
 
     def on_train_start(self, trainer: Trainer, model: Any) -> None:
-        self._seen = {name: torch.tensor(norm, device=model.device) for name, norm in self._norms.items()}
-        self._norms = {}
+        self._seen = {name: norm.to(model.device) for name, norm in self._seen.items()}
         self._held_out = None
         if self.every_n_batches and model.task.makes_samples and hasattr(data_of(trainer), "preview_batch"):
             held_out = data_of(trainer).preview_batch(SAMPLES)

@@ -36,7 +36,7 @@ def summary(trainer: Trainer, model: Any, data: Any, run: str, changes: Sequence
 def slow_precision(trainer: Trainer) -> str:
     """Return a warning if this processor has to imitate the precision's 16-bit arithmetic; otherwise nothing.
 
-    With AVX2, which is that of the years before AVX-512, a step in bf16-mixed took nine times as long as in 32-true.
+    On a processor with AVX2 only, a step of `vae_residual` in bf16-mixed took nine times as long as in 32-true.
     """
     on_cpu = isinstance(trainer.accelerator, CPUAccelerator) and trainer.precision.startswith("bf16")
     if not on_cpu or torch.backends.cpu.get_cpu_capability() not in ("AVX2", "NO AVX"):
