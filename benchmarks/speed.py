@@ -30,10 +30,15 @@ GROWN = [f"--model.{name}" for name in ("fade_kimg=0", "stable_kimg=0", "total_k
 WARM_UP = 3  # batches
 BETWEEN_WAITS = 0.1
 """Seconds until the clock waits for a GPU again: a training, too, prepares the next steps while the GPU takes one."""
+TURN = 0.3
+"""Seconds of `fit`, then of the bare step, and so on: a processor's speed drifts by more than what is compared."""
 
 
 class Clock(Callback):
-    """Measure a training from its fourth batch on for some seconds, leave out the ends of epochs, and end it."""
+    """Measure a training from its fourth batch on for some seconds, leave out the ends of epochs, and end it.
+
+    On a CPU the bare step takes turns with the training. On a GPU it comes afterwards, away from CUDA graphs.
+    """
 
     seconds = 3.0
     found: dict[str, float] = {}
@@ -41,29 +46,38 @@ class Clock(Callback):
     def __init__(self) -> None:
         self.batches, self.images, self.spent = 0, 0, 0.0
         self.since: float | None = None
+        self.bare: Rate | None = None
 
     def on_train_batch_start(self, trainer: Trainer, model: LightningModule, batch: Any, batch_idx: int) -> None:
         self.batches += 1
+        turns = model.device.type == "cpu"
         if self.since is not None:
             self.images += len(self.batch[0])
             ends = batch_idx + 1 == trainer.num_training_batches
-            if ends or time.monotonic() - self.since > BETWEEN_WAITS:
+            if ends or time.monotonic() - self.since > (TURN if turns else BETWEEN_WAITS):
                 self.spent += _now(model) - self.since
                 self.since = None
+                if turns:
+                    self.measure_bare(trainer, model, TURN)
         if self.since is None and self.batches > WARM_UP and 0 < batch_idx < trainer.num_training_batches - 1:
             self.since = _now(model)
         self.batch = batch
         if self.spent > self.seconds:
             trainer.should_stop = True
 
+    def measure_bare(self, trainer: Trainer, model: LightningModule, seconds: float) -> float:
+        """Take bare steps for some seconds; return the images per second of all so far."""
+        with torch.enable_grad(), trainer.precision_plugin.train_step_context():
+            if self.bare is None:
+                self.bare = Rate(bare_steps(model, self.batch), lambda: _now(model))
+            return len(self.batch[0]) * self.bare.after(seconds)
+
     def on_train_end(self, trainer: Trainer, model: LightningModule) -> None:
         Clock.found["fit"] = self.images / self.spent
         if getattr(model, "graphs", None) is not None:  # other checkouts may have none
             Clock.found["graphs"] = model.graphs.count
-        with torch.enable_grad(), trainer.precision_plugin.train_step_context():
-            steps = bare_steps(model, self.batch)
-            Clock.found["bare"] = len(self.batch[0]) * _per_second(steps, self.seconds, lambda: _now(model))
-        Clock.found["data"] = len(self.batch[0]) * _per_second(loaded(trainer, model), self.seconds, time.monotonic)
+        Clock.found["bare"] = self.measure_bare(trainer, model, self.seconds if self.bare is None else 0)
+        Clock.found["data"] = len(self.batch[0]) * Rate(loaded(trainer, model), time.monotonic).after(self.seconds)
         if model.device.type == "cuda":
             Clock.found["memory"] = torch.cuda.max_memory_allocated() / 2**30
 
@@ -74,16 +88,24 @@ def _now(model: LightningModule) -> float:
     return time.monotonic()
 
 
-def _per_second(steps: Iterator[None], seconds: float, now: Callable[[], float]) -> float:
-    for _ in range(WARM_UP):
-        next(steps)
-    begun, done = now(), 0
-    while now() - begun < seconds or done < 2:
-        since = time.monotonic()
-        while time.monotonic() - since < BETWEEN_WAITS:
+class Rate:
+    """How many steps of an iterator there are per second, by a clock that may wait for a GPU."""
+
+    def __init__(self, steps: Iterator[None], now: Callable[[], float]) -> None:
+        self.steps, self.now, self.done, self.spent = steps, now, 0, 0.0
+        for _ in range(WARM_UP):
             next(steps)
-            done += 1
-    return done / (now() - begun)
+
+    def after(self, seconds: float) -> float:
+        """Take steps for some seconds more, and return the rate of all so far."""
+        begun, done = self.now(), 0
+        while (spent := self.now() - begun) < seconds or self.done + done < 2:
+            since = time.monotonic()
+            while time.monotonic() - since < min(BETWEEN_WAITS, seconds):
+                next(self.steps)
+                done += 1
+        self.done, self.spent = self.done + done, self.spent + spent
+        return self.done / self.spent
 
 
 def bare_steps(model: Any, batch: Any) -> Iterator[None]:
@@ -101,6 +123,7 @@ def bare_steps(model: Any, batch: Any) -> Iterator[None]:
     while True:
         for minibatch in model.minibatches(batch):
             turn += 1
+            model.discriminator_steps = turn  # by which ProGAN leaves out gradient penalties
             generator_turn = turn % model.n_critic == 0
             with nullcontext() if generator_turn else torch.no_grad():
                 fakes = model.make_fakes(minibatch)
