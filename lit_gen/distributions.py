@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from lit_gen.errors import UserError
 from lit_gen.losses.likelihood import gaussian_log_density
 
 COMPONENTS = 10
@@ -96,6 +97,18 @@ class SwissRoll:
         place = (component + _draw(torch.rand, (len(component),), component.device, generator)) / COMPONENTS
         radius, angle = 2 * place.sqrt(), 4 * math.pi * place.sqrt()
         return self.scale * torch.stack([radius * angle.cos(), radius * angle.sin()], dim=1)
+
+
+PRIORS = {"gaussian": Gaussian, "uniform": Uniform, "gaussian_mixture": GaussianMixture, "swiss_roll": SwissRoll}
+
+
+def prior_of(name: str, latent_dim: int, scale: float) -> Prior:
+    """Return the prior of that name; a `UserError` when it does not have `latent_dim` dimensions."""
+    if name in ("gaussian", "uniform"):
+        return PRIORS[name](latent_dim, scale)
+    if latent_dim != 2:
+        raise UserError(f"the prior {name} has two dimensions: set latent_dim to 2, not {latent_dim}.")
+    return PRIORS[name](scale)
 
 
 def _draw(

@@ -14,18 +14,21 @@ if TYPE_CHECKING:
     PositiveInt = int
     NonNegativeInt = int
     NonNegativeFloat = float
+    PositiveFloat = float
     ClosedUnitInterval = float
     BelowOne = float
 else:
     PositiveInt, NonNegativeInt = typing.PositiveInt, typing.NonNegativeInt
     ClosedUnitInterval = typing.ClosedUnitInterval
     NonNegativeFloat = typing.restricted_number_type("FiniteNonNegativeFloat", float, [(">=", 0), ("<", math.inf)])
+    PositiveFloat = typing.restricted_number_type("FinitePositiveFloat", float, [(">", 0), ("<", math.inf)])
     BelowOne = typing.restricted_number_type("BelowOne", float, [(">=", 0), ("<", 1)])
 
 IN_WORDS = {
     PositiveInt: "int of at least 1",
     NonNegativeInt: "int of at least 0",
     NonNegativeFloat: "finite float of at least 0",
+    PositiveFloat: "finite float above 0",
     ClosedUnitInterval: "float from 0 to 1",
     BelowOne: "float of at least 0 and below 1",
 }

@@ -9,7 +9,7 @@ from lit_gen.command_line.parser import OneLineParser
 from lit_gen.command_line.refusals import explain
 from lit_gen.data.base import ImageData
 from lit_gen.errors import UserError
-from lit_gen.limits import BelowOne, ClosedUnitInterval, NonNegativeFloat, NonNegativeInt, PositiveInt
+from lit_gen.limits import BelowOne, ClosedUnitInterval, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from lit_gen.models.base import GenerativeModule
 from tests.test_cli import data, mistake, runs  # noqa: F401  two are fixtures
 
@@ -18,12 +18,14 @@ GOOD = [
     (NonNegativeFloat, "1e-4", 1e-4), (NonNegativeFloat, "2", 2.0), (BelowOne, "0", 0.0), (BelowOne, "0.999", 0.999),
     (ClosedUnitInterval, "1", 1.0), (PositiveInt | None, "null", None), (list[PositiveInt], "[8, 4]", [8, 4]),
     (tuple[BelowOne, BelowOne], "[0, 0.9]", (0.0, 0.9)), (dict[int, PositiveInt], "{4: 8}", {4: 8}),
+    (PositiveFloat, "1e-9", 1e-9), (PositiveFloat, "3", 3.0),
 ]  # fmt: skip
 BAD = [
     (PositiveInt, "0"), (PositiveInt, "-3"), (PositiveInt, "0.5"), (PositiveInt, "true"), (PositiveInt, "x"),
     (NonNegativeInt, "-1"), (NonNegativeFloat, "-1e-9"), (NonNegativeFloat, "inf"), (NonNegativeFloat, "nan"),
     (NonNegativeFloat, ".inf"), (BelowOne, "1.0"), (BelowOne, "-0.1"), (ClosedUnitInterval, "1.01"),
     (PositiveInt | None, "0"), (list[PositiveInt], "[8, 0]"), (dict[int, PositiveInt], "{4: 0}"), (BelowOne, "nan"),
+    (PositiveFloat, "0"), (PositiveFloat, "-1"), (PositiveFloat, "inf"), (PositiveFloat, "nan"),
 ]  # fmt: skip
 
 
@@ -98,6 +100,11 @@ def parser():
         ("model=CycleGAN cycle_weight=.inf", "finite float of at least 0, not .inf"),
         ("model=CycleGAN residual_blocks=-1", "int of at least 0 or null, not -1"),
         ("model=VAE beta=.nan", "finite float of at least 0, not .nan"),
+        ("model=VAE pixel_deviation=0", "finite float above 0, not 0"),
+        ("model=VAE num_importance_samples=0", "int of at least 1, not 0"),
+        ("model=VAE num_eval_samples=0", "int of at least 1, not 0"),
+        ("model=AAE prior_scale=0", "finite float above 0, not 0"),
+        ("model=AAE labelled_fraction=1.5", "float from 0 to 1, not 1.5"),
         ("data=MNIST num_workers=-1", "int of at least 0, not -1"),
         ("data=ImageFolder channels=0", "int of at least 1, not 0"),
     ],

@@ -4,16 +4,13 @@ import math
 from collections.abc import Callable
 from functools import partial
 from importlib import import_module
-from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
 from lit_gen.errors import UserError
+from lit_gen.layers.dense import Activation, linear_layers
 from lit_gen.limits import PositiveInt
-
-ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh, "silu": nn.SiLU}
-Activation = Literal["relu", "tanh", "silu"]
 
 
 class Decoder(nn.Module):
@@ -87,14 +84,6 @@ def network_class(path: str) -> type[nn.Module]:
     return kind
 
 
-def _linear_layers(sizes: list[int], activation: Activation) -> list[nn.Module]:
-    """Return fully connected layers between units of these numbers, with a nonlinearity after all but the last."""
-    layers: list[nn.Module] = []
-    for before, size in pairwise(sizes):
-        layers += [nn.Linear(before, size), ACTIVATIONS[activation]()]
-    return layers[:-1]
-
-
 class MLPEncoder(Encoder, nn.Sequential):
     """A fully connected encoder of images (B, C, H, W) to (B, out_features).
 
@@ -111,7 +100,7 @@ class MLPEncoder(Encoder, nn.Sequential):
         activation: Activation = "relu",
     ) -> None:
         sizes = [math.prod(image_shape), *hidden_sizes, out_features]
-        super().__init__(nn.Flatten(), *_linear_layers(sizes, activation))
+        super().__init__(nn.Flatten(), *linear_layers(sizes, activation))
         self.image_shape, self.hidden_sizes, self.activation = image_shape, hidden_sizes, activation
 
     def mirror(self, latent_dim: int) -> Decoder:
@@ -134,7 +123,7 @@ class MLPDecoder(Decoder, nn.Sequential):
         activation: Activation = "relu",
     ) -> None:
         sizes = [latent_dim, *hidden_sizes, math.prod(image_shape)]
-        super().__init__(*_linear_layers(sizes, activation), nn.Unflatten(1, image_shape))
+        super().__init__(*linear_layers(sizes, activation), nn.Unflatten(1, image_shape))
 
 
 def doublings(size: int, model: str, digits: str = "MNIST") -> int:

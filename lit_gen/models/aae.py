@@ -15,24 +15,23 @@ Departures from the paper:
 from typing import Any, Literal
 
 import torch
-from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional
 from torch.optim import Optimizer
 
 from lit_gen.data.batches import UNLABELLED, DataSpec
-from lit_gen.distributions import Gaussian, GaussianMixture, Prior, SwissRoll, Uniform
+from lit_gen.distributions import Gaussian, prior_of
 from lit_gen.errors import UserError
 from lit_gen.layers.coders import DecoderArgument, EncoderArgument, MLPEncoder, network
+from lit_gen.layers.dense import linear_layers
 from lit_gen.lightning_compat import data_of
-from lit_gen.limits import BelowOne, NonNegativeFloat, PositiveInt
+from lit_gen.limits import BelowOne, ClosedUnitInterval, NonNegativeFloat, PositiveFloat, PositiveInt
 from lit_gen.losses import Terms
 from lit_gen.losses.adversarial import minimax_discriminator, nonsaturating_generator
 from lit_gen.models.autoencoding import AutoencodingModule
+from lit_gen.old_versions.labels import hide_labels
 from lit_gen.tasks.reconstruction import PriorMatching
-
-PRIORS = {"gaussian": Gaussian, "uniform": Uniform, "gaussian_mixture": GaussianMixture, "swiss_roll": SwissRoll}
 
 
 class AAE(AutoencodingModule):
@@ -66,10 +65,10 @@ class AAE(AutoencodingModule):
         spec: DataSpec,
         latent_dim: PositiveInt = 8,
         prior: Literal["gaussian", "uniform", "gaussian_mixture", "swiss_roll"] = "gaussian",
-        prior_scale: NonNegativeFloat = 5.0,
+        prior_scale: PositiveFloat = 5.0,
         posterior: Literal["deterministic", "gaussian"] = "deterministic",
         conditional: bool = False,
-        labelled_fraction: float = 1.0,
+        labelled_fraction: ClosedUnitInterval = 1.0,
         adversarial_weight: NonNegativeFloat = 10.0,
         input_dropout: BelowOne = 0.2,
         discriminator_sizes: list[PositiveInt] = [1000, 1000],
@@ -83,7 +82,7 @@ class AAE(AutoencodingModule):
         code_features = 2 * latent_dim if posterior == "gaussian" else latent_dim
         super().__init__(spec, latent_dim, encoder, decoder, learning_rate, learning_rate_decay, code_features)
         self.save_hyperparameters()
-        self.prior = make_prior(prior, latent_dim, prior_scale)
+        self.prior = prior_of(prior, latent_dim, prior_scale)
         self.has_gaussian_latents = isinstance(self.prior, Gaussian)
         self.prior_in_words = f"{prior}, of scale {prior_scale:g}"
         self.num_classes = spec["num_classes"] if conditional else 0
@@ -92,36 +91,17 @@ class AAE(AutoencodingModule):
                 f"conditional ties labels to the prior's components: {prior} has {self.prior.components}, the data "
                 f"have {spec['num_classes']} classes. Use gaussian_mixture or swiss_roll with data of ten classes."
             )
-        if not 0 <= labelled_fraction <= 1:
-            raise UserError(f"labelled_fraction must be from 0 to 1, not {labelled_fraction}.")
         self.posterior, self.labelled_fraction = posterior, labelled_fraction
         self.adversarial_weight, self.input_dropout = adversarial_weight, input_dropout
         self.discriminator_learning_rate, self.betas = discriminator_learning_rate, betas
         # With labels, D sees one class more: "unlabelled".
         labels = self.num_classes + 1 if conditional else 0
-        self.discriminator = code_discriminator(latent_dim + labels, discriminator_sizes)
+        self.discriminator = nn.Sequential(*linear_layers([latent_dim + labels, *discriminator_sizes, 1]))
 
     def setup(self, stage: str) -> None:
         super().setup(stage)
         if stage == "fit" and self.labelled_fraction < 1:
-            self.hide_labels_of(data_of(self.trainer))
-
-    def hide_labels_of(self, data: Any) -> None:
-        """Have the data keep the labels of `labelled_fraction` of the training images."""
-        if not hasattr(data, "labelled") or not data.spec["num_classes"]:
-            raise UserError(
-                f"labelled_fraction below 1 needs MNIST, whose labels can be hidden, not {type(data).__name__}. "
-                "Leave --model.labelled_fraction out."
-            )
-        images = len(data.datasets["train"])
-        count = round(self.labelled_fraction * images)
-        if data.labelled not in (None, count):
-            raise UserError(
-                f"labelled_fraction {self.labelled_fraction} would keep {count} labels, --data.labelled "
-                f"{data.labelled}. Leave --model.labelled_fraction out."
-            )
-        data.labelled = count
-        rank_zero_info(f"labelled_fraction {self.labelled_fraction} of {images} images means --data.labelled={count}")
+            hide_labels(data_of(self.trainer), self.labelled_fraction)
 
     def encode(self, image: Tensor, draw: bool | None = None) -> Tensor:
         """Return codes (B, Z) of images (B, C, H, W) in [-1, 1]; of a Gaussian posterior its mean, or a draw from it.
@@ -197,14 +177,6 @@ class AAE(AutoencodingModule):
         return two_rates(self, self.discriminator)
 
 
-def code_discriminator(features: int, sizes: list[int]) -> nn.Sequential:
-    """Return a discriminator of codes (B, features) to logits (B, 1), with hidden layers of these sizes."""
-    layers: list[nn.Module] = []
-    for before, size in zip([features, *sizes], sizes, strict=False):
-        layers += [nn.Linear(before, size), nn.ReLU()]
-    return nn.Sequential(*layers, nn.Linear([features, *sizes][-1], 1))
-
-
 def frozen(network: nn.Module, x: Tensor) -> Tensor:
     """Return the network's output for x, whose gradient goes to x and to no parameter of the network."""
     return functional_call(network, {name: value.detach() for name, value in network.named_parameters()}, x)
@@ -216,14 +188,3 @@ def two_rates(model: Any, *discriminators: nn.Module) -> Optimizer:
     others = [parameter for network in discriminators for parameter in network.parameters()]
     rates = (coders, model.learning_rate), (others, model.discriminator_learning_rate)
     return model.adam([{"params": part, "lr": rate} for part, rate in rates], model.learning_rate, model.betas)
-
-
-def make_prior(name: str, latent_dim: int, scale: float) -> Prior:
-    """Return the prior of that name; a `UserError` when it does not have `latent_dim` dimensions."""
-    if scale <= 0:
-        raise UserError(f"prior_scale must be positive, not {scale}.")
-    if name in ("gaussian", "uniform"):
-        return PRIORS[name](latent_dim, scale)
-    if latent_dim != 2:
-        raise UserError(f"the prior {name} has two dimensions: set latent_dim to 2, not {latent_dim}.")
-    return PRIORS[name](scale)

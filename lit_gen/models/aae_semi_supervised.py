@@ -14,18 +14,19 @@ Departures from the paper:
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim import Optimizer
 
 from lit_gen.data.batches import UNLABELLED, DataSpec, LabelledImages
 from lit_gen.errors import UserError
 from lit_gen.layers.coders import DecoderArgument, EncoderArgument, MLPEncoder, network
+from lit_gen.layers.dense import linear_layers
 from lit_gen.lightning_compat import data_of
 from lit_gen.limits import BelowOne, NonNegativeFloat, PositiveInt
 from lit_gen.losses import Terms
 from lit_gen.losses.adversarial import minimax_discriminator, nonsaturating_generator
-from lit_gen.models.aae import code_discriminator, frozen, two_rates
+from lit_gen.models.aae import frozen, two_rates
 from lit_gen.models.autoencoding import AutoencodingModule
 from lit_gen.tasks.semi_supervised import SemiSupervised
 
@@ -83,8 +84,8 @@ class SemiSupervisedAAE(AutoencodingModule):
         self.style_dim, self.input_noise = style_dim, input_noise
         self.adversarial_weight, self.classification_weight = adversarial_weight, classification_weight
         self.discriminator_learning_rate, self.betas = discriminator_learning_rate, betas
-        self.label_discriminator = code_discriminator(classes, discriminator_sizes)
-        self.style_discriminator = code_discriminator(style_dim, discriminator_sizes)
+        self.label_discriminator = nn.Sequential(*linear_layers([classes, *discriminator_sizes, 1]))
+        self.style_discriminator = nn.Sequential(*linear_layers([style_dim, *discriminator_sizes, 1]))
         self._labelled: LabelledImages | None = None  # in a training, those that minibatches are drawn from
 
     def on_train_start(self) -> None:

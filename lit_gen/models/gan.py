@@ -16,85 +16,25 @@ By default, and in configs/gan.yaml, also these; configs/gan_sgd.yaml has the au
 """
 
 import math
-from collections.abc import Callable
-from typing import Any, ClassVar, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.optim import SGD, Optimizer
+from torch.optim import Optimizer
 
 from lit_gen.data.batches import DataSpec, WithImages
 from lit_gen.errors import UserError
+from lit_gen.layers.dense import Affine, Maxout
 from lit_gen.limits import BelowOne, NonNegativeFloat, NonNegativeInt, PositiveInt
 from lit_gen.losses import Terms
 from lit_gen.losses.adversarial import minimax_discriminator, nonsaturating_generator, saturating_generator
 from lit_gen.models.adversarial import AdversarialModule, real_and_fake
 from lit_gen.schedules import divided, linear
 from lit_gen.training.output_bias import start_at_mean
+from lit_gen.training.scheduled_sgd import ScheduledSGD
 from lit_gen.training.step import set_number
 
 AUTHORS_BATCH = 100
-
-
-class Maxout(nn.Module):
-    """The largest of `pieces` linear functions for each unit (Goodfellow et al. 2013, arXiv:1302.4389).
-
-    Args:
-        in_features: units in.
-        out_features: units out.
-        pieces: linear functions per unit.
-    """
-
-    def __init__(self, in_features: int, out_features: int, pieces: int) -> None:
-        super().__init__()
-        self.linear = nn.Linear(in_features, out_features * pieces)
-        self.pieces = pieces
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.linear(x).unflatten(1, (-1, self.pieces)).amax(-1)  # (B, out_features)
-
-
-class Affine(nn.Module):
-    """The function a x + b of each pixel."""
-
-    def __init__(self, factor: float, offset: float) -> None:
-        super().__init__()
-        self.factor, self.offset = factor, offset
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.factor * x + self.offset
-
-
-class ScheduledSGD(SGD):
-    """torch's SGD, whose momentum may be a tensor, as its learning rate may: both change within a CUDA graph.
-
-    A step is v ← μ v + ∇, then θ ← θ − η v. torch's own compares μ with 0 on the host, where a tensor on a GPU would be
-    waited for. States and settings are torch's. Dampening, weight decay and Nesterov's form are left out.
-    """
-
-    scheduled: ClassVar[tuple[str, ...]] = ("lr", "momentum")
-    """Settings that CUDA graphs read from tensors."""
-
-    @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Take one step; with a closure, after its backward pass, whose loss is returned."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        for group in self.param_groups:
-            parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
-            velocities: list[Tensor] = []
-            for parameter in parameters:
-                state = self.state[parameter]
-                if state.get("momentum_buffer") is None:  # also of torch's SGD without momentum
-                    state["momentum_buffer"] = torch.zeros_like(parameter)
-                velocities.append(state["momentum_buffer"])
-            if parameters:
-                torch._foreach_mul_(velocities, group["momentum"])
-                torch._foreach_add_(velocities, [parameter.grad for parameter in parameters])
-                torch._foreach_sub_(parameters, torch._foreach_mul(velocities, group["lr"]))
-        return loss
 
 
 class GAN(AdversarialModule):

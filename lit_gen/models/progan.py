@@ -12,7 +12,7 @@ Departures from the paper:
 """
 
 import math
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 from typing import Any
 
 import torch
@@ -20,14 +20,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lit_gen.data.batches import DataSpec
-from lit_gen.errors import UserError
 from lit_gen.layers.equalized import EqualizedConv2d, EqualizedLinear, MinibatchStddev, PixelNorm
-from lit_gen.lightning_compat import trainer_of
 from lit_gen.limits import BelowOne, NonNegativeFloat, PositiveInt
 from lit_gen.losses import Terms
 from lit_gen.losses.adversarial import gradient_penalty, wasserstein_discriminator, wasserstein_generator
-from lit_gen.models.adversarial import AdversarialModule
-from lit_gen.schedules import RESOLUTIONS, Growth, growing_tables, growth
+from lit_gen.models.growing import GrowingModule
 from lit_gen.tasks.sampling import GrowingSampling
 
 upsample = nn.Upsample(scale_factor=2, mode="nearest")
@@ -110,14 +107,15 @@ class Discriminator(nn.Module):
         return self.last(x)
 
 
-class ProGAN(AdversarialModule):
+class ProGAN(GrowingModule):
     """Progressive GAN (Karras et al. 2018): networks that grow from 4x4 pixels to the data's size while they train.
 
     The run ends by itself after `total_kimg` thousand images. Set `trainer.max_epochs` to -1, as the configs do. While
     the networks grow, images lack the details of held-out ones, so the metric that chooses best.ckpt is best at full
     size.
 
-    The step, D first and then G on the same fakes, is that of `adversarial.py`.
+    The step, D first and then G on the same fakes, is that of `adversarial.py`; `growing.py` has the growth and its
+    minibatches.
 
     Called with latent vectors (B, Z), it gives images (B, C, S, S) of the resolution that it has grown to, enlarged to
     the data's size S; they are about [-1, 1], without bounds.
@@ -143,7 +141,6 @@ class ProGAN(AdversarialModule):
 
     task = GrowingSampling()
     output_name = "d_score"
-    alpha_on_device: Tensor
 
     def __init__(
         self,
@@ -167,95 +164,17 @@ class ProGAN(AdversarialModule):
     ) -> None:
         super().__init__(spec, n_critic, ema_decay)
         self.save_hyperparameters()
-        channels, size, _ = self.image_shape
-        if size not in RESOLUTIONS:
-            raise UserError(
-                f"ProGAN needs an image size that is a power of two from 4 to 1024, not {size}. Set --data.image_size."
-            )
         self.latent_dim, self.learning_rate, self.betas = latent_dim, learning_rate, betas
         self.fade_kimg, self.stable_kimg, self.total_kimg = fade_kimg, stable_kimg, total_kimg
         self.minibatch_sizes, self.learning_rate_factors = minibatch_sizes, learning_rate_factors
         self.penalty_weight, self.penalty_interval, self.drift_weight = penalty_weight, penalty_interval, drift_weight
-        self.last_stage = int(math.log2(size)) - 2
         widths = [max(1, min(max_channels, channel_base // (4 * 2**stage))) for stage in range(self.last_stage + 1)]
-        self.generator = Generator(latent_dim, widths, channels)
-        self.discriminator = Discriminator(widths, channels, stddev_group)
+        self.generator = Generator(latent_dim, widths, self.image_shape[0])
+        self.discriminator = Discriminator(widths, self.image_shape[0], stddev_group)
         self.start_average()
-        self.stage, self._alpha = 0, 1.0
-        self.register_buffer("alpha_on_device", torch.ones(()), persistent=False)
-
-    def get_extra_state(self) -> dict[str, Any]:
-        return super().get_extra_state() | {"stage": self.stage, "alpha": self.alpha}
-
-    def set_extra_state(self, state: dict[str, Any]) -> None:
-        super().set_extra_state(state)
-        self.stage, self.alpha = state.get("stage", 0), state.get("alpha", 1.0)
-
-    @property
-    def alpha(self) -> float:
-        """Return the weight of the present stage beside the one before, from 0 to 1."""
-        return self._alpha
-
-    @alpha.setter
-    def alpha(self, alpha: float) -> None:
-        if alpha != self._alpha:
-            self._alpha = alpha
-            self.alpha_on_device.fill_(alpha)
-
-    @property
-    def blend(self) -> Tensor | float:
-        """Return alpha as the networks take it: in a fade a tensor, of which a CUDA graph reads the present value."""
-        return self.alpha_on_device if self.alpha < 1 else 1.0
-
-    @property
-    def resolution(self) -> int:
-        """Return the side of the images of the present stage, in pixels."""
-        return 4 * 2**self.stage
-
-    @property
-    def tables(self) -> tuple[dict[int, int], dict[int, float]]:
-        """Return images per step and process, and factors on the learning rate, both by resolution."""
-        trainer = trainer_of(self)
-        sizes, factors = growing_tables(1 if trainer is None else trainer.world_size)
-        if self.minibatch_sizes is not None:  # rates belong to minibatches; also a run of before there were factors
-            sizes, factors = self.minibatch_sizes, {}
-        return sizes, factors if self.learning_rate_factors is None else self.learning_rate_factors
-
-    def growth_at(self, images: int) -> Growth:
-        """Return the stage and alpha after so many images."""
-        return growth(images, round(self.fade_kimg * 1000), round(self.stable_kimg * 1000), self.last_stage)
-
-    def side_at(self, images: int) -> int:
-        """Return the side in pixels that the next image needs after so many: the data load no larger ones."""
-        return 4 * 2 ** self.growth_at(images).stage
-
-    def learning_rate_factor(self) -> float:
-        return self.tables[1].get(self.resolution, 1.0)
-
-    def in_minibatches(self, function: Callable[[Tensor], Tensor], tensor: Tensor) -> Tensor:
-        """Return function(tensor), rows of the present resolution's minibatch at a time, to fit into the memory."""
-        size = self.tables[0].get(self.resolution, len(tensor))
-        pieces = [function(piece) for piece in tensor.split(max(1, size))]
-        return pieces[0] if len(pieces) == 1 else torch.cat(pieces)
-
-    def minibatches(self, batch: Any) -> list[Any]:
-        self.before_step()
-        size = self.tables[0].get(self.resolution, len(batch.image))
-        return [type(batch)(*piece) for piece in zip(*(field.split(size) for field in batch), strict=True)]
-
-    def before_step(self) -> None:
-        """Move stage and alpha to where `images_seen` puts them."""
-        before = self.stage, self.alpha < 1
-        self.stage, self.alpha = self.growth_at(self.images_seen)
-        if before != (self.stage, self.alpha < 1):
-            # As the authors' code does: the moments belong to another function once a fade begins or ends.
-            for optimizer in self.trainer.optimizers:
-                optimizer.state.clear()
-            if self.graphs is not None:
-                self.graphs.clear()
 
     def kind_of_step(self) -> Hashable:
-        return self.stage, self.alpha < 1, self.is_penalty_turn
+        return super().kind_of_step(), self.is_penalty_turn
 
     @property
     def is_penalty_turn(self) -> bool:
@@ -306,22 +225,3 @@ class ProGAN(AdversarialModule):
         """Return the images (B, C, S, S) of latents (B, Z), S being the data's size, by the EMA if there is one."""
         image = self.in_minibatches(lambda piece: self.sampler(piece, self.stage, self.blend), latent)
         return functional.interpolate(image, size=self.image_shape[-1], mode="nearest")
-
-    def on_train_start(self) -> None:
-        super().on_train_start()
-        self.trainer.should_stop |= self.progress == 1.0  # a finished run that is resumed
-
-    def training_step(self, batch: Any, batch_idx: int) -> None:
-        if self.trainer.fast_dev_run and self.is_last_batch:  # type: ignore[attr-defined]
-            # It is to try the middle of the last fade too, or what is as far as the training would go.
-            middle = self.last_stage * (self.fade_kimg + self.stable_kimg) - self.fade_kimg / 2
-            self.images_seen = max(self.images_seen, round(1000 * min(middle, self.total_kimg)) - 1)
-            batch = self.minibatches(batch)[0]
-        super().training_step(batch, batch_idx)
-        self.log_numbers({"kimg": self.images_seen / 1000, "resolution": self.resolution, "alpha": self.alpha})
-        self.trainer.should_stop |= self.progress == 1.0
-
-    @property
-    def progress(self) -> float:
-        """Return the part of the training that is done, from 0 to 1: it ends by `total_kimg`."""
-        return min(1.0, self.images_seen / (1000 * self.total_kimg)) if self.total_kimg else 1.0

@@ -166,9 +166,8 @@ class StarGAN(AdversarialModule):
             )
         self.attributes, self.data_attributes = list(attributes), list(spec["attributes"])
         self.classification_weight, self.reconstruction_weight = classification_weight, reconstruction_weight
-        self.identity_weight = identity_weight
-        self.penalty_weight, self.noise_deviation = penalty_weight, noise_deviation
-        self.learning_rate, self.betas = learning_rate, betas
+        self.identity_weight, self.penalty_weight = identity_weight, penalty_weight
+        self.noise_deviation, self.learning_rate, self.betas = noise_deviation, learning_rate, betas
         self.generator = Generator(image_channels, len(attributes), channels, residual_blocks)
         self.discriminator = Discriminator(image_channels, len(attributes), discriminator_channels, size)
         self.start_average()

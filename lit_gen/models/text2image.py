@@ -239,8 +239,7 @@ class Text2Image(AdversarialModule):
         of_text, of_between = self.discriminator["critic"](images, texts).split([len(fakes.text), len(fakes.between)])
         terms = nonsaturating_generator(of_text)
         if len(of_between):
-            between = nonsaturating_generator(of_between)
-            terms["g_interpolation"] = self.interpolation_weight * between["g_adversarial"]
+            terms["g_interpolation"] = self.interpolation_weight * nonsaturating_generator(of_between)["g_adversarial"]
         return terms
 
     def scores(self, batch: CaptionedImages) -> Tensor:

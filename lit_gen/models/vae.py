@@ -34,7 +34,8 @@ from torch.optim import Adagrad, Optimizer
 from lit_gen.data.batches import DataSpec
 from lit_gen.errors import UserError
 from lit_gen.layers.coders import DecoderArgument, EncoderArgument, MLPEncoder, network
-from lit_gen.limits import NonNegativeFloat, PositiveInt
+from lit_gen.layers.weights import initialize
+from lit_gen.limits import NonNegativeFloat, PositiveFloat, PositiveInt
 from lit_gen.losses import Terms
 from lit_gen.losses.likelihood import (
     bernoulli_log_likelihood,
@@ -84,10 +85,10 @@ class VAE(AutoencodingModule):
         latent_dim: PositiveInt = 50,
         likelihood: Literal["bernoulli", "gaussian"] = "bernoulli",
         binarize: bool = True,
-        pixel_deviation: NonNegativeFloat = 0.2,
+        pixel_deviation: PositiveFloat = 0.2,
         beta: NonNegativeFloat = 1.0,
-        num_importance_samples: int = 1,
-        num_eval_samples: int = 5_000,
+        num_importance_samples: PositiveInt = 1,
+        num_eval_samples: PositiveInt = 5_000,
         encoder: EncoderArgument = network(MLPEncoder, hidden_sizes=[200, 200], activation="tanh"),
         decoder: DecoderArgument | None = None,
         learning_rate: NonNegativeFloat = 1e-3,
@@ -99,16 +100,10 @@ class VAE(AutoencodingModule):
         initialization: Literal["default", "glorot", "normal"] = "default",
         output_bias_from_data: bool = False,
     ) -> None:
-        super().__init__(
-            spec, latent_dim, encoder, decoder, learning_rate, learning_rate_decay, code_features=2 * latent_dim
-        )
+        super().__init__(spec, latent_dim, encoder, decoder, learning_rate, learning_rate_decay, 2 * latent_dim)
         self.save_hyperparameters()
-        if num_importance_samples < 1 or num_eval_samples < 1:
-            raise UserError("num_importance_samples and num_eval_samples must be at least 1.")
         if num_importance_samples > 1 and beta != 1:
             raise UserError("beta must be 1 with several importance samples: their bound has no KL term of its own.")
-        if pixel_deviation <= 0:
-            raise UserError(f"pixel_deviation must be positive, not {pixel_deviation}.")
         self.likelihood, self.binarize, self.beta = likelihood, binarize, beta
         self.log_pixel_variance = 2 * math.log(pixel_deviation)
         self.num_importance_samples, self.num_eval_samples = num_importance_samples, num_eval_samples
@@ -130,10 +125,9 @@ class VAE(AutoencodingModule):
         return super().learning_rate_factor() * (tripling_stages(self.images_seen, first) if first else 1.0)
 
     def configure_optimizers(self) -> Optimizer:
-        decay = self.weight_decay
         if self.optimizer == "adagrad":
-            return Adagrad(self.parameters(), self.learning_rate, weight_decay=decay)
-        return self.adam(self.parameters(), self.learning_rate, eps=self.adam_epsilon, weight_decay=decay)
+            return Adagrad(self.parameters(), self.learning_rate, weight_decay=self.weight_decay)
+        return self.adam(self.parameters(), self.learning_rate, eps=self.adam_epsilon, weight_decay=self.weight_decay)
 
     def encode(self, target: Tensor) -> tuple[Tensor, Tensor]:
         """Return mean and log-variance (B, Z) of q(z|x), in float32, of images (B, C, H, W) as `target` makes them."""
@@ -182,8 +176,7 @@ class VAE(AutoencodingModule):
 
         reconstruction = −E_q(z|x)[log p(x|z)]
         kl             = β KL(q(z|x) ‖ p(z))
-
-        bound = −E[log 1/K Σ_k p(x, z_k) / q(z_k|x)], in training with several importance samples
+        bound          = −E[log 1/K Σ_k p(x, z_k) / q(z_k|x)], alone, in training with several importance samples
         """
         target = self.target(batch.image)
         if self.training and self.num_importance_samples > 1:
@@ -204,13 +197,3 @@ class VAE(AutoencodingModule):
     def decode(self, latent: Tensor) -> Tensor:
         output = self.decoder(latent)
         return torch.sigmoid(output) * 2 - 1 if self.likelihood == "bernoulli" else output
-
-
-def initialize(layer: nn.Linear | nn.Conv2d | nn.ConvTranspose2d, how: str) -> None:
-    """Draw a layer's initial parameters as the argument `initialization` of `VAE` says."""
-    if how == "glorot":
-        nn.init.xavier_uniform_(layer.weight)
-    elif how == "normal":
-        nn.init.normal_(layer.weight, std=0.01)
-    if how != "default" and layer.bias is not None:
-        nn.init.normal_(layer.bias, std=0.01) if how == "normal" else nn.init.zeros_(layer.bias)

@@ -9,7 +9,6 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import Tensor, nn
 
 from lit_gen.models import CycleGAN
-from lit_gen.models.cyclegan import ImagePool
 from tests.models import tiny
 
 
@@ -78,14 +77,3 @@ def test_pool_goes_on_where_the_fakes_are(tmp_path):
             assert shown.is_meta
             saved = pool.get_extra_state()
             assert saved.is_meta and saved.shape == (4, 1, 16, 16) and saved.dtype is torch.float32
-
-
-def test_pool_keeps_its_images_when_it_moves():
-    pool = ImagePool(3)
-    images = torch.rand(3, 1, 2, 2)
-    pool(images)
-    pool.to("cpu")
-    pool.to(torch.float64).half()  # images are pictures, not weights: their type stays
-    assert torch.equal(pool.get_extra_state(), images)
-    pool.set_extra_state(images[:2])
-    assert torch.equal(pool.get_extra_state(), images[:2])

@@ -13,29 +13,10 @@ from torch.nn import functional
 from lit_gen.data import MNIST
 from lit_gen.errors import UserError
 from lit_gen.files.idx import read_idx
+from lit_gen.layers.dense import Maxout
 from lit_gen.models import GAN, VAE, adversarial
-from lit_gen.models.gan import Maxout, ScheduledSGD
 from lit_gen.training.step import descend
 from tests.models import tiny
-
-
-def test_maxout_by_hand():
-    """Two units of three pieces each: pieces 0..2 are unit 0, pieces 3..5 unit 1."""
-    layer = Maxout(2, 2, 3)
-    with torch.no_grad():
-        layer.linear.weight.copy_(torch.tensor([[1.0, 0], [0, 1], [-1, -1], [2, 0], [0, 2], [0, 0]]))
-        layer.linear.bias.copy_(torch.tensor([0.0, 0, 0, 0, 0, 5]))
-    output = layer(torch.tensor([[1.0, 4.0], [-3.0, -2.0]]))
-    assert output.tolist() == [[4, 8], [5, 5]]
-
-
-def test_maxout_passes_the_gradient_to_the_winner_only():
-    layer = Maxout(1, 1, 2)
-    with torch.no_grad():
-        layer.linear.weight.copy_(torch.tensor([[1.0], [-1.0]]))
-        layer.linear.bias.zero_()
-    layer(torch.tensor([[3.0]])).backward()
-    assert layer.linear.weight.grad.tolist() == [[3], [0]]
 
 
 def test_networks_of_the_authors():
@@ -184,21 +165,6 @@ def test_the_schedules_reach_both_optimizers(tmp_path):
     expected = [(0.1, 0.5), (0.0707107, 0.55), (0.05, 0.6), (0.04, 0.65), (0.04, 0.7), (0.04, 0.7)]
     for seen, rates in zip(settings.seen, expected, strict=True):
         assert seen == [pytest.approx(rates, rel=1e-5)] * 2
-
-
-@pytest.mark.parametrize("kind", [float, torch.tensor])
-def test_momentum_by_its_closed_form(kind):
-    """Under a constant gradient, v after t steps is g (1 - m^t) / (1 - m), and x falls by the rate times their sum."""
-    x = nn.Parameter(torch.tensor([3.0, -1.0], dtype=torch.float64))
-    optimizer = ScheduledSGD([x], 0.1, 0.7)
-    for name, value in (("lr", 0.1), ("momentum", 0.7)):
-        optimizer.param_groups[0][name] = kind(value)
-    gradient = torch.tensor([2.0, 0.5], dtype=torch.float64)
-    for _ in range(12):
-        x.grad = gradient
-        optimizer.step()
-    fallen = 0.1 * gradient / 0.3 * (12 - 0.7 * (1 - 0.7**12) / 0.3)
-    torch.testing.assert_close(x.detach(), torch.tensor([3.0, -1.0], dtype=torch.float64) - fallen, rtol=1e-6, atol=0)
 
 
 def test_initial_ranges_of_the_authors():

@@ -266,7 +266,7 @@ AUTHORS = {
 def test_minibatches_and_rates_of_the_authors(processes, gpus, monkeypatch):
     """By resolution, for so many processes, each of which takes its part."""
     model = on_meta(1024)
-    monkeypatch.setattr("lit_gen.models.progan.trainer_of", lambda model: SimpleNamespace(world_size=processes))
+    monkeypatch.setattr("lit_gen.models.growing.trainer_of", lambda model: SimpleNamespace(world_size=processes))
     for stage, (total, rate) in enumerate(zip(*AUTHORS[gpus], strict=True)):
         model.stage = stage
         batch = Images(torch.empty(512, 0))
