@@ -24,7 +24,7 @@ import lit_gen.data
 import lit_gen.models
 from lit_gen.cli import main
 from lit_gen.data.contract import batch_types, fields_read
-from lit_gen.limits import BelowOne, NonNegativeFloat, NonNegativeInt, PositiveInt
+from lit_gen.limits import BelowOne, ClosedUnitInterval, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from lit_gen.synthetic.faces.names import ATTRIBUTES
 from tests.models.tiny import SMALL
 
@@ -74,7 +74,7 @@ def values(kind: Any) -> st.SearchStrategy:
         return st.booleans()
     if kind in (int, PositiveInt, NonNegativeInt):
         return INTEGERS
-    if kind in (float, BelowOne, NonNegativeFloat):
+    if kind in (float, BelowOne, ClosedUnitInterval, NonNegativeFloat, PositiveFloat):
         return FLOATS
     if origin is Literal:
         return st.sampled_from(inner)

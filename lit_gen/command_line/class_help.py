@@ -31,6 +31,7 @@ ORDER = ("architecture", "loss", "optimizer, schedule and initial weights", "tes
 VALUES = {
     "int": "integer", "float": "number", "bool": "true or false", "str": "text", "Path": "path",
     "PositiveInt": "integer from 1", "NonNegativeInt": "integer from 0", "NonNegativeFloat": "number from 0",
+    "PositiveFloat": "number above 0", "ClosedUnitInterval": "number from 0 to 1",
     "BelowOne": "number from 0 to below 1", "EncoderArgument": "class", "DecoderArgument": "class",
 }  # fmt: skip
 PAPER = "A default is the paper's value, where the paper has one and the text names no other."

@@ -176,7 +176,8 @@ class VAE(AutoencodingModule):
 
         reconstruction = −E_q(z|x)[log p(x|z)]
         kl             = β KL(q(z|x) ‖ p(z))
-        bound          = −E[log 1/K Σ_k p(x, z_k) / q(z_k|x)], alone, in training with several importance samples
+
+        bound = −E[log 1/K Σ_k p(x, z_k) / q(z_k|x)], in training with several importance samples
         """
         target = self.target(batch.image)
         if self.training and self.num_importance_samples > 1:

@@ -7,6 +7,7 @@ import yaml
 
 import lit_gen.data
 import lit_gen.models
+from lit_gen import limits
 from lit_gen.command_line.class_help import COLUMNS, ORDER, class_help
 from lit_gen.command_line.parser import OneLineParser
 
@@ -75,3 +76,10 @@ def test_groups_and_values_of_vae():
 def test_a_class_of_another_package_is_left_to_the_parser():
     assert class_help("model", "torch.nn.Linear") is None
     assert class_help("model", "Vae") is None
+
+
+@pytest.mark.parametrize(("part", "name"), CLASSES)
+def test_no_setting_has_the_name_of_a_limit_for_its_values(part, name):
+    names = [word for word, value in vars(limits).items() if isinstance(value, type) and value in limits.IN_WORDS]
+    assert len(names) == len(limits.IN_WORDS)
+    assert not [word for word in names if word in class_help(part, name)]
