@@ -58,26 +58,29 @@ class Clock(Callback):
                 self.spent += _now(model) - self.since
                 self.since = None
                 if turns:
-                    self.measure_bare(trainer, model, TURN)
+                    self.take_bare_steps(trainer, model, TURN)
         if self.since is None and self.batches > WARM_UP and 0 < batch_idx < trainer.num_training_batches - 1:
             self.since = _now(model)
         self.batch = batch
         if self.spent > self.seconds:
             trainer.should_stop = True
 
-    def measure_bare(self, trainer: Trainer, model: LightningModule, seconds: float) -> float:
-        """Take bare steps for some seconds; return the images per second of all so far."""
+    def take_bare_steps(self, trainer: Trainer, model: LightningModule, seconds: float) -> "Rate":
+        """Take bare steps for some seconds, and return the rate of all so far."""
         with torch.enable_grad(), trainer.precision_plugin.train_step_context():
             if self.bare is None:
                 self.bare = Rate(bare_steps(model, self.batch), lambda: _now(model))
-            return len(self.batch[0]) * self.bare.after(seconds)
+            self.bare.take(seconds)
+        return self.bare
 
     def on_train_end(self, trainer: Trainer, model: LightningModule) -> None:
         Clock.found["fit"] = self.images / self.spent
         if getattr(model, "graphs", None) is not None:  # other checkouts may have none
             Clock.found["graphs"] = model.graphs.count
-        Clock.found["bare"] = self.measure_bare(trainer, model, self.seconds if self.bare is None else 0)
-        Clock.found["data"] = len(self.batch[0]) * Rate(loaded(trainer, model), time.monotonic).after(self.seconds)
+        bare = self.bare or self.take_bare_steps(trainer, model, self.seconds)
+        data = Rate(loaded(trainer, model), time.monotonic)
+        data.take(self.seconds)
+        Clock.found |= {name: len(self.batch[0]) * rate.per_second for name, rate in (("bare", bare), ("data", data))}
         if model.device.type == "cuda":
             Clock.found["memory"] = torch.cuda.max_memory_allocated() / 2**30
 
@@ -89,23 +92,27 @@ def _now(model: LightningModule) -> float:
 
 
 class Rate:
-    """How many steps of an iterator there are per second, by a clock that may wait for a GPU."""
+    """Counts the steps of an iterator per second, by a clock that may wait for a GPU."""
 
     def __init__(self, steps: Iterator[None], now: Callable[[], float]) -> None:
         self.steps, self.now, self.done, self.spent = steps, now, 0, 0.0
         for _ in range(WARM_UP):
             next(steps)
 
-    def after(self, seconds: float) -> float:
-        """Take steps for some seconds more, and return the rate of all so far."""
-        begun, done = self.now(), 0
-        while (spent := self.now() - begun) < seconds or self.done + done < 2:
-            since = time.monotonic()
-            while time.monotonic() - since < min(BETWEEN_WAITS, seconds):
-                next(self.steps)
-                done += 1
-        self.done, self.spent = self.done + done, self.spent + spent
+    @property
+    def per_second(self) -> float:
+        """Return the rate of all steps so far."""
         return self.done / self.spent
+
+    def take(self, seconds: float) -> None:
+        """Take steps for some seconds, and two at least in all."""
+        begun, end = self.now(), self.now() + seconds
+        while self.now() < end or self.done < 2:
+            since = time.monotonic()
+            while time.monotonic() - since < BETWEEN_WAITS:
+                next(self.steps)
+                self.done += 1
+        self.spent += self.now() - begun
 
 
 def bare_steps(model: Any, batch: Any) -> Iterator[None]:

@@ -24,7 +24,7 @@ from torch.optim import Optimizer
 
 from lit_gen.data.batches import DataSpec, WithImages
 from lit_gen.errors import UserError
-from lit_gen.layers.dense import Affine, Maxout
+from lit_gen.layers.dense import Affine, Maxout, linear_layers
 from lit_gen.limits import BelowOne, NonNegativeFloat, NonNegativeInt, PositiveInt
 from lit_gen.losses import Terms
 from lit_gen.losses.adversarial import minimax_discriminator, nonsaturating_generator, saturating_generator
@@ -114,15 +114,12 @@ class GAN(AdversarialModule):
         self.generator_term = nonsaturating_generator if loss == "nonsaturating" else saturating_generator
         pixels = math.prod(self.image_shape)
 
-        layers: list[nn.Module] = []
-        for before, size in zip([latent_dim, *generator_sizes], generator_sizes, strict=False):
-            layers += [nn.Linear(before, size), nn.ReLU()]
-        last = nn.Linear((generator_sizes or [latent_dim])[-1], pixels)
+        dense = linear_layers([latent_dim, *generator_sizes, pixels])
         squash = nn.Sequential(nn.Sigmoid(), Affine(2, -1)) if unit_interval else nn.Tanh()
-        self.generator = nn.Sequential(*layers, last, squash, nn.Unflatten(1, self.image_shape))
+        self.generator = nn.Sequential(*dense, squash, nn.Unflatten(1, self.image_shape))
 
         flat = nn.Sequential(nn.Flatten(), Affine(0.5, 0.5)) if unit_interval else nn.Flatten()
-        layers = [flat, nn.Dropout(input_dropout)]
+        layers: list[nn.Module] = [flat, nn.Dropout(input_dropout)]
         for before, size in zip([pixels, *discriminator_sizes], discriminator_sizes, strict=False):
             if maxout_pieces:
                 layers += [Maxout(before, size, maxout_pieces), nn.Dropout(hidden_dropout)]
