@@ -104,6 +104,8 @@ PRIORS = {"gaussian": Gaussian, "uniform": Uniform, "gaussian_mixture": Gaussian
 
 def prior_of(name: str, latent_dim: int, scale: float) -> Prior:
     """Return the prior of that name; a `UserError` when it does not have `latent_dim` dimensions."""
+    if scale <= 0:
+        raise UserError(f"prior_scale must be positive, not {scale}.")
     if name in ("gaussian", "uniform"):
         return PRIORS[name](latent_dim, scale)
     if latent_dim != 2:

@@ -91,6 +91,8 @@ class AAE(AutoencodingModule):
                 f"conditional ties labels to the prior's components: {prior} has {self.prior.components}, the data "
                 f"have {spec['num_classes']} classes. Use gaussian_mixture or swiss_roll with data of ten classes."
             )
+        if not 0 <= labelled_fraction <= 1:
+            raise UserError(f"labelled_fraction must be from 0 to 1, not {labelled_fraction}.")
         self.posterior, self.labelled_fraction = posterior, labelled_fraction
         self.adversarial_weight, self.input_dropout = adversarial_weight, input_dropout
         self.discriminator_learning_rate, self.betas = discriminator_learning_rate, betas

@@ -102,8 +102,12 @@ class VAE(AutoencodingModule):
     ) -> None:
         super().__init__(spec, latent_dim, encoder, decoder, learning_rate, learning_rate_decay, 2 * latent_dim)
         self.save_hyperparameters()
+        if num_importance_samples < 1 or num_eval_samples < 1:
+            raise UserError("num_importance_samples and num_eval_samples must be at least 1.")
         if num_importance_samples > 1 and beta != 1:
             raise UserError("beta must be 1 with several importance samples: their bound has no KL term of its own.")
+        if pixel_deviation <= 0:
+            raise UserError(f"pixel_deviation must be positive, not {pixel_deviation}.")
         self.likelihood, self.binarize, self.beta = likelihood, binarize, beta
         self.log_pixel_variance = 2 * math.log(pixel_deviation)
         self.num_importance_samples, self.num_eval_samples = num_importance_samples, num_eval_samples

@@ -166,6 +166,8 @@ def test_without_labels_d_sees_codes_only():
     [
         ({"prior": "swiss_roll", "latent_dim": 8}, "set latent_dim to 2"),
         ({"prior": "gaussian", "conditional": True}, "gaussian has 1"),
+        ({"prior_scale": 0.0}, "positive"),
+        ({"labelled_fraction": 1.5}, "from 0 to 1"),
     ],
 )
 def test_settings_that_cannot_work(settings, words):

@@ -366,6 +366,15 @@ def test_decoded_images_are_means_on_the_scale_of_the_data():
     assert torch.equal(model.decode(logits), logits)
 
 
-def test_a_bound_of_several_samples_has_no_kl_term_to_weigh():
-    with pytest.raises(UserError, match="beta must be 1"):
-        tiny.build(VAE, num_importance_samples=5, beta=2.0)
+@pytest.mark.parametrize(
+    "settings, message",
+    [
+        ({"num_importance_samples": 0}, "at least 1"),
+        ({"num_eval_samples": 0}, "at least 1"),
+        ({"num_importance_samples": 5, "beta": 2.0}, "beta must be 1"),
+        ({"pixel_deviation": 0.0}, "must be positive"),
+    ],
+)
+def test_settings_that_do_not_fit(settings, message):
+    with pytest.raises(UserError, match=message):
+        tiny.build(VAE, **settings)
