@@ -30,7 +30,7 @@ SHEETS = {
     "DCGAN on MNIST": ("dcgan-mnist-wide.png", 32),
     "InfoGAN, a row per category": ("infogan-mnist.png", 28),
     "ProGAN on rendered faces": ("progan-quick.png", 32),
-    "StarGAN: input, hair, gender, age": ("stargan-quick.png", 32),
+    "StarGAN: input, hair, gender, age": ("stargan-noise06.png", 32),
     "CycleGAN: horse, zebra, horse": ("cyclegan-quick.png", 64),
 }
 """The file of a sample grid, with gaps of two pixels, and the side of an image."""
