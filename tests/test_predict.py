@@ -764,6 +764,21 @@ def test_a_model_says_which_images_it_takes():
     assert stargan.translate(tiny.images(2, 3)[..., :12], torch.ones(2, 5)).shape == (2, 3, 16, 12)
 
 
+@pytest.mark.parametrize(
+    ("name", "lists"),
+    [
+        ("stargan", "AttributeEditor"),
+        ("cyclegan", "Translator"),
+        ("text2image", "Painter"),
+        ("puzzlegan", "PatchAssembler"),
+    ],
+)
+def test_a_model_of_images_or_sentences_says_that_noise_is_not_enough(name, lists):
+    """Before, that it has no latent_dim, or that an argument of forward is missing."""
+    with pytest.raises(UserError, match=rf"makes no images of noise alone\. .*\.{lists} lists"):
+        lit_gen.load(checkpoint(name)).generate(4)
+
+
 @pytest.mark.parametrize("name", ["aae", "autoencoder", "vae", "stargan", "cyclegan", "infogan", "puzzlegan"])
 def test_bytes_are_the_images_that_they_stand_for(name):
     model = lit_gen.load(checkpoint(name))

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from lit_gen.data.batches import DataSpec
+from lit_gen.errors import UserError
 from lit_gen.lightning_compat import count_step, trainer_of, uncounted_steps
 from lit_gen.limits import BelowOne, PositiveInt
 from lit_gen.losses import Terms
@@ -237,7 +238,17 @@ class AdversarialModule(GenerativeModule):
 
     @torch.no_grad()
     def generate(self, count: int, generator: torch.Generator | None = None) -> Tensor:
-        """Return images (count, C, H, W) in [-1, 1], in evaluation mode, by the EMA if there is one."""
+        """Return images (count, C, H, W) in [-1, 1], in evaluation mode, by the EMA if there is one.
+
+        Raises:
+            UserError: the model makes images of images or sentences, not of noise alone.
+        """
+        verbs = self.task.verbs
+        if not hasattr(verbs, "generate"):
+            raise UserError(
+                f"{type(self).__name__} makes no images of noise alone. Its methods are those that "
+                f"{verbs.__module__}.{verbs.__name__} lists."
+            )
         with evaluating(self.sampler):
             images = self(self.sample_latent(count, generator)).float().clamp(-1, 1)
         return images
