@@ -120,8 +120,7 @@ tried on the way.
 MET = """## Targets met
 
 Of the runs that a target is for, a row has the one with several seeds, or else the best one. So two targets of a system
-may be met by different runs. With several seeds, each seed meets the target. A target for each prior has a row for
-each prior.
+may be met by different runs. With several seeds, each seed meets the target.
 """
 MISSED = """## Targets missed
 
