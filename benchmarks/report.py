@@ -40,7 +40,7 @@ AIMS = [
     Aim("AAE", "parzen_log_likelihood", 340, "aae-parzen*"),
     Aim("SemiSupervisedAAE", "classification_error", 0.019, "*-100 *-100-*", "100 labels"),
     Aim("SemiSupervisedAAE", "classification_error", 0.016, "*-1000*", "1,000 labels"),
-    Aim("GAN", "parzen_log_likelihood", 240, "gan-mnist*"),
+    Aim("GAN", "parzen_log_likelihood", 240, "gan-mnist*", "rewards blur"),
     Aim("GAN", "*fid_digits* digit_fid", 1.5, "gan-mnist*"),
     Aim("DCGAN", "*fid_digits* digit_fid", 0.4, "dcgan-mnist*"),
     Aim("DCGAN", "least_digit*", 0.9, "dcgan-mnist*"),
