@@ -71,7 +71,7 @@ def test_several_seeds_are_met_by_each(tables):
     (met,), (missed,) = found["Targets met"], found["Targets missed"]
     assert met[1:4] == ["digit-FID ↓", "≤ 1.5", "1.30 ± 0.10 (3 seeds)"]
     assert missed[1:5] == [
-        "Parzen log-likelihood ↑ (nats per image)",
+        "Parzen log-likelihood ↑ (nats per image), rewards blur",
         "≥ 240",
         "240.0 ± 1.0 (3 seeds)",
         "0, in 1 of 3 seeds",
