@@ -106,8 +106,8 @@ class Rate:
 
     def take(self, seconds: float) -> None:
         """Take steps for some seconds, and two at least in all."""
-        begun, end = self.now(), self.now() + seconds
-        while self.now() < end or self.done < 2:
+        begun = self.now()
+        while self.now() < begun + seconds or self.done < 2:
             since = time.monotonic()
             while time.monotonic() - since < BETWEEN_WAITS:
                 next(self.steps)

@@ -103,7 +103,7 @@ PRIORS = {"gaussian": Gaussian, "uniform": Uniform, "gaussian_mixture": Gaussian
 
 
 def prior_of(name: str, latent_dim: int, scale: float) -> Prior:
-    """Return the prior of that name; a `UserError` when it does not have `latent_dim` dimensions."""
+    """Return the prior of that name; a `UserError` when it has no positive scale, or not `latent_dim` dimensions."""
     if scale <= 0:
         raise UserError(f"prior_scale must be positive, not {scale}.")
     if name in ("gaussian", "uniform"):
