@@ -10,6 +10,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -762,6 +763,30 @@ def test_a_model_says_which_images_it_takes():
         with pytest.raises(UserError, match=re.escape(said)):
             model.translate(*given)
     assert stargan.translate(tiny.images(2, 3)[..., :12], torch.ones(2, 5)).shape == (2, 3, 16, 12)
+
+
+@pytest.mark.parametrize(
+    ("name", "verb"),
+    [
+        ("stargan", lambda model, images: model.translate(images, "+Male")),
+        ("cyclegan", lambda model, images: model.translate(images, "a_to_b")),
+        ("vae", lambda model, images: model.reconstruct(images)),
+        ("infogan", lambda model, images: model.recognize(images)),
+        ("puzzlegan", lambda model, images: model.assemble(images[None])),
+    ],
+)
+def test_floats_from_0_to_1_are_warned_of(name, verb):
+    """They are what `to_tensor` of torchvision gives; before, they were taken for bright images without a word."""
+    model = lit_gen.load(checkpoint(name))
+    images = tiny.images(3, model.image_shape[0])
+    assert images.min() < 0  # as images in [-1, 1] are
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("error")
+        verb(model, images)
+        verb(model, ((images + 1) * 127.5).to(torch.uint8))
+        for wrong in ((images + 1) / 2, (images + 1) * 127.5):
+            with pytest.raises(UserWarning, match=r"go from -1 \(black\) to 1 \(white\), and these from \d.*\* 2 - 1"):
+                verb(model, wrong)
 
 
 @pytest.mark.parametrize(

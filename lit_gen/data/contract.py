@@ -1,5 +1,6 @@
 """What the project asks a data module for, and the check that its batches have what a model reads."""
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,6 +21,7 @@ from lit_gen.data.batches import (
 )
 from lit_gen.data.decoding import ImageArray
 from lit_gen.errors import UserError
+from lit_gen.lightning_compat import trainer_of
 
 
 class DataModule(Protocol):
@@ -176,7 +178,7 @@ def in_range(image: Tensor) -> Tensor:
 def images_for(model: Any, images: Any, step: int = 0) -> Tensor:
     """Return the images that a model is called with, (B, C, H, W) of uint8 or floats in [-1, 1], as the latter.
 
-    Their values are not looked at: a GPU would have to be waited for.
+    A warning says that floats on the CPU are probably of another range. A GPU would have to be waited for.
 
     Args:
         model: which says the shape.
@@ -201,17 +203,31 @@ def images_for(model: Any, images: Any, step: int = 0) -> Tensor:
         raise UserError(f"{name} takes images (B, {channels}, {size}, not {given}. {hint}")
     if not (images.is_floating_point() or images.dtype == torch.uint8):
         raise UserError(f"images are uint8, or floats from -1 to 1, not {images.dtype}. Give images.to(torch.uint8).")
+    warn_of_range(model, images)
     return in_range(images)
+
+
+def warn_of_range(model: Any, image: Tensor) -> None:
+    """Warn as `check_range` raises, of images on the CPU; not under a Trainer, whose data are checked."""
+    if trainer_of(model) is None and image.is_floating_point() and image.device.type == "cpu" and image.numel():
+        if wrong := _wrong_range(image.detach()):
+            warnings.warn(wrong, stacklevel=1)  # once, where a verb looks at them twice
 
 
 def check_range(image: Tensor) -> None:
     """Raise a `UserError` if floats are not in [-1, 1], or none of them is below 0: they are from 0 to 1 then."""
+    if wrong := _wrong_range(image):
+        raise UserError(wrong)
+
+
+def _wrong_range(image: Tensor) -> str | None:
     lowest, highest = float(image.min()), float(image.max())
     if lowest < -1.001 or highest > 1.001 or (lowest >= 0 and highest > 0):
-        raise UserError(
+        return (
             f"images of floats go from -1 (black) to 1 (white), and these from {lowest:.3g} to {highest:.3g}. "
             "Give uint8, or for values from 0 to 1: images * 2 - 1."
         )
+    return None
 
 
 def check_classes(label: Tensor, classes: int) -> None:

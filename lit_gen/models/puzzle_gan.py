@@ -32,7 +32,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lit_gen.data.batches import DataSpec, WithImages
-from lit_gen.data.contract import in_range
+from lit_gen.data.contract import in_range, warn_of_range
 from lit_gen.errors import UserError
 from lit_gen.layers.coders import doublings
 from lit_gen.layers.key_patches import in_fixed_order, key_patches
@@ -265,6 +265,7 @@ class PuzzleGAN(AdversarialModule):
                 f"assemble takes patches of shape (images, patches, {channels}, {size}, {size}), not "
                 f"{tuple(patches.shape)}. Resize each patch to {size} pixels."
             )
+        warn_of_range(self, patches)
         with evaluating(self.sampler):
             image, mask = self.sampler(
                 in_range(patches), self.sample_latent(len(patches)) if latent is None else latent
