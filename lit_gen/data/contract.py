@@ -209,6 +209,8 @@ def images_for(model: Any, images: Any, step: int = 0) -> Tensor:
 
 def warn_of_range(model: Any, image: Tensor) -> None:
     """Warn as `check_range` raises, of images on the CPU; not under a Trainer, whose data are checked."""
+    if torch.compiler.is_compiling():  # an export, which has no values
+        return
     if trainer_of(model) is None and image.is_floating_point() and image.device.type == "cpu" and image.numel():
         if wrong := _wrong_range(image.detach()):
             warnings.warn(wrong, stacklevel=1)  # once, where a verb looks at them twice

@@ -148,6 +148,14 @@ def test_every_system_exports(system, tmp_path, capsys):
         assert part.state_dict().keys() == {f"network.{name}" for name in part.network.state_dict()}
 
 
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_every_network_goes_through_torch_export(system, tmp_path):
+    """Nothing on the way asks for values: a puzzle's patches were once looked at, as those of a caller."""
+    model = lit_gen.load(checkpoint(system)).requires_grad_(False)
+    for name, part in model.task.exports(model, {}).items():
+        network_files.save(part, tmp_path / f"{name}.pt2", "torch_export")
+
+
 def test_a_translators_sizes_stay_free(tmp_path):
     """Which its model looks at, where it is called by itself."""
     model = lit_gen.load(checkpoint("stargan")).requires_grad_(False)
