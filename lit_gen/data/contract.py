@@ -178,7 +178,8 @@ def in_range(image: Tensor) -> Tensor:
 def images_for(model: Any, images: Any, step: int = 0) -> Tensor:
     """Return the images that a model is called with, (B, C, H, W) of uint8 or floats in [-1, 1], as the latter.
 
-    A warning says that floats on the CPU are probably of another range. A GPU would have to be waited for.
+    A warning says when floats on the CPU seem to be of another range. Those on a GPU are not looked at: the look would
+    have to wait for it.
 
     Args:
         model: which says the shape.
@@ -209,11 +210,11 @@ def images_for(model: Any, images: Any, step: int = 0) -> Tensor:
 
 def warn_of_range(model: Any, image: Tensor) -> None:
     """Warn as `check_range` raises, of images on the CPU; not under a Trainer, whose data are checked."""
-    if torch.compiler.is_compiling():  # an export, which has no values
+    if torch.compiler.is_compiling() or trainer_of(model) is not None:  # an export has no values
         return
-    if trainer_of(model) is None and image.is_floating_point() and image.device.type == "cpu" and image.numel():
-        if wrong := _wrong_range(image.detach()):
-            warnings.warn(wrong, stacklevel=1)  # once, where a verb looks at them twice
+    readable = image.is_floating_point() and image.device.type == "cpu" and image.numel() > 0
+    if readable and (wrong := _wrong_range(image.detach())):
+        warnings.warn(wrong, stacklevel=1)  # once, where a verb looks at them twice
 
 
 def check_range(image: Tensor) -> None:
