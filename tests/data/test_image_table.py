@@ -173,8 +173,8 @@ def numbers_of_pairs(data: ImageTable, split: str) -> list[int]:
     return whole(data, split).image_a[:, 0, 0, 0].tolist()
 
 
-@pytest.mark.parametrize(("row", "encoding"), enumerate(["utf-8", "utf-8-sig", "utf-16", "utf-16-le"]))
-@pytest.mark.parametrize(("column", "separator"), enumerate([",", ";", "\t"]))
+@pytest.mark.parametrize(("row", "encoding"), list(enumerate(["utf-8", "utf-8-sig", "utf-16", "utf-16-le"])))
+@pytest.mark.parametrize(("column", "separator"), list(enumerate([",", ";", "\t"])))
 def test_tables_as_programs_save_them(folder, row, encoding, column, separator):
     """With any two of an encoding, a separator and an end of lines."""
     end = ["\n", "\r\n", "\r"][(row + column) % 3]
