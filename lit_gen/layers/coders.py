@@ -218,12 +218,13 @@ class Branch(nn.Module):
 class ResidualEncoder(Encoder, nn.Sequential):
     """A residual encoder of images (B, C, S, S), S a multiple of 4, to (B, out_features).
 
-    Convolutions reduce the image to a quarter of its side; a residual block and hidden layers follow. There is no norm,
+    Convolutions reduce the image to a quarter of its side; residual blocks and hidden layers follow. There is no norm,
     so that an image's output does not depend on the rest of the batch.
 
     Args:
         channels: width at half of the side; a quarter of the side has four times this width.
         hidden_sizes: widths of the fully connected hidden layers.
+        blocks: number of residual blocks.
 
     Raises:
         UserError: S is no multiple of 4.
@@ -235,20 +236,21 @@ class ResidualEncoder(Encoder, nn.Sequential):
         out_features: int,
         channels: PositiveInt = 64,
         hidden_sizes: list[PositiveInt] = [1000, 1000],
+        blocks: PositiveInt = 1,
     ) -> None:
         side = _quarter(image_shape[-1])
         super().__init__(
             nn.Conv2d(image_shape[0], channels, 4, 2, 1),
             nn.SiLU(),
             nn.Conv2d(channels, 4 * channels, 4, 2, 1),
-            Branch(4 * channels),
+            *(Branch(4 * channels) for _ in range(blocks)),
             nn.SiLU(),
             MLPEncoder((4 * channels, side, side), out_features, hidden_sizes, "silu"),
         )
-        self.image_shape, self.channels, self.hidden_sizes = image_shape, channels, hidden_sizes
+        self.image_shape, self.channels, self.hidden_sizes, self.blocks = image_shape, channels, hidden_sizes, blocks
 
     def mirror(self, latent_dim: int) -> Decoder:
-        return ResidualDecoder(latent_dim, self.image_shape, self.channels, self.hidden_sizes[::-1])
+        return ResidualDecoder(latent_dim, self.image_shape, self.channels, self.hidden_sizes[::-1], self.blocks)
 
 
 class ResidualDecoder(Decoder, nn.Sequential):
@@ -259,6 +261,7 @@ class ResidualDecoder(Decoder, nn.Sequential):
     Args:
         channels: half of the width at half of the side.
         hidden_sizes: widths of the fully connected hidden layers.
+        blocks: number of residual blocks.
     """
 
     def __init__(
@@ -267,11 +270,12 @@ class ResidualDecoder(Decoder, nn.Sequential):
         image_shape: tuple[int, int, int],
         channels: PositiveInt = 64,
         hidden_sizes: list[PositiveInt] = [1000, 1000],
+        blocks: PositiveInt = 1,
     ) -> None:
         side = _quarter(image_shape[-1])
         super().__init__(
             MLPDecoder(latent_dim, (4 * channels, side, side), hidden_sizes, "silu"),
-            Branch(4 * channels),
+            *(Branch(4 * channels) for _ in range(blocks)),
             nn.SiLU(),
             _doubled(4 * channels, 2 * channels),
             nn.SiLU(),

@@ -1,11 +1,21 @@
 """Encoders and decoders: shapes at every size, mirrored, by published parameter counts."""
 
+from functools import partial
+
 import pytest
 import torch
 from torch import nn
 
 from lit_gen.errors import UserError
-from lit_gen.layers.coders import ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder, ResidualDecoder, ResidualEncoder
+from lit_gen.layers.coders import (
+    Branch,
+    ConvDecoder,
+    ConvEncoder,
+    MLPDecoder,
+    MLPEncoder,
+    ResidualDecoder,
+    ResidualEncoder,
+)
 
 # Side of the narrowest map for each size of image: halved until 3 or 4 pixels are left.
 NARROWEST = {16: 4, 28: 3, 32: 4, 64: 4}
@@ -88,6 +98,28 @@ def test_residual_block_without_weights_is_the_identity_and_images_do_not_mix():
     for parameter in block.parameters():
         nn.init.zeros_(parameter)
     assert torch.equal(block(features), features)
+
+
+@pytest.mark.parametrize(
+    ("network", "shape"),
+    [(partial(ResidualEncoder, (1, 16, 16), 3), (1, 16, 16)), (partial(ResidualDecoder, 3, (1, 16, 16)), (3,))],
+)
+def test_residual_blocks_follow_each_other(network, shape):
+    """Three blocks, of which all but one, whichever, have weights of zero, are that one; two make a difference."""
+    one, three = (network(channels=2, hidden_sizes=[8], blocks=blocks) for blocks in (1, 3))
+    (kept,), blocks = ([layer for layer in net if isinstance(layer, Branch)] for net in (one, three))
+    assert len(blocks) == 3
+    others = [[layer for layer in net if not isinstance(layer, Branch)] for net in (one, three)]
+    for source, target in zip(*others, strict=True):
+        target.load_state_dict(source.state_dict())
+    inputs = torch.randn(2, *shape)
+    zeros = {name: torch.zeros_like(value) for name, value in kept.state_dict().items()}
+    for place in range(3):
+        for index, block in enumerate(blocks):
+            block.load_state_dict(kept.state_dict() if index == place else zeros)
+        torch.testing.assert_close(three(inputs), one(inputs))
+    blocks[0].load_state_dict(kept.state_dict())
+    assert not torch.allclose(three(inputs), one(inputs))
 
 
 def test_residual_sizes_that_do_not_fit():

@@ -45,6 +45,10 @@ def shapes(module):
         (network(MLPEncoder, hidden_sizes=[7, 5], activation="tanh"), MLPDecoder(3, (1, 16, 16), [5, 7], "tanh")),
         (partial(ConvEncoder, channels=4), ConvDecoder(3, (1, 16, 16), 4)),
         (network(ResidualEncoder, channels=4, hidden_sizes=[7, 5]), ResidualDecoder(3, (1, 16, 16), 4, [5, 7])),
+        (
+            network(ResidualEncoder, channels=4, hidden_sizes=[7, 5], blocks=2),
+            ResidualDecoder(3, (1, 16, 16), 4, [5, 7], 2),
+        ),
         (ConvEncoder, ConvDecoder(3, (1, 16, 16), 64)),
     ],
 )
