@@ -160,8 +160,6 @@ class PuzzleGAN(AdversarialModule):
         appearance_weight: weight of the mean absolute error of the image under the masks, likewise.
         generated_composites: show D two further kinds of fakes: generated inside the true mask with real around it, and
             the reverse.
-        learning_rate_decay: final over initial learning rate of D and G; exponential decay until the training ends, 1
-            for none, as in the paper.
     """
 
     task = Puzzle()
@@ -181,7 +179,6 @@ class PuzzleGAN(AdversarialModule):
         betas: tuple[BelowOne, BelowOne] = (0.5, 0.999),
         n_critic: PositiveInt = 2,
         ema_decay: BelowOne = 0.0,
-        learning_rate_decay: float = 1.0,
     ) -> None:
         super().__init__(spec, n_critic, ema_decay)
         self.save_hyperparameters()
@@ -190,10 +187,7 @@ class PuzzleGAN(AdversarialModule):
         for name, ends in (("mask_weight", mask_weight), ("appearance_weight", appearance_weight)):
             if min(ends) <= 0:
                 raise UserError(f"{name} falls by equal factors: both its ends must be above 0, not {list(ends)}.")
-        if not 0 < learning_rate_decay <= 1:
-            raise UserError(f"learning_rate_decay must be above 0 and at most 1, not {learning_rate_decay}.")
         self.mask_weight, self.appearance_weight = mask_weight, appearance_weight
-        self.learning_rate_decay = learning_rate_decay
         # Those of the present step lie on the device, where a CUDA graph reads them.
         self.register_buffer("weights", torch.tensor([mask_weight[0], appearance_weight[0]]), persistent=False)
         self.generated_composites = generated_composites
@@ -257,9 +251,6 @@ class PuzzleGAN(AdversarialModule):
         progress = self.progress
         for weight, ends in zip(self.weights, (self.mask_weight, self.appearance_weight), strict=True):
             weight.fill_(log_spaced(progress, *ends))
-
-    def learning_rate_factor(self) -> float:
-        return log_spaced(self.progress, 1.0, self.learning_rate_decay)
 
     @torch.no_grad()
     def assemble(self, patches: Tensor, latent: Tensor | None = None) -> tuple[Tensor, Tensor]:

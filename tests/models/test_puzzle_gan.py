@@ -4,7 +4,6 @@ from itertools import permutations
 
 import pytest
 import torch
-from lightning.pytorch import Callback
 from torch import nn
 from torch.nn import functional
 
@@ -254,21 +253,6 @@ def test_weights_fall_over_the_training(tmp_path):
     assert weights == pytest.approx([100 ** (1 - step / 10) for step in range(10)], rel=1e-4)
 
 
-@pytest.mark.parametrize(("settings", "last"), [({}, 1.0), ({"learning_rate_decay": 0.01}, 0.01)])
-def test_both_learning_rates_fall_over_the_training(settings, last, tmp_path):
-    """Two epochs of five batches: by equal factors from step to step, in every group of D's and G's parameters."""
-
-    class Watch(Callback):
-        def on_before_optimizer_step(self, trainer, model, optimizer):
-            rates.append([float(group["lr"]) for group in optimizer.param_groups])
-
-    rates = []
-    model = tiny.build(PuzzleGAN, n_critic=1, learning_rate=0.1, **settings)
-    tiny.trainer(tmp_path, max_epochs=2, callbacks=[Watch()]).fit(model, datamodule=tiny.NoiseData(5))
-    expected = [0.1 * last ** (step / 10) for step in range(10) for _ in range(2)]
-    assert rates == [[pytest.approx(rate)] * len(groups) for rate, groups in zip(expected, rates, strict=True)]
-
-
 @pytest.mark.parametrize("generated", [False, True])
 def test_batch_of_one(generated):
     """There is no other image to splice."""
@@ -316,12 +300,6 @@ def test_assemble(ema_decay):
 def test_sizes_that_do_not_fit(size):
     with pytest.raises(UserError, match=rf"power of two.*not {size}.*32 for MNIST"):
         tiny.build(PuzzleGAN, size=size)
-
-
-@pytest.mark.parametrize("decay", [0.0, 1.5])
-def test_a_learning_rate_falls_and_never_to_nothing(decay):
-    with pytest.raises(UserError, match=f"learning_rate_decay must be above 0 and at most 1, not {decay}"):
-        tiny.build(PuzzleGAN, learning_rate_decay=decay)
 
 
 @pytest.mark.parametrize("name", ["mask_weight", "appearance_weight"])
