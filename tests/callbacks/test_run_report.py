@@ -1,8 +1,9 @@
 """When a run's report is written, and at what cost; what is on it stands in tests/report."""
 
-import time
+from types import SimpleNamespace
 
 import pytest
+from lightning import Callback
 
 from lit_gen.callbacks import run_report
 from lit_gen.callbacks.run_report import RunReport
@@ -18,17 +19,31 @@ def train(folder, epochs=3, callbacks=(), **settings):
     trainer.fit(tiny.build(GAN), datamodule=tiny.NoiseData(2, batch_size=2))
 
 
+class Clock(Callback):
+    """A clock that stands still, but for `step` seconds a batch and `report` seconds a report."""
+
+    def __init__(self):
+        self.now, self.step, self.report = 0.0, 0.0, 0.0
+
+    def monotonic(self):
+        return self.now
+
+    def on_train_batch_start(self, *_):
+        self.now += self.step
+
+
 @pytest.fixture
 def written(monkeypatch):
-    """The state in each report, and the seconds that one takes."""
-    states, seconds = [], [0.0]
+    """The state in each report, and the clock that reports are timed by."""
+    states, clock = [], Clock()
 
     def write(run):
         states.append((run.state, run.epoch, run.images))
-        time.sleep(seconds[0])
+        clock.now += clock.report
 
     monkeypatch.setattr(run_report, "write_report", write)
-    return states, seconds
+    monkeypatch.setattr(run_report, "time", SimpleNamespace(monotonic=clock.monotonic))
+    return states, clock
 
 
 def test_a_training_has_a_report_soon_and_at_its_end(tmp_path, written):
@@ -38,17 +53,29 @@ def test_a_training_has_a_report_soon_and_at_its_end(tmp_path, written):
     assert [one.line.split()[-1] for one in commands_of(tmp_path)] == ["fit"]
 
 
-def test_reports_take_a_small_part_of_the_time(tmp_path, written, monkeypatch):
-    """Without a pause beside: the epochs take some milliseconds each, and a report 20."""
-    states, seconds = written
+@pytest.mark.parametrize(
+    ("seconds", "epochs"),
+    [
+        (0.0, list(range(10))),
+        # Epochs of two seconds. After one of 0.1 seconds there is none for five: at 2, 8.1, 14.2 and 20.3 seconds.
+        (0.1, [0, 3, 6, 9]),
+    ],
+)
+def test_reports_take_a_small_part_of_the_time(tmp_path, written, monkeypatch, seconds, epochs):
+    """Without a pause beside."""
+    states, clock = written
     monkeypatch.setattr(run_report, "PAUSE", 0.0)
-    train(tmp_path, 10)
-    often = len(states)
-    states.clear()
-    seconds[0] = 0.02
-    begun = time.monotonic()
-    train(tmp_path, 10)
-    assert often > 2 and len(states) <= 2 + (time.monotonic() - begun) / (50 * 0.02)
+    clock.step, clock.report = 1.0, seconds
+    train(tmp_path, 10, [clock])
+    assert [state[:2] for state in states] == [*(("running", epoch) for epoch in epochs), ("finished", 10)]
+
+
+def test_a_pause_lies_between_two_reports_however_short(tmp_path, written):
+    """Epochs of two seconds, and five seconds from report to report: at 2, 8, 14 and 20 seconds."""
+    states, clock = written
+    clock.step = 1.0
+    train(tmp_path, 10, [clock])
+    assert [state[:2] for state in states] == [*(("running", epoch) for epoch in [0, 3, 6, 9]), ("finished", 10)]
 
 
 def test_a_report_that_fails_ends_no_training(tmp_path, monkeypatch, caplog):
