@@ -81,7 +81,7 @@ class Paper(NamedTuple):
 PAPERS = [
     Paper("VAE", "nll", "MNIST", "vae-tanh*", "same network; 500 epochs of their 3,280", "K = 1"),
     Paper("VAE", "active_units", "MNIST", "vae-tanh*", "same network; 500 epochs of their 3,280", "K = 1"),
-    Paper("AAE", "parzen_log_likelihood", "MNIST", "aae-parzen*", "same protocol; Adam, 50 epochs"),
+    Paper("AAE", "parzen_log_likelihood", "MNIST", "aae-parzen aae-parzen-seed*", "same protocol; Adam, 50 epochs"),
     Paper(
         "SemiSupervisedAAE",
         "classification_error",
