@@ -1,7 +1,5 @@
 """When a run's report is written, and at what cost; what is on it stands in tests/report."""
 
-from types import SimpleNamespace
-
 import pytest
 from lightning import Callback
 
@@ -25,9 +23,6 @@ class Clock(Callback):
     def __init__(self):
         self.now, self.step, self.report = 0.0, 0.0, 0.0
 
-    def monotonic(self):
-        return self.now
-
     def on_train_batch_start(self, *_):
         self.now += self.step
 
@@ -42,7 +37,7 @@ def written(monkeypatch):
         clock.now += clock.report
 
     monkeypatch.setattr(run_report, "write_report", write)
-    monkeypatch.setattr(run_report, "time", SimpleNamespace(monotonic=clock.monotonic))
+    monkeypatch.setattr(run_report.time, "monotonic", lambda: clock.now)
     return states, clock
 
 
@@ -91,7 +86,7 @@ def test_a_report_that_fails_ends_no_training(tmp_path, monkeypatch, caplog):
 def test_a_training_that_is_stopped_says_so(tmp_path, written):
     states, _ = written
 
-    class Stops(run_report.Callback):
+    class Stops(Callback):
         def on_train_batch_end(self, trainer, *_):
             if trainer.global_step == 3:
                 raise SystemExit(143)
@@ -104,7 +99,7 @@ def test_a_training_that_is_stopped_says_so(tmp_path, written):
 def test_what_is_refused_before_it_begins_leaves_nothing(tmp_path, written):
     states, _ = written
 
-    class Refuses(run_report.Callback):
+    class Refuses(Callback):
         def setup(self, *_, **__):
             raise ValueError
 
