@@ -9,6 +9,8 @@ from textwrap import dedent, fill, indent
 
 from torch.nn import Module
 
+from lit_gen.command_line.sources import parsed
+
 LOSSES = ("discriminator_loss", "generator_loss", "losses")
 NETWORKS = ("generator", "discriminator", "encoder", "decoder")
 
@@ -29,7 +31,7 @@ def networks(model: type) -> str:
         if "__init__" not in vars(kind) or not kind.__module__.startswith("lit_gen."):
             continue
         source = dedent(inspect.getsource(vars(kind)["__init__"]))
-        for node in ast.walk(ast.parse(source)):
+        for node in ast.walk(parsed(source)):
             if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Attribute):
                 name, text = node.targets[0].attr, ast.get_source_segment(source, node, padded=True)
                 if name in NETWORKS and text and name not in found:
@@ -48,10 +50,10 @@ def networks(model: type) -> str:
 def imports(model: type) -> str:
     """Return the import statements of what a model's losses and a constructor use, and of the model."""
     module = import_module(model.__module__)
-    used = {node.id for node in ast.walk(ast.parse(f"class _:\n{losses(model)}")) if isinstance(node, ast.Name)}
+    used = {node.id for node in ast.walk(parsed(f"class _:\n{losses(model)}")) if isinstance(node, ast.Name)}
     plain: list[str] = []
     names = {"typing": {"Any"}, "lit_gen.data.batches": {"DataSpec"}, module.__name__: {model.__name__}}
-    for node in ast.parse(inspect.getsource(module)).body:
+    for node in parsed(inspect.getsource(module)).body:
         if isinstance(node, ast.Import):
             plain += [alias.name for alias in node.names if alias.name in used]
         elif isinstance(node, ast.ImportFrom):

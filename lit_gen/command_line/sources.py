@@ -6,6 +6,7 @@ The short help must not wait for torch, and has whatever the command line knows.
 import ast
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -22,10 +23,23 @@ GENERAL_OPTIONS = {
 """The options of `predict` that each task has."""
 
 
+def parsed(source: str) -> ast.Module:
+    """Parse Python source as `ast.parse` does, and again where CPython itself fails at it.
+
+    Up to Python 3.11.7 one counter serves all parsing of a process (CPython's issue 106905). If another thread parses,
+    or the garbage collector runs a finalizer that does (formatting a traceback is enough), `ast.parse` of correct
+    source ends with a SystemError.
+    """
+    for _ in range(3):
+        with suppress(SystemError):
+            return ast.parse(source)
+    return ast.parse(source)
+
+
 @cache
 def _tree(path: Path) -> ast.Module:
     try:
-        return ast.parse(path.read_text(encoding="utf-8"))
+        return parsed(path.read_text(encoding="utf-8"))
     except (OSError, SyntaxError, ValueError):  # the command line says so; the help has the rest
         return ast.Module([], [])
 
