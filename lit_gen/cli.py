@@ -46,7 +46,7 @@ from lit_gen.command_line.words import check_words, first_config, options_of
 from lit_gen.data.base import ImageData
 from lit_gen.data.contract import check_pair, spec_in
 from lit_gen.errors import UserError
-from lit_gen.lightning_compat import option_names, rank
+from lit_gen.lightning_compat import let_unfinished_profilers_end, option_names, rank
 from lit_gen.loggers.of_run import LogOptions, check_loggers, loggers_of_run
 from lit_gen.loggers.of_user import defer
 from lit_gen.loggers.wandb import WandbOptions, finish_wandb
@@ -148,6 +148,7 @@ class LitGenCLI(LightningCLI):
         if command == "fit" and self.writes and told is None:
             self.find_run()
         self.parser.add_instantiator(defer, Logger)
+        let_unfinished_profilers_end()
         self.parser.add_instantiator(self.fitting_data, LightningDataModule)
 
     def fitting_data(self, kind: type, *arguments: Any, **settings: Any) -> LightningDataModule:

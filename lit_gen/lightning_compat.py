@@ -16,7 +16,7 @@ from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning.pytorch.core.saving import _default_map_location
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.loops.loop import _Loop
-from lightning.pytorch.profilers import PassThroughProfiler
+from lightning.pytorch.profilers import PassThroughProfiler, Profiler
 from lightning.pytorch.utilities import rank_zero_only
 
 # ------------------------------------------------------------------------------------------------- models, optimizers
@@ -109,6 +109,17 @@ class _NoProfiler(PassThroughProfiler):
 
     def profile(self, action_name: str) -> Any:
         return self._nothing
+
+
+def let_unfinished_profilers_end() -> None:
+    """Keep a profiler whose constructor has failed from a second error when it is collected.
+
+    Its finalizer reads attributes that it does not have yet. Below the line that says what is wrong, Python would print
+    an AttributeError with a traceback, as for `--trainer.profiler=xla` without XLA.
+    """
+    for name in ("_output_file", "_stage"):
+        if not hasattr(Profiler, name):
+            setattr(Profiler, name, None)
 
 
 def begin_epoch_anew(trainer: Trainer) -> None:

@@ -1,8 +1,10 @@
 """Lightning's private names still are what the project takes them for: each test fails when an upgrade changes one."""
 
+import gc
 import os
 import re
 import signal
+import sys
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from lightning.fabric.plugins.environments import LightningEnvironment, SLURMEnv
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningCLI
 from lightning.pytorch.loggers import Logger, WandbLogger
+from lightning.pytorch.profilers import SimpleProfiler
 from lightning.pytorch.trainer import call
 from torch import distributed
 from torch.optim import SGD
@@ -368,3 +371,19 @@ def test_hooks_that_do_nothing_are_skipped_while_a_model_trains(tmp_path):
     trainer = tiny.trainer(tmp_path, callbacks=[counts, looks], limit_train_batches=3, profiler="simple")
     trainer.fit(tiny.build(lit_gen.models.VAE), datamodule=tiny.NoiseData(3))
     assert len(trainer.profiler.recorded_durations["[Callback]Counts.on_train_batch_start"]) == 3
+
+
+def test_a_profiler_whose_constructor_fails_ends_in_silence(monkeypatch):
+    class Refuses(SimpleProfiler):
+        def __init__(self) -> None:
+            raise ValueError("refused")
+
+    unraisable: list[Any] = []
+    monkeypatch.setattr(sys, "unraisablehook", unraisable.append)
+    compat.let_unfinished_profilers_end()
+    with pytest.raises(ValueError, match="refused"):
+        Refuses()
+    gc.collect()
+    assert not unraisable
+    whole = SimpleProfiler(filename="never opened")
+    assert {"_output_file", "_stage"} <= set(vars(whole))  # else these names are others now
