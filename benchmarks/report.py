@@ -86,16 +86,16 @@ PAPERS = [
         "SemiSupervisedAAE",
         "classification_error",
         "MNIST",
-        "*-100 *-100-*",
-        "networks of 400 and 200 units; 40 epochs of their 5,000",
+        "aae-100-labels-long*",
+        "networks of 400 and 200 units; 150 epochs of their 5,000",
         "100 labels",
     ),  # fmt: skip
     Paper(
         "SemiSupervisedAAE",
         "classification_error",
         "MNIST",
-        "aae-1000-labels-seed*",
-        "networks of 400 and 200 units; 30 epochs of their 5,000",
+        "aae-1000-labels-long*",
+        "networks of 400 and 200 units; 150 epochs of their 5,000",
         "1,000 labels",
     ),  # fmt: skip
     Paper(
