@@ -87,7 +87,7 @@ PAPERS = [
         "classification_error",
         "MNIST",
         "aae-100-labels-long*",
-        "networks of 400 and 200 units; 150 epochs of their 5,000",
+        "400 and 200 units; 150 epochs of their 5,000",
         "100 labels",
     ),  # fmt: skip
     Paper(
@@ -95,7 +95,7 @@ PAPERS = [
         "classification_error",
         "MNIST",
         "aae-1000-labels-long*",
-        "networks of 400 and 200 units; 150 epochs of their 5,000",
+        "400 and 200 units; 150 epochs of their 5,000",
         "1,000 labels",
     ),  # fmt: skip
     Paper(
