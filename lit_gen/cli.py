@@ -148,8 +148,8 @@ class LitGenCLI(LightningCLI):
         if command == "fit" and self.writes and told is None:
             self.find_run()
         self.parser.add_instantiator(defer, Logger)
-        let_unfinished_profilers_end()
         self.parser.add_instantiator(self.fitting_data, LightningDataModule)
+        let_unfinished_profilers_end()
 
     def fitting_data(self, kind: type, *arguments: Any, **settings: Any) -> LightningDataModule:
         """Return the data module, if the model can read its batches: of some data, only an object knows their type."""
