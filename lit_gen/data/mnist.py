@@ -66,7 +66,7 @@ class MNIST(ImageData):
         super().__init__(root, image_size, batch_size, synthetic_count=synthetic_count, **kwargs)
         if labelled is not None and self.batch_type is not LabelledImages:
             raise UserError(f"{type(self).__name__} has no labels to hide. Leave --data.labelled out.")
-        self.split, self.labelled = {"val_size": val_size}, labelled
+        self.split, self.asked_val_size, self.labelled = {"val_size": val_size}, val_size, labelled
 
     @property
     def spec(self) -> DataSpec:
@@ -148,9 +148,15 @@ class MNIST(ImageData):
                 )
             arrays[split] = images[..., None], labels.astype(np.int64)  # (N, 28, 28, 1), (N,)
         count = len(arrays["train"][0])
+        if self.val_size >= count and self.val_size != self.asked_val_size:
+            rank_zero_info(
+                f"the checkpoint's val_size is too large for {count} training images; {self.asked_val_size} is used"
+            )
+            self.split = {"val_size": self.asked_val_size}
         if not 0 <= self.val_size < count:
             raise UserError(
-                f"val_size must be from 0 to {count - 1}, not {self.val_size}: there are {count} training images."
+                f"val_size must be from 0 to {count - 1}, not {self.val_size}: there are {count} training images. "
+                "Set --data.val_size."
             )
         rows = np.arange(count)
         self.datasets = {

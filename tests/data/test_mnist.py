@@ -55,6 +55,29 @@ def test_splits_are_the_first_the_last_and_the_test_digits(mnist_root):
     np.testing.assert_array_equal(rows_of(data, "test").label, labels)
 
 
+def test_a_checkpoints_split_gives_way_where_there_are_fewer_images(mnist_root, caplog):
+    data = MNIST(mnist_root, val_size=100)
+    data.load_state_dict({"split": {"val_size": 400}})
+    with caplog.at_level("INFO"):
+        data.setup("test")
+    assert (len(data.datasets["train"]), len(data.datasets["val"])) == (300, 100)
+    assert "the checkpoint's val_size is too large for 400 training images; 100 is used" in caplog.text
+
+
+def test_a_checkpoints_split_holds_where_it_fits(mnist_root):
+    data = MNIST(mnist_root, val_size=100)
+    data.load_state_dict({"split": {"val_size": 399}})
+    data.setup("test")
+    assert (len(data.datasets["train"]), len(data.datasets["val"])) == (1, 399)
+
+
+def test_a_split_that_does_not_fit_says_what_to_set(mnist_root):
+    data = MNIST(mnist_root, val_size=500)
+    data.load_state_dict({"split": {"val_size": 5000}})
+    with pytest.raises(UserError, match=r"from 0 to 399, not 500: there are 400 training images. Set --data.val_size."):
+        data.setup("test")
+
+
 def test_types_at_each_stage(mnist_root):
     data = ready(mnist_root, batch_size=50)
     batch = next(iter(data.train_dataloader()))
