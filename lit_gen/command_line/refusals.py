@@ -1,6 +1,7 @@
 """What the parser refuses, in words that say what to do."""
 
 import re
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -11,10 +12,12 @@ from lit_gen.command_line.config_files import read_config
 from lit_gen.command_line.help import COMMANDS
 from lit_gen.command_line.paths import EMPTY
 from lit_gen.command_line.sources import PARTS, known, no_such, settings_of
-from lit_gen.command_line.words import Option, options_of
-from lit_gen.errors import nearest
+from lit_gen.command_line.words import Option, options_of, root_of
+from lit_gen.errors import UserError, nearest
 from lit_gen.layers.coders import Decoder, Encoder
 from lit_gen.limits import IN_WORDS
+from lit_gen.runs.folders import find_checkpoint, run_of
+from lit_gen.runs.settings import SETTINGS
 
 SHIPPED = {"trainer.callbacks": callbacks, "trainer.logger": loggers, "trainer.profiler": profilers}
 NETWORKS = {"model.encoder": Encoder, "model.decoder": Decoder}
@@ -39,7 +42,7 @@ def explain(message: str, words: Sequence[str] = (), names: Iterable[str] = ()) 
 
     if missing := re.search(r"the following arguments are required: ([\w., ]+)", message):
         needed = [name.strip() for name in missing[1].split(",")]
-        return _needs(key, needed, message) if key else _unnamed([name.rpartition(".")[2] for name in needed], options)
+        return _needs(key, needed, message) if key else _unnamed([name.rpartition(".")[2] for name in needed], words)
     if key:
         return _wrong_value(key, message)
     if strange := re.search(r"does not accept option '([\w.]+)'", message):
@@ -136,13 +139,29 @@ def _what_is_wrong(message: str) -> str:
 # -------------------------------------------------------------------------------------------------------------- names
 
 
-def _unnamed(parts: list[str], options: list[Option]) -> str:
+def _unnamed(parts: list[str], words: Sequence[str]) -> str:
     """Say that a command names no model, no data, or neither."""
     parts = [part for part in PARTS if part in parts]
+    missing = f"no {' and no '.join(parts)} {'is' if len(parts) == 1 else 'are'} named."
+    options = {option.name: option.value for option in options_of(words)}
+    if "config" not in options and (config := _config_of_run(words, options.get("ckpt_path"))):
+        return f"{missing} To go on with the run of that checkpoint, add --config={config}."
     named = " and ".join(f"--{part}=<class>" for part in parts)
-    config = "" if any(option.name == "config" for option in options) else " --config configs/<system>.yaml, or"
+    config = "" if "config" in options else " --config configs/<system>.yaml, or"
     lists = " ".join(f"{PARTS[part].capitalize()}: {', '.join(known(part))}." for part in parts)
-    return f"no {' and no '.join(parts)} {'is' if len(parts) == 1 else 'are'} named. Give{config} {named}. {lists}"
+    return f"{missing} Give{config} {named}. {lists}"
+
+
+def _config_of_run(words: Sequence[str], checkpoint: str | None) -> str | None:
+    """Return the quoted config of the run that a training is to go on with; None where there is none."""
+    if checkpoint is None or words[0] != "fit":
+        return None
+    try:
+        found = find_checkpoint(checkpoint, root_of(words), "fit")
+    except UserError:
+        return None
+    run = run_of(found) if found is not None else None
+    return shlex.quote(str(run / SETTINGS)) if run is not None and (run / SETTINGS).is_file() else None
 
 
 def _no_option(name: str, options: list[Option], names: list[str]) -> str:

@@ -257,6 +257,29 @@ def test_what_the_parser_refuses(words, expected, capsys):
     assert expected in line and "Union subtypes" not in line
 
 
+@pytest.fixture
+def own_run(tmp_path, monkeypatch) -> Path:
+    """The folder of a run of VAE whose path needs quotes, below `runs` of the working folder."""
+    monkeypatch.chdir(tmp_path)
+    main([
+        "fit", *PAIR, "--data.synthetic=true", "--data.synthetic_count=100", "--data.val_size=8", "--data.batch_size=4",
+        "--model.encoder.hidden_sizes=[4]", "--trainer.limit_train_batches=1", "--trainer.limit_val_batches=0",
+        "--trainer.max_epochs=1", "--trainer.logger=false", "--system=my vae", "--name=first",
+    ])  # fmt: skip
+    return tmp_path / "runs" / "my vae" / "first"
+
+
+def test_to_go_on_without_a_config_names_that_of_the_run(own_run, capsys):
+    advice = f"To go on with the run of that checkpoint, add --config='{own_run}/config.yaml'."
+    for checkpoint in ("last", "runs/my vae", "runs/my vae/first/checkpoints/last.ckpt"):
+        line = mistake(["fit", f"--ckpt_path={checkpoint}", "--trainer.max_epochs=2"], capsys)
+        assert line == f"error: no model and no data are named. {advice}"
+    line = mistake(["fit", "--ckpt_path=last", "--model=VAE"], capsys)
+    assert line == f"error: no data is named. {advice}"
+    assert "Give --config" in mistake(["fit", "--ckpt_path=runs/no_such"], capsys)
+    main(["fit", "--ckpt_path=last", f"--config={own_run}/config.yaml", "--trainer.max_epochs=2"])  # as it says
+
+
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
