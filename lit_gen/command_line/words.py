@@ -203,5 +203,5 @@ def _no_setting(item: Given, kind: str, wrong: list[str], allowed: set[str], bef
         instead = "encoder=<class>" if wrong[0] == "network" else f"encoder.{wrong[0]}"
         return f"{message}: it is --{item.part}.{instead} now."
     owners = [name for name in known(item.part) if wrong[0] in (settings_of(item.part, name) or ())]
-    hint = f" It is one of {', '.join(owners)}." if owners else nearest(wrong[0], allowed)
+    hint = f" That is a setting of {', '.join(owners)}." if owners else nearest(wrong[0], allowed)
     return f"{message}.{hint} `fit --{item.part}.help {short}` lists its settings."
