@@ -543,6 +543,19 @@ def test_predict_with_the_data_named_reads_them(trained, mnist_root, tmp_path):
     assert len(predict(f"--ckpt_path={trained} --plane", tmp_path / "plane")) == 256 + 2
 
 
+def test_other_data_have_the_size_and_channels_of_the_checkpoint(trained, own_images, tmp_path, caplog, capsys):
+    other = ["--data=ImageFolder", f"--data.root={own_images}", "--data.val_fraction=0.3", "--evaluation.features=none"]
+    other += [f"--trainer.default_root_dir={tmp_path}"]
+    with caplog.at_level("INFO"):
+        main(["test", f"--ckpt_path={trained}", *other, *QUIET])
+    assert "images as the checkpoint says: --data.image_size=16 --data.channels=1" in caplog.text
+    (found,) = tmp_path.glob("vae/*/test.json")
+    assert json.loads(found.read_text())["figures"]["test/elbo"]["samples"] > 0
+    for typed in ("--data.channels=3", "--config={data: {init_args: {channels: 3}}}"):
+        line = refused(["test", f"--ckpt_path={trained}", *other, typed], capsys)
+        assert "data.spec.image_shape [1, 16, 16] -> [3, 16, 16]" in line
+
+
 def test_images_of_a_folder_named_as_data_keep_their_names(photos, tmp_path):
     """And are to the pixel those of --images; samples are of no file, and numbered."""
     data = f"--data=ImageFolder --data.root={photos} --data.image_size=16 --data.channels=1 --data.batch_size=2"

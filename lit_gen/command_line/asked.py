@@ -14,7 +14,7 @@ import lit_gen.data
 import lit_gen.models
 from lit_gen.callbacks.predictions import check_output
 from lit_gen.command_line.sources import GENERAL_OPTIONS, options_of_predict, settings_of
-from lit_gen.command_line.words import kinds_named, options_of, root_of
+from lit_gen.command_line.words import kinds_named, options_of, root_of, settings_named
 from lit_gen.errors import UserError
 from lit_gen.models.of_checkpoint import class_named, class_of_checkpoint, is_of, settings_of_now
 from lit_gen.old_versions.configs import translate
@@ -73,8 +73,9 @@ def take_options(words: Sequence[str]) -> tuple[Asked, list[str]]:
 def complete(words: Sequence[str]) -> tuple[Asked, list[str]]:
     """Return what a `predict` asks for, and a command's words with the model and data of its checkpoint before them.
 
-    Words that name data stay as they are, and so do configs; settings overrule those of the checkpoint. A model of
-    one's own, which no checkpoint brings, has the checkpoint's settings where the words name its class.
+    Words that name data stay as they are, and so do configs; settings overrule those of the checkpoint. Data whose size
+    of images or number of channels they leave open have the checkpoint's. A model of one's own, which no checkpoint
+    brings, has the checkpoint's settings where the words name its class.
 
     Raises:
         UserError: there is no such checkpoint; it does not say what it is of, or names a class of another package.
@@ -109,6 +110,9 @@ def complete(words: Sequence[str]) -> tuple[Asked, list[str]]:
         elif data is not None and kinds["data"] is None:
             before.append(_word("data", data["class_path"], data["init_args"]))
             rank_zero_info(f"data as the checkpoint says: {_in_words(data)}")
+        if kinds["data"] is not None and (shape := _shape_of_images(checkpoint, kinds["data"], words)):
+            words += shape
+            rank_zero_info(f"images as the checkpoint says: {' '.join(shape)}")
     if kinds["data"] is None and data is None:
         if command == "predict":
             before.append(_word("data", PICTURES, NOT_SAID))
@@ -145,6 +149,16 @@ def _of_the_model(
 
 def _word(part: str, class_path: str, settings: Mapping[str, Any]) -> str:
     return f"--{part}={json.dumps({'class_path': class_path, 'init_args': settings})}"
+
+
+def _shape_of_images(checkpoint: Mapping[str, Any], data: str, words: Sequence[str]) -> list[str]:
+    """Return words that set the data's size and channels to those of the checkpoint's images, unless words say them."""
+    shape = checkpoint.get("hyper_parameters", {}).get("spec", {}).get("image_shape")
+    if shape is None:
+        return []
+    values = {"image_size": shape[-1], "channels": shape[0]}
+    free = set(settings_of("data", data) or ()) - settings_named(words, "data")
+    return [f"--data.{name}={value}" for name, value in values.items() if name in free]
 
 
 def _in_words(data: Mapping[str, Any]) -> str:

@@ -85,6 +85,12 @@ def kinds_named(words: Sequence[str]) -> dict[str, str | None]:
     return kinds
 
 
+def settings_named(words: Sequence[str], part: str) -> set[str]:
+    """Return the settings of the model, or of the data, that a command's words and configs name."""
+    given = (item for option in options_of(words) for item in _given(option))
+    return {name for item in given if item.part == part for name in item.settings}
+
+
 def options_of(words: Sequence[str]) -> Iterator[Option]:
     """Yield the options among the words."""
     for number, word in enumerate(words):
