@@ -631,6 +631,31 @@ def test_the_class_and_the_checkpoint_of_an_own_model_are_enough(named, own_imag
     assert f"--model={__name__}.OwnGAN" in refused(["predict", f"--ckpt_path={run}", "--count=2"], capsys)
 
 
+def test_the_last_run_of_an_own_class_is_found_below_any_systems_name(own_images, tmp_path, capsys):
+    """A config named the class, so that the folder is called as the config; a newer run is of another class."""
+    root = f"--trainer.default_root_dir={tmp_path}/runs"
+    words = ["--data=ImageFolder", f"--data.root={own_images}/a", "--data.image_size=16", "--data.batch_size=2"]
+    words += ["--data.val_fraction=0.3", "--trainer.max_steps=1", "--checkpoints.every_n_minutes=0", root]
+    own, small = f"--model={__name__}.OwnGAN", "--model.generator_sizes=[4]"
+    config = tmp_path / "my_gan.yaml"
+    config.write_text(f"model: {__name__}.OwnGAN\n")
+    main(["fit", f"--config={config}", small, *words, "--name=own", *QUIET])
+    main(["fit", "--model=GAN", small, *words, "--name=newer", *QUIET])
+    checkpoint_of_own = tmp_path / "runs" / "my_gan" / "own" / "checkpoints" / "last.ckpt"
+    line = refused(["test", f"--ckpt_path={tmp_path}/runs/my_gan", root], capsys)
+    assert f"name it, by {own}, or" in line
+    main(["test", own, "--ckpt_path=last", "--evaluation.features=none", root, *QUIET])  # as it says
+    assert len(list(tmp_path.glob("runs/my_gan/*/test.json"))) == 1
+    assert len(predict("--ckpt_path=last", tmp_path / "out", own, root, "--count=2")) > 2
+    exported = tmp_path / "exported"
+    words = [f"--output={exported}", "--format=safetensors", root]
+    main(["export", own, "--ckpt_path=last", *words])
+    card = json.loads((exported / "export.json").read_text())
+    assert card["checkpoint"]["sha256"] == hashlib.sha256(checkpoint_of_own.read_bytes()).hexdigest()
+    line = refused(["test", own, "--ckpt_path=last", "--system=gan", root], capsys)
+    assert f"last.ckpt is of lit_gen.models.gan.GAN, not of {__name__}.OwnGAN: name that class, or add --data" in line
+
+
 def test_an_own_class_may_have_been_asked_for_by_a_shorter_path():
     """`my_package.OwnGAN`, which `my_package/__init__.py` imports from where it is defined."""
     checkpoint = {"hyper_parameters": {"_class_path": "tests.OwnGAN"}, "classes": {"model": f"{__name__}.OwnGAN"}}

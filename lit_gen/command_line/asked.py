@@ -20,7 +20,6 @@ from lit_gen.models.of_checkpoint import class_named, class_of_checkpoint, is_of
 from lit_gen.old_versions.configs import translate
 from lit_gen.runs import folders, processes
 from lit_gen.runs.checkpoint_files import read_checkpoint
-from lit_gen.runs.names import system_of
 from lit_gen.runs.settings import read_settings
 from lit_gen.tasks.pictures import Pictures, base_seed, switch
 
@@ -93,7 +92,7 @@ def complete(words: Sequence[str]) -> tuple[Asked, list[str]]:
     typed = {option.name: option.value for option in options_of(words) if option.value is not None}
     before: list[str] = []
     data: Mapping[str, Any] | None = None
-    found = _of_the_model(command, words, kinds["model"], typed)
+    found = _of_the_model(command, words, kinds, typed)
     if found is not None:
         path, checkpoint, kind = found
         asked = asked._replace(checkpoint=checkpoint)
@@ -125,13 +124,14 @@ def complete(words: Sequence[str]) -> tuple[Asked, list[str]]:
 
 
 def _of_the_model(
-    command: str, words: Sequence[str], model: str | None, typed: Mapping[str, str]
+    command: str, words: Sequence[str], kinds: Mapping[str, str | None], typed: Mapping[str, str]
 ) -> tuple[str, Mapping[str, Any], type] | None:
     """Return path and content of the checkpoint that says how to build a command's model, and the model's class.
 
     None where the words say all of the model: by a config, or by a class of this project or another than the
     checkpoint's.
     """
+    model = kinds["model"]
     if model is not None:
         is_own = "." in model and not model.startswith("lit_gen.")
         if not is_own or not typed.get("ckpt_path") or any(option.name == "config" for option in options_of(words)):
@@ -139,12 +139,19 @@ def _of_the_model(
     told = processes.told()
     named = (typed.get("ckpt_path") or None) if told is None else told[1]
     parent = root_of(words)  # of the runs of all systems, or of the model's
-    if model is not None:
-        parent = folders.parent_of_runs(str(parent), system_of(typed.get("system"), None, model))
+    if typed.get("system"):
+        parent /= typed["system"]
+    elif model is not None:
+        parent = folders.parent_of_class(parent, model)
     path = str(folders.find_checkpoint(named, parent, command))
     checkpoint = read_checkpoint(path, mmap=True)
     kind = class_named(model) or class_of_checkpoint(checkpoint, path)
-    return (path, checkpoint, kind) if model is None or is_of(checkpoint, kind) else None
+    if model is None or is_of(checkpoint, kind):
+        return path, checkpoint, kind
+    if command != "predict" and kinds["data"] is None:
+        of = checkpoint.get("classes", {}).get("model", "another class")
+        raise UserError(f"{path} is of {of}, not of {model}: name that class, or add --data=<class> all the same.")
+    return None
 
 
 def _word(part: str, class_path: str, settings: Mapping[str, Any]) -> str:

@@ -13,6 +13,7 @@ from lit_gen.files.atomic import make_folder, remove_partial
 from lit_gen.runs import leftovers, slurm
 from lit_gen.runs.checkpoint_files import read_checkpoint
 from lit_gen.runs.locks import RECORD, HeldError, RunLock, read_record
+from lit_gen.runs.names import system_of
 from lit_gen.runs.processes import is_first_process
 from lit_gen.runs.settings import SETTINGS, is_of_run, is_of_training, read_settings
 
@@ -33,6 +34,23 @@ class FinishedError(Exception):
 def parent_of_runs(root: str | None, system: str) -> Path:
     """Return the folder that holds the runs of a system, below `trainer.default_root_dir`."""
     return Path(root or ".").expanduser() / system
+
+
+def parent_of_class(root: Path, class_path: str) -> Path:
+    """Return the folder of the system, below the folder of all runs, that has the newest training of a class.
+
+    A config of any name may have named the class. Where there is no such run, it is the folder named by the class.
+    """
+    name = class_path.rpartition(".")[2]
+
+    def is_of_class(config: Path) -> bool:
+        model = read_settings(config.parent).get("model")
+        named = model.get("class_path") if isinstance(model, Mapping) else model
+        return str(named).rpartition(".")[2] == name
+
+    configs = sorted(filter(is_of_training, root.glob(f"*/*/{SETTINGS}")), key=lambda path: path.stat().st_mtime)
+    newest = next(filter(is_of_class, reversed(configs)), None)
+    return root / system_of(None, None, class_path) if newest is None else newest.parent.parent
 
 
 def new_folder(parent: Path, training: bool, start: str | None = None, name: str | None = None) -> Path:
