@@ -151,7 +151,7 @@ def named_batch(tensors: Sequence[Any], model: Any) -> Any:
             f"the model was built for images of shape {tuple(model.image_shape)}, and a batch has "
             f"{tuple(image.shape[1:])}. Give the model the spec of these data: lit_gen.spec_of(images, labels)."
         )
-    images = [in_range(part) if part.ndim == 4 else part for part in tensors]
+    images = [in_range(part, model) if part.ndim == 4 else part for part in tensors]
     if not others:
         batch: Any = Images(*images)
     elif len(others) == 3:
@@ -160,6 +160,8 @@ def named_batch(tensors: Sequence[Any], model: Any) -> Any:
         shapes = ", ".join(str(list(part.shape)) for part in tensors)
         raise UserError(f"a batch is images, or images and labels (B,), attributes (B, A) or images; not {shapes}.")
     else:
+        if others[0].ndim == 1 and not others[0].is_floating_point():
+            images[1] = others[0].long()  # class indices of any size
         batch = {1: LabelledImages, 2: AttributedImages, 4: UnpairedImages}[others[0].ndim](*images)
     needs = fields_read(model)
     if not set(needs) <= set(batch._fields):
@@ -170,9 +172,9 @@ def named_batch(tensors: Sequence[Any], model: Any) -> Any:
     return batch
 
 
-def in_range(image: Tensor) -> Tensor:
-    """Return images, uint8 or floats in [-1, 1], as the latter."""
-    return image if image.is_floating_point() else image.float() / 127.5 - 1
+def in_range(image: Tensor, model: Any) -> Tensor:
+    """Return images, uint8 or floats in [-1, 1] of any precision, as the latter, in the precision of the model."""
+    return (image if image.is_floating_point() else image.float() / 127.5 - 1).to(model.dtype)
 
 
 def images_for(model: Any, images: Any, step: int = 0) -> Tensor:
@@ -205,7 +207,7 @@ def images_for(model: Any, images: Any, step: int = 0) -> Tensor:
     if not (images.is_floating_point() or images.dtype == torch.uint8):
         raise UserError(f"images are uint8, or floats from -1 to 1, not {images.dtype}. Give images.to(torch.uint8).")
     warn_of_range(model, images)
-    return in_range(images)
+    return in_range(images, model)
 
 
 def warn_of_range(model: Any, image: Tensor) -> None:
@@ -225,7 +227,7 @@ def check_range(image: Tensor) -> None:
 
 def _wrong_range(image: Tensor) -> str | None:
     lowest, highest = float(image.min()), float(image.max())
-    if lowest < -1.001 or highest > 1.001 or (lowest >= 0 and highest > 0):
+    if not (-1.001 <= lowest and highest <= 1.001) or (lowest >= 0 and highest > 0):  # not a number is neither
         return (
             f"images of floats go from -1 (black) to 1 (white), and these from {lowest:.3g} to {highest:.3g}. "
             "Give uint8, or for values from 0 to 1: images * 2 - 1."

@@ -93,6 +93,8 @@ class AAE(AutoencodingModule):
             )
         if not 0 <= labelled_fraction <= 1:
             raise UserError(f"labelled_fraction must be from 0 to 1, not {labelled_fraction}.")
+        if conditional:
+            self.needs = "image", "label"
         self.posterior, self.labelled_fraction = posterior, labelled_fraction
         self.adversarial_weight, self.input_dropout = adversarial_weight, input_dropout
         self.discriminator_learning_rate, self.betas = discriminator_learning_rate, betas

@@ -44,7 +44,7 @@ class GenerativeModule(LoggedTerms):
 
     task: ClassVar[Task] = Sampling()
     """What the model is shown, measured and used by; it asks the model for verbs, such as `generate`."""
-    needs: ClassVar[tuple[str, ...] | None] = None
+    needs: tuple[str, ...] | None = None
     """The fields of a batch that the losses read, where they are others than the task's."""
     takes_unlabelled: ClassVar[bool] = False
     """Whether losses that read `label` expect that of some images to be `UNLABELLED`."""
@@ -186,7 +186,7 @@ class GenerativeModule(LoggedTerms):
 
     def _check_classes(self) -> None:
         """Raise a `UserError` if a model that is told classes was trained with others than the table has."""
-        if not ("label" in fields_read(self) or getattr(self, "num_classes", False)):
+        if "label" not in fields_read(self):
             return
         before, now = (spec.get("classes") for spec in (self._trained_with.get("spec", {}), self.spec))
         if before is not None and now is not None and list(before) != list(now):

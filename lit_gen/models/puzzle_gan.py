@@ -268,7 +268,7 @@ class PuzzleGAN(AdversarialModule):
         warn_of_range(self, patches)
         with evaluating(self.sampler):
             image, mask = self.sampler(
-                in_range(patches), self.sample_latent(len(patches)) if latent is None else latent
+                in_range(patches, self), self.sample_latent(len(patches)) if latent is None else latent
             )
         return image.float().clamp(-1, 1), mask.float().clamp(0, 1)
 

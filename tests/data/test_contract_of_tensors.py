@@ -13,7 +13,7 @@ import lit_gen
 from lit_gen.data.batches import AttributedImages, Images, LabelledImages, UnpairedImages
 from lit_gen.data.contract import named_batch, spec_in
 from lit_gen.errors import UserError
-from lit_gen.models import GAN, VAE, SemiSupervisedAAE, StarGAN
+from lit_gen.models import AAE, GAN, VAE, SemiSupervisedAAE, StarGAN
 from tests.models import tiny
 
 X, Y = tiny.images(16), torch.arange(16) % 10
@@ -88,9 +88,39 @@ def test_batches_that_are_dictionaries_are_refused():
     ],
 )
 def test_labels_that_are_no_classes_are_refused_where_they_are_read(label, said):
-    with pytest.raises(UserError, match=said) if said else nullcontext():
-        tiny.build(SemiSupervisedAAE).on_after_batch_transfer([X, label], 0)
-    tiny.build(VAE).on_after_batch_transfer([X, label], 0)
+    conditional = {"conditional": True, "prior": "gaussian_mixture", "latent_dim": 2}
+    for model in (tiny.build(SemiSupervisedAAE), tiny.build(AAE, **conditional)):
+        with pytest.raises(UserError, match=said) if said else nullcontext():
+            model.on_after_batch_transfer([X, label], 0)
+    for model in (tiny.build(VAE), tiny.build(AAE)):
+        model.on_after_batch_transfer([X, label], 0)
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+@pytest.mark.parametrize("images", [torch.float64, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("labels", [torch.int32, torch.uint8])
+def test_tensors_of_another_precision_train_a_model(images, labels, precision, tmp_path):
+    """As numpy gives them; before, a linear layer spoke of Double and Float, a loss of Long and Int."""
+    conditional = {"conditional": True, "prior": "gaussian_mixture", "latent_dim": 2}
+    for model in (tiny.build(GAN), tiny.build(VAE), tiny.build(SemiSupervisedAAE), tiny.build(AAE, **conditional)):
+        loader = DataLoader(TensorDataset(X.to(images), Y.to(labels)), 8)
+        tiny.trainer(tmp_path, precision=precision, max_steps=1).fit(model, loader, loader)
+
+
+@pytest.mark.parametrize("precision", [torch.float64, torch.float16])
+def test_a_model_takes_images_of_another_precision(precision):
+    with torch.no_grad():
+        vae, cyclegan = tiny.build(VAE).eval(), tiny.build(lit_gen.models.CycleGAN, 3).eval()
+        assert torch.equal(vae.reconstruct(X.to(precision)), vae.reconstruct(X.to(precision).float()))
+        photos = tiny.images(2, 3).to(precision)
+        assert torch.equal(cyclegan.translate(photos, "a_to_b"), cyclegan.translate(photos.float(), "a_to_b"))
+
+
+def test_images_with_a_value_that_is_no_number_are_refused():
+    broken = X.clone()
+    broken[3, 0, 2, 2] = float("nan")
+    with pytest.raises(UserError, match="from -1 .* to 1 .*, and these from nan to nan"):
+        tiny.build(GAN).on_after_batch_transfer(broken, 0)
 
 
 def test_stargan_on_data_without_attributes(tmp_path):
