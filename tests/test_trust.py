@@ -305,8 +305,14 @@ def test_the_object_is_named(run, marker):
 def test_what_is_no_checkpoint_is_called_that(content, tmp_path):
     path = tmp_path / "last.ckpt"
     path.write_bytes(content)
-    with pytest.raises(UserError, match="last.ckpt is truncated or no checkpoint"):
+    with pytest.raises(UserError, match="last.ckpt is truncated or no checkpoint. A run's checkpoints are in <run>/ch"):
         read_checkpoint(path)
+
+
+def test_for_another_file_of_a_run_its_checkpoint_is_named(run):
+    with pytest.raises(UserError) as caught:
+        read_checkpoint(run / "config.yaml")
+    assert str(caught.value).endswith(f"Instead of it: --ckpt_path={run / 'checkpoints' / 'last.ckpt'}")
 
 
 def test_a_checkpoint_cut_short_is_called_that(run, tmp_path):

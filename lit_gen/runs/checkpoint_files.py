@@ -20,6 +20,7 @@ from lit_gen.errors import UserError
 from lit_gen.files.atomic import complete_file
 
 UNSAFE = "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
+PLACE = " A run's checkpoints are in <run>/checkpoints, and the run's folder stands for its last.ckpt."
 
 
 class WholeCheckpointIO(TorchCheckpointIO):
@@ -62,14 +63,14 @@ def read_checkpoint(path: str | os.PathLike, map_location: Any = "cpu", mmap: bo
                 f"{path} holds objects that could run code{name}, so it was not loaded. A run's checkpoint has tensors "
                 f"and plain values only.{_another(Path(path))}"
             ) from error
-        raise UserError(f"{path} is truncated or no checkpoint.{_another(Path(path))}") from error
+        raise UserError(f"{path} is truncated or no checkpoint.{_another(Path(path)) or PLACE}") from error
     needed = {"state_dict": dict, "pytorch-lightning_version": str}
     if (
         not isinstance(checkpoint, dict)
         or not all(isinstance(checkpoint.get(name), kind) for name, kind in needed.items())
         or not isinstance(checkpoint.get("hyper_parameters", {}), Mapping)
     ):
-        raise UserError(f"{path} is no checkpoint of a run.{_another(Path(path))}")
+        raise UserError(f"{path} is no checkpoint of a run.{_another(Path(path)) or PLACE}")
     return checkpoint
 
 
@@ -110,8 +111,9 @@ def _object_in(file: str, error: Exception) -> str | None:
 
 
 def _another(path: Path) -> str:
-    """Say what to use instead of `path`: the newest other checkpoint beside it."""
-    others = [other for other in path.parent.glob("[!.]*.ckpt") if other.name not in (path.name, "non-finite.ckpt")]
+    """Say what to use instead of `path`: the newest other checkpoint beside it, or of the run that it is a file of."""
+    found = [*path.parent.glob("[!.]*.ckpt"), *path.parent.glob("checkpoints/[!.]*.ckpt")]
+    others = [other for other in found if other != path and other.name != "non-finite.ckpt"]
     if not others:
         return ""
     # best.ckpt only where nothing else is left: it may be much older than what was lost.
