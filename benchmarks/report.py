@@ -94,8 +94,8 @@ PAPERS = [
         "SemiSupervisedAAE",
         "classification_error",
         "MNIST",
-        "aae-1000-labels-long*",
-        "400 and 200 units; 150 epochs of their 5,000",
+        "aae-1000-labels-wide-long*",
+        "discriminators of 200 units; 150 epochs of their 5,000",
         "1,000 labels",
     ),  # fmt: skip
     Paper(
