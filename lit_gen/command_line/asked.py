@@ -138,12 +138,9 @@ def _of_the_model(
             return None
     told = processes.told()
     named = (typed.get("ckpt_path") or None) if told is None else told[1]
-    parent = root_of(words)  # of the runs of all systems, or of the model's
-    if typed.get("system"):
-        parent /= typed["system"]
-    elif model is not None:
-        parent = folders.parent_of_class(parent, model)
-    path = str(folders.find_checkpoint(named, parent, command))
+    system = typed.get("system")
+    parent = root_of(words) / (system or "")
+    path = str(folders.find_checkpoint(named, parent, command, class_path=None if system else model))
     checkpoint = read_checkpoint(path, mmap=True)
     kind = class_named(model) or class_of_checkpoint(checkpoint, path)
     if model is None or is_of(checkpoint, kind):

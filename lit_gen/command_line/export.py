@@ -40,12 +40,10 @@ def export(words: Sequence[str]) -> None:
         UserError: something is wrong that the user can mend; nothing is left behind then.
     """
     given = options_in(words)
-    parent, named = Path(given.root).expanduser(), kinds_named(words)["model"]
-    if config := first_config(words):
-        parent /= Path(config).stem
-    elif named is not None:
-        parent = folders.parent_of_class(parent, named)
-    checkpoint = str(folders.find_checkpoint(given.ckpt_path, parent, "export"))
+    config, named = first_config(words), kinds_named(words)["model"]
+    parent = Path(given.root).expanduser() / (Path(config).stem if config else "")
+    class_path = None if config else named
+    checkpoint = str(folders.find_checkpoint(given.ckpt_path, parent, "export", class_path=class_path))
     model = lit_gen.load(checkpoint, model=class_named(named))
     options = {} if given.resolution is None else {"resolution": given.resolution}
     if options and "resolution" not in model.task.all_options():

@@ -62,7 +62,7 @@ def check_words(words: Sequence[str]) -> None:
     if begin != 0:
         _check_first_config(words[begin] if begin is not None else None, options)
         return  # a file of several sections, one a command, may say anything
-    given = [item for option in options for item in _given(option)]
+    given = list(_given_by(words))
     kinds: dict[str, str | None] = dict.fromkeys(PARTS)
     for number, item in enumerate(given):
         if item.kind is not None:
@@ -80,15 +80,14 @@ def check_words(words: Sequence[str]) -> None:
 def kinds_named(words: Sequence[str]) -> dict[str, str | None]:
     """Return the class of the model and of the data that a command's words and configs name; None for neither."""
     kinds: dict[str, str | None] = dict.fromkeys(PARTS)
-    for item in (item for option in options_of(words) for item in _given(option)):
+    for item in _given_by(words):
         kinds[item.part] = item.kind or kinds[item.part]
     return kinds
 
 
 def settings_named(words: Sequence[str], part: str) -> set[str]:
     """Return the settings of the model, or of the data, that a command's words and configs name."""
-    given = (item for option in options_of(words) for item in _given(option))
-    return {name for item in given if item.part == part for name in item.settings}
+    return {name for item in _given_by(words) if item.part == part for name in item.settings}
 
 
 def options_of(words: Sequence[str]) -> Iterator[Option]:
@@ -129,6 +128,11 @@ def _check_value(option: Option) -> None:
         setting, value = GROUPS[option.name].split(": ")
         given = inline(option.value) if option.value.lstrip().startswith("{") else option.value
         check_group(f"--{option.name}", given, f"--{option.name}.{setting}={value}", Path())
+
+
+def _given_by(words: Sequence[str]) -> Iterator[Given]:
+    """Yield what a command's words say of the model and of the data, in their order."""
+    return (item for option in options_of(words) for item in _given(option))
 
 
 def _given(option: Option) -> Iterator[Given]:

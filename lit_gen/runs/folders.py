@@ -48,8 +48,8 @@ def parent_of_class(root: Path, class_path: str) -> Path:
         named = model.get("class_path") if isinstance(model, Mapping) else model
         return str(named).rpartition(".")[2] == name
 
-    configs = sorted(filter(is_of_training, root.glob(f"*/*/{SETTINGS}")), key=lambda path: path.stat().st_mtime)
-    newest = next(filter(is_of_class, reversed(configs)), None)
+    configs = sorted(root.glob(f"*/*/{SETTINGS}"), key=lambda path: path.stat().st_mtime, reverse=True)
+    newest = next((config for config in configs if is_of_training(config) and is_of_class(config)), None)
     return root / system_of(None, None, class_path) if newest is None else newest.parent.parent
 
 
@@ -129,7 +129,11 @@ def run_of(checkpoint: str | os.PathLike) -> Path | None:
 
 
 def find_checkpoint(
-    named: str | None, parent: Path, command: str, of_then: Callable[[str], list[Path]] = lambda name: []
+    named: str | None,
+    parent: Path,
+    command: str,
+    of_then: Callable[[str], list[Path]] = lambda name: [],
+    class_path: str | None = None,
 ) -> str | None:
     """Return the absolute path of the checkpoint that a command names; None for a training that names none.
 
@@ -138,6 +142,7 @@ def find_checkpoint(
         parent: the folder that holds the system's runs, or those of all systems.
         command: fit, validate, test or predict.
         of_then: gives the runs of older versions that have a checkpoint of this name, which lie elsewhere.
+        class_path: the model's, where it says of which of the systems below `parent` the newest run is meant.
 
     Raises:
         UserError: there is no such checkpoint, or the command needs one.
@@ -151,6 +156,7 @@ def find_checkpoint(
             raise UserError(f"--ckpt_path={AUTO} is for fit. {command} takes --ckpt_path=last, best or a file.")
         return None
     if named in ("last", "best"):
+        parent = parent if class_path is None else parent_of_class(parent, class_path)
         named = str(newest_checkpoint(parent, named, of_then))
     elif Path(named).is_dir():
         named = str(checkpoint_in(Path(named)))

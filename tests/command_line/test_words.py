@@ -99,7 +99,10 @@ def test_an_overlay_of_another_system():
         ([*PAIR, "--model.init_args.latent_dims", "3"], "Did you mean latent_dim?"),
         ([*PAIR, "--model.n_critic=3"], "That is a setting of CycleGAN, DCGAN, GAN"),
         (["--model=lit_gen.models.VAE", "--model.n_critic=3"], "VAE has no setting 'n_critic'"),
-        ([*PAIR, "--data.crop_size=3"], "no setting 'crop_size'. That is a setting of CelebA, CelebACaptions."),
+        (
+            [*PAIR, "--data.crop_size=3"],
+            "MNIST has no setting 'crop_size'. That is a setting of CelebA, CelebACaptions.",
+        ),
         (["--model", "{class_path: VAE, init_args: {latent_dims: 3}}"], "VAE has no setting 'latent_dims'"),
         (["--model=GAN", "--model=VAE", "--model.maxout_pieces=3"], "VAE has no setting 'maxout_pieces'"),
     ],
