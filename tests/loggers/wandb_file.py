@@ -22,8 +22,12 @@ class OfflineRun(NamedTuple):
 
 
 def offline_runs(folder: Path) -> list[OfflineRun]:
-    """The offline runs that were logged in a folder, the oldest first."""
-    return [read(path) for path in sorted(folder.glob("wandb/offline-run-*/*.wandb"))]
+    """The offline runs that were logged in a folder, the oldest first.
+
+    The names of their folders tell seconds, of which two runs may begin in one.
+    """
+    found = [read(path) for path in folder.glob("wandb/offline-run-*/*.wandb")]
+    return sorted(found, key=lambda run: run.started.start_time.ToNanoseconds())
 
 
 def read(path: Path) -> OfflineRun:
