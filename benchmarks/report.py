@@ -119,7 +119,7 @@ tried on the way.
 """
 MET = """## Targets met
 
-Of the runs that a target is for, a row has the one with several seeds, or else the best one. So two targets of a system
+Of the runs for a target, a row has the one with several seeds, or else the best one. So two targets of a system
 may be met by different runs. With several seeds, each seed meets the target.
 """
 MISSED = """## Targets missed
@@ -127,7 +127,7 @@ MISSED = """## Targets missed
 Runs are chosen in the same way. The cause, as far as it is known, stands in the run's notes and in the lab notes.
 """
 OPEN = "## Targets without a run\n"
-BESIDE = '## Beside the papers\n\nOnly what is measured alike; "how alike" says what differs all the same.\n'
+BESIDE = '## Beside the papers\n\nOnly values that are measured alike; "how alike" says what still differs.\n'
 
 
 def main() -> None:

@@ -100,7 +100,7 @@ def joint_embedding_loss(scores: Tensor, mismatch: Tensor) -> Tensor:
     """Return the structured joint embedding loss, symmetric in images and texts (arXiv:1605.05395, section 3).
 
     It is the sum of two hinge losses, for the right image of a sentence and the right sentence of an image, averaged
-    over the pairs that `mismatch` (B, B), bool. The diagonal of the scores (B, B) holds the matching pairs.
+    over the pairs that `mismatch` (B, B), bool, marks. The diagonal of the scores (B, B) holds the matching pairs.
     """
     own = scores.diagonal()
     by_text = functional.relu(MARGIN + scores - own[:, None])

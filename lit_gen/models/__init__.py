@@ -1,4 +1,4 @@
-"""The models, one file a paper. The command line knows a model by being imported here."""
+"""The models, one file per paper. The command line knows a model by being imported here."""
 
 from lit_gen.models.aae import AAE
 from lit_gen.models.aae_semi_supervised import SemiSupervisedAAE

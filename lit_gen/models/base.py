@@ -43,7 +43,7 @@ class GenerativeModule(LoggedTerms):
     """
 
     task: ClassVar[Task] = Sampling()
-    """What the model is shown, measured and used by; it asks the model for verbs, such as `generate`."""
+    """How the model is shown, measured and used; it asks the model for verbs, such as `generate`."""
     needs: tuple[str, ...] | None = None
     """The fields of a batch that the losses read, where they are others than the task's."""
     takes_unlabelled: ClassVar[bool] = False
@@ -198,7 +198,7 @@ class GenerativeModule(LoggedTerms):
     def begin_step_anew(self, same_batches: bool) -> int:
         """Return how many images are to come again when a run is resumed, since their step cannot go on.
 
-        Their step was not made yet in the checkpoint. `same_batches`: whether batches have as many images as then.
+        The checkpoint is of a moment before that step. `same_batches`: whether batches have as many images as then.
         """
         return 0
 
@@ -242,7 +242,7 @@ class GenerativeModule(LoggedTerms):
     ) -> Adam:
         """Return Adam for parameters, or for groups, which may have learning rates of their own.
 
-        Its steps are one kernel but in 16-mixed: the scaler would hand a fused one scaled gradients.
+        It is fused, except in 16-mixed: the scaler would hand a fused one scaled gradients.
         """
         trainer = trainer_of(self)
         settings |= {"fused": trainer is None or trainer.precision != "16-mixed"}

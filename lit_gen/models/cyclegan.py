@@ -5,7 +5,7 @@ ICCV 2017, arXiv:1703.10593.
 
 Departures from the paper:
     - The critics step first and the generators then, on the same fakes; the authors' code steps the generators first.
-    - The identity terms (section 5.2) are on by default. The paper has them for paintings to photographs only, but they
+    - The identity terms (section 5.2) are on by default. The paper has them for paintings and flowers only, but they
       keep colours, and with them zebras made of horses have the better FID (62 against 77).
     - The learning rate falls with every step of the second half of the training, not with every epoch.
     - The generators may lay their output over the given image through a mask (`blend`); by default they do not.

@@ -60,7 +60,7 @@ class GAN(AdversarialModule):
         momentum_kimg: thousands of images that this rise takes; by default the authors' 249 epochs of 50,000.
         learning_rate_divisor: divisor of the learning rate per hundred images, the authors' batch (1.000004); 1 for a
             constant rate.
-        learning_rate_floor: the learning rate falls no lower (authors: 1e-6).
+        learning_rate_floor: lowest learning rate (authors: 1e-6).
         generator_range: half width of the uniform distribution of G's initial weights (authors: 0.05), with biases of
             zero; PyTorch's initialization by default.
         discriminator_range: the same for D (authors: 0.005).

@@ -10,7 +10,7 @@ Departures from the paper:
     - The default weight of the continuous codes is 0.1, where the authors' code has 1.
     - D and G of one step share one batch of fakes and of codes.
     - configs/infogan.yaml has 50 epochs of 429 steps; the authors' code for MNIST ends after 5,000 steps.
-    - The two networks (appendix C.1 and C.3) are one rule for the number of convolutions that the settings give.
+    - The two networks (appendix C.1 and C.3) follow one rule, for any number of convolutions that the settings give.
 """
 
 from collections.abc import Iterator
@@ -240,7 +240,7 @@ class InfoGAN(AdversarialModule):
         """Return D's terms (equations 1 and 6); real images and fakes go through D in batches of their own.
 
         Both optimizers minimize −λ E[log Q(c|x)]: D's moves Q and, as in the authors' code, the body that it shares
-        with D; G's moves G. λ is another for each kind of code.
+        with D; G's moves G. Each kind of code has its own λ.
 
         d_real        = −E[log D(x)]
         d_fake        = −E[log(1 − D(G(z, c)))]

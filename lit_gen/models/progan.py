@@ -7,7 +7,7 @@ Departures from the paper:
     - D and G of one step share one batch of fakes (the paper draws new latents for G).
     - Phases of 600 thousand images, minibatches, rates and 12 million images are those of the authors' later code. The
       paper has phases of 800 thousand, minibatches of 16 up to 128 pixels, then 14, 6 and 3, a constant rate, a
-      deviation over 16 images, and 19 million images; its table 1 at 128 pixels `channel_base: 4096` and 10 million.
+      deviation over 16 images, and 19 million images; table 1, at 128 pixels, has `channel_base: 4096` and 10 million.
     - CelebA's official training split of 162,770 images, where the authors' code trains on all 202,599.
 """
 
@@ -96,7 +96,7 @@ class Discriminator(nn.Module):
         )  # fmt: skip
 
     def forward(self, image: Tensor, stage: int, alpha: Tensor | float) -> Tensor:
-        """Return scores (B, 1) of images (B, C, S, S), S = 4 * 2^stage; `stage` and `alpha` are as of `Generator`."""
+        """Return scores (B, 1) of images (B, C, S, S), S = 4 * 2^stage; `stage` and `alpha` are as for `Generator`."""
         x = self.from_rgb[stage](image)
         if stage > 0:
             x = self.blocks[stage - 1](x)

@@ -10,8 +10,8 @@ Departures from the paper:
       from real images only, and G finds patterns that D takes for an attribute and that nobody can see. Noise hides
       such patterns (Cohen et al., arXiv:1902.02918). The default is none, as in the paper.
     - G may also be asked to leave images as they are when they have the attributes already (`identity_weight`, after
-      CycleGAN's identity term; none by default). There and back is the same for a G that turns light backgrounds
-      into dark ones and back; in short trainings many do.
+      CycleGAN's identity term; none by default). The way back alone does not show that G turns light backgrounds
+      into dark ones and back; in short trainings many a G does.
     - Images may be generated with an EMA of G's weights (`ema_decay`); the default is none, as in the paper.
     - One dataset at a time: the mask vector for joint training on several is left out.
     - CelebA's official split, where the paper tests on 2,000 random images and trains on all others.
@@ -256,7 +256,7 @@ class StarGAN(AdversarialModule):
     def forward(self, image: Tensor, target: Tensor) -> Tensor:  # type: ignore[override]  # not a latent vector alone
         """Return images (B, C, H, W) with the attributes (B, A), by the EMA if there is one."""
         image = self.checked(image, step=4)
-        if not torch.compiler.is_compiling():  # an export, which the length would be a constant in
+        if not torch.compiler.is_compiling():  # an export would make the length a constant
             wanted, given = (len(image), len(self.attributes)), tuple(getattr(target, "shape", ()))
             if given != wanted:
                 names = ", ".join(self.attributes)
@@ -267,7 +267,7 @@ class StarGAN(AdversarialModule):
 
     @torch.no_grad()
     def translate(self, image: Tensor, target: Tensor | str) -> Tensor:
-        """Return the images with other attributes, in evaluation mode, by the averaged generator if there is one.
+        """Return the images with other attributes, in evaluation mode, by the EMA if there is one.
 
         Args:
             image: (B, C, H, W) of uint8, or floats in [-1, 1].

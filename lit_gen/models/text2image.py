@@ -14,7 +14,7 @@ Departures from the paper (those of the text encoder, and of what a wrong image 
     - G's loss is the mean over the batch's B sentences plus half the mean over its B / 2 midpoints of two sentences
       (GAN-INT): 3 / 2 times the authors' one mean over all rows. Adam does not see the factor.
     - D and G learn from the same fakes, as in algorithm 1; the authors' code draws new noise for G's step. As there,
-      midpoints are in one batch with the sentences, for the batch norm of both networks; here those of D's step, too.
+      G's step has sentences and midpoints in one batch, for batch norm; here G makes the fakes of D's step so, too.
     - D's 256-channel layer has its leaky ReLU, which the authors' GAN-INT script leaves out, and the projection of the
       text in D has no batch norm, as in their GAN-CLS script.
     - Sizes other than 64 pixels have as many stages as lead from 4x4 to them. Images are not cropped at random.

@@ -102,7 +102,7 @@ class Reconstruction(Task):
         return pictures.Plan(found, columns=side)
 
     def places(self, model: Any, side: int) -> Tensor:
-        """Return where the codes of the plane lie on each axis (side,): between them lies as much of N(0, 1) each."""
+        """Return the codes (side,) of the plane on each axis: N(0, 1) has as much weight between any two neighbours."""
         return torch.special.ndtri((torch.arange(side, dtype=torch.float64) + 0.5) / side).float()
 
     def predict(self, model: Any, batch: Any) -> Tensor:

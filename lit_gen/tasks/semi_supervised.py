@@ -40,7 +40,7 @@ class SemiSupervised(PriorMatching):
     generated_grids: ClassVar[tuple[str, ...]] = ("samples", "analogies")
 
     def held_out_terms(self, model: Any, batch: Any, stage: Stage) -> Terms:
-        """Return the terms of the loss but `classification`, a mean over labelled images: a batch has any number."""
+        """Return the terms of the loss except `classification`, a mean over labelled images, any number per batch."""
         terms = super().held_out_terms(model, batch, stage)
         return {name: value for name, value in terms.items() if name != "classification"}
 

@@ -27,7 +27,7 @@ OUTDATED = 3
 WITHIN_A_STEP = ("on_before_backward", "on_after_backward", "on_before_zero_grad", "on_before_optimizer_step")
 """Hooks of Lightning within a step by manual optimization; a replayed step calls none."""
 LIBRARIES = ("lit_gen.", "torch.", "torchvision.", "torchmetrics.", "lightning.", "pytorch_lightning.")
-"""Whose code has what changes from step to step in tensors; other code may have it in Python, which no graph reads."""
+"""Packages that keep what changes from step to step in tensors; other code may keep it in Python, unseen by a graph."""
 PROVEN = {
     "AAE", "AutoEncoder", "CycleGAN", "DCGAN", "GAN", "InfoGAN", "ProGAN", "PuzzleGAN", "SemiSupervisedAAE", "StarGAN",
     "Text2Image", "VAE",
@@ -212,7 +212,7 @@ def obstacle(trainer: Trainer, model: LightningModule) -> str:
 
 
 def has_foreign_code(trainer: Trainer, model: LightningModule) -> bool:
-    """Return whether the model, a network or a callback is none whose steps are known not to change in Python."""
+    """Return whether the steps of the model, a network or a callback may change in Python, which no graph reads."""
     kind = type(model)
     proven = kind.__module__.startswith("lit_gen.models.") and kind.__qualname__ in PROVEN
     parts = [*model.modules(), *trainer.callbacks]  # type: ignore[attr-defined]  # Lightning sets it from outside

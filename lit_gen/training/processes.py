@@ -34,7 +34,7 @@ class Agreement:
         self._between, self._batches, self._asked_at = 1, 0, time.monotonic()
 
     def ask(self, strategy: Strategy, told: list[bool], now: bool = False) -> list[bool]:
-        """Return what any process was told, or nothing but False until the next exchange; `now` has one in any case."""
+        """Return what any process was told, or False for all until the next exchange; `now` forces one."""
         if not (distributed.is_available() and distributed.is_initialized()):
             return told
         self._batches += 1
