@@ -54,7 +54,7 @@ from lit_gen.models.base import GenerativeModule
 from lit_gen.old_versions.folders import runs_of_then
 from lit_gen.runs import folders, locks, processes
 from lit_gen.runs.changes import Change, changes_from_base, changes_of_run
-from lit_gen.runs.checkpoint_files import check_weights_only, heed_no_unsafe_loading
+from lit_gen.runs.checkpoint_files import check_weights_only, heed_no_unsafe_loading, read_checkpoint
 from lit_gen.runs.commands import RunCommand, line_of, this_command
 from lit_gen.runs.names import ROOT, RunOptions, check_name, system_of
 from lit_gen.runs.settings import SaveSettings, read_settings
@@ -277,10 +277,24 @@ class LitGenCLI(LightningCLI):
         self.datamodule.predicting = self.subcommand == "predict"
         if isinstance(self.datamodule, ImageData):
             self.datamodule.prepare_data()
+            self.take_split()
             self.datamodule.setup(self.subcommand)
             self.datamodule.check_split(self.subcommand)
         elif rank() == 0:
             self.datamodule.prepare_data()
+
+    def take_split(self) -> None:
+        """Have the data and the settings follow the split of the checkpoint, before anybody is told how it is."""
+        path, data = self.settings.get("ckpt_path"), self.datamodule
+        checkpoint = read_checkpoint(path, mmap=True) if path else {}
+        state = checkpoint.get(type(data).__qualname__)
+        if state is None or not data.take_split(state):
+            return
+        given, dumped = self.settings.data.init_args, self.config_dump["data"]["init_args"]
+        before = checkpoint.get("datamodule_hyper_parameters", {})
+        for name in data.split.keys() & given.keys() & before.keys():
+            number = isinstance(data.split[name], int | float)
+            given[name] = dumped[name] = data.hparams[name] = data.split[name] if number else before[name]
 
     def make_run_folder(self) -> Path | None:
         if (told := processes.told()) is not None:

@@ -177,6 +177,39 @@ def test_a_resumed_run_ends_where_an_unbroken_one_does(model, data, tmp_path):
                for name, value in other["state_dict"].items() if isinstance(value, torch.Tensor))  # fmt: skip
 
 
+def test_the_split_of_a_checkpoint_is_that_of_the_summary_and_the_config(data, runs, caplog):
+    run = fit(TINY_VAE, data, runs)
+    with caplog.at_level("INFO"):
+        fit(TINY_VAE, data, runs, "--ckpt_path=last", "--trainer.max_epochs=2", "--data.val_size=50")
+    assert caplog.text.count("the split of the images is that of the checkpoint: val_size = 100") == 1
+    assert "300 train, 100 val" in caplog.text and "val_size 100 -> 50" not in caplog.text
+    assert yaml.safe_load((run / "config.yaml").read_text())["data"]["init_args"]["val_size"] == 100
+    checkpoint = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
+    assert checkpoint["datamodule_hyper_parameters"]["val_size"] == checkpoint["MNIST"]["split"]["val_size"] == 100
+
+
+def test_advice_for_a_training_that_kept_no_image_for_validation(data, runs, capsys):
+    run = fit(TINY_VAE, data, runs, "--data.val_size=0")
+    line = mistake(["validate", f"--ckpt_path={run}", "--data.val_size=50"], capsys)
+    assert line.endswith("Set --data.val_size above 0, and train anew: all images were for training.")
+
+
+def test_a_checkpoint_of_another_optimizer_is_refused(data, runs, capsys):
+    run = fit(TINY_VAE, data, runs, "--model.optimizer=adagrad")
+    config = (run / "config.yaml").read_text()
+    words = ["fit", *data, *TINY_VAE, *SHORT, f"--ckpt_path={run}", "--trainer.max_epochs=2"]
+    line = mistake([*words, f"--trainer.default_root_dir={runs}"], capsys)
+    assert line.endswith("and the training has Adam. Set --model.optimizer=adagrad, or train anew.")
+    assert (run / "config.yaml").read_text() == config
+
+
+def test_coloured_images_for_a_model_of_grey_ones(data, runs, capsys, tmp_path):
+    run = fit(TINY_VAE, data, runs)
+    words = ["test", f"--ckpt_path={run}", "--data=CelebA", f"--data.root={tmp_path}/none", "--data.synthetic=true"]
+    assert "is of grey images, and those of CelebA are coloured" in mistake(words, capsys)
+    assert not (tmp_path / "none").exists()
+
+
 def test_a_seed_on_the_command_line_of_a_resume_takes_the_place_of_the_run_s(data, tmp_path, caplog):
     """For what is drawn; the order of the training data stays."""
     ends = {}

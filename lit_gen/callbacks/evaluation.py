@@ -118,7 +118,8 @@ class Evaluation(Callback):
         }
         self.figures = own | self.figures
         systems, data = names(model), names(data_of(trainer))
-        papers = {name: paper_value(name, systems, data) for name in self.figures}
+        alike = getattr(model, "is_like_papers", True)
+        papers = {name: paper_value(name, systems, data) if alike else None for name in self.figures}
         rank_zero_info(table(self.figures, systems, papers))
         if self.folder is not None and trainer.is_global_zero:
             record = {

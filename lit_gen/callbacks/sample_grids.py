@@ -94,13 +94,15 @@ class SampleGrids(Callback):
         batch = model.transfer_batch_to_device(data_of(trainer).preview_batch(self.count), model.device, 0)
         model.seed("grids")
         grids = model.task.sample_grids(model, batch, self.count)
+        split = "training" if getattr(data_of(trainer), "previews_training_images", False) else "held-out"
         back = []
         for name, made in grids.items():
             path = self.folder / f"{name}-{batches:07d}.png"
-            titled = as_grid(made, name)
-            grid = titled.drawn(f"{type(model).__name__} after {model.images_seen:,} images: {titled.title}")
+            titled, shows_data = as_grid(made, name), model.task.shows_data(name)
+            of_data = f" ({split} images)" * shows_data
+            grid = titled.drawn(f"{type(model).__name__} after {model.images_seen:,} images: {titled.title}{of_data}")
             save_picture(grid, path)
-            kept_back = model.task.shows_data(name) and not self._all_may_leave(trainer)
+            kept_back = shows_data and not self._all_may_leave(trainer)
             for logger in trainer.loggers:
                 if kept_back and _goes_to_wandb(logger):
                     back.append(name)

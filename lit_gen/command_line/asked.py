@@ -27,6 +27,8 @@ SWITCHES = ("overwrite", "interpolate", "plane")
 NOT_SAID = {"spec": {"image_shape": [1, 4, 4], "num_classes": 0, "attributes": []}}  # until the checkpoint is read
 PICTURES = f"{Pictures.__module__}.{Pictures.__qualname__}"
 
+_COLOURS = {1: "grey", 3: "coloured"}
+
 
 class Asked(NamedTuple):
     """The options of a `predict` by name, as typed; and whether a config or the command line named data.
@@ -156,12 +158,25 @@ def _word(part: str, class_path: str, settings: Mapping[str, Any]) -> str:
 
 
 def _shape_of_images(checkpoint: Mapping[str, Any], data: str, words: Sequence[str]) -> list[str]:
-    """Return words that set the data's size and channels to those of the checkpoint's images, unless words say them."""
+    """Return words that set the data's size and channels to those of the checkpoint's images, unless words say them.
+
+    Raises:
+        UserError: the data's images are always in colour and the checkpoint's grey, or the reverse.
+    """
     shape = checkpoint.get("hyper_parameters", {}).get("spec", {}).get("image_shape")
     if shape is None:
         return []
     values = {"image_size": shape[-1], "channels": shape[0]}
-    free = set(settings_of("data", data) or ()) - settings_named(words, "data")
+    settings = set(settings_of("data", data) or ())
+    if settings and "channels" not in settings:
+        name = data.rpartition(".")[2]
+        given = getattr(lit_gen.data, name).channels
+        if given != shape[0]:
+            raise UserError(
+                f"the checkpoint is of {_COLOURS[shape[0]]} images, and those of {name} are {_COLOURS[given]}. Name "
+                "other data; ImageFolder and ImageTable bring your files to what the checkpoint needs."
+            )
+    free = settings - settings_named(words, "data")
     return [f"--data.{name}={value}" for name, value in values.items() if name in free]
 
 

@@ -123,7 +123,12 @@ def first_config(words: Sequence[str]) -> str | None:
 
 
 def _check_value(option: Option) -> None:
-    """Refuse a value that stands for a whole group of settings: `--trainer=3`."""
+    """Refuse a value that stands for a whole group of settings, `--trainer=3`, or that YAML reads as another."""
+    if option.value is not None and (pair := re.search(r"[{,]\s*(\d+):(\d)", option.value)):
+        raise UserError(
+            f"--{option.name}={option.value}: put a space behind each colon and quotes around all, as in "
+            f"'{{{pair[1]}: {pair[2]}}}'."
+        )
     if option.name in GROUPS and option.name not in PARTS and option.value is not None:
         setting, value = GROUPS[option.name].split(": ")
         given = inline(option.value) if option.value.lstrip().startswith("{") else option.value

@@ -97,6 +97,7 @@ class ImageData(LoadedData):
         self.synthetic, self.synthetic_count = synthetic, synthetic_count
         self.own_folder = None if cache_folder is None else Path(cache_folder)
         self.datasets: dict[str, ArrayDataset] = {}
+        self._taken_split: Mapping[str, Any] | None = None
         self.left_out = 0  # number of files that were found, but not read
         self.own_range = 0  # number of images that were scaled by their own lowest and highest value
 
@@ -162,14 +163,18 @@ class ImageData(LoadedData):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         super().load_state_dict(state_dict)
+        if self.take_split(state_dict) and self.datasets:
+            self.setup(self._command() or "fit")
+
+    def take_split(self, state_dict: Mapping[str, Any]) -> bool:
+        """Take the split of a checkpoint, given the state of its data; return whether it is another, and say so."""
         split = {**self.split, **state_dict.get("split", self.split_before)}
-        if split == self.split:
-            return
+        if split in (self.split, self._taken_split):
+            return False
         words = ", ".join(f"{name} = {value}" for name, value in split.items() if value != self.split.get(name))
         rank_zero_info(f"the split of the images is that of the checkpoint: {words}")
-        self.split = split
-        if self.datasets:
-            self.setup(self._command() or "fit")
+        self.split = self._taken_split = split
+        return True
 
     def prepare_data(self) -> None:
         """Render, find or download the files. Of several processes that call it, one does the work; the others wait."""
@@ -242,10 +247,17 @@ class ImageData(LoadedData):
         return [f"{count} {what}" for what, count in counts.items() if count]
 
     def preview_batch(self, count: int) -> Any:
-        """Return a batch of the first `count` validation images, or of all if there are fewer, as floats on the CPU."""
-        split = "val" if len(self.datasets.get("val", ())) else "train"
-        dataset = self.datasets[split]
+        """Return a batch of the first `count` validation images, or of all if there are fewer, as floats on the CPU.
+
+        Without a validation split they are training images, the same each time.
+        """
+        dataset = self.datasets["train" if self.previews_training_images else "val"]
         return self.to_floats(dataset.__getitems__(range(min(count, len(dataset)))), flip=False)
+
+    @property
+    def previews_training_images(self) -> bool:
+        """Whether there is no validation image to preview."""
+        return not len(self.datasets.get("val", ()))
 
     def training_batches(self, count: int, size: int, generator: torch.Generator) -> Iterator[Any]:
         """Yield batches of `size` training rows, `count` rows in all, drawn at random, as floats on the CPU."""
@@ -276,11 +288,16 @@ class ImageData(LoadedData):
         return ArrayDataset(AttributedImages, (images, attributes[:, columns]), np.concatenate(rows))
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
-        flip = self.horizontal_flip and self.trainer is not None and self.trainer.training
-        model: Any = self.trainer.lightning_module if flip else None
+        training = self.trainer is not None and self.trainer.training
+        model: Any = self.trainer.lightning_module if training and self.draws_in_training else None
         if hasattr(model, "seed"):
             model.seed("mirror", batches_so_far(self.trainer))
-        return self.to_floats(batch, flip)
+        return self.to_floats(batch, flip=training and self.horizontal_flip)
+
+    @property
+    def draws_in_training(self) -> bool:
+        """Whether `to_floats` draws something for a batch of training images."""
+        return self.horizontal_flip
 
     def to_floats(self, batch: Any, flip: bool) -> Any:
         """Return a batch with its uint8 images as floats in [-1, 1]; with `flip`, mirror each with probability 1/2."""

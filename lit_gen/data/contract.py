@@ -54,6 +54,9 @@ class DataModule(Protocol):
     predicted_files: Sequence[Path]
     """The files of the images that `predict` reads, by whose names below `root` it calls what it writes."""
 
+    previews_training_images: bool
+    """Whether `preview_batch` has training images, for want of others; by default not. Titles of grids say so."""
+
     def preview_batch(self, count: int) -> Any:
         """Return the first `count` held-out rows: for sample grids, `val/sliced_wasserstein` and Parzen windows."""
 

@@ -220,7 +220,10 @@ class ImageTable(TwoDomains, ImageFolder):
         if given is not None and (given == SPLITS.index(split)).any():
             return "Its images are unreadable, all of them."
         if split != "train" and not self.val_fraction:
-            return "Give some rows that split, or set --data.val_fraction above 0."
+            return (
+                "Give some rows that split; or set --data.val_fraction above 0, and train anew: all images were for "
+                "training."
+            )
         return f"Put more images into {self.root}, with their rows."
 
     def check_split(self, command: str) -> None:

@@ -204,7 +204,7 @@ class MNIST(ImageData):
 
     def how_to_fill(self, split: str) -> str:
         if split == "val":
-            return "Set --data.val_size above 0."
+            return "Set --data.val_size above 0, and train anew: all images were for training."
         return f"Replace {FILES[split][0]} and its labels in {self.raw_folder}, which hold none."
 
     def resize(self, image: Tensor) -> Tensor:

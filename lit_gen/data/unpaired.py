@@ -166,6 +166,17 @@ class UnpairedData(TwoDomains, ImageData):
             else:
                 self.datasets[split] = UnpairedDataset(images_a, images_b, True, rows, self.image_size)
 
+    def preview_batch(self, count: int) -> Any:
+        if not self.previews_training_images:
+            return super().preview_batch(count)
+        training = cast(UnpairedDataset, self.datasets["train"])
+        fixed = UnpairedDataset(*training.domains, fixed=True, rows=training.rows_of, size=self.image_size)
+        return self.to_floats(fixed.__getitems__(range(min(count, len(fixed)))), flip=False)
+
+    @property
+    def draws_in_training(self) -> bool:
+        return super().draws_in_training or self.load_size > self.image_size
+
     def to_floats(self, batch: Any, flip: bool) -> Any:
         batch = super().to_floats(batch, flip)
         return type(batch)(*(self._crop(image) for image in batch))

@@ -122,7 +122,7 @@ MEANINGS = [
     ("", "d_*score_*", "D's mean score", "", ""),
 ]
 
-BURDAS_NETWORK = "real MNIST, one layer of 50 latent units, K = 1 (with K = 50: 84.78 nats, 25 active units)"
+BURDAS_NETWORK = "real MNIST, binary, one layer of 50 latent units, K = 1 (with K = 50: 84.78 nats, 25 active units)"
 BURDA = "Burda et al. 2015, arXiv:1509.00519, table 1"
 MAKHZANI = "Makhzani et al. 2015, arXiv:1511.05644"
 CHEN = "Chen et al. 2016, arXiv:1606.03657, section 7"

@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 import torch
+from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
 from lit_gen.data.contract import DataModule
@@ -48,6 +49,8 @@ class ParzenWindow(Evaluator):
             with own_noise(0, model.device):
                 counts = [min(500, self.samples - start) for start in range(0, self.samples, 500)]
                 centres = torch.cat([in_unit_range(model.generate(count)) for count in counts])
+            if getattr(data, "previews_training_images", False):
+                rank_zero_info("no validation images: the Parzen windows' width is chosen on training images")
             held_out = in_unit_range(data.preview_batch(CHOSEN_ON)[0].to(model.device))
             means = [float(values.mean()) for values in log_densities(held_out, centres, SIGMAS)]
             return centres.cpu(), SIGMAS[means.index(max(means))]

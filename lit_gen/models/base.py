@@ -60,6 +60,7 @@ class GenerativeModule(LoggedTerms):
         self.spec = spec
         self.image_shape = tuple(spec["image_shape"])
         self._trained_with: Mapping[str, Any] = {}  # the hyperparameters in the checkpoint, once there is one
+        self._groups_before: list[set[str]] = []  # the settings of each optimizer in the checkpoint
         self.run_seed: int | None = None  # what all that is drawn depends on, once there is a run
         self.new_run_seed: int | None = None  # what the user asks for in place of a checkpoint's
         # Schedules count images, by numbers on the host: reading a buffer would wait for the GPU in every step.
@@ -175,6 +176,7 @@ class GenerativeModule(LoggedTerms):
             )
         self._check_classes()
         bring_up_to_date(checkpoint, self)
+        self._groups_before = [set(state["param_groups"][0]) for state in checkpoint.get("optimizer_states", [])]
         counts = checkpoint["state_dict"]["_extra_state"]
         if self.new_run_seed is not None:
             old, counts["run_seed"] = counts.get("run_seed"), self.new_run_seed
@@ -182,6 +184,20 @@ class GenerativeModule(LoggedTerms):
                 rank_zero_info(
                     f"the seed is now {self.new_run_seed}, for all that is drawn but the order of the training data, "
                     f"which stays that of seed {old}"
+                )
+
+    def on_fit_start(self) -> None:
+        super().on_fit_start()
+        for before, optimizer in zip(self._groups_before, self.trainer.optimizers, strict=False):
+            now = set(optimizer.param_groups[0])
+            # One class of optimizer may gain settings from one version of torch to the next, or lose some, not both.
+            if (gone := before - now - {"initial_lr"}) and now - before:
+                named, how = self._trained_with.get("optimizer"), "Use the one of then"
+                if named not in (None, self.hparams.get("optimizer")):
+                    how = f"Set --model.optimizer={named}"
+                raise UserError(
+                    f"the checkpoint has the state of an optimizer with {', '.join(sorted(gone))}, "
+                    f"and the training has {type(optimizer).__name__}. {how}, or train anew."
                 )
 
     def _check_classes(self) -> None:

@@ -1,7 +1,7 @@
 """The base of a GAN whose networks grow with the images seen: Karras et al. 2018, arXiv:1710.10196, section 2."""
 
 import math
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
 import torch
@@ -44,6 +44,14 @@ class GrowingModule(AdversarialModule):
         self.last_stage = int(math.log2(size)) - 2
         self.stage, self._alpha = 0, 1.0
         self.register_buffer("alpha_on_device", torch.ones(()), persistent=False)
+
+    @staticmethod
+    def check_table(name: str, table: Mapping[int, Any] | None) -> None:
+        """Raise a `UserError` if a setting has a value for what is no resolution."""
+        if wrong := sorted(set(table or ()) - set(RESOLUTIONS)):
+            raise UserError(
+                f"{name} is by resolution, a power of two from 4 to 1024, not {', '.join(map(str, wrong))}."
+            )
 
     def get_extra_state(self) -> dict[str, Any]:
         return super().get_extra_state() | {"stage": self.stage, "alpha": self.alpha}

@@ -153,6 +153,11 @@ class VAE(AutoencodingModule):
         thresholds = (base + grey.float().flatten(1).sum(1).view(-1, 1, 1, 1)) % 1
         return (grey > thresholds).to(grey.dtype)
 
+    @property
+    def is_like_papers(self) -> bool:
+        """Whether values can be set beside those of papers, which are of binary pixels."""
+        return self.likelihood == "bernoulli" and self.binarize
+
     def log_likelihood(self, target: Tensor, latent: Tensor) -> Tensor:
         """Return log p(x|z) in nats: targets (B, C, H, W) and latents (K, B, Z) to (K, B)."""
         output = self.decoder(latent.flatten(0, 1)).float().view(*latent.shape[:2], -1)  # (K, B, D)

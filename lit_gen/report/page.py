@@ -150,7 +150,9 @@ def _measured(figures: Mapping[str, Mapping[str, Any]], system: str, data: str) 
     rows, below = [], []
     for name, figure in figures.items():
         words, direction, unit = meaning(name, [system])
-        paper = Paper(**figure["paper"]) if figure.get("paper") else paper_value(name, [system], [data])
+        paper = paper_value(name, [system], [data])
+        if "paper" in figure:  # not of older versions
+            paper = figure["paper"] and Paper(**figure["paper"])
         below += [f"{paper.value} for {name}: {paper.of}. {paper.source}."] if paper else []
         value, others = figure.get("value", math.nan), (figure.get("samples", ""), figure.get("features", ""))
         cells = (name, words, f"{value:.5g}", direction, unit, paper.value if paper else "", *map(str, others))

@@ -102,7 +102,7 @@ class AttributeEditing(Task):
         columns = 1 + len(model.attributes)
         batch = type(batch)(*(field[: max(1, count // columns)] for field in batch))
         shown = grid(torch.stack(changed(model, batch), dim=1).flatten(0, 1), columns)
-        return {"samples": Grid(shown, "held-out images, each attribute changed by itself", self.heads(model))}
+        return {"samples": Grid(shown, "each attribute changed by itself", self.heads(model))}
 
     @staticmethod
     def heads(model: AttributeEditor) -> list[str]:

@@ -85,7 +85,7 @@ class Puzzle(Task):
         """Return `puzzle`: for each image the patches, predicted and true mask, generated and real image."""
         real = batch.image[: max(1, count // 4)]
         latent = model.sample_latent(len(real), torch.Generator().manual_seed(0))
-        title = "key patches of held-out images, and the image around them"
+        title = "key patches, and the image around them"
         return {"puzzle": grid_of_cells(strips(model, real, latent), 2, HEADS, title)}
 
     def held_out_terms(self, model: PatchAssembler, batch: Any, stage: Stage) -> Terms:

@@ -115,7 +115,7 @@ class Reconstruction(Task):
         with evaluating(model):
             pairs = side_by_side([image, model.reconstruct(image).float()])
         samples = model.generate(count, torch.Generator().manual_seed(0))
-        title = "held-out images and their reconstructions"
+        title = "images and their reconstructions"
         return {
             "samples": Grid(grid(samples), self.samples_title),
             "reconstructions": grid_of_cells(pairs, 4, ("original", "reconstruction"), title),
@@ -279,7 +279,7 @@ class PriorMatching(Reconstruction):
         title = f"images decoded from the plane of codes, from {-reach:.3g} to {reach:.3g} in both directions"
         return grids | {
             "plane": Grid(grid(images, 16, gap=0), title),
-            "codes": Grid(scatter(prior, codes, labels, reach), "codes of held-out images by label; in grey the prior"),
+            "codes": Grid(scatter(prior, codes, labels, reach), "codes by label; in grey the prior"),
         }
 
 

@@ -107,7 +107,7 @@ class TextToImage(Task):
         columns = max(1, count // len(texts))
         latent = model.sample_latent(columns, torch.Generator().manual_seed(0))
         rows = torch.cat([grid(model.paint(latent, text.expand(columns, -1)), columns) for text in texts], 1)
-        captions = Grid(rows, "held-out sentences; a column has one noise", (), sentences)
+        captions = Grid(rows, "sentences, each above its images; a column has one noise", (), sentences)
 
         last, steps = len(texts) // 2, torch.linspace(0, 1, 8, device=texts.device)
         path = torch.lerp(texts[0], texts[last], steps[:, None])  # (8, E)

@@ -103,7 +103,7 @@ class Translation(Task):
                 translated = model.translate(image, way)
                 triples.append(side_by_side([image, translated, model.translate(translated, BACK[way])]))
             start, end = way[0].upper(), way[-1].upper()
-            heads = f"{start}, held out", f"as {end}", f"back as {start}"
+            heads = start, f"as {end}", f"back as {start}"
             title = f"from domain {start} to domain {end}, and back"
             grids[way] = grid_of_cells(torch.cat(triples), columns, heads, title)
         return grids

@@ -91,3 +91,13 @@ def test_the_table_says_what_is_better_in_which_unit_and_what_the_paper_has(mnis
     assert (figures["test/nll"]["direction"], figures["test/nll"]["unit"]) == ("↓", "nats per image")
     assert figures["test/nll"]["paper"]["value"] == "86.76" and "1509.00519" in figures["test/nll"]["paper"]["source"]
     assert figures["test/elbo"]["paper"] is None
+
+
+@pytest.mark.parametrize("settings", [{"likelihood": "gaussian"}, {"binarize": False}])
+def test_pixels_that_are_not_binary_stand_beside_no_paper(settings, mnist_root, tmp_path):
+    data = MNIST(mnist_root, val_size=100, batch_size=50, cache_folder=tmp_path / "cache")
+    trainer = tiny.trainer(tmp_path, callbacks=[Evaluation(tmp_path, features="none", samples=8)])
+    model = tiny.build(VAE, size=28, num_eval_samples=2, **settings)
+    trainer.test(model, datamodule=data, verbose=False)
+    figures = json.loads((tmp_path / "test.json").read_text())["figures"]
+    assert figures["test/nll"]["paper"] is None

@@ -1,11 +1,13 @@
 import numpy as np
+import pytest
 import torch
 from lightning.pytorch.callbacks import Checkpoint
 from PIL import Image
 
 from lit_gen.callbacks.checkpoints import RunCheckpoints
 from lit_gen.callbacks.sample_grids import SampleGrids, save_picture
-from lit_gen.models import GAN
+from lit_gen.models import GAN, AutoEncoder
+from lit_gen.tasks.grids import Grid
 from tests.models import tiny
 
 
@@ -19,6 +21,25 @@ def test_pixels_are_written_as_they_are(tmp_path):
     with Image.open(tmp_path / "colour.png") as picture:
         assert picture.getpixel((0, 0)) == (255, 0, 128)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["colour.png", "new"]
+
+
+@pytest.mark.parametrize("held_out", [True, False])
+def test_titles_say_whether_images_were_trained_on(held_out, tmp_path, monkeypatch):
+    titles = []
+    monkeypatch.setattr(Grid, "drawn", lambda grid, title: titles.append(title) or torch.zeros(3, 4, 4))
+
+    class Data(tiny.NoiseData):
+        previews_training_images = not held_out
+
+        def preview_batch(self, count):
+            return tiny.batch(count)
+
+    grids = SampleGrids(tmp_path, count=4)
+    tiny.trainer(tmp_path, callbacks=[grids]).fit(tiny.build(AutoEncoder), datamodule=Data(2, batch_size=2))
+    (reconstructions,) = {title for title in titles if "reconstructions" in title}
+    assert reconstructions.endswith(
+        f"images and their reconstructions ({'held-out' if held_out else 'training'} images)"
+    )
 
 
 def train(tmp_path, epochs=2, callbacks=(), **settings):

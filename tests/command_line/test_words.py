@@ -252,6 +252,7 @@ def test_a_config_with_a_section_for_each_command(tmp_path):
             [*PAIR, "--trainer.callbacks+=EarlyStopping"],
             "EarlyStopping needs monitor: set --trainer.callbacks.monitor.",
         ),
+        (["--model=ProGAN", "--model.minibatch_sizes={4:3,8:4}", "--data=CelebA"], "all, as in '{4: 3}'."),
         ([*PAIR, "--trainer.callbacks.patience=3"], "--trainer.callbacks has no setting 'patience'."),
     ],
 )

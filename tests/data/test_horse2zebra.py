@@ -8,13 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from lightning import Callback
 from PIL import Image
 
 from lit_gen.data import Horse2Zebra, horse2zebra
 from lit_gen.data.batches import UnpairedImages
 from lit_gen.data.horse2zebra import UnpairedDataset
 from lit_gen.errors import UserError
+from lit_gen.models import CycleGAN
 from tests.data.stand_in import cut, page, silent, status, well
+from tests.models import tiny
 
 PARTS = ("trainA", "trainB", "testA", "testB")
 
@@ -200,6 +203,32 @@ def test_crops_lie_within_the_pictures_everywhere_and_are_the_same_for_a_batch()
     assert any(first != second for first, second in seen)  # a place of its own for each domain
 
 
+class Draws(Callback):
+    """Draws something after each training batch, and keeps the images that the next one has."""
+
+    def __init__(self, count: int) -> None:
+        self.count, self.seen = count, []
+
+    def on_train_batch_start(self, trainer, model, batch, index) -> None:
+        self.seen += [image.clone() for image in batch]
+
+    def on_train_batch_end(self, *_) -> None:
+        torch.rand(self.count)
+
+
+@pytest.mark.parametrize("flip", [False, True])
+def test_random_crops_depend_on_the_place_in_a_training_alone(flip, horse2zebra_root, tmp_path):
+    """So a resumed run has those of the unbroken one, whatever callbacks and validations drew."""
+    seen = []
+    for count in (1, 1, 100):
+        data = ready(horse2zebra_root, batch_size=1, horizontal_flip=flip, load_size=32)
+        torch.manual_seed(0)
+        model, callback = tiny.build(CycleGAN, channels=3), Draws(count)
+        tiny.trainer(tmp_path, max_epochs=2, callbacks=[callback]).fit(model, datamodule=data)
+        seen.append(torch.stack(callback.seen))
+    assert len(seen[0]) >= 8 and torch.equal(seen[0], seen[1]) and torch.equal(seen[0], seen[2])
+
+
 def test_the_usual_load_size_is_that_of_the_paper():
     assert Horse2Zebra().load_size == 286
     assert Horse2Zebra(image_size=128).load_size == 143
@@ -216,6 +245,16 @@ def test_preview_is_the_same_each_time(horse2zebra_root):
     assert first.image_a.shape == (3, 3, 16, 16)
     assert torch.equal(first.image_a, second.image_a)
     assert torch.equal(first.image_b, second.image_b)
+
+
+def test_preview_of_training_images_is_the_same_each_time_and_their_middle(horse2zebra_root):
+    data = ready(horse2zebra_root, val_fraction=0)
+    first, second = data.preview_batch(3), data.preview_batch(3)
+    training = data.datasets["train"]
+    for number, (image, again) in enumerate(zip(first, second, strict=True)):
+        assert torch.equal(image, again)
+        stored = training.domains[number][training.rows_of[number][:3], 2:18, 2:18]  # of 20 pixels
+        assert torch.allclose(image, torch.from_numpy(stored).permute(0, 3, 1, 2) / 127.5 - 1, atol=1e-6)
 
 
 def test_a_damaged_picture_is_named(copied_root):

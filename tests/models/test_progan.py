@@ -284,6 +284,12 @@ def test_rates_belong_to_minibatches():
         assert model.learning_rate_factor() == expected
 
 
+@pytest.mark.parametrize("table", ["minibatch_sizes", "learning_rate_factors"])
+def test_tables_are_by_resolution(table):
+    with pytest.raises(UserError, match=f"{table} is by resolution, a power of two from 4 to 1024, not 5, 12"):
+        build(**{table: {4: 1, 5: 1, 12: 1}})
+
+
 def test_the_rate_of_a_resolution_reaches_both_optimizers(tmp_path):
     """16 images at 4x4, 16 of fading to 8x8, and so on; pieces of 4."""
     rates = []
