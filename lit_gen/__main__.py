@@ -1,6 +1,7 @@
 """The program: `python main.py`, `python -m lit_gen`, or `lit-gen` where the package is installed."""
 
 import os
+import signal
 import sys
 
 
@@ -13,7 +14,12 @@ def main() -> None:
 
     from lit_gen.cli import main as run
 
-    run()
+    try:
+        run()
+    except SystemExit as end:
+        if end.code in (128 + signal.SIGINT, 128 + signal.SIGTERM):
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # one more Ctrl-C would end in a traceback of Python's exit
+        raise
 
 
 if __name__ == "__main__":

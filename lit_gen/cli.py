@@ -33,7 +33,7 @@ from lit_gen.command_line.export import export
 from lit_gen.command_line.help import answer
 from lit_gen.command_line.new import new
 from lit_gen.command_line.parser import OneLineParser
-from lit_gen.command_line.paths import check_path
+from lit_gen.command_line.paths import check_path, with_home
 from lit_gen.command_line.prepare import prepare
 from lit_gen.command_line.quiet import be_quiet
 from lit_gen.command_line.refusals import explain
@@ -42,7 +42,7 @@ from lit_gen.command_line.seeds import asks_for_seeds, check_seed, train_seeds
 from lit_gen.command_line.sources import PARTS, options_of_predict
 from lit_gen.command_line.summary import summary
 from lit_gen.command_line.trainer import CommandLineTrainer, arguments_for, check_amounts, check_devices
-from lit_gen.command_line.words import check_words, first_config, options_of
+from lit_gen.command_line.words import check_order, check_words, first_config, options_of
 from lit_gen.data.base import ImageData
 from lit_gen.data.contract import check_pair, spec_in
 from lit_gen.errors import UserError
@@ -96,6 +96,7 @@ class LitGenCLI(LightningCLI):
         self.dry_run = args[0] == "fit" and DRY_RUN in args
         args = [word for word in args if not (self.dry_run and word == DRY_RUN)]
         self.words = args
+        check_order(args)
         self.asked, args = complete(args)
         check_words(args)
         self.seed_typed = any(option.name == "seed_everything" for option in options_of(args))
@@ -286,7 +287,10 @@ class LitGenCLI(LightningCLI):
     def take_split(self) -> None:
         """Have the data and the settings follow the split of the checkpoint, before anybody is told how it is."""
         path, data = self.settings.get("ckpt_path"), self.datamodule
-        checkpoint = read_checkpoint(path, mmap=True) if path else {}
+        try:
+            checkpoint = read_checkpoint(path, mmap=True) if path else {}
+        except UserError:  # which the Trainer says later, unless the user's own CheckpointIO can read the file
+            return
         state = checkpoint.get(type(data).__qualname__)
         if state is None or not data.take_split(state):
             return
@@ -344,7 +348,7 @@ def main(args: Sequence[str] | None = None) -> None:
         SystemExit: with code 2 after one line on standard error, when something is wrong that the user can mend; with
             143 or 130 when SIGTERM or Ctrl-C stopped it.
     """
-    args = with_shipped_configs(answer(sys.argv[1:] if args is None else args))
+    args = with_shipped_configs(answer(with_home(sys.argv[1:] if args is None else args)))
     be_quiet()
     heed_no_unsafe_loading()
     torch.set_float32_matmul_precision("high")  # TF32 where the GPU has it; nothing changes on a CPU

@@ -408,7 +408,7 @@ def test_a_class_that_is_none(run):
         ("lit_gen.layers.coders.nn", "is no network"),
         ("lit_gen.models.vae.VAE", "which is no encoder or decoder"),
         ("lit_gen..os.system", "cannot import the network"),
-        (7, "encoder is 7, not of lit_gen. Load it with encoder=<class>"),
+        (7, "encoder is 7, not of lit_gen. Name it yourself: by --config=<run>/config.yaml, or in Python by encoder="),
         (None, "encoder is None, not of lit_gen"),
     ):
         checkpoint["hyper_parameters"]["encoder"] = {"class_path": kind}

@@ -51,11 +51,12 @@ class Checker:
         self.left_out: Counter[str] = Counter()
 
     def decoded_set(self, files: Sequence[Path] | Search, name: str, size: int, **settings: Any) -> CachedSet:
-        paths = files.find().paths if isinstance(files, Search) else list(files)
+        paths, where = list(files) if not isinstance(files, Search) else files.find().paths, f"for {name}"
         if isinstance(files, Search):
             self.left_out.update(files.find().left_out)
+            where = f"below {files.folder}"
         if not paths:
-            raise NoImageError(f"there is no image file for {name} ({', '.join(sorted(endings()))}). Put some there.")
+            raise NoImageError(f"there is no image file {where} ({', '.join(sorted(endings()))}). Put some there.")
         found = map_indices(partial(look, self.data.max_megapixels), len(paths), f"checking {name}", items=paths)
         self.seen |= dict(zip(paths, found, strict=True))
         rows = np.array([row for row, seen in enumerate(found) if not seen.problem], int)

@@ -153,6 +153,11 @@ def _check_groups(file: str, content: dict[Any, Any]) -> None:
         elif isinstance(value, dict):
             if not isinstance(value.get("class_path", ""), str):
                 raise UserError(f"`class_path` of `{name}` in {file} is no name of a class, as in {GROUPS[name]}.")
+            beside = [own for own in value if own not in ("class_path", "init_args", "dict_kwargs")]
+            if "class_path" in value and beside:
+                raise UserError(
+                    f"`{beside[0]}` of `{name}` in {file} stands beside class_path: put it below init_args."
+                )
             example = {"model": "learning_rate: 0.001", "data": "batch_size: 64"}[name]
             check_group(f"`init_args` of `{name}` in {file}", value.get("init_args"), example, Path(file).parent)
         elif value is not None and not (isinstance(value, str) and value):

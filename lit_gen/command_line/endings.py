@@ -1,8 +1,10 @@
 """How a command ends: the one line for an error, the exit code, and what it gives back."""
 
+import multiprocessing
 import re
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pickle import UnpicklingError
@@ -34,6 +36,7 @@ def one_line_endings() -> Iterator[None]:
         SystemExit: with code 2 for an error that the user can mend; with 143 or 130 for SIGTERM or Ctrl-C.
     """
     told, requeue = processes.told() is not None, False
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     except Exception as error:
@@ -43,6 +46,7 @@ def one_line_endings() -> Iterator[None]:
         print(f"error: {line}", file=sys.stderr)
         raise SystemExit(2) from None
     except (KeyboardInterrupt, SystemExit) as end:
+        end_loading_processes()
         if isinstance(end, Stopped) and end.code:
             print(end.message, file=sys.stderr)
             requeue = end.requeue
@@ -53,12 +57,22 @@ def one_line_endings() -> Iterator[None]:
             raise SystemExit(128 + signal.SIGINT) from None
         raise
     finally:
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in handlers.items():  # a second Ctrl-C may have come before Lightning did it
+                signal.signal(number, handler)
         locks.release_all()
         leftovers.clear()
         if not told:
             processes.forget()
         if requeue:  # last, since SLURM then kills what is left of the job
             print(slurm.requeue(), file=sys.stderr)
+
+
+def end_loading_processes() -> None:
+    """End the processes that load batches: they heed no signal, and Python would wait for them for ever at its exit."""
+    for child in multiprocessing.active_children():
+        if child.daemon:
+            child.kill()
 
 
 def mistake(error: BaseException) -> str | None:

@@ -15,6 +15,7 @@ import torch
 
 import lit_gen
 from lit_gen.callbacks.predictions import check_output
+from lit_gen.command_line.config_files import read_config
 from lit_gen.command_line.network_files import ENDINGS, write
 from lit_gen.command_line.parser import CommandParser
 from lit_gen.command_line.paths import check_path, path_of
@@ -44,7 +45,7 @@ def export(words: Sequence[str]) -> None:
     parent = Path(given.root).expanduser() / (Path(config).stem if config else "")
     class_path = None if config else named
     checkpoint = str(folders.find_checkpoint(given.ckpt_path, parent, "export", class_path=class_path))
-    model = lit_gen.load(checkpoint, model=class_named(named))
+    model = lit_gen.load(checkpoint, model=class_named(named), **own_networks(given.config))
     options = {} if given.resolution is None else {"resolution": given.resolution}
     if options and "resolution" not in model.task.all_options():
         raise UserError(f"--resolution is for models that grow, such as ProGAN, and not for {type(model).__name__}.")
@@ -60,11 +61,20 @@ def export(words: Sequence[str]) -> None:
     print(f"exported to {place}: {', '.join([*files, CARD])}")
 
 
+def own_networks(config: str | None) -> dict[str, Any]:
+    """Return the networks that a config takes from other packages, which a checkpoint may not name."""
+    model = read_config(config).get("model") if config else None
+    settings = dict(model.get("init_args") or {}) if isinstance(model, dict) else {}
+    found = {name: value for name, value in settings.items() if isinstance(value, dict) and "class_path" in value}
+    paths = {name: str(value["class_path"]) for name, value in found.items()}
+    return {name: found[name] for name, path in paths.items() if "." in path and not path.startswith("lit_gen.")}
+
+
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command's options."""
     found = CommandParser("export", "`export --help` has its options.", allow_abbrev=False)
     found.add_argument("--format", choices=list(ENDINGS), default="onnx")
-    found.add_argument("--output", type=lambda text: path_of(text).expanduser())
+    found.add_argument("--output", type=path_of)
     found.add_argument("--overwrite", action="store_true")
     found.add_argument("--trainer.default_root_dir", dest="root", default=ROOT)
     for name in ("--ckpt_path", "--resolution", "--config", "-c", "--model"):

@@ -66,7 +66,7 @@ def new(words: Sequence[str]) -> None:
             raise no_such(part, name)
     model, data = getattr(lit_gen.models, given.model), getattr(lit_gen.data, given.data)
     check_pair(model, data)
-    folder = given.folder.expanduser()
+    folder = given.folder
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         what = "is not empty" if folder.is_dir() else "is a file"
         raise UserError(f"{folder} {what}. Name a folder that is empty, or need not be there yet.")

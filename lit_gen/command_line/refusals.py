@@ -3,6 +3,7 @@
 import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
+from pkgutil import resolve_name
 from typing import Any
 
 from lightning.pytorch import callbacks, loggers, profilers
@@ -20,6 +21,10 @@ from lit_gen.runs.folders import find_checkpoint, run_of
 from lit_gen.runs.settings import SETTINGS
 
 SHIPPED = {"trainer.callbacks": callbacks, "trainer.logger": loggers, "trainer.profiler": profilers}
+BASES_OF_PARTS = {
+    "model": "a class of lit_gen.models, or from lit_gen.models.base.GenerativeModule (docs/own-model.md)",
+    "data": "LightningDataModule, or from a class of lit_gen.data (docs/own-data.md)",
+}
 NETWORKS = {"model.encoder": Encoder, "model.decoder": Decoder}
 EXPECTED = re.compile(
     r"Expected an? (?!path)(?:<class '(?:\w+\.)*)?(?:typing\.)?(.+?)(?:'>)?$|Not of type (\w+):? ?(.*)", re.DOTALL
@@ -45,8 +50,12 @@ def explain(message: str, words: Sequence[str] = (), names: Iterable[str] = ()) 
         return _needs(key, needed, message) if key else _unnamed([name.rpartition(".")[2] for name in needed], words)
     if key:
         return _wrong_value(key, message)
-    if strange := re.search(r"does not accept option '([\w.]+)'", message):
-        return _no_option(strange[1], options, names)
+    if strange := re.search(r"does not accept option '([\w.]+)'|Option '([\w.]+)' is not accepted(?! before)", message):
+        return _no_option(strange[1] or strange[2], options, names)
+    if missing := re.search(r"argument (--[\w.]+): expected one argument", message):
+        empty = [option.typed for option in options if option.value is None and option.typed.startswith(missing[1])]
+        typed = empty[0] if empty else missing[1]
+        return f"{typed} has no value: write {typed}=<value>."
     if unknown := re.match(r"unrecognized arguments: (.+)", message, re.DOTALL):
         return _unrecognized(unknown[1].split(), names)
     return message
@@ -95,8 +104,19 @@ def _wrong_value(key: str, message: str) -> str:
     if found := broken or re.search(f"{names}|not correspond to a subclass|but is abstract", message):
         given = next(filter(None, found.groups()), None)
         given = given or (re.findall(r"Given value: '?(\S+?)'?$", message, re.MULTILINE) or [""])[-1]
+        if key in BASES_OF_PARTS and "not correspond to a subclass" in found[0] and _is_there(given):
+            return f"{given} is no {key} of this project: derive it from {BASES_OF_PARTS[key]}."
         return _no_class(key, kind, given)
     return f"--{key}{_what_is_wrong(message)}"
+
+
+def _is_there(path: str) -> bool:
+    """Return whether an import path leads to something."""
+    try:
+        resolve_name(path)
+    except Exception:  # whatever the module does when it is imported
+        return False
+    return "." in path
 
 
 def _no_class(key: str, kind: str, given: str) -> str:
@@ -145,7 +165,7 @@ def _unnamed(parts: list[str], words: Sequence[str]) -> str:
     missing = f"no {' and no '.join(parts)} {'is' if len(parts) == 1 else 'are'} named."
     options = {option.name: option.value for option in options_of(words)}
     if "config" not in options and (config := _config_of_run(words, options.get("ckpt_path"))):
-        return f"{missing} To go on with the run of that checkpoint, add --config={config}."
+        return f"{missing} To go on with the run of that checkpoint, add --config={config} right behind fit."
     named = " and ".join(f"--{part}=<class>" for part in parts)
     config = "" if "config" in options else " --config configs/<system>.yaml, or"
     lists = " ".join(f"{PARTS[part].capitalize()}: {', '.join(known(part))}." for part in parts)

@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import yaml
+
 from lit_gen.command_line.config_files import GROUPS, check_group, inline, read_config
 from lit_gen.command_line.help import COMMANDS
 from lit_gen.command_line.sources import PARTS, known, settings_of
@@ -75,6 +77,42 @@ def check_words(words: Sequence[str]) -> None:
             continue
         if wrong := [name for name in item.settings if name not in allowed]:
             raise UserError(_no_setting(item, kind, wrong, allowed, given[:number]))
+
+
+def check_order(words: Sequence[str]) -> None:
+    """Refuse a setting that stands before a config with another value for it, which would take its place.
+
+    Raises:
+        UserError: there is such a setting.
+    """
+    before: list[Option] = []
+    for option in options_of(words):
+        if option.name != "config":
+            before += [option] if option.value is not None and not option.typed.partition("=")[0].endswith("+") else []
+            continue
+        content = read_config(option.value) if option.value is not None else {}
+        for other in before:
+            value, typed = _value_in(content, other.name.split(".")), _as_yaml(other.value)
+            if other.name in PARTS:  # by a short name, or by its import path
+                value, typed = value and str(value).rpartition(".")[2], str(typed).rpartition(".")[2]
+            if value is not None and value != typed:
+                raise UserError(f"{other.typed} stands before {option.value}, which has another value: put it behind.")
+
+
+def _value_in(content: Any, names: Sequence[str]) -> Any:
+    """Return the value of a setting in a config, the class of a model or of data; None where there is none."""
+    for number, name in enumerate(names):
+        if isinstance(content, Mapping) and number and names[0] in PARTS and name not in content:
+            content = content.get("init_args")
+        content = content.get(name) if isinstance(content, Mapping) else None
+    return content.get("class_path") if isinstance(content, Mapping) else content
+
+
+def _as_yaml(text: str | None) -> Any:
+    try:
+        return yaml.safe_load(text or "")
+    except yaml.YAMLError:
+        return text
 
 
 def kinds_named(words: Sequence[str]) -> dict[str, str | None]:

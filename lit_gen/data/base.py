@@ -92,10 +92,10 @@ class ImageData(LoadedData):
             raise UserError(f"batch_size must be at least 1, not {batch_size}.")
         if synthetic_count < 100:
             raise UserError(f"synthetic_count must be at least 100, not {synthetic_count}.")
-        self.root, self.image_size, self.batch_size = Path(root), image_size, batch_size
+        self.root, self.image_size, self.batch_size = Path(root).expanduser(), image_size, batch_size
         self.num_workers, self.horizontal_flip, self.download = num_workers, horizontal_flip, download
         self.synthetic, self.synthetic_count = synthetic, synthetic_count
-        self.own_folder = None if cache_folder is None else Path(cache_folder)
+        self.own_folder = None if cache_folder is None else Path(cache_folder).expanduser()
         self.datasets: dict[str, ArrayDataset] = {}
         self._taken_split: Mapping[str, Any] | None = None
         self.left_out = 0  # number of files that were found, but not read

@@ -145,7 +145,8 @@ class ImageTable(TwoDomains, ImageFolder):
 
     def what_is_missing(self, fields: Sequence[str]) -> str:
         """Return the advice for fields that a model reads and the batches lack, which ends the error message."""
-        needed = [COLUMNS[field] for field in COLUMNS if field in fields]
+        brought = ("attributes", "stated") if "caption" in fields else ()  # captions bring these
+        needed = [COLUMNS[field] for field in COLUMNS if field in fields and field not in brought]
         where = self.contents.table.places[0][0] if self.contents.table else f"a metadata.csv in {self.root}"
         if "image" in fields:
             return f"{where} names images of two domains, file_name and file_name_b."

@@ -42,7 +42,7 @@ class UnpairedFolders(UnpairedData):
         cache_folder: Path | None = None,
     ) -> None:
         super().__init__(folder_a, image_size, batch_size, num_workers, horizontal_flip, cache_folder=cache_folder)
-        self.folders = {"A": Path(folder_a), "B": Path(folder_b)}
+        self.folders = {"A": Path(folder_a).expanduser(), "B": Path(folder_b).expanduser()}
         self.begin("hash of the path", val_fraction, load_size, skip_broken, max_megapixels)
 
     @property

@@ -4,6 +4,7 @@ import inspect
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -100,14 +101,26 @@ def settings_of_now(checkpoint: Mapping[str, Any], kind: type, given: Mapping[st
     parameters = inspect.signature(kind).parameters
     takes_others = any(parameter.kind == parameter.VAR_KEYWORD for parameter in parameters.values())
     taken = parameters.keys() | {name for name in settings if takes_others and not name.startswith("_")}
+    given = {name: _with_settings_of(settings.get(name), value) for name, value in given.items()}
     settings = {name: value for name, value in settings.items() if name in taken - given.keys()}
     for name, value in settings.items():
         for path in _classes_in(value):
             if not path.startswith("lit_gen."):
-                raise UserError(f"the checkpoint's {name} is {path}, not of lit_gen. Load it with {name}=<class>.")
+                raise UserError(
+                    f"the checkpoint's {name} is {path}, not of lit_gen. "
+                    f"Name it yourself: by --config=<run>/config.yaml, or in Python by {name}=<class>."
+                )
             if not issubclass(network_class(path), Encoder | Decoder):
                 raise UserError(f"the checkpoint's {name} is {path}, which is no encoder or decoder.")
-    return settings | dict(given)
+    return settings | given
+
+
+def _with_settings_of(stored: Any, given: Any) -> Any:
+    """Return a network that is given as a class with the settings that the checkpoint has for that class."""
+    if isinstance(given, type) and isinstance(stored, Mapping):
+        if stored.get("class_path") == f"{given.__module__}.{given.__qualname__}":
+            return partial(given, **stored.get("init_args", {}))
+    return given
 
 
 def _classes_in(value: Any) -> Iterator[str]:

@@ -155,6 +155,7 @@ def find_checkpoint(
         if command != "fit":
             raise UserError(f"--ckpt_path={AUTO} is for fit. {command} takes --ckpt_path=last, best or a file.")
         return None
+    named = os.path.expanduser(named)
     if named in ("last", "best"):
         parent = parent if class_path is None else parent_of_class(parent, class_path)
         named = str(newest_checkpoint(parent, named, of_then))

@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 from contextlib import redirect_stdout
+from functools import partial
 from io import StringIO
 
 import numpy as np
@@ -22,7 +23,8 @@ import lit_gen
 from lit_gen.cli import main
 from lit_gen.command_line import export, network_files
 from lit_gen.errors import UserError
-from lit_gen.models import GAN, SemiSupervisedAAE
+from lit_gen.layers import coders
+from lit_gen.models import GAN, AutoEncoder, SemiSupervisedAAE
 from tests.extras import needs_extra
 from tests.models import tiny
 from tests.test_predict import FIXTURES, as_png, checkpoint, pixels
@@ -295,6 +297,24 @@ def test_a_class_of_ones_own(tmp_path):
     main(["export", "--model=tests.command_line.test_export.Mine", f"--ckpt_path={tmp_path}/x.ckpt",
           "--format=safetensors", f"--output={tmp_path}/x"])  # fmt: skip
     assert json.loads((tmp_path / "x" / "export.json").read_text())["model"]["class"].endswith("test_export.Mine")
+
+
+def test_a_network_of_ones_own_is_that_of_the_config(tmp_path, capsys):
+    encoder = partial(Own, hidden_sizes=[7])
+    trainer = tiny.trainer(tmp_path, limit_train_batches=1)
+    trainer.fit(AutoEncoder(tiny.spec(), latent_dim=3, encoder=encoder), datamodule=tiny.NoiseData(1))
+    trainer.save_checkpoint(tmp_path / "x.ckpt")
+    words = ["export", f"--ckpt_path={tmp_path}/x.ckpt", "--format=safetensors", f"--output={tmp_path}/x"]
+    assert "Name it yourself: by --config=<run>/config.yaml" in refused_export(words[1:], capsys)
+    settings = {"latent_dim": 3, "encoder": coders.network(Own, hidden_sizes=[7])}
+    config = tmp_path / "config.yaml"
+    config.write_text(json.dumps({"model": {"class_path": "AutoEncoder", "init_args": settings}}))
+    main([*words, f"--config={config}"])
+    assert load_file(tmp_path / "x" / "encoder.safetensors")["1.weight"].shape[0] == 7
+
+
+class Own(coders.MLPEncoder):
+    """A network that no checkpoint may name."""
 
 
 class Mine(GAN):

@@ -8,7 +8,7 @@ import pytest
 from lit_gen.cli import main
 from lit_gen.command_line.config_files import GROUPS
 from lit_gen.command_line.sources import own_settings
-from lit_gen.command_line.words import check_words
+from lit_gen.command_line.words import check_order, check_words
 from lit_gen.errors import UserError, nearest
 from tests.test_cli import mistake
 
@@ -227,7 +227,10 @@ def test_a_config_with_a_section_for_each_command(tmp_path):
         (["--model=vae", "--data=MNIST"], "there is no model 'vae'. Did you mean VAE?"),
         (["--model=VAE", "--data=mnist"], "there is no data 'mnist'. Did you mean MNIST?"),
         (["--model=lit_gen.models.VEA", "--data=MNIST"], "there is no model 'VEA'. Did you mean VAE?"),
-        (["--model=torch.nn.Linear", "--data=MNIST"], "there is no model 'torch.nn.Linear'. Known: AAE, "),
+        (["--model=torch.nn.Linear", "--data=MNIST"], "torch.nn.Linear is no model of this project: derive it from"),
+        (["--model=VAE", "--data=torch.nn.Linear"], "torch.nn.Linear is no data of this project: derive it from"),
+        ([*PAIR, "--model.latent_dim"], "--model.latent_dim has no value: write --model.latent_dim=<value>."),
+        ([*PAIR, "--data.root", "--data.image_size=32"], "--data.root has no value: write --data.root=<value>."),
         (["--model=no.such.Model", "--data=MNIST"], "there is no model 'no.such.Model': No module named 'no'."),
         (["--model=VAE"], "no data is named. Give --config configs/<system>.yaml, or --data=<class>. Data: CelebA"),
         (["--data=MNIST"], "no model is named. Give --config configs/<system>.yaml, or --model=<class>. Models: AAE"),
@@ -274,14 +277,14 @@ def own_run(tmp_path, monkeypatch) -> Path:
 
 
 def test_to_go_on_without_a_config_names_that_of_the_run(own_run, capsys):
-    advice = f"To go on with the run of that checkpoint, add --config='{own_run}/config.yaml'."
+    advice = f"To go on with the run of that checkpoint, add --config='{own_run}/config.yaml' right behind fit."
     for checkpoint in ("last", "runs/my vae", "runs/my vae/first/checkpoints/last.ckpt"):
         line = mistake(["fit", f"--ckpt_path={checkpoint}", "--trainer.max_epochs=2"], capsys)
         assert line == f"error: no model and no data are named. {advice}"
     line = mistake(["fit", "--ckpt_path=last", "--model=VAE"], capsys)
     assert line == f"error: no data is named. {advice}"
     assert "Give --config" in mistake(["fit", "--ckpt_path=runs/no_such"], capsys)
-    main(["fit", "--ckpt_path=last", f"--config={own_run}/config.yaml", "--trainer.max_epochs=2"])  # as it says
+    main(["fit", f"--config={own_run}/config.yaml", "--ckpt_path=last", "--trainer.max_epochs=2"])  # as it says
 
 
 @pytest.mark.parametrize(
@@ -292,6 +295,12 @@ def test_to_go_on_without_a_config_names_that_of_the_run(own_run, capsys):
         ("modle:\n  class_path: VAE\n", "there is no setting 'modle' in {}. Did you mean model?"),
         ("trainr:\n  max_epochs: 3\n", "there is no setting 'trainr' in {}. Did you mean trainer?"),
         ("foo:\n", "there is no setting 'foo' in {}."),
+        ("foo: 3\n", "there is no setting 'foo' in {}."),
+        ("optimizer:\n  class_path: Adam\n  init_args: {lr: 1}\n", "there is no setting 'optimizer' in {}."),
+        (
+            "model:\n  class_path: VAE\n  learning_rate: 0.1\n",
+            "`learning_rate` of `model` in {} stands beside class_path: put it below init_args.",
+        ),
         ("fit:\n  trainer:\n    max_epochs: 3\n", "there is a section 'fit' in {}. Leave that line out"),
     ],
 )
@@ -299,6 +308,28 @@ def test_names_in_files_that_are_no_settings(content, expected, tmp_path, capsys
     path = tmp_path / "own.yaml"
     path.write_text(content)
     assert expected.format(path) in mistake(["fit", *configs("vae"), "--config", str(path)], capsys)
+
+
+@pytest.mark.parametrize(
+    ("setting", "content"),
+    [
+        ("--trainer.max_epochs=3", "trainer:\n  max_epochs: 4\n"),
+        ("--model.latent_dim=3", "model:\n  class_path: VAE\n  init_args:\n    latent_dim: 4\n"),
+        ("--model.latent_dim=3", "model:\n  latent_dim: 4\n"),
+        ("--model=AAE", "model: VAE\n"),
+        ("--model=AAE", "model:\n  class_path: VAE\n"),
+        ("--seed_everything=3", "seed_everything: 4\n"),
+    ],
+)
+def test_a_setting_before_a_config_that_has_another_value(setting, content, tmp_path, capsys):
+    """The config would take its place without a word."""
+    path = tmp_path / "own.yaml"
+    path.write_text(content)
+    line = mistake(["fit", *PAIR, setting, "--config", str(path)], capsys)
+    assert line == f"error: {setting} stands before {path}, which has another value: put it behind."
+    path.write_text(content.replace("VAE", "AAE").replace("4", "3"))
+    check_order(["fit", setting, "--config", str(path)])
+    check_order(["fit", "--config", str(path), setting])
 
 
 def test_a_hint_does_not_mind_the_case():

@@ -487,3 +487,23 @@ def test_attributes_that_the_table_lacks(folder, tmp_path, capsys):
     assert (
         "no attribute 'redd'. Did you mean red? Set --model.attributes to names that the data have: red, big." in line
     )
+
+
+@pytest.mark.parametrize("other", ["val", "test"])
+def test_a_folder_beside_those_of_splits_is_no_class(folder, other):
+    """And neither are the splits: their images would be trained on, as classes."""
+    for number in range(COUNT):
+        place = folder / ("train", other, "rejected")[number % 3]
+        place.mkdir(exist_ok=True)
+        (folder / f"{number}.png").rename(place / f"{number}.png")
+    with pytest.raises(UserError, match="some in the folder 'rejected'. Move them to train, val or test"):
+        ready(folder)
+
+
+def test_captions_alone_are_what_text2image_lacks(folder):
+    write(folder, "file_name,label", lambda n: f"{n}.png,{n % 3}")
+    data = ready(folder)
+    assert data.what_is_missing(["caption", "attributes", "stated"]).endswith("needs a column called caption.")
+    assert data.what_is_missing(["attributes"]).endswith(
+        "needs columns of attributes (0/1, -1/1, true/false or yes/no)."
+    )

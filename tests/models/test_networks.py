@@ -87,10 +87,12 @@ def test_a_checkpoint_imports_nothing(tmp_path):
     trainer = tiny.trainer(tmp_path, max_steps=1)
     trainer.fit(built, datamodule=tiny.NoiseData(1))
     trainer.save_checkpoint(tmp_path / "own.ckpt")
-    with pytest.raises(UserError, match=r"encoder is tests.models.test_networks.Own, .* Load it with encoder=<class>"):
+    with pytest.raises(UserError, match=r"encoder is tests.models.test_networks.Own, .* in Python by encoder=<class>"):
         AutoEncoder.load_from_checkpoint(tmp_path / "own.ckpt")
-    loaded = AutoEncoder.load_from_checkpoint(tmp_path / "own.ckpt", encoder=Own)
-    assert loaded.encoder.factor == 1 and torch.equal(loaded.encoder.linear.weight, built.encoder.linear.weight)
+    for given, factor in ((Own, 2), (partial(Own, factor=1.0), 1)):  # as it was trained, unless one says otherwise
+        loaded = AutoEncoder.load_from_checkpoint(tmp_path / "own.ckpt", encoder=given)
+        assert loaded.encoder.factor == factor
+        assert torch.equal(loaded.encoder.linear.weight, built.encoder.linear.weight)
     checkpoint = torch.load(tmp_path / "own.ckpt", weights_only=True)
     checkpoint["hyper_parameters"] |= {
         "encoder": {"class_path": "antigravity.Encoder"},
