@@ -86,8 +86,8 @@ PAPERS = [
         "SemiSupervisedAAE",
         "classification_error",
         "MNIST",
-        "aae-100-labels-long*",
-        "400 and 200 units; 150 epochs of their 5,000",
+        "aae-100-labels-wide-long*",
+        "discriminators of 200 units; 180 epochs of their 5,000",
         "100 labels",
     ),  # fmt: skip
     Paper(

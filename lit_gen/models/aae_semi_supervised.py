@@ -7,7 +7,8 @@ Departures from the paper:
       gradient moves the weights there by rate / (1 - momentum): 0.01 and 0.9 make 0.1 for the reconstruction, 0.1 and
       0.1 make 0.11 for the game, 0.1 and 0.9 make 1 for the labels. The default of `adversarial_weight`, 0.3, is
       smaller than theirs: of those tried it errs least (lab notes).
-      `learning_rate_decay` stands in for a tenth of all rates from epoch 50 on and another from epoch 1,000 on.
+    - Rates are constant, and lower ones err more in as many epochs (lab notes). The paper's fall to a tenth at epoch 50
+      and again at epoch 1,000.
     - PyTorch's initialization of the weights.
     - 1,000 epochs, where the paper has 5,000.
 """
