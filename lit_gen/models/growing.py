@@ -46,12 +46,19 @@ class GrowingModule(AdversarialModule):
         self.register_buffer("alpha_on_device", torch.ones(()), persistent=False)
 
     @staticmethod
-    def check_table(name: str, table: Mapping[int, Any] | None) -> None:
-        """Raise a `UserError` if a setting has a value for what is no resolution."""
-        if wrong := sorted(set(table or ()) - set(RESOLUTIONS)):
-            raise UserError(
-                f"{name} is by resolution, a power of two from 4 to 1024, not {', '.join(map(str, wrong))}."
-            )
+    def table(name: str, values: Mapping[Any, Any] | None) -> dict[int, Any] | None:
+        """Return a setting's values by resolution, which are texts in a file of JSON.
+
+        Raises:
+            UserError: there is a value for what is no resolution.
+        """
+        if values is None:
+            return None
+        found = {int(size): value for size, value in values.items()}
+        if wrong := sorted(set(found) - set(RESOLUTIONS)):
+            others = ", ".join(map(str, wrong))
+            raise UserError(f"{name} is by resolution, a power of two from 4 to 1024, not {others}.")
+        return found
 
     def get_extra_state(self) -> dict[str, Any]:
         return super().get_extra_state() | {"stage": self.stage, "alpha": self.alpha}

@@ -166,9 +166,8 @@ class ProGAN(GrowingModule):
         self.save_hyperparameters()
         self.latent_dim, self.learning_rate, self.betas = latent_dim, learning_rate, betas
         self.fade_kimg, self.stable_kimg, self.total_kimg = fade_kimg, stable_kimg, total_kimg
-        self.check_table("minibatch_sizes", minibatch_sizes)
-        self.check_table("learning_rate_factors", learning_rate_factors)
-        self.minibatch_sizes, self.learning_rate_factors = minibatch_sizes, learning_rate_factors
+        self.minibatch_sizes = self.table("minibatch_sizes", minibatch_sizes)
+        self.learning_rate_factors = self.table("learning_rate_factors", learning_rate_factors)
         self.penalty_weight, self.penalty_interval, self.drift_weight = penalty_weight, penalty_interval, drift_weight
         widths = [max(1, min(max_channels, channel_base // (4 * 2**stage))) for stage in range(self.last_stage + 1)]
         self.generator = Generator(latent_dim, widths, self.image_shape[0])
