@@ -206,7 +206,7 @@ def test_a_checkpoint_of_another_optimizer_is_refused(data, runs, capsys):
 def test_coloured_images_for_a_model_of_grey_ones(data, runs, capsys, tmp_path):
     run = fit(TINY_VAE, data, runs)
     words = ["test", f"--ckpt_path={run}", "--data=CelebA", f"--data.root={tmp_path}/none", "--data.synthetic=true"]
-    assert "is of grey images, and those of CelebA are coloured" in mistake(words, capsys)
+    assert "is of images of 1 channel, and those of CelebA have 3. Name other data" in mistake(words, capsys)
     assert not (tmp_path / "none").exists()
 
 

@@ -27,8 +27,6 @@ SWITCHES = ("overwrite", "interpolate", "plane")
 NOT_SAID = {"spec": {"image_shape": [1, 4, 4], "num_classes": 0, "attributes": []}}  # until the checkpoint is read
 PICTURES = f"{Pictures.__module__}.{Pictures.__qualname__}"
 
-_COLOURS = {1: "grey", 3: "coloured"}
-
 
 class Asked(NamedTuple):
     """The options of a `predict` by name, as typed; and whether a config or the command line named data.
@@ -161,7 +159,7 @@ def _shape_of_images(checkpoint: Mapping[str, Any], data: str, words: Sequence[s
     """Return words that set the data's size and channels to those of the checkpoint's images, unless words say them.
 
     Raises:
-        UserError: the data's images are always in colour and the checkpoint's grey, or the reverse.
+        UserError: the data's images have always another number of channels.
     """
     shape = checkpoint.get("hyper_parameters", {}).get("spec", {}).get("image_shape")
     if shape is None:
@@ -173,8 +171,8 @@ def _shape_of_images(checkpoint: Mapping[str, Any], data: str, words: Sequence[s
         given = getattr(lit_gen.data, name).channels
         if given != shape[0]:
             raise UserError(
-                f"the checkpoint is of {_COLOURS[shape[0]]} images, and those of {name} are {_COLOURS[given]}. Name "
-                "other data; ImageFolder and ImageTable bring your files to what the checkpoint needs."
+                f"the checkpoint is of images of {shape[0]} channel{'s' * (shape[0] != 1)}, and those of {name} have "
+                f"{given}. Name other data; ImageFolder and ImageTable bring your files to 1 (grey) or 3 (RGB)."
             )
     free = settings - settings_named(words, "data")
     return [f"--data.{name}={value}" for name, value in values.items() if name in free]

@@ -51,10 +51,10 @@ class Checker:
         self.left_out: Counter[str] = Counter()
 
     def decoded_set(self, files: Sequence[Path] | Search, name: str, size: int, **settings: Any) -> CachedSet:
-        paths, where = list(files) if not isinstance(files, Search) else files.find().paths, f"for {name}"
+        paths = files.find().paths if isinstance(files, Search) else list(files)
+        where = f"below {files.folder}" if isinstance(files, Search) else f"for {name}"
         if isinstance(files, Search):
             self.left_out.update(files.find().left_out)
-            where = f"below {files.folder}"
         if not paths:
             raise NoImageError(f"there is no image file {where} ({', '.join(sorted(endings()))}). Put some there.")
         found = map_indices(partial(look, self.data.max_megapixels), len(paths), f"checking {name}", items=paths)

@@ -5,7 +5,7 @@ import re
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pickle import UnpicklingError
 from types import TracebackType
@@ -37,6 +37,7 @@ def one_line_endings() -> Iterator[None]:
     """
     told, requeue = processes.told() is not None, False
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    others = set(multiprocessing.active_children())
     try:
         yield
     except Exception as error:
@@ -46,20 +47,22 @@ def one_line_endings() -> Iterator[None]:
         print(f"error: {line}", file=sys.stderr)
         raise SystemExit(2) from None
     except (KeyboardInterrupt, SystemExit) as end:
-        end_loading_processes()
         if isinstance(end, Stopped) and end.code:
             print(end.message, file=sys.stderr)
             requeue = end.requeue
         elif isinstance(end, SIGTERMException):
+            end_loading_processes(others)
             raise SystemExit(128 + signal.SIGTERM) from None
         elif isinstance(end, KeyboardInterrupt) or isinstance(end.__context__, KeyboardInterrupt):
+            end_loading_processes(others)
             print("stopped by Ctrl-C", file=sys.stderr)
             raise SystemExit(128 + signal.SIGINT) from None
         raise
     finally:
         if threading.current_thread() is threading.main_thread():
             for number, handler in handlers.items():  # a second Ctrl-C may have come before Lightning did it
-                signal.signal(number, handler)
+                if handler is not None:  # which stands for one of C
+                    signal.signal(number, handler)
         locks.release_all()
         leftovers.clear()
         if not told:
@@ -68,10 +71,13 @@ def one_line_endings() -> Iterator[None]:
             print(slurm.requeue(), file=sys.stderr)
 
 
-def end_loading_processes() -> None:
-    """End the processes that load batches: they heed no signal, and Python would wait for them for ever at its exit."""
+def end_loading_processes(others: Collection[multiprocessing.process.BaseProcess]) -> None:
+    """End the processes that load batches: they heed no signal, and Python would wait for them for ever at its exit.
+
+    `others` are the process's own of before the command.
+    """
     for child in multiprocessing.active_children():
-        if child.daemon:
+        if child.daemon and child not in others:
             child.kill()
 
 

@@ -13,23 +13,28 @@ from lit_gen.command_line.endings import mistake, one_line_endings
 def heed_no_signal(ready) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-    ready.set()
+    ready.release()
     time.sleep(600)
 
 
 def test_a_second_ctrl_c_ends_loading_processes_and_gives_the_handlers_back():
     """It may come while Lightning ends them, and Python would wait for them for ever."""
     context = multiprocessing.get_context("spawn")
-    ready, before = context.Event(), signal.getsignal(signal.SIGINT)
-    loading = context.Process(target=heed_no_signal, args=(ready,), daemon=True)
-    loading.start()
-    assert ready.wait(100)
-    with pytest.raises(SystemExit) as end, one_line_endings():
-        signal.signal(signal.SIGINT, lambda *_: None)  # as a training does
-        raise KeyboardInterrupt
-    loading.join(100)
-    assert end.value.code == 130 and loading.exitcode == -signal.SIGKILL
-    assert signal.getsignal(signal.SIGINT) is before
+    ready, before = context.Semaphore(0), signal.getsignal(signal.SIGINT)
+    own, loading = (context.Process(target=heed_no_signal, args=(ready,), daemon=True) for _ in range(2))
+    own.start()
+    try:
+        with pytest.raises(SystemExit) as end, one_line_endings():
+            loading.start()
+            assert ready.acquire(timeout=100) and ready.acquire(timeout=100)
+            signal.signal(signal.SIGINT, lambda *_: None)  # as a training does
+            raise KeyboardInterrupt
+        loading.join(100)
+        assert end.value.code == 130 and loading.exitcode == -signal.SIGKILL
+        assert signal.getsignal(signal.SIGINT) is before
+        assert own.is_alive()  # the command did not start it
+    finally:
+        own.kill()
 
 
 def test_a_mistake_that_a_started_process_found():
