@@ -66,7 +66,10 @@ def celeba_without(code: int, root: Path, target: Path) -> Path:
 def test_no_held_out_digits(mnist_root, tmp_path, capsys):
     for data in ("MNIST", "MNISTCaptions"):
         line = mistake(command("validate", data, mnist_root, tmp_path, "--data.val_size=0"), capsys)
-        assert f"{data} has no validation images, and validate reads those. Set --data.val_size above 0." in line
+        assert (
+            f"{data} has no validation images, and validate reads those. Set --data.val_size above 0, and train anew"
+            in line
+        )
     assert not (tmp_path / "runs").exists()
 
 

@@ -44,13 +44,17 @@ def given(way: str, settings: dict, tmp_path: Path) -> list[str]:
 
 @pytest.mark.parametrize("way", ["words", pytest.param("dictionary", marks=pytest.mark.slow), "file", "overlay"])
 def test_a_whole_number_is_a_number_of_batches_and_one_with_a_point_a_part(way, data, runs, tmp_path, arrived):  # noqa: F811
+    def begin(settings: dict) -> None:
+        quiet = ["--trainer.logger=false", "--trainer.max_epochs=1", f"--trainer.default_root_dir={runs}"]
+        main(["fit", *given(way, settings, tmp_path), *data, *TINY_VAE, *quiet])
+
     for typed, value in {"1": 1, "1.0": 1.0}.items():
         settings = {name: typed for name in BATCHES if name != "overfit_batches"}
-        fit(TINY_VAE, data, runs, *given(way, settings, tmp_path))
+        begin(settings)
         for name in settings:
             arrives = getattr(arrived[-1], name)
             assert arrives == value and isinstance(arrives, type(value)), (name, typed)
-    fit(TINY_VAE, data, runs, *given(way, {"overfit_batches": "1"}, tmp_path))
+    begin({"overfit_batches": "1"})
     assert isinstance(arrived[-1].overfit_batches, int)
 
 
