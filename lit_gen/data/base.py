@@ -251,8 +251,13 @@ class ImageData(LoadedData):
 
         Without a validation split they are training images, the same each time.
         """
-        dataset = self.datasets["train" if self.previews_training_images else "val"]
+        dataset = self.previewed
         return self.to_floats(dataset.__getitems__(range(min(count, len(dataset)))), flip=False)
+
+    @property
+    def previewed(self) -> Any:
+        """The dataset of which `preview_batch` has the first rows."""
+        return self.datasets["train" if self.previews_training_images else "val"]
 
     @property
     def previews_training_images(self) -> bool:

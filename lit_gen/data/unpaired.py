@@ -61,6 +61,10 @@ class UnpairedDataset(ArrayDataset):
             fields = [center_crop(field, self.size) for field in fields]
         return UnpairedImages(*fields)
 
+    def in_fixed_pairs(self, size: int | None = None) -> "UnpairedDataset":
+        """Return these images in the same pairs each time, cut to squares of side `size` if that is given."""
+        return UnpairedDataset(*self.domains, fixed=True, rows=self.rows_of, size=size)
+
 
 class DomainImages:
     """The images of one domain of a dataset of pairs, each once, (N, S, S, C) uint8, read when they are asked for."""
@@ -87,8 +91,7 @@ class TwoDomains:
 
     def domain_examples(self) -> UnpairedDataset:
         """Return a dataset of fixed pairs of training images of both domains, for a classifier to learn from."""
-        training = cast(UnpairedDataset, self.datasets["train"])
-        return UnpairedDataset(training.domains[0], training.domains[1], fixed=True, rows=training.rows_of)
+        return cast(UnpairedDataset, self.datasets["train"]).in_fixed_pairs()
 
     def test_images(self, domain: str) -> dict[str, Any]:
         """Return the test images of domain A or B as `test`, each once, (N, S, S, C) uint8."""
@@ -166,12 +169,11 @@ class UnpairedData(TwoDomains, ImageData):
             else:
                 self.datasets[split] = UnpairedDataset(images_a, images_b, True, rows, self.image_size)
 
-    def preview_batch(self, count: int) -> Any:
+    @property
+    def previewed(self) -> Any:
         if not self.previews_training_images:
-            return super().preview_batch(count)
-        training = cast(UnpairedDataset, self.datasets["train"])
-        fixed = UnpairedDataset(*training.domains, fixed=True, rows=training.rows_of, size=self.image_size)
-        return self.to_floats(fixed.__getitems__(range(min(count, len(fixed)))), flip=False)
+            return super().previewed
+        return cast(UnpairedDataset, self.datasets["train"]).in_fixed_pairs(self.image_size)
 
     @property
     def draws_in_training(self) -> bool:

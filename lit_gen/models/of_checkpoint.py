@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from lit_gen.errors import UserError, nearest
-from lit_gen.layers.coders import Decoder, Encoder, network_class
+from lit_gen.layers.coders import Decoder, Encoder, network, network_class
 from lit_gen.lightning_compat import where_saved
 from lit_gen.old_versions.configs import translate_networks
 from lit_gen.runs.checkpoint_files import read_checkpoint
@@ -118,7 +118,7 @@ def settings_of_now(checkpoint: Mapping[str, Any], kind: type, given: Mapping[st
 def _with_settings_of(stored: Any, given: Any) -> Any:
     """Return a network that is given as a class with the settings that the checkpoint has for that class."""
     if isinstance(given, type) and isinstance(stored, Mapping):
-        if stored.get("class_path") == f"{given.__module__}.{given.__qualname__}":
+        if stored.get("class_path") == network(given)["class_path"]:
             return partial(given, **stored.get("init_args", {}))
     return given
 
