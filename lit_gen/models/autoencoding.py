@@ -23,7 +23,8 @@ from lit_gen.training.step import clip_gradients
 class AutoencodingModule(GenerativeModule):
     """An encoder and a decoder with one loss.
 
-    A subclass defines `losses` and `decode`; a step is the sum of the terms.
+    A subclass defines `losses` and `decode`; a step is the sum of the terms. Several batches that make one step
+    (`--trainer.accumulate_grad_batches`) count by their images, as one batch of all of these would.
 
     Args:
         spec: what the data look like; on the command line it comes from the data.
@@ -54,6 +55,7 @@ class AutoencodingModule(GenerativeModule):
         self.latent_dim = latent_dim
         self.learning_rate, self.learning_rate_decay = learning_rate, learning_rate_decay
         self._images_waiting = 0  # of this process, whose gradients wait for those of more batches
+        self._images_of_first = 0  # of the first batch of the step
         self._begun: dict[str, Any] | None = None
         self.encoder = build(encoder, self.image_shape, code_features or latent_dim)
         self.decoder = (
@@ -97,15 +99,25 @@ class AutoencodingModule(GenerativeModule):
             terms, gradients = self.graphs.run(None, self.losses_and_gradients, batch)
             loss = differentiable(gradients)
         self.log_terms(terms)
-        self._images_waiting += len(batch[0])
-        return loss
+        count = len(batch[0])
+        if not self._images_waiting:
+            self._images_of_first = count
+        self._images_waiting += count
+        return loss if count == self._images_of_first else loss * (count / self._images_of_first)
 
     def losses_and_gradients(self, batch: Any) -> tuple[Terms, Gradients]:
         """Return the terms, and the gradients of their sum; a graph computes all of it at once."""
         terms = self.losses(batch)
         return {name: value.detach() for name, value in terms.items()}, gradients_of(total(terms), self)
 
+    @torch.no_grad()
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        # Lightning has divided by the number of batches that a step should have, which an epoch's last one may lack.
+        divided_by = self.trainer.accumulate_grad_batches * self._images_of_first
+        if self._images_waiting != divided_by:
+            values = (value for group in optimizer.param_groups for value in group["params"])
+            gradients = [value.grad for value in values if value.grad is not None]
+            torch._foreach_mul_(gradients, divided_by / self._images_waiting)
         # Not before: the schedule stands still between the batches of one step.
         self.count_images(self._images_waiting)
         self._images_waiting = 0
@@ -127,6 +139,7 @@ class AutoencodingModule(GenerativeModule):
             gradients = {name: value.grad.cpu() for name, value in self.named_parameters() if value.grad is not None}
             checkpoint["begun_step"] = {
                 "images": self._images_waiting,
+                "images_of_first": self._images_of_first,
                 "batches_a_step": self.trainer.accumulate_grad_batches,
                 "gradients": gather(gradients),  # each process has those of its own images
             }
@@ -141,7 +154,7 @@ class AutoencodingModule(GenerativeModule):
             return 0
         processes = len(begun["gradients"])
         same = begun["batches_a_step"] == self.trainer.accumulate_grad_batches and processes == self.trainer.world_size
-        if same_batches and same:
+        if same_batches and same and "images_of_first" in begun:  # which older checkpoints lack
             return 0
         self._begun = None
         return begun["images"] * processes
@@ -150,7 +163,7 @@ class AutoencodingModule(GenerativeModule):
         super().on_train_start()
         if self._begun is None:
             return
-        self._images_waiting = self._begun["images"]
+        self._images_waiting, self._images_of_first = self._begun["images"], self._begun["images_of_first"]
         gradients = self._begun["gradients"][self.global_rank]
         for name, value in self.named_parameters():
             value.grad = gradients[name].to(value.device) if name in gradients else None

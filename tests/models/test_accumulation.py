@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 from lit_gen.callbacks.rehearsal import Rehearsal
 from lit_gen.cli import main
 from lit_gen.errors import UserError
-from lit_gen.models import DCGAN, VAE, CycleGAN, InfoGAN, ProGAN, PuzzleGAN, StarGAN, Text2Image
+from lit_gen.models import DCGAN, VAE, AutoEncoder, CycleGAN, InfoGAN, ProGAN, PuzzleGAN, StarGAN, Text2Image
 from lit_gen.models.adversarial import AdversarialModule
 from tests.models import tiny
 
@@ -63,6 +63,28 @@ def test_weights_and_statistics_of_a_loop_by_hand(n_critic, tmp_path):
         for name, value in expected.state_dict().items():
             torch.testing.assert_close(network.state_dict()[name], value, rtol=1e-4, atol=1e-5, msg=name)
         assert buffers.keys() == dict(expected.named_buffers()).keys()
+
+
+@pytest.mark.parametrize("clip", [None, 0.01])
+@pytest.mark.parametrize("sizes", [[4, 4, 4, 4, 4], [4, 8, 2, 6, 4], [4, 4, 4, 4, 3, 1]])
+def test_an_autoencoder_weighs_batches_by_their_images(sizes, clip, tmp_path):
+    """Two steps on up to three batches each, the second one of fewer, or of uneven ones, against a loop by hand."""
+    model = tiny.build(AutoEncoder)
+    model.configure_optimizers = lambda: torch.optim.SGD(model.parameters(), RATE)
+    batches = [tiny.batch(size, seed=seed) for seed, size in enumerate(sizes)]
+    by_hand = copy.deepcopy(model)
+    for some in (batches[:3], batches[3:]):
+        by_hand.zero_grad()
+        by_hand.losses(type(some[0])(*map(torch.cat, zip(*some, strict=True))))["reconstruction"].backward()
+        if clip:
+            torch.nn.utils.clip_grad_norm_(by_hand.parameters(), clip)
+        with torch.no_grad():
+            for parameter in by_hand.parameters():
+                parameter -= RATE * parameter.grad
+    fit(model, tmp_path, batches, accumulate_grad_batches=3, gradient_clip_val=clip)
+    for name, value in by_hand.state_dict().items():
+        if not name.endswith("_extra_state"):
+            torch.testing.assert_close(model.state_dict()[name], value, rtol=1e-4, atol=1e-6, msg=name)
 
 
 @pytest.mark.parametrize("model_class", [DCGAN, InfoGAN, PuzzleGAN, Text2Image])
