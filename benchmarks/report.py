@@ -79,15 +79,28 @@ class Paper(NamedTuple):
 
 
 PAPERS = [
-    Paper("VAE", "nll", "MNIST", "vae-tanh*", "same network; 500 epochs of their 3,280", "K = 1"),
-    Paper("VAE", "active_units", "MNIST", "vae-tanh*", "same network; 500 epochs of their 3,280", "K = 1"),
-    Paper("AAE", "parzen_log_likelihood", "MNIST", "aae-parzen aae-parzen-seed*", "same protocol; Adam, 50 epochs"),
+    Paper("VAE", "nll", "MNIST", "vae-tanh*", "same network; other batches and rates, 500 of 3,280 epochs", "K = 1"),
+    Paper(
+        "VAE",
+        "active_units",
+        "MNIST",
+        "vae-tanh*",
+        "same network; other batches and rates, 500 of 3,280 epochs",
+        "K = 1",
+    ),
+    Paper(
+        "AAE",
+        "parzen_log_likelihood",
+        "MNIST",
+        "aae-parzen aae-parzen-seed*",
+        "same protocol; narrower D, Adam, falling rates, 50 epochs",
+    ),
     Paper(
         "SemiSupervisedAAE",
         "classification_error",
         "MNIST",
         "aae-100-labels-wide-long*",
-        "discriminators of 200 units; 180 epochs of their 5,000",
+        "discriminators of 200 units, an EMA; 180 epochs of 5,000",
         "100 labels",
     ),  # fmt: skip
     Paper(
@@ -95,39 +108,48 @@ PAPERS = [
         "classification_error",
         "MNIST",
         "aae-1000-labels-wide-long*",
-        "discriminators of 200 units; 150 epochs of their 5,000",
+        "discriminators of 200 units; 150 epochs of 5,000",
         "1,000 labels",
     ),  # fmt: skip
     Paper(
-        "GAN", "parzen_log_likelihood", "MNIST", "gan-mnist gan-mnist-seed*", "same protocol; Adam, an EMA, 13 epochs"
+        "GAN",
+        "parzen_log_likelihood",
+        "MNIST",
+        "gan-mnist gan-mnist-seed*",
+        "same protocol; narrower G, less dropout, Adam, an EMA, 13 epochs",
     ),
-    Paper("InfoGAN", "category_accuracy", "MNIST", "infogan-mnist infogan-mnist-seed*", "half the widths"),
-    Paper("InfoGAN", "category_accuracy", "MNIST", "infogan-mnist-wide*", "the same widths; 25 epochs"),
+    Paper(
+        "InfoGAN",
+        "category_accuracy",
+        "MNIST",
+        "infogan-mnist infogan-mnist-seed*",
+        "half the widths; an EMA, 20 epochs",
+    ),
+    Paper("InfoGAN", "category_accuracy", "MNIST", "infogan-mnist-wide*", "the same widths; an EMA, 25 epochs"),
     Paper("ProGAN", "swd16384_mean", "CelebA", "progan", case="real CelebA, 128 px"),
     Paper("ProGAN", "ms_ssim", "CelebA", "progan", case="real CelebA, 128 px"),
 ]
 HEAD = """# Results
 
 What this project wants to reach, what it reaches, and what the papers reach. All values are of test images that no
-training saw, except where a metric's name says "training images". ↓: lower is better, ↑: higher is; ±: deviation over
-seeds. [metrics.md](docs/metrics.md) and [glossary.md](docs/glossary.md) have the words. A run's name leads to the page
-of its system, with its command, machine, commit and other metrics; [docs/lab-notes.md](docs/lab-notes.md) has what was
-tried on the way.
+training saw, unless a metric's name says "training images". ↓: lower is better, ↑: higher is; ±: deviation over
+seeds. [metrics.md](docs/metrics.md) and [glossary.md](docs/glossary.md) have the words. A run's name leads to its
+system's page, with command, machine, commit and other metrics; [docs/lab-notes.md](docs/lab-notes.md) has trials.
 
 `python -m benchmarks.pages` writes this page from the records that `python -m benchmarks.measure` puts into
 `benchmarks/results`.
 """
 MET = """## Targets met
 
-Of the runs for a target, a row has the one with several seeds, or else the best one. So two targets of a system
-may be met by different runs. With several seeds, each seed meets the target.
+Of the runs for a target, a row has the best of those with several seeds, or else the best one. With several seeds, each
+seed meets the target.
 """
 MISSED = """## Targets missed
 
-Runs are chosen in the same way. The cause, as far as it is known, stands in the run's notes and in the lab notes.
+Runs are chosen in the same way. Causes, where known, stand in the run's notes and in the lab notes.
 """
 OPEN = "## Targets without a run\n"
-BESIDE = '## Beside the papers\n\nOnly values that are measured alike; "how alike" says what still differs.\n'
+BESIDE = '## Beside the papers\n\nOnly values that are measured alike; "how alike" has the main differences.\n'
 
 
 def main() -> None:
@@ -172,7 +194,7 @@ def measured_by(found: list[Run], aim: Aim | Paper) -> list[tuple[Run, str]]:
 
 
 def best(found: list[Run], aim: Aim) -> list[tuple[Run, str]]:
-    """Of the runs that may reach a target, the one with several seeds, or else the best; for each metric it is for.
+    """Of the runs that may reach a target, the best with several seeds, or else the best; for each metric it is for.
 
     Where a target is for each prior, all of them.
     """
@@ -183,7 +205,7 @@ def best(found: list[Run], aim: Aim) -> list[tuple[Run, str]]:
     for run, key in measured:
         by_words.setdefault(run.words(key), []).append((run, key))
     return [
-        max(pairs, key=lambda pair: (len(pair[0].records), -miss(aim, mean(pair[0].values(pair[1])))))
+        max(pairs, key=lambda pair: (len(pair[0].records) > 1, -miss(aim, mean(pair[0].values(pair[1])))))
         for pairs in by_words.values()
     ]
 

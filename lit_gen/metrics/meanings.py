@@ -139,7 +139,7 @@ PAPERS = [
      f"{MAKHZANI}, table 2"),
     ("GAN", "parzen_log_likelihood", "MNIST", "225 ± 2", "real MNIST, 10,000 samples",
      "Goodfellow et al. 2014, arXiv:1406.2661, table 1"),
-    ("DCGAN", "ms_ssim", "CelebA", "0.2899", "real CelebA, 64 px", MMGENERATION),
+    ("DCGAN", "ms_ssim", "CelebA", "0.2899", "real CelebA, 64 px of a crop of 128", MMGENERATION),
     ("InfoGAN", "category_accuracy", "MNIST", "about 0.95", "real MNIST", CHEN),
     ("InfoGAN", "information_categorical", "MNIST", "2.30", "real MNIST, one code of ten categories", CHEN),
     ("ProGAN", "swd16384_mean", "CelebA", "2.96", "real CelebA, 128 px, 16,384 images", KARRAS),

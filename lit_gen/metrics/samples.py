@@ -41,8 +41,9 @@ class SampleQuality(Evaluator):
 
     With fewer `samples` than test images, the first test images are taken (in MNIST, other writers than the rest).
 
-    The values do not depend on the number of processes. Noise is drawn from fixed seeds, so that a checkpoint has the
-    same values each time. `PublishedQuality` has the published protocol.
+    Noise is drawn from fixed seeds, one per batch, so that a checkpoint has the same values each time. Which images are
+    compared does not depend on the number of processes, but their batches may, and with these the noise.
+    `PublishedQuality` has the published protocol, and draws alike with any number of processes.
 
     Args:
         options: the user's settings.

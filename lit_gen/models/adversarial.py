@@ -41,9 +41,9 @@ class AdversarialModule(GenerativeModule):
 
     `--trainer.accumulate_grad_batches` and `--trainer.gradient_clip_val`, which Lightning refuses to models that take
     their steps themselves, come here from the command line. Several batches then make one step of D and after it one of
-    G, as one batch of all their images would, except in layers that compare the images of a batch (batch norm, for
-    example). An epoch's last step may have fewer. `max_steps` and intervals go on counting loaded batches, schedules
-    images.
+    G, as one batch of all their images would, except in layers and losses that compare or mix the images of a batch
+    (batch norm, for example). An epoch's last step may have fewer. `max_steps` and intervals go on counting loaded
+    batches, schedules images.
 
     Args:
         spec: what the data look like; on the command line it comes from the data.

@@ -86,6 +86,15 @@ def test_of_single_runs_the_best_counts(tables):
     assert found["Targets missed"][0][3:5] == ["2", "0.5"]
 
 
+def test_of_runs_with_several_seeds_the_best_counts(tables):
+    """However many seeds another has."""
+    found = tables(
+        {f"gan-mnist-long-seed{n}": gan(250, 1.0 + n / 10) for n in range(2)}
+        | {f"gan-mnist-seed{n}": gan(245, 1.4) for n in range(3)}
+    )
+    assert [row[3] for row in found["Targets met"]] == ["250 ± 0 (2 seeds)", "1.050 ± 0.071 (2 seeds)"]
+
+
 def test_the_page_is_read_in_three_minutes():
     """At 300 words a minute, most of them in tables; and nobody wrote into it by hand."""
     text = report.TARGET.read_text()
