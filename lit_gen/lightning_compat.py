@@ -10,7 +10,7 @@ from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
 from lightning.fabric.plugins.environments import ClusterEnvironment
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import GradientAccumulationScheduler, ModelCheckpoint
 from lightning.pytorch.cli import LightningCLI
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning.pytorch.core.saving import _default_map_location
@@ -73,6 +73,22 @@ def _do_nothing() -> None:
 def batches_so_far(trainer: Trainer) -> int:
     """Return the number of batches trained on so far, over all epochs; no public attribute of the Trainer has it."""
     return trainer.fit_loop.epoch_loop.total_batch_idx + 1
+
+
+def accumulation_schedulers(trainer: Trainer) -> list[GradientAccumulationScheduler]:
+    """Return the callbacks that say in each epoch how many batches make one step."""
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # Lightning sets it from outside
+    return [callback for callback in callbacks if isinstance(callback, GradientAccumulationScheduler)]
+
+
+def batches_a_step(trainer: Trainer) -> int:
+    """Return how many batches make one step in the present epoch, also where it is resumed.
+
+    Lightning asks the callback that says so at the start of an epoch only.
+    """
+    for scheduler in accumulation_schedulers(trainer):
+        return scheduler.get_accumulate_grad_batches(trainer.current_epoch)
+    return trainer.accumulate_grad_batches
 
 
 HOOKS_OF_A_BATCH = (

@@ -89,9 +89,12 @@ class RunReport(Callback):
         if not trainer.is_global_zero:
             return
         begun = time.monotonic()
+        folder = self.folder
         try:
-            write_report(run())
+            of = run()
+            folder = of.folder
+            write_report(of)
         except Exception as error:  # a training is worth more than its report
-            rank_zero_info(f"no {REPORT} in {self.folder}: {error}")
+            rank_zero_info(f"no {REPORT} in {folder}: {error}")
         now = time.monotonic()
         self._not_before = now + max(PAUSE, SHARE * (now - begun))

@@ -1,6 +1,7 @@
 """What a command leaves to the checkpoint: its model and data; and the options of `predict`, which its task reads."""
 
 import json
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -20,6 +21,7 @@ from lit_gen.models.of_checkpoint import class_named, class_of_checkpoint, is_of
 from lit_gen.old_versions.configs import translate
 from lit_gen.runs import folders, processes
 from lit_gen.runs.checkpoint_files import read_checkpoint
+from lit_gen.runs.names import ROOT
 from lit_gen.runs.settings import read_settings
 from lit_gen.tasks.pictures import Pictures, base_seed, switch
 
@@ -103,6 +105,10 @@ def complete(words: Sequence[str]) -> tuple[Asked, list[str]]:
         folder = folders.run_of(path)
         if folder is not None and (system := read_settings(folder).get("system")):
             before.append(f"--system={system}")
+            root = folder.resolve().parent.parent
+            unsaid = root_of(words) == Path(ROOT) and root != Path(ROOT).resolve()
+            if command == "test" and unsaid and folder.resolve().parent.name == system and os.access(root, os.W_OK):
+                before.append(f"--trainer.default_root_dir={root}")  # beside the training, whose report looks there
         data = data_of_checkpoint(checkpoint, path)
         if command == "predict" and not asked.types_data:  # which may be no longer there
             data = None

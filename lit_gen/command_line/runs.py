@@ -44,7 +44,10 @@ def runs(words: Sequence[str]) -> None:
         root = parser.parse_args(words[1:]).root
         if not root.is_dir():
             raise UserError(f"there is no folder {root}: nothing was trained here yet. `runs FOLDER` looks elsewhere.")
-        print(listing(runs_below(root), root))
+        found = runs_below(root)
+        if not found:
+            raise UserError(f"there is no run below {root}. `runs FOLDER` looks elsewhere.")
+        print(listing(found, root))
 
 
 def listing(found: Sequence[Run], root: Path) -> str:

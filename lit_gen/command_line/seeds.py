@@ -47,6 +47,9 @@ def train_seeds(words: Sequence[str]) -> None:
         raise UserError(f"--{SEEDS} and --seed_everything both say which seed: leave one out.")
     if "ckpt_path" in options and options["ckpt_path"].value != "auto":
         raise UserError(f"--{SEEDS} trains anew with each seed: leave --ckpt_path out, or set it to auto.")
+    for trial in ("dry_run", "trainer.fast_dev_run", "trainer.barebones"):
+        if trial in options and options[trial].value not in ("false", "0"):
+            raise UserError(f"--{SEEDS} compares runs, and --{trial} writes none: leave one out.")
     seeds = seeds_of(options[SEEDS].value)
     prints = any(name.partition(".")[0] == "print_config" for name in options)
     name = options["name"].value if "name" in options else None

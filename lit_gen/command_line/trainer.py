@@ -107,7 +107,7 @@ def arguments_for(model: GenerativeModule, settings: Namespace) -> dict[str, Any
     if settings.benchmark is None and not settings.deterministic and min(model.image_shape[1:]) >= 64:
         instead["benchmark"] = True
     several = several_processes(settings.accelerator, settings.devices, settings.num_nodes)
-    if settings.strategy == "auto" and several and not model.automatic_optimization:
+    if (settings.strategy == "ddp" or (settings.strategy == "auto" and several)) and not model.automatic_optimization:
         instead["strategy"] = AlternatingDDP()
     return instead
 
@@ -166,6 +166,11 @@ def check_devices(trainer: Namespace) -> None:
     if isinstance(strategy, str) and strategy.lower() not in strategies:
         hint = nearest(strategy, strategies) or " ddp is for several devices."
         raise UserError(f"there is no strategy {strategy!r}.{hint} Leave --trainer.strategy out to have one chosen.")
+    if isinstance(strategy, str) and re.search("spawn|fork|notebook", strategy):
+        raise UserError(
+            f"--trainer.strategy={strategy} starts processes out of this one, which is for notebooks: leave it out, "
+            "--trainer.devices alone starts several."
+        )
     names = sorted(AcceleratorRegistry.available_accelerators())
     there = [name for name in names if AcceleratorRegistry[name]["accelerator"].is_available()]
     if isinstance(accelerator, str) and accelerator not in ("auto", "gpu", *names):

@@ -9,6 +9,7 @@ from torch.optim import Optimizer
 from lit_gen.data.batches import DataSpec
 from lit_gen.errors import UserError
 from lit_gen.layers.coders import DecoderArgument, EncoderArgument, build
+from lit_gen.lightning_compat import batches_a_step
 from lit_gen.limits import NonNegativeFloat, PositiveInt
 from lit_gen.losses import Terms, total
 from lit_gen.models.base import GenerativeModule
@@ -153,13 +154,14 @@ class AutoencodingModule(GenerativeModule):
         if begun is None:
             return 0
         processes = len(begun["gradients"])
-        same = begun["batches_a_step"] == self.trainer.accumulate_grad_batches and processes == self.trainer.world_size
+        same = begun["batches_a_step"] == batches_a_step(self.trainer) and processes == self.trainer.world_size
         if same_batches and same and "images_of_first" in begun:  # which older checkpoints lack
             return 0
         self._begun = None
         return begun["images"] * processes
 
     def on_train_start(self) -> None:
+        self.trainer.accumulate_grad_batches = batches_a_step(self.trainer)
         super().on_train_start()
         if self._begun is None:
             return

@@ -219,6 +219,8 @@ class GenerativeModule(LoggedTerms):
         return 0
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        if isinstance(batch, Tensor) and batch.ndim == 2 and trainer_of(self) is None:
+            return batch  # latents, which Lightning's `to_onnx` takes for a batch
         if isinstance(batch, Mapping):
             keys = ", ".join(map(str, batch))
             raise UserError(

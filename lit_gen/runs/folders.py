@@ -251,8 +251,7 @@ def going_on(
                 _take(run, start)
             except HeldError:  # the same command, beside this one
                 continue
-            last = run / "checkpoints" / "last.ckpt"
-            return run, str(last) if last.is_file() else checkpoint
+            return run, _newest_of(run) or checkpoint
         finished = [run for run, state in begun if state == "finished"]
         if finished:
             raise FinishedError(f"{finished[0]} is finished: job {slurm.job()} has nothing left to do for this command")
@@ -283,12 +282,23 @@ def _of_name(parent: Path, settings: Callable[[], dict[str, Any]], name: str | N
             continue  # of another command in this job
         if same and read_record(run).get("state") == "finished":
             raise FinishedError(f"{run} is finished: there is nothing left to do")
-        last = run / "checkpoints" / "last.ckpt"
-        _check_epochs(str(last), now)
+        _check_epochs(_newest_of(run), now)
         _take(run, AUTO)
         # Only now: the former process, which `_take` may have waited for, writes it as it ends.
-        return run, str(last) if last.is_file() else None
+        newest = _newest_of(run)
+        if newest is not None and Path(newest).name != "last.ckpt":
+            rank_zero_info(f"{run} has no last.ckpt: it goes on from {Path(newest).name}")
+        return run, newest
     return None
+
+
+def _newest_of(run: Path) -> str | None:
+    """Return the path of a run's last checkpoint, or where that was removed, of its newest; None before the first."""
+    last = run / "checkpoints" / "last.ckpt"
+    if last.is_file():
+        return str(last)
+    others = [path for name in ("best", "previous-*") for path in last.parent.glob(f"{name}.ckpt")]
+    return str(max(others, key=lambda path: path.stat().st_mtime)) if others else None
 
 
 def _check_epochs(checkpoint: str | None, settings: Mapping[str, Any]) -> None:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from lit_gen.errors import UserError, nearest
 from lit_gen.runs.checkpoint_files import read_checkpoint
 from lit_gen.runs.locks import RECORD, is_at_work, read_record
-from lit_gen.runs.settings import SETTINGS, is_of_training, read_settings
+from lit_gen.runs.settings import SETTINGS, is_of_run, is_of_training, read_settings
 
 
 class Run(NamedTuple):
@@ -34,12 +34,14 @@ class Run(NamedTuple):
 
 
 def runs_below(root: Path) -> list[Run]:
-    """Return the runs below a folder that holds a folder for each system, in the order of their settings' age."""
+    """Return the runs below a folder, of one system or of a folder for each, in the order of their settings' age."""
     return [look_at(folder) for folder in sorted(_folders(root), key=_begun)]
 
 
 def _folders(root: Path) -> set[Path]:
-    return {path.parent for name in (SETTINGS, RECORD) for path in root.glob(f"*/*/{name}")}
+    of_one = {path.parent for path in root.glob(f"*/{RECORD}")}
+    of_one |= {path.parent for path in root.glob(f"*/{SETTINGS}") if is_of_run(path)}
+    return of_one | {path.parent for name in (SETTINGS, RECORD) for path in root.glob(f"*/*/{name}")}
 
 
 def name_of(folder: Path) -> str:

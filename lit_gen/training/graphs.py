@@ -17,6 +17,8 @@ from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 from torch.optim import Optimizer
 
+from lit_gen.lightning_compat import accumulation_schedulers
+
 GraphsWhen = Literal["auto", "always", "never"]
 WARM_UP = 2
 """Steps of each kind before its recording: they make the optimizers' states and the libraries' plans."""
@@ -192,7 +194,8 @@ def obstacle(trainer: Trainer, model: LightningModule) -> str:
         return "there are several processes"
     if trainer.precision == "16-mixed":
         return "precision 16-mixed scales gradients by a factor that the host reads"
-    if trainer.accumulate_grad_batches > 1 or getattr(model, "accumulate_grad_batches", 1) > 1:
+    counts = trainer.accumulate_grad_batches, getattr(model, "accumulate_grad_batches", 1)
+    if max(counts) > 1 or accumulation_schedulers(trainer):
         return "accumulate_grad_batches makes one step of several batches"
     if torch.is_anomaly_enabled():
         return "detect_anomaly checks each operator"

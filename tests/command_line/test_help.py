@@ -1,5 +1,6 @@
 """Help on one screen, from the source files, before anything large is imported; and words that name no command."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -26,6 +27,19 @@ def output(words, capsys) -> tuple[int, str, str]:
         main(words)
     seen = capsys.readouterr()
     return end.value.code or 0, seen.out, seen.err
+
+
+@pytest.mark.parametrize("words", [["--help"], ["fit", "--model.help", "VAE"], ["runs", "."]])
+def test_a_reader_that_has_read_enough_ends_a_command_quietly(words, tmp_path):
+    """As `| head` does; 141 is what a shell gives for a program that a closed pipe ended."""
+    (tmp_path / "vae" / "first").mkdir(parents=True)
+    (tmp_path / "vae" / "first" / "run.json").write_text("{}")
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, REPOSITORY / "main.py", *words]
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, cwd=tmp_path, timeout=120)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (141, "")
 
 
 @pytest.mark.parametrize("words", [["--help"], ["-h"], ["help"]])

@@ -51,6 +51,28 @@ def test_the_list_of_runs(trained, capsys):
     assert all(f"vae/{name}" in uses for name in ("tested", "validated", "predicted"))
 
 
+def test_the_list_of_the_runs_of_one_system(trained, capsys):
+    """The folder of the system may be named, too."""
+    main(["runs", str(trained)])
+    of_all = capsys.readouterr().out
+    main(["runs", str(trained / "vae")])
+    assert capsys.readouterr().out == of_all
+
+
+def test_a_test_from_elsewhere_stands_in_the_report_of_its_run(trained, tmp_path, monkeypatch):
+    """By the command that the report proposes, which names no folder of runs."""
+    shutil.copytree(trained / "vae" / "first", tmp_path / "there" / "vae" / "first")
+    monkeypatch.chdir(tmp_path)
+    report = tmp_path / "there" / "vae" / "first" / "report.html"
+    assert "Not tested yet" in report.read_text()
+    main(["test", f"--ckpt_path={report.parent}", "--wandb.mode=disabled", "--evaluation.features=none",
+          "--trainer.limit_test_batches=1"])  # fmt: skip
+    assert "Not tested yet" not in report.read_text() and not (tmp_path / "runs").exists()
+    report.unlink()
+    main(["runs", "report", "vae/first", f"--root={tmp_path / 'there'}"])
+    assert "Not tested yet" not in report.read_text()
+
+
 def test_what_differs_between_runs(trained, capsys, monkeypatch):
     monkeypatch.chdir(trained.parent)  # where `runs` is the default
     main(["runs", "compare", "first", "vae/second"])
@@ -95,6 +117,7 @@ def test_reports(trained, capsys, monkeypatch):
     ("words", "said"),
     [
         (["nowhere"], "no folder nowhere"),
+        (["runs/vae/first/checkpoints"], "there is no run below runs/vae/first/checkpoints."),
         (["compare", "first"], "two runs or more"),
         (["report"], "a run or more"),
         (["report", "thrid"], "no run 'thrid'"),
@@ -157,6 +180,8 @@ def test_the_table_of_several_seeds(trained):
         (["--train_seeds=0-1", "--seed_everything=3"], "both say which seed"),
         (["--train_seeds=0-1", "--ckpt_path=last"], "set it to auto"),
         (["--train_seeds=0-1", "--ckpt_path=auto"], "needs --name"),
+        (["--train_seeds=0-1", "--dry_run"], "compares runs, and --dry_run writes none: leave one out."),
+        (["--train_seeds=0", "--trainer.fast_dev_run=true"], "and --trainer.fast_dev_run writes none"),
         (["--train_seeds=5000000000"], "--train_seeds takes whole numbers from 0 to 4294967295, not 5000000000."),
         (["--train_seeds=0-4000000000"], "names more than 1,000 seeds"),
         (["--seed_everything=-3"], "--seed_everything takes whole numbers from 0 to 4294967295, not -3."),

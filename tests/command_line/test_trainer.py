@@ -10,9 +10,12 @@ import yaml
 from jsonargparse import Namespace
 
 from lit_gen.cli import main
-from lit_gen.command_line.trainer import check_devices
+from lit_gen.command_line.trainer import arguments_for, check_devices
 from lit_gen.errors import UserError
+from lit_gen.models import GAN, VAE
 from lit_gen.runs.changes import changes_of_run
+from lit_gen.training.strategy import AlternatingDDP
+from tests.models import tiny
 from tests.test_cli import TINY_VAE, data, fit, mistake, runs  # noqa: F401  the two are fixtures
 
 LIMITS = ["limit_train_batches", "limit_val_batches", "limit_test_batches", "limit_predict_batches"]
@@ -139,6 +142,8 @@ def test_other_settings_of_several_types(word, value, data, capsys):  # noqa: F8
         ("trainer.accelerator=gpu", "there is no GPU here that PyTorch can use. Leave it out, or set it to cpu."),
         ("trainer.accelerator=nope", "there is no accelerator 'nope'. Known: auto, gpu, cpu, cuda"),
         ("trainer.strategy=dpp", "there is no strategy 'dpp'. Did you mean ddp? Leave --trainer.strategy out"),
+        ("trainer.strategy=ddp_spawn", "=ddp_spawn starts processes out of this one, which is for notebooks: leave it"),
+        ("trainer.strategy=ddp_notebook", "=ddp_notebook starts processes out of this one"),
         ("trainer.devices=0", "--trainer.devices=0 leaves no device to compute on. Set it to 1 or more"),
         ("trainer.devices=abc", "--trainer.devices=abc is no number of devices. Set it to a number such as 1"),
         ("trainer.devices=[]", "--trainer.devices=[] is no number of devices"),
@@ -157,6 +162,17 @@ def test_what_cannot_be_is_refused_before_the_data_are_prepared(word, said, runs
     monkeypatch.setattr("lightning.pytorch.accelerators.MPSAccelerator.is_available", lambda: False)
     words = ["fit", *TINY_VAE, "--data=ImageFolder", "--data.root=/nowhere", f"--trainer.default_root_dir={runs}"]
     assert said in mistake([*words, f"--{word}"], capsys)
+
+
+@pytest.mark.parametrize("devices", [1, 2])
+@pytest.mark.parametrize(("strategy", "its_own"), [("ddp", True), ("ddp_find_unused_parameters_true", False)])
+def test_ddp_of_a_model_with_two_optimizers_averages_one_network_at_a_time(strategy, its_own, devices):
+    """Lightning's own ddp waits for gradients of both, and ends in torch's error."""
+    settings = Namespace(strategy=strategy, devices=devices, accelerator="cpu", num_nodes=1, benchmark=None,
+                         deterministic=None, accumulate_grad_batches=1, gradient_clip_val=None)  # fmt: skip
+    found = arguments_for(tiny.build(GAN), settings).get("strategy")
+    assert (type(found) is AlternatingDDP) == its_own
+    assert "strategy" not in arguments_for(tiny.build(VAE), settings)
 
 
 @pytest.mark.parametrize(

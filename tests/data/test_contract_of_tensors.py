@@ -116,6 +116,12 @@ def test_a_model_takes_images_of_another_precision(precision):
         assert torch.equal(cyclegan.translate(photos, "a_to_b"), cyclegan.translate(photos.float(), "a_to_b"))
 
 
+def test_latents_are_no_batch_where_lightning_exports():
+    """`to_onnx` sends its example the way of a batch."""
+    latents = torch.randn(2, 8)
+    assert tiny.build(GAN).on_after_batch_transfer(latents, 0) is latents
+
+
 def test_images_with_a_value_that_is_no_number_are_refused():
     broken = X.clone()
     broken[3, 0, 2, 2] = float("nan")

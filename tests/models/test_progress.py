@@ -7,7 +7,7 @@ import pytest
 import torch
 import yaml
 from lightning import Callback
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import GradientAccumulationScheduler, ModelCheckpoint
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -311,6 +311,20 @@ def test_gradients_that_wait_are_not_lost(model_class, after, tmp_path):
     _, broken = train(tmp_path, decaying(model_class), ImagesData(40, 8), after, **settings)
     assert ("begun_step" in broken) == (after != 5)
     _, end = train(tmp_path, decaying(model_class), ImagesData(40, 8), None, tmp_path / "last.ckpt", **settings)
+    tiny.assert_same(whole, end)
+
+
+@pytest.mark.parametrize("after", [3, 4, 6, 8])
+def test_a_step_of_a_number_of_batches_that_the_epoch_says_goes_on(after, tmp_path):
+    """Two batches make a step in the first epoch of five, and three in the second."""
+
+    def scheduled():
+        return {"max_epochs": 2, "callbacks": [GradientAccumulationScheduler({0: 2, 1: 3})]}
+
+    _, whole = train(tmp_path / "whole", decaying(), ImagesData(40, 8), **scheduled())
+    _, broken = train(tmp_path, decaying(), ImagesData(40, 8), after, **scheduled())
+    assert ("begun_step" in broken) == (after in (3, 6))
+    _, end = train(tmp_path, decaying(), ImagesData(40, 8), None, tmp_path / "last.ckpt", **scheduled())
     tiny.assert_same(whole, end)
 
 

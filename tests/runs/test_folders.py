@@ -13,7 +13,8 @@ import yaml
 from lightning.pytorch.utilities import rank_zero_only
 
 from lit_gen.cli import main
-from lit_gen.runs import folders
+from lit_gen.errors import UserError
+from lit_gen.runs import folders, locks
 from lit_gen.runs.folders import new_folder, newest_checkpoint, run_of
 from tests.runs.test_slurm import scontrol
 from tests.test_cli import (  # noqa: F401  two are fixtures
@@ -495,3 +496,26 @@ def test_auto_goes_on_with_what_the_former_process_writes_as_it_ends(tmp_path, m
     monkeypatch.setattr(folders, "_take", lambda *_: last.touch())
     found = folders.going_on(tmp_path, lambda: {"trainer": {"max_epochs": 2}}, None, folders.AUTO, "first")
     assert found == (tmp_path / "first", str(last))
+
+
+def test_auto_goes_on_from_the_newest_checkpoint_that_is_left(tmp_path, monkeypatch, caplog):
+    """As of a run whose last.ckpt somebody removed: it is not begun anew, over its best.ckpt and its log."""
+    checkpoints = tmp_path / "first" / "checkpoints"
+    checkpoints.mkdir(parents=True)
+    for age, name in enumerate(["previous-1", "best", "previous-2", "non-finite"]):
+        (checkpoints / f"{name}.ckpt").touch()
+        os.utime(checkpoints / f"{name}.ckpt", (1_000 - age, 1_000 - age if name != "non-finite" else 2_000))
+    monkeypatch.setattr(folders, "read_checkpoint", lambda path, **_: {"epoch": 3})
+    for most, expected in ((8, ["previous-1", "best", "previous-2"]), (1, [])):
+        for name in expected:
+            settings = {"trainer": {"max_epochs": most}}
+            with caplog.at_level("INFO"):
+                found = folders.going_on(tmp_path, lambda now=settings: now, None, folders.AUTO, "first")
+            assert found == (tmp_path / "first", str(checkpoints / f"{name}.ckpt"))
+            assert f"first has no last.ckpt: it goes on from {name}.ckpt" in caplog.text
+            (checkpoints / f"{name}.ckpt").rename(checkpoints / f"{name}.aside")
+            locks.held[-1].release()
+        for path in checkpoints.glob("*.aside"):
+            path.rename(path.with_suffix(".ckpt"))
+    with pytest.raises(UserError, match="previous-1.ckpt is of epoch 4, and --trainer.max_epochs is 1"):
+        folders.going_on(tmp_path, lambda: {"trainer": {"max_epochs": 1}}, None, folders.AUTO, "first")
