@@ -190,6 +190,11 @@ def leave_anonymous_out(logger: WandbLogger) -> None:
     logger._wandb_init.pop("anonymous", None)
 
 
+def uploads_checkpoints(logger: WandbLogger) -> bool:
+    """Return whether a logger was told `log_model`, which it keeps under a private name only."""
+    return bool(logger._log_model)
+
+
 # ------------------------------------------------------------------------------------------------------------- signals
 
 

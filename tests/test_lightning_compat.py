@@ -224,6 +224,11 @@ def test_wandb_is_not_told_of_anonymous(tmp_path, monkeypatch):
     assert usual.keys() - less.keys() == {"anonymous"} and less["project"] == "p"
 
 
+@pytest.mark.parametrize("uploads", [True, False, "all"])
+def test_a_wandb_logger_tells_whether_it_uploads_checkpoints(tmp_path, uploads):
+    assert compat.uploads_checkpoints(WandbLogger(save_dir=tmp_path, log_model=uploads)) is bool(uploads)
+
+
 class SendToSelf(Callback):
     def __init__(self, number: int, then: Any = None) -> None:
         self.number, self.then, self.received = number, then, []
@@ -327,7 +332,10 @@ def test_the_command_line_lists_its_options():
 def test_no_other_file_names_what_is_private_to_lightning():
     """By the names that its objects have in this project; `self` is left out, for it is mostly the project's own."""
     owners = r"(?:trainer|model|optimizer|optimizers\(\)\[\d\]|logger|loop|connector|environment|parser|callback|cli)"
-    private = re.compile(rf"\b\w*{owners}\._[a-z]\w*|\bself\._trainer\b|from lightning\S* import .*\b_[A-Za-z]")
+    by_text = rf"(?:get|set|has|del)attr\(\w*{owners}, \"_[a-z]"
+    private = re.compile(
+        rf"\b\w*{owners}\._[a-z]\w*|{by_text}|\bself\._trainer\b|from lightning\S* import .*\b_[A-Za-z]"
+    )
     found = {
         f"{path.relative_to(PACKAGE)}: {match[0]}"
         for path in PACKAGE.rglob("*.py")

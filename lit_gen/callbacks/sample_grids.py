@@ -13,7 +13,7 @@ from torchvision.transforms.functional import to_pil_image
 
 from lit_gen.errors import UserError
 from lit_gen.files.atomic import complete_file
-from lit_gen.lightning_compat import batches_so_far, data_of, last_epoch_is_done, step_in_log
+from lit_gen.lightning_compat import batches_so_far, data_of, last_epoch_is_done, step_in_log, uploads_checkpoints
 from lit_gen.limits import NonNegativeInt, PositiveInt
 from lit_gen.loggers.tensorboard import RunTensorBoard
 from lit_gen.schedules import passes_a_tenth
@@ -60,8 +60,7 @@ class SampleGrids(Callback):
         if not hasattr(data_of(trainer), "preview_batch"):
             rank_zero_info(f"no sample grids: {type(data_of(trainer)).__name__} has no preview_batch")
         for logger in trainer.loggers:
-            # Lightning has no public name for it.
-            uploads = isinstance(logger, WandbLogger) and getattr(logger, "_log_model", False)
+            uploads = isinstance(logger, WandbLogger) and uploads_checkpoints(logger)
             if uploads and model.checkpoints_hold_images and not self._all_may_leave(trainer):
                 raise UserError(
                     f"checkpoints of {type(model).__name__} hold images made from your data, and this WandbLogger has "
