@@ -168,7 +168,9 @@ def test_command_of_a_system(command, tmp_path, monkeypatch):
 
 
 def test_every_system_has_a_row():
-    for config in Path("configs").glob("*.yaml"):
+    configs = list(Path("configs").glob("*.yaml"))
+    assert configs
+    for config in configs:
         model = yaml.safe_load(config.read_text())["model"]
         name = model if isinstance(model, str) else model["class_path"]
         assert re.search(rf"^\| {name} ", README, re.MULTILINE), name

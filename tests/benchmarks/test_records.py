@@ -84,6 +84,7 @@ def test_main_metrics_in_words(write):
 
 def test_the_real_records():
     """Every system has a page and its metrics words, and seeds differ in nothing else."""
+    assert records.runs()
     for run in records.runs():
         assert run.system in PAGES and run.main
         assert not [key for key in run.main if run.words(key).startswith("`")]
@@ -102,6 +103,7 @@ def test_the_commands_of_the_records_are_of_this_version(capsys):
             start = [*(f"--config={file}" for file in files), *(word for word in words if word.startswith("--data="))]
             others = [word for word in words if word != "--config" and word not in files]
             settings.setdefault(tuple(start), []).extend(others)
+    assert settings
     for start, others in settings.items():
         with pytest.raises(SystemExit) as ended:
             main(["fit", *start, *others, "--print_config"])

@@ -66,7 +66,9 @@ def test_every_metric_of_the_records_has_words():
     """But for the terms of a game's losses."""
     terms = {"loss", "encoder_adversarial", "d_real", "d_fake", "score_a_real", "score_a_fake", "score_b_real",
              "score_b_fake"}  # fmt: skip
-    for path in RESULTS.glob("*.json"):
+    paths = list(RESULTS.glob("*.json"))
+    assert paths
+    for path in paths:
         record = json.loads(path.read_text())
         for name in record["figures"]:
             assert meaning(name, [record["system"]]).words or name.removeprefix("test/") in terms, (path.name, name)
