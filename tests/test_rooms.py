@@ -32,22 +32,55 @@ def test_a_room_imports_only_rooms_below_it(room, below):
     assert not {"torch", "lightning", "torchvision"} & set(modules)
 
 
-PACKAGE = Path(__file__).parents[1] / "lit_gen"
-ABOVE = {
-    "data": {"metrics", "tasks", "models", "callbacks", "command_line", "cli"},
-    "metrics": {"tasks", "models", "callbacks", "command_line", "cli"},
-    "tasks": {"models", "callbacks", "command_line", "cli"},
-    "models": {"metrics", "callbacks", "command_line", "cli"},
+ROOT = Path(__file__).parents[1]
+ROOMS = (
+    "command_line", "callbacks", "report", "models", "tasks", "metrics", "layers", "old_versions", "data", "loggers",
+    "runs", "training", "losses", "synthetic", "files",
+)  # fmt: skip
+"""The folders of the package, from the highest to the lowest: each imports only those after it."""
+KNOWN = {
+    ("models", "data"): {"alphabet", "batches", "contract", "mismatches"},
+    ("models", "metrics"): set(),
+    ("layers", "data"): {"alphabet"},
 }
+"""What a folder may know of one below: a model what a batch is, and what may be asked of data, but no data module."""
 
 
-@pytest.mark.parametrize("room", ABOVE)
+def imports(code):
+    """Return what the code imports of lit_gen, as `lit_gen.<room>.<file>.<name>` or a part of it."""
+    found = set()
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, "by its whole name"
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return {name for name in found if name.startswith("lit_gen.")}
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["from lit_gen import metrics", "import lit_gen.metrics.x", "from lit_gen.metrics import x",
+     "def late():\n    from lit_gen.metrics.x import y"],
+)  # fmt: skip
+def test_every_form_of_import_is_seen(line):
+    assert [name.split(".")[1] for name in imports(line)] == ["metrics"]
+
+
+def test_the_order_names_every_folder_and_is_told():
+    assert sorted(ROOMS) == sorted(path.parent.name for path in (ROOT / "lit_gen").glob("*/__init__.py"))
+    told = " ".join((ROOT / "CONTRIBUTING.md").read_text().split())
+    assert ", ".join(f"`{room}`" for room in ("cli", *ROOMS)) in told
+
+
+@pytest.mark.parametrize("room", ROOMS)
 def test_no_file_of_a_room_imports_a_room_above(room):
-    """And a model knows of data what a batch is, and what it may ask of them, but no data module."""
-    for path in (PACKAGE / room).rglob("*.py"):
-        nodes = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom)]
-        imported = {node.module for node in nodes if (node.module or "").startswith("lit_gen.")}
-        assert not {name.split(".")[1] for name in imported} & ABOVE[room], path
-        if room == "models":
-            known = {"lit_gen.data.batches", "lit_gen.data.contract"}
-            assert not {name for name in imported if name.startswith("lit_gen.data")} - known, path
+    above = {"cli", *ROOMS[: ROOMS.index(room)]}
+    paths = list((ROOT / "lit_gen" / room).rglob("*.py"))
+    assert paths
+    for path in paths:
+        names = [name.split(".")[1:] for name in imports(path.read_text())]
+        assert not {name[0] for name in names} & above, path
+        for below in ROOMS:
+            if (room, below) in KNOWN:
+                assert not {name[1] for name in names if name[0] == below} - KNOWN[room, below], path

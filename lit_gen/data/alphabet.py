@@ -1,7 +1,7 @@
 """The alphabet of the sentences that models read, and the conversion of sentences to character numbers."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
@@ -43,6 +43,18 @@ def encode(text: str, length: int) -> Tensor:
             f"the sentence {words[:40]!r} has no character that can be read. Write it in English letters and digits."
         )
     return torch.from_numpy(numbers_of(text, length))
+
+
+def spell(sentences: Sequence[str]) -> Tensor:
+    """Return the character numbers (B, L) of sentences, where L is the length of the longest.
+
+    Raises:
+        UserError: there is no sentence, or one has no character of the alphabet.
+    """
+    if not sentences:
+        raise UserError("there is no sentence. Give at least one, for example 'a smiling woman'.")
+    length = max(len(sentence) for sentence in sentences)
+    return torch.stack([encode(sentence, length) for sentence in sentences])
 
 
 def numbers_of(text: str, length: int) -> np.ndarray:

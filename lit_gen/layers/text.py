@@ -1,4 +1,4 @@
-"""Encoders of sentences and images to comparable vectors, their loss, and the mismatched pairs of a batch.
+"""Encoders of sentences and images to comparable vectors, and their loss.
 
 Reed, Akata, Schiele, Lee, "Learning Deep Representations of Fine-grained Visual Descriptions", CVPR 2016,
 arXiv:1605.05395.
@@ -13,15 +13,11 @@ Departures from the paper:
     - The mean over the GRU's states leaves out steps that begin in the padding; there, all sentences are equally long.
 """
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lit_gen.data.alphabet import ALPHABET, encode
-from lit_gen.data.batches import CaptionedImages
-from lit_gen.errors import UserError
+from lit_gen.data.alphabet import ALPHABET
 
 KERNEL, POOL = 4, 3
 STRIDE = POOL**2  # characters from one step of the GRU to the next
@@ -108,42 +104,6 @@ def joint_embedding_loss(scores: Tensor, mismatch: Tensor) -> Tensor:
     return mean_where(by_text + by_image, mismatch)
 
 
-def contradictions(batch: CaptionedImages) -> Tensor:
-    """Return the number of attributes stated by sentence i (row) that image j (column) contradicts, (B, B) int64.
-
-    Without attributes, it is 1 for an image with another caption.
-    """
-    if not batch.attributes.shape[1]:
-        return (batch.caption[:, None] != batch.caption[None]).any(2).long()
-    differ = batch.attributes[:, None] != batch.attributes[None]  # (B, B, A)
-    return (differ & (batch.stated[:, None] > 0)).sum(2)
-
-
-def choose_wrong(contradicted: Tensor) -> tuple[Tensor, Tensor]:
-    """Choose for each sentence a wrong image, at random among those that contradict it in the fewest attributes.
-
-    From the counts of `contradictions`, (B, B), it returns indices (B,) of images, and whether there is such an image,
-    (B,) bool; where there is none, the index means nothing.
-    """
-    wrong = contradicted > 0
-    # No masked_fill: it would wait for the GPU to say what the maximum is.
-    fewest = torch.where(wrong, contradicted, contradicted.max() + 1).amin(1, keepdim=True)
-    draws = torch.rand(wrong.shape, device=wrong.device).masked_fill(contradicted != fewest, -1)
-    return draws.argmax(1), wrong.any(1)
-
-
 def mean_where(values: Tensor, chosen: Tensor) -> Tensor:
     """Return the mean of the `values` that are `chosen`, in float32; 0 if none is."""
     return (values.float() * chosen).sum() / chosen.sum().clamp(min=1)
-
-
-def spell(sentences: Sequence[str]) -> Tensor:
-    """Return the character numbers (B, L) of sentences, where L is the length of the longest.
-
-    Raises:
-        UserError: there is no sentence, or one has no character of the alphabet.
-    """
-    if not sentences:
-        raise UserError("there is no sentence. Give at least one, for example 'a smiling woman'.")
-    length = max(len(sentence) for sentence in sentences)
-    return torch.stack([encode(sentence, length) for sentence in sentences])

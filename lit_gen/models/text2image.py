@@ -32,19 +32,17 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim import Optimizer
 
+from lit_gen.data.alphabet import ALPHABET, spell
 from lit_gen.data.batches import CaptionedImages, DataSpec
+from lit_gen.data.mismatches import choose_wrong, contradictions
 from lit_gen.layers.coders import doublings
 from lit_gen.layers.residual import Bottleneck, normed
 from lit_gen.layers.text import (
-    ALPHABET,
     ImageEncoder,
     TextEncoder,
-    choose_wrong,
-    contradictions,
     embedding_scores,
     joint_embedding_loss,
     mean_where,
-    spell,
 )
 from lit_gen.limits import BelowOne, NonNegativeFloat, NonNegativeInt, PositiveInt
 from lit_gen.losses import Terms

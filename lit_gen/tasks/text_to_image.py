@@ -11,8 +11,9 @@ from torch import Tensor
 from lit_gen.data.alphabet import CAPTION_LENGTH, decode, encode
 from lit_gen.data.batches import CaptionedImages
 from lit_gen.data.contract import DataModule
+from lit_gen.data.mismatches import contradictions
 from lit_gen.errors import UserError
-from lit_gen.layers.text import contradictions, joint_embedding_loss, mean_where
+from lit_gen.layers.text import joint_embedding_loss, mean_where
 from lit_gen.losses import Terms
 from lit_gen.metrics.captions import CaptionMatching, StatedAttributes
 from lit_gen.metrics.evaluator import Evaluator, Options

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from lit_gen.data.alphabet import ALPHABET, decode, encode
+from lit_gen.data.alphabet import ALPHABET, decode, encode, spell
 from lit_gen.errors import UserError
 
 
@@ -45,3 +45,18 @@ def test_nothing_to_read(text):
 def test_nothing_to_read_before_the_cut():
     with pytest.raises(UserError, match="no character that can be read"):
         encode("日日日日 a man", 4)
+
+
+def test_spell():
+    numbers = spell(["a cat", "A  DOG barks"])
+    assert numbers.dtype == torch.int64 and numbers.shape == (2, 12)
+    assert [ALPHABET[n - 1] for n in numbers[0] if n] == list("a cat")
+    assert [ALPHABET[n - 1] for n in numbers[1] if n] == list("a dog barks")
+    long = "a woman with very, very long hair " * 50
+    assert spell([long, "a man"]).shape == (2, len(long))
+
+
+@pytest.mark.parametrize("sentences", [[], [""], ["a man", " \n "], ["\N{SNOWMAN}"]])
+def test_nothing_to_spell(sentences):
+    with pytest.raises(UserError, match="sentence.* for example|sentence.* English"):
+        spell(sentences)

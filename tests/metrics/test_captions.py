@@ -8,7 +8,7 @@ import torch
 from lit_gen.data import CelebACaptions
 from lit_gen.data.batches import CaptionedImages
 from lit_gen.metrics import captions
-from lit_gen.metrics.captions import CaptionMatching, StatedAttributes, contradictions
+from lit_gen.metrics.captions import CaptionMatching, StatedAttributes, opposed
 from tests.metrics.pictures import PixelJudge, mark
 
 CPU = torch.device("cpu")
@@ -117,13 +117,13 @@ def test_combinations_that_were_held_out(celeba_root, monkeypatch):
     assert figures["test_stated"].samples == 12
 
 
-def test_contradictions():
+def test_opposed_captions():
     """Both must speak of an attribute, and say the opposite."""
     batch = table(ATTRIBUTES, STATED)
     expected = torch.zeros(4, 4, dtype=torch.bool)
     for one, other in ((0, 1), (0, 2), (2, 3)):  # b: no, yes; b: no, yes; c: no, yes
         expected[one, other] = expected[other, one] = True
-    assert torch.equal(contradictions(batch), expected)
+    assert torch.equal(opposed(batch), expected)
 
 
 def test_matching_by_hand():

@@ -5,7 +5,7 @@ import torch
 
 from lit_gen.data.alphabet import encode
 from lit_gen.data.batches import CaptionedImages
-from lit_gen.layers.text import contradictions
+from lit_gen.data.mismatches import contradictions
 from lit_gen.models import Text2Image
 from tests.models import tiny
 from tests.models.test_text2image import batch
