@@ -216,11 +216,8 @@ def test_the_suite_passes_with_your_own_model(tmp_path):
     done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0 and "LSGAN" in done.stdout, done.stderr
     files = [f"tests/models/test_{name}.py" for name in ("accumulation", "calls_and_copies", "contract", "precision")]
-    files += [f"tests/callbacks/test_{name}.py" for name in ("health", "shared_grids", "validation")]
-    files += [
-        f"tests/{name}.py"
-        for name in ("metrics/test_evaluators", "command_line/test_help", "models/test_pretended_gpu")
-    ]
+    files += [f"tests/callbacks/test_{name}.py" for name in ("evaluation", "health", "shared_grids", "validation")]
+    files += ["tests/command_line/test_help.py", "tests/models/test_pretended_gpu.py"]
     chosen = "LSGAN or one_screen or names_are_those_of_the_code or models_with_a_config"
     words = ["-q", "-x", "-p", "no:cacheprovider", "-W", "ignore", "-k", chosen, *files]
     done = subprocess.run([sys.executable, "-m", "pytest", *words], cwd=tmp_path, capture_output=True, text=True)

@@ -1,12 +1,17 @@
 """Weights & Biases as the command line uses it: what its options and variables do. Nothing here goes online."""
 
+import csv
 from types import SimpleNamespace
 
 import pytest
 import wandb
 import yaml
+from lightning.pytorch.loggers import WandbLogger
 
 from lit_gen.cli import main
+from lit_gen.errors import UserError
+from lit_gen.loggers.of_run import loggers_of_run
+from lit_gen.loggers.wandb import ContinuingWandbLogger, WandbOptions, has_wandb_key, wandb_mode
 
 TINY = ["--model=VAE", "--model.latent_dim=2", "--model.encoder.hidden_sizes=[8]"]
 SHORT = ["--trainer.max_epochs=1", "--trainer.limit_train_batches=1", "--trainer.limit_val_batches=1",
@@ -206,3 +211,80 @@ def test_the_help_describes_the_options(capsys):
     assert end.value.code in (0, None)
     text = " ".join(capsys.readouterr().out.split())
     assert "--wandb.images {public,all}" in text and "for `wandb sync`" in text
+
+
+@pytest.fixture
+def no_key(monkeypatch, tmp_path):
+    for name in ("WANDB_MODE", "WANDB_API_KEY", "WANDB_IDENTITY_TOKEN_FILE", "WANDB_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    return tmp_path / "netrc"
+
+
+def test_a_key_in_the_environment_or_in_netrc(no_key, monkeypatch):
+    assert not has_wandb_key()
+    no_key.write_text("machine elsewhere.org login user password secret\n")
+    assert not has_wandb_key()
+    no_key.write_text("machine api.wandb.ai login user password secret\n")
+    assert has_wandb_key()
+
+
+def test_a_key_in_the_environment(no_key, monkeypatch):
+    monkeypatch.setenv("WANDB_API_KEY", "secret")
+    assert has_wandb_key()
+
+
+@pytest.mark.parametrize(
+    ("option", "variable", "key", "mode"),
+    [
+        (None, None, True, None), (None, None, False, "offline"), (None, "disabled", False, "disabled"),
+        (None, "disabled", True, "disabled"), (None, "offline", True, "offline"), (None, "dryrun", True, "offline"),
+        (None, "online", True, "online"), (None, "run", True, "online"), ("online", "disabled", True, "online"),
+        ("offline", "online", True, "offline"), ("disabled", "online", False, "disabled"),
+        ("offline", "nonsense", False, "offline"),
+    ],
+)  # fmt: skip
+def test_the_mode_is_the_options_then_the_variables_then_what_the_key_allows(
+    option, variable, key, mode, no_key, monkeypatch
+):
+    if variable is not None:
+        monkeypatch.setenv("WANDB_MODE", variable)
+    if key:
+        monkeypatch.setenv("WANDB_API_KEY", "secret")
+    assert wandb_mode(option) == mode
+
+
+@pytest.mark.parametrize(
+    ("option", "variable", "words"),
+    [
+        ("online", None, "--wandb.mode is online, but W&B has no API key"),
+        (None, "online", "WANDB_MODE is online, but W&B has no API key"),
+        (None, "nonsense", "WANDB_MODE is 'nonsense'"),
+    ],
+)
+def test_a_mode_that_cannot_be(option, variable, words, no_key, monkeypatch):
+    if variable is not None:
+        monkeypatch.setenv("WANDB_MODE", variable)
+    with pytest.raises(UserError, match=words):
+        wandb_mode(option)
+
+
+def test_wandb_gets_no_row_twice(tmp_path, monkeypatch):
+    """A killed run had logged up to step 3, half of a row more; its checkpoint is of step 1."""
+    sent = []
+    monkeypatch.setattr(WandbLogger, "log_metrics", lambda self, metrics, step=None: sent.append((step, metrics)))
+    (tmp_path / "metrics.csv").write_text(
+        "epoch,loss,step,val/loss\n0,0.1,0,\n0,0.2,1,\n0,0.3,2,\n0,0.4,3,\n0,,3,0.5\n1,0."
+    )
+    csv_logger, wandb_logger = loggers_of_run(None, tmp_path, "fit", {}, WandbOptions())
+    assert isinstance(wandb_logger, ContinuingWandbLogger)
+    rows = [
+        ({"epoch": 0, "loss": 0.3}, 2), ({"epoch": 0, "loss": 0.4}, 3), ({"epoch": 0, "val/loss": 0.5}, 3),
+        ({"epoch": 0, "health": 0.9}, 3), ({"epoch": 1, "loss": 0.6}, 4), ({"epoch": 1, "loss": 0.7}, 5),
+    ]  # fmt: skip
+    for metrics, step in rows:
+        for logger in (csv_logger, wandb_logger):
+            logger.log_metrics(metrics, step)
+    assert sent == [(step, metrics) for metrics, step in rows[3:]]
+    with (tmp_path / "metrics.csv").open() as file:
+        assert [row["step"] for row in csv.DictReader(file)] == ["0", "1", "2", "3", "3", "3", "4", "5"]

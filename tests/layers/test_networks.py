@@ -87,7 +87,7 @@ def test_a_checkpoint_imports_nothing(tmp_path):
     trainer = tiny.trainer(tmp_path, max_steps=1)
     trainer.fit(built, datamodule=tiny.NoiseData(1))
     trainer.save_checkpoint(tmp_path / "own.ckpt")
-    with pytest.raises(UserError, match=r"encoder is tests.models.test_networks.Own, .* in Python by encoder=<class>"):
+    with pytest.raises(UserError, match=r"encoder is tests.layers.test_networks.Own, .* in Python by encoder=<class>"):
         AutoEncoder.load_from_checkpoint(tmp_path / "own.ckpt")
     for given, factor in ((Own, 2), (partial(Own, factor=1.0), 1)):  # as it was trained, unless one says otherwise
         loaded = AutoEncoder.load_from_checkpoint(tmp_path / "own.ckpt", encoder=given)
