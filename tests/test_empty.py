@@ -9,8 +9,8 @@ from PIL import Image
 
 from lit_gen.cli import main
 from lit_gen.data import ImageFolder
-from lit_gen.data.base import ArrayDataset
-from lit_gen.data.horse2zebra import UnpairedDataset
+from lit_gen.data.datasets import ArrayDataset
+from lit_gen.data.unpaired import UnpairedDataset
 from lit_gen.errors import UserError
 from lit_gen.models import VAE
 from tests.models import tiny

@@ -7,7 +7,8 @@ from jsonargparse import Namespace
 from lightning import Callback
 from lightning.pytorch.callbacks import ProgressBar
 
-from lit_gen.callbacks.checkpoints import BestCheckpoint, RunCheckpoints
+from lit_gen.callbacks.best import BestCheckpoint
+from lit_gen.callbacks.checkpoints import RunCheckpoints
 from lit_gen.callbacks.evaluation import Evaluation
 from lit_gen.callbacks.health import Health
 from lit_gen.callbacks.predictions import PredictionWriter

@@ -8,9 +8,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from lit_gen.data.base import ArrayDataset, ImageData
+from lit_gen.data.base import ImageData
 from lit_gen.data.batches import AttributedImages, DataSpec
 from lit_gen.data.celeba_files import LISTS, CelebAFiles
+from lit_gen.data.datasets import ArrayDataset
 from lit_gen.data.decoding import ImageArray
 from lit_gen.data.rendered_faces import factors_of, true_images
 from lit_gen.data.text_files import read_text

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from lit_gen.data.alphabet import encode
-from lit_gen.data.base import ArrayDataset
 from lit_gen.data.captioned import CaptionedData, CaptionedDataset, Captions
 from lit_gen.data.celeba import CelebA
+from lit_gen.data.datasets import ArrayDataset
 from lit_gen.errors import UserError, nearest
 from lit_gen.synthetic.sentences.faces import check_sayable, describe_face
 

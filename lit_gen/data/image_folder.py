@@ -8,9 +8,10 @@ from typing import Any, ClassVar
 import numpy as np
 from torch.utils.data import DataLoader
 
-from lit_gen.data.base import ArrayDataset, ImageData
+from lit_gen.data.base import ImageData
 from lit_gen.data.batches import Images
 from lit_gen.data.cache import CachedSet
+from lit_gen.data.datasets import ArrayDataset
 from lit_gen.data.decoding import ImageArray, ImagesOnDemand
 from lit_gen.data.image_files import MAX_MEGAPIXELS, check_folder
 from lit_gen.data.splits import parts_by_place

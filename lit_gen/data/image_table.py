@@ -11,7 +11,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from torch.utils.data import DataLoader
 
 from lit_gen.data.alphabet import CAPTION_LENGTH, SHORTEST, numbers_of
-from lit_gen.data.base import ArrayDataset, ImageData
+from lit_gen.data.base import ImageData
 from lit_gen.data.batches import (
     UNLABELLED,
     AttributedImages,
@@ -23,6 +23,7 @@ from lit_gen.data.batches import (
     LabelledImages,
     UnpairedImages,
 )
+from lit_gen.data.datasets import ArrayDataset
 from lit_gen.data.decoding import ImageArray
 from lit_gen.data.image_folder import ImageFolder
 from lit_gen.data.splits import SPLITS, parts_by_place, places_of_names

@@ -11,8 +11,9 @@ from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 from torch.nn import functional
 
-from lit_gen.data.base import ArrayDataset, ImageData, resize_batch
+from lit_gen.data.base import ImageData, resize_batch
 from lit_gen.data.batches import UNLABELLED, DataSpec, Images, LabelledImages
+from lit_gen.data.datasets import ArrayDataset
 from lit_gen.data.download import ROOT_HINT, DownloadError, Remote, fetch, set_aside
 from lit_gen.errors import UserError
 from lit_gen.files.atomic import CannotWriteError, complete_file, remove_if_empty

@@ -8,8 +8,9 @@ from lightning import LightningModule, Trainer
 from torch import Tensor
 
 from lit_gen.data import MNIST, CelebA, Horse2Zebra
-from lit_gen.data.base import ArrayDataset, ImageData, resize_batch
+from lit_gen.data.base import ImageData, resize_batch
 from lit_gen.data.batches import DataSpec
+from lit_gen.data.datasets import ArrayDataset
 from lit_gen.data.image_files import find_images
 from lit_gen.errors import UserError
 

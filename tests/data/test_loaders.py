@@ -8,7 +8,7 @@ import torch
 from lightning import Trainer
 
 from lit_gen.data import MNIST, CelebA, CelebACaptions, Horse2Zebra, ImageFolder, MNISTCaptions
-from lit_gen.data.base import ArrayDataset
+from lit_gen.data.datasets import ArrayDataset
 from lit_gen.errors import UserError
 from lit_gen.models.base import GenerativeModule
 from tests.data.test_base import Numbered, Numbers, pixels

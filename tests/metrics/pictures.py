@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor, distributed, multiprocessing, nn
 
-from lit_gen.data.base import ArrayDataset, ImageData
+from lit_gen.data.base import ImageData
 from lit_gen.data.batches import AttributedImages, DataSpec
+from lit_gen.data.datasets import ArrayDataset
 
 NAMES = ["Left", "Red"]
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from lit_gen.data.base import ArrayDataset
 from lit_gen.data.batches import AttributedImages
+from lit_gen.data.datasets import ArrayDataset
 from lit_gen.errors import UserError
 from lit_gen.metrics import published, real_images
 from lit_gen.metrics import sliced_wasserstein as sliced
