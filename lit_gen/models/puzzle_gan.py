@@ -163,6 +163,7 @@ class PuzzleGAN(AdversarialModule):
     """
 
     task = Puzzle()
+    has_gaussian_latents = False
     prior_in_words = "uniform from -1 to 1"
     weights: Tensor
 

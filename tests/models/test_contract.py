@@ -16,7 +16,7 @@ from torch import Tensor
 from lit_gen.callbacks.checkpoints import RunCheckpoints
 from lit_gen.callbacks.evaluation import Evaluation
 from lit_gen.errors import UserError
-from lit_gen.models import adversarial
+from lit_gen.models import PuzzleGAN, Text2Image, adversarial
 from lit_gen.models.adversarial import AdversarialModule
 from lit_gen.tasks.reconstruction import Reconstruction
 from lit_gen.tasks.sampling import Sampling
@@ -116,6 +116,15 @@ def test_n_critic_trains_d_more_often(model_class, tmp_path, monkeypatch):
     fit(model, tmp_path, limit_train_batches=SEEN_BY_ADAM)
     assert steps[:4] == ["discriminator_loss"] * 3 + ["generator_loss"]
     assert steps.count("generator_loss") == steps.count("discriminator_loss") // 3
+
+
+@pytest.mark.parametrize("model_class", [*SAMPLERS, PuzzleGAN, Text2Image])
+def test_a_model_says_whether_its_latents_are_gaussian(model_class):
+    """The fourth moment of a Gaussian is 3, of a uniform distribution 1.8; a one-hot class has another one."""
+    model = tiny.build(model_class)
+    latent = model.sample_latent(20_000).double()
+    moments = (latent - latent.mean(0)).pow(4).mean(0) / latent.var(0) ** 2
+    assert model.has_gaussian_latents == ((moments - 3).abs() < 0.3).all()
 
 
 @pytest.mark.parametrize("channels", [1, 3])
