@@ -125,7 +125,7 @@ def make_room(place: Path, new: Path, files: Sequence[str]) -> None:
     Raises:
         UserError: a file of others has the name of a new one.
     """
-    earlier = written_earlier(place)
+    earlier = files_of_export(place)
     if others := [name for name in files if name not in earlier and os.path.lexists(place / name)]:
         raise UserError(
             f"--output: {place / others[0]} is not of an earlier export, or was changed since. Move it away, or name "
@@ -138,7 +138,7 @@ def make_room(place: Path, new: Path, files: Sequence[str]) -> None:
         os.replace(new / name, place / name)
 
 
-def written_earlier(folder: Path) -> list[str]:
+def files_of_export(folder: Path) -> list[str]:
     """Return the names of the files of a folder that are as an earlier `export` has written them, its card last.
 
     The card says it by their SHA-256. Files that somebody has changed or put there since are not among them.

@@ -58,7 +58,7 @@ def _outline(scene: Scene, pose: Pose, rng: np.random.Generator) -> np.ndarray:
         right = [(8, -66), (20, -60), (41, -40), (50, -25), (52, -8), (50, 8), (45, 13)]
     else:
         right = [(10, -73 - v), (28, -67 - v), (43, -53 - 0.6 * v), (50, -32), (50.5, -12), (49, 4), (45, 9)]
-    outer = mirrored(np.array(right) + (_extra_width(scene), 0))
+    outer = mirrored(np.array(right) + (_width_beside(scene), 0))
     if scene.hair_wave == "wavy":
         outer = closed_spline(outer, steps=3)
         phase = rng.uniform(0, 6, 2)[(outer[:, 0] > 0).astype(int)]
@@ -74,7 +74,7 @@ def _outline(scene: Scene, pose: Pose, rng: np.random.Generator) -> np.ndarray:
 
 def _opening(scene: Scene, pose: Pose, rng: np.random.Generator) -> np.ndarray:
     """Return the pixels around the hole in the hair that shows the face, (N, 2)."""
-    style, p, wide = scene.hair_style, scene.parting, _extra_width(scene)
+    style, p, wide = scene.hair_style, scene.parting, _width_beside(scene)
     hairline = -43 + rng.uniform(-4, 4)
     ends: tuple = ()
     if scene.hair_hangs:
@@ -114,7 +114,7 @@ def _opening(scene: Scene, pose: Pose, rng: np.random.Generator) -> np.ndarray:
     return pose.place(hole)
 
 
-def _extra_width(scene: Scene) -> float:
+def _width_beside(scene: Scene) -> float:
     return 3.0 * scene.chubby - 2.0 * scene.oval
 
 
