@@ -23,7 +23,7 @@ DOCS = Path(__file__).parents[1] / "docs"
 SIDE, GAP = 212, 12
 """Pixels of a panel, and between two."""
 COLUMNS = 4
-SHEETS = {
+GRIDS = {
     "VAE on MNIST": ("vae-residual.png", 28),
     "AAE on MNIST": ("aae-parzen.png", 28),
     "GAN on MNIST": ("gan-mnist-long.png", 28),
@@ -40,11 +40,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Draw the README's picture.")
     parser.add_argument("--mnist", type=Path, required=True, help="folder with train-images-idx3-ubyte")
     real = read_idx(next(parser.parse_args().mnist.rglob("train-images-idx3-ubyte*")))
-    panels = {"training: MNIST": sheet([Image.fromarray(image) for image in real[:36]], 32)}
-    panels |= {"training: rendered digits": sheet([digit(index) for index in range(36)], 32)}
-    panels |= {"training: rendered faces": sheet([face(index) for index in range(36)], 32)}
-    panels |= {"training: horses and zebras": sheet([animal(index) for index in range(9)], 64)}
-    panels |= {title: corner(DOCS / file, size) for title, (file, size) in SHEETS.items()}
+    panels = {"training: MNIST": mosaic([Image.fromarray(image) for image in real[:36]], 32)}
+    panels |= {"training: rendered digits": mosaic([digit(index) for index in range(36)], 32)}
+    panels |= {"training: rendered faces": mosaic([face(index) for index in range(36)], 32)}
+    panels |= {"training: horses and zebras": mosaic([animal(index) for index in range(9)], 64)}
+    panels |= {title: corner(DOCS / file, size) for title, (file, size) in GRIDS.items()}
     with complete_file(DOCS / "samples.png") as partial:
         composed(panels).save(partial, "PNG")
 
@@ -63,7 +63,7 @@ def animal(index: int) -> Image.Image:
     return Image.fromarray(animals.render(scene, "zebra" if index % 2 else "horse")[0])
 
 
-def sheet(images: list[Image.Image], size: int) -> Image.Image:
+def mosaic(images: list[Image.Image], size: int) -> Image.Image:
     """Return images side by side, row after row, each `size` pixels wide and high, as many as fill a panel."""
     columns = SIDE // (size + 2)
     whole = Image.new("RGB", (SIDE, SIDE), "white")

@@ -50,8 +50,8 @@ def callbacks_of_run(
         return [] if predictions is None else [*bars, predictions, *report]
     if folder is None:
         return []
-    sheets = settings.samples.as_dict() | {"all_to_wandb": settings.wandb.images == "all"}
-    callbacks: list[Callback] = [*bars, TrainingSpeed(), Evaluation(), SampleGrids(folder / "samples", **sheets)]
+    grids = settings.samples.as_dict() | {"all_to_wandb": settings.wandb.images == "all"}
+    callbacks: list[Callback] = [*bars, TrainingSpeed(), Evaluation(), SampleGrids(folder / "samples", **grids)]
     if isinstance(model, AdversarialModule):
         callbacks.append(Health(**settings.health.as_dict()))
     if settings.trainer.enable_checkpointing is not False:

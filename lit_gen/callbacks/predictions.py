@@ -275,12 +275,12 @@ def write_grid(path: Path, files: Sequence[Path], beside: Sequence[Path | None],
     columns *= 1 + any(beside)
     width, height = (max(size) for size in zip(*(cell.size for cell in cells), strict=True))
     rows = math.ceil(len(cells) / columns)
-    sheet = Image.new("RGB", (columns * (width + GAP), rows * (height + GAP)), "white")
+    whole = Image.new("RGB", (columns * (width + GAP), rows * (height + GAP)), "white")
     for number, cell in enumerate(cells):
         row, column = divmod(number, columns)
         left, upper = (width - cell.width) // 2, (height - cell.height) // 2
-        sheet.paste(cell, (column * (width + GAP) + left, row * (height + GAP) + upper))
-    save_picture(Grid(pil_to_tensor(sheet) / 127.5 - 1, title, heads, plan.lines).drawn(), path)
+        whole.paste(cell, (column * (width + GAP) + left, row * (height + GAP) + upper))
+    save_picture(Grid(pil_to_tensor(whole) / 127.5 - 1, title, heads, plan.lines).drawn(), path)
 
 
 def _small(image: Image.Image, longest: int) -> Image.Image:

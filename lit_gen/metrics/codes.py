@@ -15,7 +15,7 @@ from lit_gen.metrics.samples import own_noise
 
 ACTIVE = 0.01  # Burda et al.'s threshold of variance
 COMPARED_CODES = 4_000  # the kernel of all pairs of more latents takes gigabytes
-JUDGED_CODES = 2_000  # in each validation: about a second on a CPU
+VALIDATION_CODES = 2_000  # in each validation: about a second on a CPU
 PAIRS_OF_DRAWS = 3
 PIECE = 500  # images encoded at once
 
@@ -113,7 +113,7 @@ class PenalizedReconstruction(PriorDistance):
     latents, and grows with their number: it is not the one that `test` measures.
     """
 
-    most = JUDGED_CODES
+    most = VALIDATION_CODES
     of_training = False
 
     def __init__(self) -> None:

@@ -39,7 +39,7 @@ class DomainTranslations(Evaluator):
         super().__init__()
         self.samples = samples
         for direction in DIRECTIONS:
-            for state in ("pictures", "judged_right", "taken"):
+            for state in ("pictures", "known_right", "taken"):
                 self.add_state(f"{direction}_{state}", torch.tensor(0), "sum")
             for state in ("error", "identity_error", "change_outside", "outside"):
                 self.add_state(f"{direction}_{state}", torch.tensor(0.0, dtype=torch.float64), "sum")
@@ -67,7 +67,7 @@ class DomainTranslations(Evaluator):
             setattr(self, name, getattr(self, name) + value)
 
         add("pictures", len(test))
-        add("judged_right", (self.classifier.decide(test) == 1 - target).sum())
+        add("known_right", (self.classifier.decide(test) == 1 - target).sum())
         add("taken", (self.classifier.decide(made) == target).sum())
         if truth is None or mask is None:
             return
@@ -82,7 +82,7 @@ class DomainTranslations(Evaluator):
             return float(getattr(self, f"{direction}_{name}"))
 
         everything = sum(state(direction, "pictures") for direction in DIRECTIONS)
-        accuracy = sum(state(direction, "judged_right") for direction in DIRECTIONS) / everything
+        accuracy = sum(state(direction, "known_right") for direction in DIRECTIONS) / everything
         figures = {"judge_accuracy": Figure(accuracy, int(everything))}
         for way in DIRECTIONS:
             pictures = int(state(way, "pictures"))

@@ -4,7 +4,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks import overview
-from benchmarks.overview import SIDE, composed, corner, digit, sheet
+from benchmarks.overview import SIDE, composed, corner, digit, mosaic
 
 
 def test_only_whole_images_of_a_sample_grid_are_shown(tmp_path):
@@ -23,10 +23,10 @@ def test_panels_with_their_titles():
     assert (pixels[:10, :60] < 128).any()  # its title
 
 
-def test_a_sheet_of_rendered_images():
-    pixels = np.asarray(sheet([digit(index) for index in range(36)], 32))
+def test_a_mosaic_of_rendered_images():
+    pixels = np.asarray(mosaic([digit(index) for index in range(36)], 32))
     assert pixels.shape == (SIDE, SIDE, 3) and (pixels[:32, :32] > 200).any() and (pixels[:32, 32:34] == 255).all()
 
 
-def test_every_sheet_is_there():
-    assert all((overview.DOCS / file).is_file() for file, _ in overview.SHEETS.values())
+def test_every_mosaic_is_there():
+    assert all((overview.DOCS / file).is_file() for file, _ in overview.GRIDS.values())
