@@ -1,4 +1,4 @@
-"""The base of the models that encode: AutoEncoder, VAE and AAE, trained by automatic optimization."""
+"""The base of the models that encode, trained by automatic optimization."""
 
 from typing import Any
 
