@@ -124,7 +124,7 @@ class SampleGrids(Callback):
 
 
 def _goes_to_wandb(logger: Logger) -> bool:
-    """Whether W&B gets what a logger is given; it may have been told to copy TensorBoard's logs."""
+    """Return whether W&B gets what a logger is given; it may have been told to copy TensorBoard's logs."""
     if isinstance(logger, TensorBoardLogger | RunTensorBoard):
         return wandb.run is not None and bool(wandb.run.settings.sync_tensorboard)
     return isinstance(logger, WandbLogger)

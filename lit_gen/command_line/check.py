@@ -92,7 +92,9 @@ def in_full(path: Path, seen: Seen) -> str:
 
 
 def check(words: Sequence[str]) -> None:
-    """Print what the data hold: counts, sizes, unreadable files, labels; and the command to type next. Nothing is kept.
+    """Print what the data hold: counts, sizes, unreadable files, labels; and the command to type next.
+
+    Nothing is kept but rendered or unpacked images.
 
     Raises:
         UserError: there are no such data, or a table of them has a mistake.

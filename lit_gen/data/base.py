@@ -32,6 +32,8 @@ from lit_gen.synthetic import VERSION
 class ImageData(LoadedData):
     """A data module of square images; a subclass defines `find_or_download`, and `setup` to fill `datasets`.
 
+    The last two arguments are those of subclasses that read files; the class attributes are their defaults.
+
     Args:
         root: folder that holds the datasets.
         image_size: side of the images in pixels.

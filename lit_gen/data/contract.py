@@ -25,12 +25,11 @@ from lit_gen.lightning_compat import trainer_of
 
 
 class DataModule(Protocol):
-    """The names that models, tasks, metrics and callbacks know of a data module, beside those of Lightning.
+    """What a data module may offer to models, tasks, metrics and callbacks, beside what Lightning asks of it.
 
     A data module of your own needs `spec` only where its batches are plain tensors (`named_batch` says which), and
-    `batch_type` where they are named tuples; each other name adds what its docstring says.
-    `lit_gen.data.base.ImageData` has all but `labelled_images`, which `MNIST` and `ImageTable` have, and the last five,
-    which are `Horse2Zebra`'s and those of rendered data.
+    `batch_type` where they are named tuples; each other name adds what its docstring says. What a docstring names no
+    class for, every `lit_gen.data.base.ImageData` has. A model asks for the others by `hasattr`.
     """
 
     batch_type: type[Any]
@@ -49,10 +48,14 @@ class DataModule(Protocol):
     """All training images of the dataset, for published metrics; by default the training split.
 
     None says that the training split lacks some of them: no metric is then called `fid50k_full`.
+    `MNIST` and `CelebACaptions`.
     """
 
     predicted_files: Sequence[Path]
-    """The files of the images that `predict` reads, by whose names below `root` it calls what it writes."""
+    """The files of the images that `predict` reads, by whose names below `root` it calls what it writes.
+
+    `ImageFolder` and `ImageTable`.
+    """
 
     previews_training_images: bool
     """Whether `preview_batch` has training images, for want of others; by default not. Titles of grids say so."""
@@ -66,7 +69,7 @@ class DataModule(Protocol):
     def labelled_images(self) -> Any:
         """Return all training images whose labels are known, as the loader gives them: for SemiSupervisedAAE.
 
-        None says that batches do as they are.
+        None says that batches do as they are. `MNIST` and `ImageTable`.
         """
 
     def mean_image(self) -> Tensor:
@@ -79,21 +82,36 @@ class DataModule(Protocol):
         """Return a batch of those examples with images in [-1, 1], mirrored at random if `flip`."""
 
     def domain_examples(self) -> BatchReader:
-        """Return pairs of images of two domains, for a classifier to learn from: how many translations fool it?"""
+        """Return pairs of images of two domains, for a classifier to learn from, which translations are to fool.
+
+        Data of two domains: `Horse2Zebra`, `UnpairedFolders`, `ImageTable`.
+        """
 
     def test_images(self, domain: str) -> Mapping[str, ImageArray]:
-        """Return the test images of domain A or B, each once; of rendered ones also their `truth` and `mask`."""
+        """Return the test images of domain A or B, each once; of rendered ones also their `truth` and `mask`.
+
+        Data of two domains, as above.
+        """
 
     def counterfactuals(
         self, split: str, places: Sequence[int], wanted: Sequence[Sequence[Mapping[str, bool]]]
     ) -> list[list[np.ndarray | None]] | None:
-        """Return the true images of rows with other attributes, for errors against them; None if they are not known."""
+        """Return the true images of rows with other attributes, for errors against them; None if they are not known.
+
+        `CelebA`, and what is derived from it.
+        """
 
     def opposite_captions(self, split: str, places: Sequence[int], name: str) -> np.ndarray | None:
-        """Return two sentences for each row, (B, 2, L): one states that the attribute is false, one that it is true."""
+        """Return two sentences for each row, (B, 2, L): one states that the attribute is false, one that it is true.
+
+        `CelebACaptions`.
+        """
 
     def factors(self, split: str, places: Sequence[int]) -> Mapping[str, np.ndarray] | None:
-        """Return what the scenes of rows were drawn from, each (N,), for MIG and DCI; None if it is not known."""
+        """Return what the scenes of rows were drawn from, each (N,), for MIG and DCI; None if it is not known.
+
+        `MNIST` and `CelebA`, and what is derived from them.
+        """
 
 
 def fields_read(model: Any, predicting: bool = False) -> tuple[str, ...]:

@@ -118,7 +118,7 @@ class EvaluationOrder(DistributedSampler):
 
 
 def processes_that_share(count: int, trainer: Trainer | None, what: str) -> int:
-    """Return the number of processes, among which images are shared.
+    """Refuse images that are fewer than the processes that share them; return the number of these processes.
 
     Args:
         count: number of images.

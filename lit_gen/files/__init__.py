@@ -1,1 +1,4 @@
-"""Files: written complete or not at all, MNIST's IDX format, and work on many of them in several processes."""
+"""Files: written complete or not at all, arrays on disk, checksums, locks, MNIST's IDX format.
+
+Also work on many files in several processes.
+"""

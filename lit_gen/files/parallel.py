@@ -40,9 +40,9 @@ def map_indices(
             ends the work and is raised here.
         count: number of indices.
         description: words of the progress bar.
+        workers: number of processes; by default one per available core, and none at all for fewer than 256 indices.
         items: `count` picklable things, of which the function gets the one at each index as its second argument. No
             process holds more than a few of them at a time.
-        workers: number of processes; by default one per available core, and none at all for fewer than 256 indices.
 
     Raises:
         UserError: a worker process ended.

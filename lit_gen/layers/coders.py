@@ -143,14 +143,18 @@ def doublings(size: int, model: str, digits: str = "MNIST") -> int:
 
 
 def halvings(size: int) -> int:
-    """Return the number of halvings, at least 1, from a side of `size` pixels to 3 to 5 pixels (28 to 14, 7 and 3)."""
+    """Return the number of halvings from a side of `size` pixels to 3, 4 or 5 (28 to 14, 7 and 3).
+
+    It is at least 1, so that 4 and 5 pixels become 2.
+    """
     return max(1, int(math.log2(size / 3)))
 
 
 class ConvEncoder(Encoder, nn.Sequential):
     """A convolutional encoder of images (B, C, S, S) to (B, out_features).
 
-    4x4 convolutions of stride 2, with batch norm, halve the side down to 3, 4 or 5 pixels.
+    4x4 convolutions of stride 2, with batch norm, halve the side down to 3, 4 or 5 pixels, or from 4 or 5
+    pixels to 2: there is at least one.
 
     Args:
         channels: width of the first convolution. Each further one is twice as wide, up to eight times `channels`.

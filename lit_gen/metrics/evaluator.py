@@ -30,7 +30,8 @@ class Options(NamedTuple):
 class Evaluator(Metric):
     """A torchmetrics metric of a model: `update(model, batch)`, then `compute()` returns values by name.
 
-    It collects states (`add_state`), which torchmetrics joins over all processes before `compute`. An evaluator lives
+    It collects states (`add_state`), which torchmetrics joins over all processes before `compute`. A subclass defines
+    `compute`, or, where that takes long or draws at random, `figures`, which one process computes for all. It lives
     for one evaluation and is no part of the model, so that checkpoints hold nothing of it.
     """
 

@@ -81,7 +81,7 @@ def add_counts(checkpoint: dict[str, Any], counts: dict[str, Any], path: Any, da
 
 
 def batch_size_of_run(checkpoint: Any) -> int | None:
-    """`data.batch_size` in <run>/config.yaml for <run>/checkpoints/last.ckpt; None where that cannot be read."""
+    """Return `data.batch_size` in <run>/config.yaml for <run>/checkpoints/last.ckpt; None if it cannot be read."""
     try:
         return int(read_settings(Path(checkpoint).absolute().parents[1])["data"]["init_args"]["batch_size"])
     except (ValueError, KeyError, TypeError):  # not there, or of another kind
