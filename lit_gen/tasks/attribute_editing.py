@@ -20,12 +20,11 @@ from lit_gen.metrics.features import Features
 from lit_gen.metrics.published import PublishedTargetDomains
 from lit_gen.metrics.target_domains import TargetDomains
 from lit_gen.metrics.true_images import TrueEdits
+from lit_gen.synthetic.faces.names import HAIR_COLOURS
 from lit_gen.tasks import pictures
 from lit_gen.tasks.base import Stage, Task, quality
 from lit_gen.tasks.exports import IMAGE, Exported, Exports, Input, image_of, sampler_of
 from lit_gen.tasks.grids import Grid, grid
-
-HAIR_COLOURS = ("Black_Hair", "Blond_Hair", "Brown_Hair", "Gray_Hair")
 
 
 class AttributeEditor(Protocol):

@@ -9,7 +9,7 @@ from PIL import Image
 
 from lit_gen.synthetic.faces.names import ATTRIBUTES, LANDMARKS
 from lit_gen.synthetic.faces.render import draw_scene, render_face
-from lit_gen.synthetic.faces.scene import HAIR_COLOURS, sample_scene, scene_attributes
+from lit_gen.synthetic.faces.scene import HAIR_SHADES, sample_scene, scene_attributes
 from lit_gen.synthetic.faces.write import write_celeba
 
 HAIR = ("Black_Hair", "Blond_Hair", "Brown_Hair", "Gray_Hair")
@@ -146,7 +146,7 @@ def test_landmarks_point_at_the_features():
 
 def test_hair_colours_are_seen():
     levels = {}
-    for colour, palette in HAIR_COLOURS.items():
+    for colour, palette in HAIR_SHADES.items():
         changes = {"hair_colour": colour, "hair_style": "long", "hair_rgb": palette[0]}
         images = [draw_scene(scene).image for scene in plain_scenes(6, **changes)]
         levels[colour] = np.mean([image[46:54, 75:103].reshape(-1, 3).mean(axis=0) for image in images], axis=0)

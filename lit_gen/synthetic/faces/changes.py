@@ -4,10 +4,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from lit_gen.synthetic.faces.scene import HAIR_COLOURS, SKIN_TONES, SWITCHES, Scene, scene_attributes
+from lit_gen.synthetic.faces.names import BEARDS, HAIR_COLOURS
+from lit_gen.synthetic.faces.scene import HAIR_SHADES, SKIN_TONES, SWITCHES, Scene, scene_attributes
 
-HAIR = {"Black_Hair": "black", "Blond_Hair": "blond", "Brown_Hair": "brown", "Gray_Hair": "gray"}
-BEARDS = {"5_o_Clock_Shadow": "shadow", "Goatee": "goatee", "Mustache": "mustache"}
 CHOICES: dict[str, tuple[str, Any, Any]] = {
     "Bald": ("hair_style", "short", "bald"),
     "Eyeglasses": ("glasses", "none", "frame"),
@@ -43,9 +42,9 @@ def with_attributes(scene: Scene, wanted: Mapping[str, bool]) -> Scene | None:
 
 def _fields(scene: Scene, name: str, value: bool) -> dict[str, Any]:
     """Return the fields of a scene that give an attribute a value; none for one that cannot be chosen."""
-    if name in HAIR:
-        colour = HAIR[name] if value else "red"  # the one without a name
-        shades = HAIR_COLOURS[colour]
+    if name in HAIR_COLOURS:
+        colour = HAIR_COLOURS[name] if value else "red"  # the one without a name
+        shades = HAIR_SHADES[colour]
         return {"hair_colour": colour, "hair_rgb": tuple(map(float, shades[scene.texture_seed % len(shades)]))}
     if name == "Pale_Skin":
         return {"pale": value, "tone": tuple(map(float, SKIN_TONES["pale" if value else "light"]))}

@@ -1,4 +1,4 @@
-"""The column names of CelebA's annotation files, in their official order."""
+"""The column names of CelebA's annotation files, in their official order, and which of them are colours and beards."""
 
 ATTRIBUTES: tuple[str, ...] = (
     "5_o_Clock_Shadow", "Arched_Eyebrows", "Attractive", "Bags_Under_Eyes", "Bald", "Bangs", "Big_Lips", "Big_Nose",
@@ -8,6 +8,9 @@ ATTRIBUTES: tuple[str, ...] = (
     "Sideburns", "Smiling", "Straight_Hair", "Wavy_Hair", "Wearing_Earrings", "Wearing_Hat", "Wearing_Lipstick",
     "Wearing_Necklace", "Wearing_Necktie", "Young",
 )  # fmt: skip
+
+HAIR_COLOURS = {"Black_Hair": "black", "Blond_Hair": "blond", "Brown_Hair": "brown", "Gray_Hair": "gray"}
+BEARDS = {"5_o_Clock_Shadow": "shadow", "Goatee": "goatee", "Mustache": "mustache"}
 
 LANDMARKS: tuple[str, ...] = (
     "lefteye_x", "lefteye_y", "righteye_x", "righteye_y", "nose_x", "nose_y", "leftmouth_x", "leftmouth_y",

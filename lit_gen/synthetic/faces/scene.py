@@ -14,7 +14,7 @@ SKIN_TONES = {
     "brown": (158, 108, 78),
     "dark": (112, 74, 54),
 }
-HAIR_COLOURS = {
+HAIR_SHADES = {
     "black": ((30, 24, 24), (40, 31, 27), (22, 21, 26)),
     "brown": ((92, 60, 38), (76, 48, 32), (116, 78, 50), (104, 64, 44)),
     "blond": ((216, 178, 112), (230, 200, 142), (196, 156, 92), (236, 214, 168)),
@@ -32,7 +32,7 @@ class Scene:
     tone: tuple[float, float, float]  # RGB of lit skin
     pale: bool
     hair_style: str  # bald, fringe, short, bob, long, updo
-    hair_colour: str  # a key of HAIR_COLOURS
+    hair_colour: str  # a key of HAIR_SHADES
     hair_rgb: tuple[float, float, float]
     hair_volume: float  # above the skull
     hair_wave: str  # straight, wavy, plain
@@ -118,7 +118,7 @@ def sample_scene(rng: np.random.Generator) -> Scene:
         hair_colour = choice({"black": 0.8, "brown": 0.15, "blond": 0.05})
     else:
         hair_colour = choice({"black": 0.25, "brown": 0.38, "blond": 0.29, "red": 0.08})
-    palette = HAIR_COLOURS[hair_colour]
+    palette = HAIR_SHADES[hair_colour]
     hair_rgb = np.array(palette[rng.integers(len(palette))]) * rng.uniform(0.92, 1.08)
     if male:
         bald = chance(0.025 if young else 0.13)

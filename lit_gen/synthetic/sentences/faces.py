@@ -5,13 +5,12 @@ from random import Random
 from typing import NamedTuple
 
 from lit_gen.errors import UserError
+from lit_gen.synthetic.faces.names import BEARDS, HAIR_COLOURS
 from lit_gen.synthetic.sentences.vocabulary import (
-    BEARDS,
     CHANCES,
     CONTRADICTORY,
     DESCRIBED,
     EXCLUDES,
-    HAIR_COLOURS,
     MALE_CHANCE,
     MISSED_BY,
     NOUN_OF,

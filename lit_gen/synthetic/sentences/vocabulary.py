@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from lit_gen.synthetic.faces.names import BEARDS, HAIR_COLOURS
+
 
 class Saying(NamedTuple):
     """One way to say that an attribute is true, or false.
@@ -73,21 +75,16 @@ for _name, _texts in {
     "Bags_Under_Eyes": ["bags under {his} eyes"],
 }.items():  # fmt: skip
     SAYINGS |= {(_name, True): sayings_of(has=_texts), (_name, False): sayings_of(lacks=_texts)}
-HAIR_COLOURS = {
-    "Black_Hair": ("black",),
-    "Blond_Hair": ("blond", "blonde"),
-    "Brown_Hair": ("brown",),
-    "Gray_Hair": ("gray", "grey"),
-}
+OTHER_SPELLINGS = {"blond": ("blonde",), "gray": ("grey",)}
 
 # Adjectives of one noun, in the order in which they stand before it: "wavy blond hair".
 DESCRIBED: dict[str, dict[str, tuple[str, ...]]] = {
-    "hair": {"Straight_Hair": ("straight",), "Wavy_Hair": ("wavy",)} | HAIR_COLOURS,
+    "hair": {"Straight_Hair": ("straight",), "Wavy_Hair": ("wavy",)}
+    | {name: (colour, *OTHER_SPELLINGS.get(colour, ())) for name, colour in HAIR_COLOURS.items()},
     "eyebrows": {"Bushy_Eyebrows": ("bushy", "thick"), "Arched_Eyebrows": ("arched",)},
     "nose": {"Big_Nose": ("big", "large"), "Pointy_Nose": ("pointy", "pointed")},
 }
 NOUN_OF = {name: noun for noun, words in DESCRIBED.items() for name in words}
-BEARDS = ("5_o_Clock_Shadow", "Goatee", "Mustache")
 
 # Of each set no two are true of one face, whatever CelebA's annotations say ...
 CONTRADICTORY = (
