@@ -1,6 +1,5 @@
 """The base of a GAN whose networks grow with the images seen: Karras et al. 2018, arXiv:1710.10196, section 2."""
 
-import math
 from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
@@ -41,7 +40,7 @@ class GrowingModule(AdversarialModule):
                 f"{type(self).__name__} needs an image size that is a power of two from 4 to 1024, not {size}. "
                 "Set --data.image_size."
             )
-        self.last_stage = int(math.log2(size)) - 2
+        self.last_stage = RESOLUTIONS.index(size)
         self.stage, self._alpha = 0, 1.0
         self.register_buffer("alpha_on_device", torch.ones(()), persistent=False)
 
@@ -86,7 +85,7 @@ class GrowingModule(AdversarialModule):
     @property
     def resolution(self) -> int:
         """Return the side of the images of the present stage, in pixels."""
-        return 4 * 2**self.stage
+        return RESOLUTIONS[self.stage]
 
     @property
     def tables(self) -> tuple[dict[int, int], dict[int, float]]:
@@ -103,7 +102,7 @@ class GrowingModule(AdversarialModule):
 
     def side_at(self, images: int) -> int:
         """Return the side in pixels that the next image needs after so many: the data load no larger ones."""
-        return 4 * 2 ** self.growth_at(images).stage
+        return RESOLUTIONS[self.growth_at(images).stage]
 
     def learning_rate_factor(self) -> float:
         return self.tables[1].get(self.resolution, 1.0)

@@ -25,6 +25,7 @@ from lit_gen.limits import BelowOne, NonNegativeFloat, PositiveInt
 from lit_gen.losses import Terms
 from lit_gen.losses.adversarial import gradient_penalty, wasserstein_discriminator, wasserstein_generator
 from lit_gen.models.growing import GrowingModule
+from lit_gen.schedules import RESOLUTIONS
 from lit_gen.tasks.sampling import GrowingSampling
 
 upsample = nn.Upsample(scale_factor=2, mode="nearest")
@@ -169,7 +170,7 @@ class ProGAN(GrowingModule):
         self.minibatch_sizes = self.table("minibatch_sizes", minibatch_sizes)
         self.learning_rate_factors = self.table("learning_rate_factors", learning_rate_factors)
         self.penalty_weight, self.penalty_interval, self.drift_weight = penalty_weight, penalty_interval, drift_weight
-        widths = [max(1, min(max_channels, channel_base // (4 * 2**stage))) for stage in range(self.last_stage + 1)]
+        widths = [max(1, min(max_channels, channel_base // side)) for side in RESOLUTIONS[: self.last_stage + 1]]
         self.generator = Generator(latent_dim, widths, self.image_shape[0])
         self.discriminator = Discriminator(widths, self.image_shape[0], stddev_group)
         self.start_average()

@@ -1,6 +1,5 @@
 """Sampling: new images from noise."""
 
-import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any, ClassVar, Literal, Protocol
@@ -13,6 +12,7 @@ from lit_gen.data.contract import DataModule
 from lit_gen.errors import UserError
 from lit_gen.metrics.evaluator import Evaluator, Options
 from lit_gen.metrics.parzen import ParzenWindow
+from lit_gen.schedules import RESOLUTIONS
 from lit_gen.tasks import pictures
 from lit_gen.tasks.base import DISTANCE, Task, quality
 from lit_gen.tasks.exports import Exported, Exports, latents_of, sampler_of
@@ -71,7 +71,7 @@ class Sampling(Task):
 class GrowingSampling(Sampling):
     """Sampling by a model whose images grow: `reals(image)` gives real images as D sees them at present.
 
-    `stage` and `alpha` tell the present resolution, `4 * 2**stage` pixels, and how far it is faded in.
+    `stage` and `alpha` tell the present resolution, `resolution` pixels, and how far it is faded in.
     """
 
     generated_grids: ClassVar[tuple[str, ...]] = ("samples",)
@@ -102,8 +102,8 @@ class GrowingSampling(Sampling):
     def sample_grids(self, model: Any, batch: Any, count: int = 64) -> dict[str, Grid]:
         """Return `samples`, and `reals`: held-out images at the present resolution, enlarged to the data's size."""
         shown = functional.interpolate(model.reals(batch.image[:count]), size=model.image_shape[-1], mode="nearest")
-        size = 4 * 2**model.stage
-        reals = Grid(grid(shown), f"real images as D sees them, at {size} x {size} pixels")
+        side = model.resolution
+        reals = Grid(grid(shown), f"real images as D sees them, at {side} x {side} pixels")
         return super().sample_grids(model, batch, count) | {"reals": reals}
 
 
@@ -124,7 +124,7 @@ def _sample(seed: int, model: Any) -> Tensor:
 
 def resolution_in(model: Any, options: pictures.Options) -> int:
     """Return the resolution that a command asks for, one of those that the model grows through."""
-    known = [str(4 * 2**stage) for stage in range(model.last_stage + 1)]
+    known = list(map(str, RESOLUTIONS[: model.last_stage + 1]))
     return int(pictures.name_of(options, "resolution", known))
 
 
@@ -134,10 +134,10 @@ def stage_of(model: Any, resolution: int) -> tuple[int, float]:
     Raises:
         UserError: the model was not trained that far.
     """
-    trained = 4 * 2**model.stage
+    trained = model.resolution
     if resolution > trained:
         raise UserError(f"--resolution must be at most {trained}, not {resolution}: this model was trained no further.")
-    return (model.stage, model.alpha) if resolution == trained else (int(math.log2(resolution)) - 2, 1.0)
+    return (model.stage, model.alpha) if resolution == trained else (RESOLUTIONS.index(resolution), 1.0)
 
 
 def _at_resolution(make: Callable[[Any], Tensor], resolution: int, model: Any) -> Tensor:
