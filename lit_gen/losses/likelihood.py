@@ -29,6 +29,11 @@ def bernoulli_log_likelihood(target: Tensor, logits: Tensor) -> Tensor:
     return -functional.softplus(logits).addcmul_(logits, target, value=-1).sum(-1)
 
 
+def squared_error(image: Tensor, reconstruction: Tensor) -> Tensor:
+    """Return ‖x − x̂‖² per image, (B,), summed over pixels on the scale [0, 1], of images (B, C, H, W) in [-1, 1]."""
+    return ((reconstruction - image).float() / 2).square().flatten(1).sum(1)
+
+
 def importance_weighted_bound(log_weights: Tensor) -> Tensor:
     """Return the log of the mean of K importance weights p(x, z_k) / q(z_k | x), a lower bound of log p(x).
 

@@ -29,6 +29,7 @@ from lit_gen.lightning_compat import data_of
 from lit_gen.limits import BelowOne, ClosedUnitInterval, NonNegativeFloat, PositiveFloat, PositiveInt
 from lit_gen.losses import Terms
 from lit_gen.losses.adversarial import minimax_discriminator, nonsaturating_generator
+from lit_gen.losses.likelihood import squared_error
 from lit_gen.models.autoencoding import AutoencodingModule
 from lit_gen.old_versions.labels import hide_labels
 from lit_gen.tasks.reconstruction import PriorMatching
@@ -152,7 +153,6 @@ class AAE(AutoencodingModule):
         d_fake              = −E[log(1 − D(q(x)))]
         """
         code = self.encode(batch.image)
-        error = (self.decode(code) - batch.image).float() / 2
         prior, component = self.sample_prior(len(code))
         labels = batch.label if self.num_classes else component
         # As many draws of the prior are unlabelled as codes, so that D cannot tell them apart by that.
@@ -162,7 +162,7 @@ class AAE(AutoencodingModule):
         fake = self.discriminator(self.discriminator_input(code.detach(), labels))
         encoder_term = self.adversarial_weight * nonsaturating_generator(fooled)["g_adversarial"]
         return {
-            "reconstruction": error.square().flatten(1).sum(1).mean(),
+            "reconstruction": squared_error(batch.image, self.decode(code)).mean(),
             "encoder_adversarial": encoder_term,
             **minimax_discriminator(real, fake),
         }

@@ -28,6 +28,7 @@ from lit_gen.lightning_compat import data_of
 from lit_gen.limits import BelowOne, NonNegativeFloat, PositiveInt
 from lit_gen.losses import Terms
 from lit_gen.losses.adversarial import minimax_discriminator, nonsaturating_generator
+from lit_gen.losses.likelihood import squared_error
 from lit_gen.models.aae import frozen, two_rates
 from lit_gen.models.autoencoding import AutoencodingModule
 from lit_gen.tasks.semi_supervised import SemiSupervised
@@ -160,8 +161,7 @@ class SemiSupervisedAAE(AutoencodingModule):
         d_real_style   = −E[log D_z(N(0, I))]        d_fake_style = −E[log(1 − D_z(z))]
         """
         code = self.encode(batch.image)
-        error = (self.decode(code) - batch.image).float() / 2
-        terms = {"reconstruction": error.square().flatten(1).sum(1).mean() / 2}
+        terms = {"reconstruction": squared_error(batch.image, self.decode(code)).mean() / 2}
 
         sizes = [self.num_classes, self.style_dim]
         pairs = zip(code.split(sizes, dim=1), self.sample_latent(len(code)).split(sizes, dim=1), strict=True)

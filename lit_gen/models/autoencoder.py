@@ -17,6 +17,7 @@ from lit_gen.data.batches import DataSpec
 from lit_gen.layers.coders import DecoderArgument, EncoderArgument, MLPEncoder, network
 from lit_gen.limits import NonNegativeFloat, PositiveInt
 from lit_gen.losses import Terms
+from lit_gen.losses.likelihood import squared_error
 from lit_gen.models.autoencoding import AutoencodingModule
 from lit_gen.tasks.reconstruction import PlainReconstruction
 
@@ -51,5 +52,4 @@ class AutoEncoder(AutoencodingModule):
 
         reconstruction = E‖x − x̂‖², summed over pixels
         """
-        error = (self.reconstruct(batch.image) - batch.image).float() / 2
-        return {"reconstruction": error.square().flatten(1).sum(1).mean()}
+        return {"reconstruction": squared_error(batch.image, self.reconstruct(batch.image)).mean()}

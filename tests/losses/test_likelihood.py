@@ -12,6 +12,7 @@ from lit_gen.losses.likelihood import (
     gaussian_kl,
     gaussian_log_density,
     importance_weighted_bound,
+    squared_error,
 )
 
 
@@ -135,6 +136,13 @@ def test_bound_rises_with_the_number_of_samples_and_never_passes_log_p(linear_ga
     assert exact - bounds[0] > 0.1, "the proposal is to be a bad one, or there is nothing to see"
     gaps = [exact - bound for bound in bounds]
     assert all(gap > -0.003 for gap in gaps) and gaps[1] < 0.9 * gaps[0] and gaps[-1] < 0.02 * gaps[0]
+
+
+def test_squared_error_is_of_pixels_from_0_to_1():
+    """Black against white in one image, half of that in the other; also where the images are in 16 bits."""
+    black, white = torch.full((2, 1, 3, 5), -1.0), torch.tensor([1.0, 0.0]).view(2, 1, 1, 1)
+    assert squared_error(black, white.expand(2, 1, 3, 5)).tolist() == [15, 15 / 4]
+    assert squared_error(black, white.expand(2, 1, 3, 5).bfloat16()).dtype == torch.float32
 
 
 def test_bound_converges_to_log_p(linear_gaussian):
