@@ -24,14 +24,15 @@ else:
     PositiveFloat = typing.restricted_number_type("FinitePositiveFloat", float, [(">", 0), ("<", math.inf)])
     BelowOne = typing.restricted_number_type("BelowOne", float, [(">=", 0), ("<", 1)])
 
-IN_WORDS = {
-    PositiveInt: "int of at least 1",
-    NonNegativeInt: "int of at least 0",
-    NonNegativeFloat: "finite float of at least 0",
-    PositiveFloat: "finite float above 0",
-    ClosedUnitInterval: "float from 0 to 1",
-    BelowOne: "float of at least 0 and below 1",
+TYPES = {
+    "PositiveInt": PositiveInt,
+    "NonNegativeInt": NonNegativeInt,
+    "NonNegativeFloat": NonNegativeFloat,
+    "PositiveFloat": PositiveFloat,
+    "ClosedUnitInterval": ClosedUnitInterval,
+    "BelowOne": BelowOne,
 }
+"""The limits by the names that the code has for them; `command_line.class_help` has their words."""
 
 
 def _plain(limited: type, base: type, value: Any) -> Any:
@@ -46,7 +47,7 @@ def _plain(limited: type, base: type, value: Any) -> Any:
         raise ValueError(str(value)) from None
 
 
-for _limited in IN_WORDS:
+for _limited in TYPES.values():
     _base = int if issubclass(_limited, int) else float
     # No value counts as being of the type already, so that each is checked and made plain.
     typing.register_type(_limited, _base, partial(_plain, _limited, _base), type_check=lambda value, kind: False)

@@ -440,7 +440,7 @@ def test_accumulation_and_clipping_by_lightnings_own_flags(model, steps, data, r
     main(["fit", "--config", str(run / "config.yaml")])
     words = ["fit", *data, *TINY_DCGAN, f"--trainer.default_root_dir={runs}", "--trainer.logger=false"]
     line = mistake([*words, "--trainer.accumulate_grad_batches=0"], capsys)
-    assert "must be of type int of at least 1, not 0" in line
+    assert "must be of type integer from 1, not 0" in line
 
 
 def test_a_truncated_file_is_named(mnist_root, tmp_path, capsys):
@@ -552,7 +552,7 @@ def test_a_run_that_has_trained_for_longer_is_not_touched(data, runs, capsys):
 @pytest.mark.parametrize("words", [["--samples.count=0"], ["--samples.count=-5"], ["--samples.every_n_batches=-1"]])
 def test_sample_grids_that_cannot_be(words, data, runs, capsys):
     line = mistake(["fit", *data, *TINY_VAE, *SHORT, f"--trainer.default_root_dir={runs}", *words], capsys)
-    assert "int of at least" in line and not runs.exists()
+    assert "integer from" in line and not runs.exists()
 
 
 def test_without_loggers_no_metrics_are_promised(data, runs, caplog):

@@ -50,7 +50,8 @@ UNUSABLE = {
     ModelPruning: "has settings that cannot be written to config.yaml, and its masks are in no checkpoint, so that the "
     "run could not go on. Leave it out, and prune the trained model with torch.nn.utils.prune.",
     StochasticWeightAveraging: "puts its average in place of the weights after the last checkpoint, so that no file "
-    "would have it. EMAWeightAveraging averages a model that encodes, --model.ema_decay the generator of a GAN.",
+    "would have it. EMAWeightAveraging averages an AutoEncoder, VAE, AAE or SemiSupervisedAAE, --model.ema_decay the "
+    "generator of a GAN.",
 }
 """Callbacks that are of no use to any model of this project, with what to do instead."""
 NEED_A_LOG = (DeviceStatsMonitor, LearningRateMonitor, ThroughputMonitor)

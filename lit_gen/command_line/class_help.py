@@ -34,6 +34,7 @@ VALUES = {
     "PositiveFloat": "number above 0", "ClosedUnitInterval": "number from 0 to 1",
     "BelowOne": "number from 0 to below 1", "EncoderArgument": "class", "DecoderArgument": "class",
 }  # fmt: skip
+"""Types in words, for the help and for the line that refuses a value."""
 PAPER = "A default is the paper's value, where the paper has one and the text names no other."
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from lightning.pytorch import callbacks, loggers, profilers
 
 from lit_gen.callbacks.of_user import BASES, UNUSABLE
+from lit_gen.command_line.class_help import VALUES
 from lit_gen.command_line.config_files import read_config
 from lit_gen.command_line.help import COMMANDS
 from lit_gen.command_line.paths import EMPTY
@@ -16,7 +17,7 @@ from lit_gen.command_line.sources import PARTS, known, no_such, settings_of
 from lit_gen.command_line.words import Option, options_of, root_of
 from lit_gen.errors import UserError, nearest
 from lit_gen.layers.coders import Decoder, Encoder
-from lit_gen.limits import IN_WORDS
+from lit_gen.limits import TYPES
 from lit_gen.runs.folders import find_checkpoint, run_of
 from lit_gen.runs.settings import SETTINGS
 
@@ -31,8 +32,8 @@ EXPECTED = re.compile(
 )
 BESIDE = re.compile(r"Expected an? |Does not|Not a valid|a (class|dict)")
 """Lines of the parser's that add nothing to the types."""
-NAMES_OF_TYPES = {"NoneType": "null", "Clock": "DD:HH:MM:SS", "str": "text", "Path": "path"}
-NAMES_OF_TYPES |= {limited.__name__: words for limited, words in IN_WORDS.items()}
+NAMES_OF_TYPES = VALUES | {"NoneType": "null", "Clock": "DD:HH:MM:SS"}
+NAMES_OF_TYPES |= {limited.__name__: VALUES[name] for name, limited in TYPES.items()}
 
 
 def explain(message: str, words: Sequence[str] = (), names: Iterable[str] = ()) -> str:

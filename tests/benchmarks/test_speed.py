@@ -32,4 +32,4 @@ def test_a_system_that_fails_says_why(tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.speed", *words], cwd=REPOSITORY, capture_output=True, text=True
     )
-    assert done.stderr.startswith("vae: error: --model.latent_dim must be of type int of at least 1")
+    assert done.stderr.startswith("vae: error: --model.latent_dim must be of type integer from 1")

@@ -268,13 +268,13 @@ def test_mistaken_settings(way, data, tmp_path, capsys):
         ("callbacks", ("EarlyStoping", {}), "no callback 'EarlyStoping'. Did you mean EarlyStopping.? Known: .*Timer"),
         ("callbacks", ("EarlyStopping", {}), "EarlyStopping needs monitor: set --trainer.callbacks.monitor"),
         ("callbacks", ("EarlyStopping", {"monitor": "a", "monitr": "b"}), "callbacks has no setting 'monitr'"),
-        ("callbacks", ("EarlyStopping", {"monitor": "a", "patience": "x"}), "patience must be of type int, not x"),
+        ("callbacks", ("EarlyStopping", {"monitor": "a", "patience": "x"}), "patience must be of type integer, not x"),
         ("callbacks", ("EarlyStopping", {"monitor": "a", "mode": "low"}), "`mode` can be min, max, got low"),
-        ("callbacks", ("EarlyStopping", {"monitor": "a", "min_delta": "x"}), "min_delta must be of type float, not x"),
+        ("callbacks", ("EarlyStopping", {"monitor": "a", "min_delta": "x"}), "min_delta must be of type number, not x"),
         (
             "callbacks",
             ("EarlyStopping", {"monitor": "a", "stopping_threshold": "x"}),
-            "_threshold must be .*float( or null)?, not x",
+            "_threshold must be .*number( or null)?, not x",
         ),
         ("callbacks", ("LearningRateMonitor", {"logging_interval": "day"}), r"'step', 'epoch'\] or null, not day"),
         (
