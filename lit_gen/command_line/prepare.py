@@ -15,11 +15,11 @@ from lit_gen.command_line.sources import own_settings
 from lit_gen.command_line.words import check_words, options_of
 from lit_gen.data.base import ImageData
 from lit_gen.errors import UserError, nearest
+from lit_gen.runs.settings import NOT_OF_FIT
 
 READ = ("config", "data", "print_config", "help")
 LIGHTNINGS = (
-    "model", "trainer", "ckpt_path", "seed_everything", "weights_only", "verbose", "return_predictions",
-    "system", "train_seeds", "dry_run",
+    "model", "trainer", "ckpt_path", "seed_everything", "weights_only", *NOT_OF_FIT, "system", "train_seeds", "dry_run",
 )  # fmt: skip
 """First parts of Lightning's settings that other commands have, and of those that the list of this project's lacks."""
 

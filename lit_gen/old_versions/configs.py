@@ -5,7 +5,7 @@ A key that is renamed or goes gets a rule in `translate`, and one line says what
 
 from typing import Any
 
-from lit_gen.runs.settings import has_header
+from lit_gen.runs.settings import NOT_OF_FIT, has_header
 
 AUTOENCODERS = ("AAE", "AutoEncoder", "VAE")
 OLD_NETWORK_SETTINGS = ("network", "hidden_sizes", "activation", "channels")
@@ -24,7 +24,7 @@ def translate(settings: dict[str, Any], text: str) -> list[str]:
     returned in lines for the user that go on from the file's name.
     """
     said = translate_networks(settings.get("model", settings))
-    of_training = has_header(text) and not {"verbose", "return_predictions"} & settings.keys()
+    of_training = has_header(text) and settings.keys().isdisjoint(NOT_OF_FIT)
     # A training's config.yaml once held what that run went on from: another training with it is to begin a new run.
     if of_training and (checkpoint := settings.pop("ckpt_path", None)):
         said.append(

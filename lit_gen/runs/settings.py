@@ -11,6 +11,8 @@ from lightning.pytorch.cli import SaveConfigCallback
 from lit_gen.files.atomic import complete_file
 
 SETTINGS = "config.yaml"
+NOT_OF_FIT = ("verbose", "return_predictions")
+"""Lightning's settings that each of the other commands has one of, and `fit` has not."""
 
 
 class SaveSettings(SaveConfigCallback):
@@ -65,4 +67,4 @@ def has_header(text: str) -> bool:
 def is_of_training(path: Path) -> bool:
     """Return whether a run's `config.yaml` was written by `fit`: the other commands have settings that it lacks."""
     text = path.read_text(encoding="utf-8", errors="replace")
-    return not re.search(r"^(verbose|return_predictions):", text, re.MULTILINE)
+    return not re.search(rf"^({'|'.join(NOT_OF_FIT)}):", text, re.MULTILINE)
