@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from lit_gen.errors import UserError
 from lit_gen.layers.dense import Activation, linear_layers
+from lit_gen.layers.residual import normed
 from lit_gen.limits import PositiveInt
 
 
@@ -165,7 +166,7 @@ class ConvEncoder(Encoder, nn.Sequential):
         before, size = image_shape[0], image_shape[-1]
         for index in range(halvings(image_shape[-1])):
             width = channels * min(2**index, 8)
-            layers += [nn.Conv2d(before, width, 4, 2, 1, bias=False), nn.BatchNorm2d(width), nn.LeakyReLU(0.2)]
+            layers += normed(nn.Conv2d(before, width, 4, 2, 1, bias=False), nn.LeakyReLU(0.2))
             before, size = width, size // 2
         super().__init__(*layers, nn.Flatten(), nn.Linear(before * size * size, out_features))
         self.image_shape, self.channels = image_shape, channels

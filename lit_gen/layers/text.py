@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lit_gen.data.alphabet import ALPHABET
+from lit_gen.layers.residual import normed
 
 KERNEL, POOL = 4, 3
 STRIDE = POOL**2  # characters from one step of the GRU to the next
@@ -81,7 +82,7 @@ class ImageEncoder(nn.Sequential):
     def __init__(self, channels: list[int], image_channels: int, embedding_dim: int) -> None:
         before, layers = image_channels, []
         for width in reversed(channels):
-            layers += [nn.Conv2d(before, width, 4, 2, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
+            layers += normed(nn.Conv2d(before, width, 4, 2, 1, bias=False), nn.ReLU())
             before = width
         super().__init__(*layers, nn.Flatten(), nn.Linear(before * 16, embedding_dim))
 

@@ -20,6 +20,7 @@ from lit_gen.data.cache import HINT
 from lit_gen.data.contract import DataModule
 from lit_gen.errors import UserError
 from lit_gen.files.atomic import complete_file
+from lit_gen.layers.residual import normed
 from lit_gen.metrics.processes import as_model_input, from_first
 
 VERSION = 1  # part of every key: raise it when the network or its training changes, so that old files are not read
@@ -43,11 +44,7 @@ class Classifier(nn.Module):
         before = image_channels
         for index in range(4):
             width = channels * 2**index
-            layers += [
-                nn.Conv2d(before, width, 3, stride=2 if index else 1, padding=1),
-                nn.BatchNorm2d(width),
-                nn.ReLU(),
-            ]
+            layers += normed(nn.Conv2d(before, width, 3, stride=2 if index else 1, padding=1), nn.ReLU())
             before = width
         self.network = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Dropout(0.3))
         self.answer = nn.Linear(before * 16, answers)

@@ -22,6 +22,7 @@ from lit_gen.data.batches import LabelledImages
 from lit_gen.data.mnist import MNIST
 from lit_gen.errors import UserError
 from lit_gen.files.atomic import complete_file
+from lit_gen.layers.residual import normed
 from lit_gen.metrics.processes import as_model_input
 
 WEIGHTS = Path(__file__).with_name("digits.safetensors")
@@ -51,11 +52,7 @@ class DigitClassifier(LightningModule):
         ]
         layers: list[nn.Module] = []
         for before, width, kernel, stride in widths:
-            layers += [
-                nn.Conv2d(before, width, kernel, stride, padding=kernel // 2, bias=False),
-                nn.BatchNorm2d(width),
-                nn.ReLU(),
-            ]
+            layers += normed(nn.Conv2d(before, width, kernel, stride, padding=kernel // 2, bias=False), nn.ReLU())
         self.network = nn.Sequential(*layers)
         self.answer = nn.Linear(NUM_FEATURES, 10)
 

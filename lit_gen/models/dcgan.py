@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from lit_gen.data.batches import DataSpec, WithImages
 from lit_gen.layers.coders import doublings
+from lit_gen.layers.residual import normed
 from lit_gen.layers.weights import draw_weights
 from lit_gen.limits import BelowOne, NonNegativeFloat, PositiveInt
 from lit_gen.losses import Terms
@@ -51,11 +52,8 @@ class Generator(nn.Sequential):
             nn.ReLU(),
         ]
         for before, width in pairwise(channels):
-            layers += [
-                nn.ConvTranspose2d(before, width, KERNEL, 2, KERNEL // 2, output_padding=1, bias=False),
-                nn.BatchNorm2d(width),
-                nn.ReLU(),
-            ]
+            double = nn.ConvTranspose2d(before, width, KERNEL, 2, KERNEL // 2, output_padding=1, bias=False)
+            layers += normed(double, nn.ReLU())
         last = nn.ConvTranspose2d(channels[-1], image_channels, KERNEL, 2, KERNEL // 2, output_padding=1)
         super().__init__(*layers, last, nn.Tanh())
         self.apply(initialize)
