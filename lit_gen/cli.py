@@ -27,10 +27,12 @@ from lit_gen.callbacks.predictions import Command, PredictionWriter
 from lit_gen.callbacks.sample_grids import SampleGrids
 from lit_gen.command_line.asked import complete, prepare_pictures
 from lit_gen.command_line.check import check
-from lit_gen.command_line.config_files import SHIPPED, with_shipped_configs
+from lit_gen.command_line.config_files import with_shipped_configs
+from lit_gen.command_line.data_of_run import prepare_data
 from lit_gen.command_line.endings import one_line_endings
 from lit_gen.command_line.export import export
 from lit_gen.command_line.help import answer
+from lit_gen.command_line.line_of_run import line_of_run
 from lit_gen.command_line.new import new
 from lit_gen.command_line.parser import OneLineParser
 from lit_gen.command_line.paths import check_path, with_home
@@ -53,9 +55,9 @@ from lit_gen.loggers.wandb import WandbOptions, finish_wandb
 from lit_gen.models.base import GenerativeModule
 from lit_gen.old_versions.folders import runs_of_then
 from lit_gen.runs import folders, locks, processes
-from lit_gen.runs.changes import Change, changes_from_base, changes_of_run
-from lit_gen.runs.checkpoint_files import check_weights_only, heed_no_unsafe_loading, read_checkpoint
-from lit_gen.runs.commands import RunCommand, line_of, this_command
+from lit_gen.runs.changes import Change, changes_of_run
+from lit_gen.runs.checkpoint_files import check_weights_only, heed_no_unsafe_loading
+from lit_gen.runs.commands import line_of
 from lit_gen.runs.names import ROOT, RunOptions, check_name, system_of
 from lit_gen.runs.settings import SaveSettings, read_settings
 from lit_gen.tasks.pictures import base_seed, switch
@@ -202,7 +204,7 @@ class LitGenCLI(LightningCLI):
         if self.seed_typed:  # and not the default, or that of a config.yaml
             self.model.new_run_seed = self.settings.seed_everything
         self.model.graphs_when = self.settings.speed.graphs
-        self.prepare_data()
+        prepare_data(self.datamodule, self.subcommand, self.settings, self.config_dump)
         if self.makes_pictures:
             self.datamodule.plan = self.model.task.plan(self.model, self.asked.options)
         if self.writes and "output" in self.asked.options:  # which has a manifest
@@ -228,7 +230,9 @@ class LitGenCLI(LightningCLI):
             kwargs["callbacks"] = [DryRun()]
         else:
             given = prepare_callbacks(self.given_callbacks, self.run_folder, self.model)
-            writer, line = self.prediction_writer(), self.line_of_run()
+            writer, line = self.prediction_writer(), None
+            if self.run_folder is not None and rank() == 0:
+                line = line_of_run(self.parser, self.words, self.settings, self.base_config, self.saved_settings)
             brought = callbacks_of_run(self.subcommand, self.settings, self.model, self.run_folder, given, writer, line)
             kwargs["callbacks"] = given + brought
         try:
@@ -246,59 +250,11 @@ class LitGenCLI(LightningCLI):
         command = Command(line_of(self.words), options, base_seed(options), self.settings.ckpt_path)
         return PredictionWriter(folder, command, switch(options, "overwrite"), self.wandb_options.images == "all")
 
-    def line_of_run(self) -> RunCommand | None:
-        """Return the command for the run's report, with what differs from the base config alone."""
-        if self.run_folder is None or rank() != 0:
-            return None
-        if self.subcommand != "fit":
-            return this_command(self.words)
-        shipped = SHIPPED / f"{self.settings.system}.yaml"
-        base = self.base_config or (str(shipped) if shipped.is_file() else None)
-        kinds = [f"--{part}={self.settings[part].class_path}" for part in PARTS]
-        try:
-            alone = self.parser.parse_args(["fit", *([f"--config={base}"] if base else kinds)])
-            settings = yaml.safe_load(self.parser.dump(alone, skip_none=False))["fit"]
-        except Exception:  # whatever it is, the command itself was read: such a config needs others before it
-            return this_command(self.words)
-        name = self.base_config or (f"configs/{shipped.name}" if base else "the defaults")
-        return this_command(self.words, name, changes_from_base(settings, self.saved_settings()))
-
     @property
     def given_callbacks(self) -> list:
         """The callbacks that the user added."""
         given = self.config_init[self.subcommand].trainer.callbacks or []
         return list(given) if isinstance(given, list) else [given]
-
-    def prepare_data(self) -> None:
-        """Prepare the data before the processes meet: an error ends the command here, and keeps nobody waiting.
-
-        Each process prepares this project's data: locks see to it that one does the work, and that the others wait
-        for it, without the time limit that a wait for another process's message has.
-        """
-        self.datamodule.predicting = self.subcommand == "predict"
-        if isinstance(self.datamodule, ImageData):
-            self.datamodule.prepare_data()
-            self.take_split()
-            self.datamodule.setup(self.subcommand)
-            self.datamodule.check_split(self.subcommand)
-        elif rank() == 0:
-            self.datamodule.prepare_data()
-
-    def take_split(self) -> None:
-        """Have the data and the settings follow the split of the checkpoint, before anybody is told how it is."""
-        path, data = self.settings.get("ckpt_path"), self.datamodule
-        try:
-            checkpoint = read_checkpoint(path, mmap=True) if path else {}
-        except UserError:  # which the Trainer says later, unless the user's own CheckpointIO can read the file
-            return
-        state = checkpoint.get(type(data).__qualname__)
-        if state is None or not data.take_split(state):
-            return
-        given, dumped = self.settings.data.init_args, self.config_dump["data"]["init_args"]
-        before = checkpoint.get("datamodule_hyper_parameters", {})
-        for name in data.split.keys() & given.keys() & before.keys():
-            number = isinstance(data.split[name], int | float)
-            given[name] = dumped[name] = data.hparams[name] = data.split[name] if number else before[name]
 
     def make_run_folder(self) -> Path | None:
         if (told := processes.told()) is not None:
