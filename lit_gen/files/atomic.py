@@ -108,18 +108,25 @@ def make_folder(path: Path, hint: str = ELSEWHERE) -> None:
 
 
 def remove_partial(folder: Path) -> None:
-    """Remove the half-written files that a killed process has left in `folder` and below."""
-    for partial in folder.rglob(".*.partial"):
-        partial.unlink(missing_ok=True)
+    """Remove the half-written files and folders that a killed process has left in `folder` and below.
+
+    Their names are those of `_partial`; other hidden ones, such as the lists of what `predict` has written, stay.
+    """
+    for partial in list(folder.rglob(".*.*.partial")):  # all of them first: a folder takes others along
+        _remove(partial)
 
 
 def remove_partial_of(path: Path) -> None:
     """Remove what killed processes have left of a file or folder that nobody is writing now, as its lock shows."""
     for partial in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
-        if partial.is_dir():
-            shutil.rmtree(partial, ignore_errors=True)
-        else:
-            partial.unlink(missing_ok=True)
+        _remove(partial)
+
+
+def _remove(partial: Path) -> None:
+    if partial.is_dir():
+        shutil.rmtree(partial, ignore_errors=True)
+    else:
+        partial.unlink(missing_ok=True)
 
 
 def remove_if_empty(*folders: Path) -> None:
