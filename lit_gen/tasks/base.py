@@ -7,6 +7,7 @@ has predictions, sample grids, evaluation and a best checkpoint. A task imports 
 from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
 from functools import partial
+from inspect import get_annotations
 from operator import itemgetter
 from typing import Any, ClassVar, Generic, Literal, Protocol
 
@@ -59,7 +60,7 @@ class Task:
     def missing_verbs(self, model: Any) -> list[str]:
         """Return the names among `verbs` that a model lacks."""
         protocols = [kind for kind in self.verbs.__mro__ if kind not in (Protocol, Generic, object)]
-        names = {name for kind in protocols for name in [*vars(kind), *vars(kind).get("__annotations__", {})]}
+        names = {name for kind in protocols for name in [*vars(kind), *get_annotations(kind)]}
         return sorted(name for name in names if not name.startswith("_") and not hasattr(model, name))
 
     def monitored(self, model: Any) -> str | None:
