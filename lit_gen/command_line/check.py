@@ -21,7 +21,7 @@ from lit_gen.data.cache import CachedSet
 from lit_gen.data.captioned import CaptionedDataset
 from lit_gen.data.contract import fields_read
 from lit_gen.data.decoding import decode_image
-from lit_gen.data.image_files import NoImageError, Search, endings, in_words, near_name, open_image
+from lit_gen.data.image_files import Found, NoImageError, Search, endings, in_words, near_name, open_image
 from lit_gen.data.image_table import ImageTable
 from lit_gen.data.splits import places_of
 from lit_gen.errors import UserError
@@ -51,10 +51,9 @@ class Checker:
         self.left_out: Counter[str] = Counter()
 
     def decoded_set(self, files: Sequence[Path] | Search, name: str, size: int, **settings: Any) -> CachedSet:
-        paths = files.find().paths if isinstance(files, Search) else list(files)
+        paths, left_out, _ = files.find() if isinstance(files, Search) else Found(list(files), {}, {})
         where = f"below {files.folder}" if isinstance(files, Search) else f"for {name}"
-        if isinstance(files, Search):
-            self.left_out.update(files.find().left_out)
+        self.left_out.update(left_out)
         if not paths:
             raise NoImageError(f"there is no image file {where} ({', '.join(sorted(endings()))}). Put some there.")
         found = map_indices(partial(look, self.data.max_megapixels), len(paths), f"checking {name}", items=paths)

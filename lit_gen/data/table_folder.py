@@ -112,7 +112,8 @@ def _tables_in(folder: Path) -> list[Path]:
     if len(found) > 1:
         raise UserError(f"{folder} has {found[0].name} and {found[1].name}. Keep one of them.")
     if not found:
-        strange = [place for place in folder.iterdir() if place.stem.lower() == "metadata" and place.suffix in OTHERS]
+        named = [place for place in folder.iterdir() if place.stem.lower() == "metadata"]
+        strange = [place for place in named if place.suffix.lower() in OTHERS]
         if strange:
             raise UserError(f"{strange[0]} is not read. Save it as {' or '.join(NAMES)}.")
     return found

@@ -9,6 +9,7 @@ from PIL import Image
 
 import lit_gen.data
 from lit_gen.cli import main
+from lit_gen.data.image_files import Search
 from tests.command_line.test_prepare import folder as folder  # a fixture
 from tests.command_line.test_prepare import words_of
 
@@ -69,6 +70,14 @@ def test_what_is_wrong_with_a_folder_and_its_table(tmp_path, capsys):
     words = shlex.split(found["train"])[2:]
     assert words[0] == "fit" and "--data.skip_broken=true" in words
     main([*words, *small, "--trainer.fast_dev_run=true", "--trainer.enable_progress_bar=false"])
+
+
+def test_a_folder_is_searched_once(tmp_path, monkeypatch, capsys):
+    Image.new("L", (8, 8)).save(tmp_path / "0.png")
+    searched, search = [], Search.find
+    monkeypatch.setattr(Search, "find", lambda self: (searched.append(self.folder), search(self))[1])
+    told(["--data=ImageFolder", f"--data.root={tmp_path}"], capsys)
+    assert searched == [tmp_path]
 
 
 def test_a_mistake_is_one_line(tmp_path, capsys):

@@ -342,9 +342,11 @@ def test_folders_that_cannot_be_meant(folder):
     (folder / "labels.csv").write_text(GOOD)
     with pytest.raises(UserError, match="There is labels.csv: call it metadata.csv"):
         ready(folder)
-    (folder / "metadata.parquet").write_bytes(b"")
-    with pytest.raises(UserError, match="metadata.parquet is not read"):
-        ready(folder)
+    for name in ("METADATA.XLSX", "metadata.parquet"):
+        (folder / name).write_bytes(b"")
+        with pytest.raises(UserError, match=f"{name} is not read"):
+            ready(folder)
+        (folder / name).unlink()
     (folder / "metadata.csv").write_text(GOOD)
     (folder / "metadata.jsonl").write_text("{}")
     with pytest.raises(UserError, match="Keep one"):
