@@ -69,7 +69,6 @@ def pretended_gpu(autocast: torch.dtype | None = None) -> Iterator[PretendedGPU]
         stack.enter_context(mock.patch.object(torch.random, "fork_rng", lambda *_, **__: nullcontext()))
         for name in ("get_rng_state", "set_rng_state"):
             stack.enter_context(mock.patch.object(torch, name, lambda *_: torch.empty(0)))
-        stack.enter_context(mock.patch.object(torch.cuda, "manual_seed", lambda _: None))
         stack.enter_context(mock.patch.object(torch.cuda, "default_generators", [mock.Mock()]))
         stack.callback(torch.clear_autocast_cache)
         stack.callback(torch.set_autocast_dtype, "cuda", before[1])

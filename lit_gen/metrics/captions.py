@@ -9,8 +9,8 @@ from lit_gen.data.batches import CaptionedImages
 from lit_gen.data.contract import DataModule
 from lit_gen.metrics.classifiers import attribute_question, classifier_for, quoted
 from lit_gen.metrics.evaluator import Evaluator, Figure
+from lit_gen.metrics.inputs import own_noise
 from lit_gen.metrics.processes import as_model_input, first_rows, own_pieces, share, turn
-from lit_gen.metrics.samples import own_noise
 
 PIECE = 100  # captions per batch
 

@@ -10,8 +10,8 @@ from lit_gen.data.contract import DataModule
 from lit_gen.metrics.comparison import some
 from lit_gen.metrics.distances import median_distance, mmd
 from lit_gen.metrics.evaluator import Evaluator, Figure
+from lit_gen.metrics.inputs import own_noise
 from lit_gen.metrics.processes import turn
-from lit_gen.metrics.samples import own_noise
 
 ACTIVE = 0.01  # Burda et al.'s threshold of variance
 COMPARED_CODES = 4_000  # the kernel of all pairs of more latents takes gigabytes

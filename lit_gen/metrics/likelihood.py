@@ -10,8 +10,8 @@ from lightning.pytorch.utilities import rank_zero_info
 from lit_gen.lightning_compat import trainer_of
 from lit_gen.losses.likelihood import importance_weighted_bound
 from lit_gen.metrics.evaluator import Evaluator, Figure
+from lit_gen.metrics.inputs import own_noise
 from lit_gen.metrics.processes import turn
-from lit_gen.metrics.samples import own_noise
 
 AT_ONCE = 2**20  # pixels: so many stay in a processor's cache between operations
 WORTH_A_WORD = 30  # seconds

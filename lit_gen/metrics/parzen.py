@@ -9,8 +9,8 @@ from torch import Tensor
 
 from lit_gen.data.contract import DataModule
 from lit_gen.metrics.evaluator import Evaluator, Figure
+from lit_gen.metrics.inputs import own_noise
 from lit_gen.metrics.processes import from_first
-from lit_gen.metrics.samples import own_noise
 
 SIGMAS = torch.logspace(-1, 0, 10).tolist()  # standard deviations to choose from
 CHOSEN_ON = 1_000  # validation images

@@ -12,10 +12,10 @@ from lit_gen.data.contract import DataModule
 from lit_gen.metrics.comparison import Names, feature_figures, patch_figures, similarity_figures
 from lit_gen.metrics.evaluator import Evaluator, Figure, Options
 from lit_gen.metrics.features import Features
+from lit_gen.metrics.inputs import as_bytes, own_noise
 from lit_gen.metrics.ms_ssim import SMALLEST, pair_similarities
 from lit_gen.metrics.processes import in_pieces
 from lit_gen.metrics.real_images import RealImages, Rows
-from lit_gen.metrics.samples import as_bytes, own_noise
 from lit_gen.metrics.sliced_wasserstein import PATCH
 
 FULL = 50_000  # generated images of StyleGAN2-ADA's fid50k_full

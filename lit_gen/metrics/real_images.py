@@ -17,8 +17,8 @@ from lit_gen.data.cache import HINT
 from lit_gen.errors import UserError
 from lit_gen.files.arrays import load_array, save_array
 from lit_gen.metrics.features import Network
+from lit_gen.metrics.inputs import as_bytes, own_noise
 from lit_gen.metrics.processes import as_model_input, from_first, in_pieces, place
-from lit_gen.metrics.samples import as_bytes, own_noise
 
 READ_AT_ONCE = 500  # images
 COMPARED = 8  # images whose kept features are compared with new ones

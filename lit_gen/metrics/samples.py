@@ -1,7 +1,6 @@
 """Metrics of generated images beside real ones: FID, KID, precision, recall, SWD and MS-SSIM, at little cost."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -12,6 +11,7 @@ from lit_gen.data.contract import DataModule
 from lit_gen.metrics.comparison import Names, feature_figures, patch_figures, similarity_figures, some
 from lit_gen.metrics.evaluator import Evaluator, Figure, Options
 from lit_gen.metrics.features import Features
+from lit_gen.metrics.inputs import as_bytes, own_noise
 from lit_gen.metrics.processes import place
 
 MOST_FOR_SWD = 4_096  # images per set: half a minute per level on a CPU; the paper has 16,384
@@ -133,18 +133,3 @@ class SampleQuality(Evaluator):
             if enough:
                 figures |= similarity_figures(some(images, len(images)), names, ending)
         return figures
-
-
-def as_bytes(images: Tensor) -> Tensor:
-    """Return images in [-1, 1] as uint8, rounded as in a saved file."""
-    return ((images.float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
-
-
-@contextmanager
-def own_noise(seed: int, device: torch.device) -> Iterator[None]:
-    """Seed torch's generators within the block, and restore their states after it."""
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed other GPUs' generators too
-        if device.type == "cuda":
-            torch.cuda.manual_seed(seed)
-        yield

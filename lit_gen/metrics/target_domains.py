@@ -11,8 +11,8 @@ from lit_gen.data.contract import DataModule
 from lit_gen.metrics.comparison import Names, feature_figures
 from lit_gen.metrics.evaluator import Evaluator, Figure, Options
 from lit_gen.metrics.features import Features
+from lit_gen.metrics.inputs import as_bytes
 from lit_gen.metrics.processes import place
-from lit_gen.metrics.samples import as_bytes
 
 ROWS = 2**32  # more than a batch has
 

@@ -10,8 +10,8 @@ from tqdm import tqdm
 from lit_gen.data.contract import DataModule
 from lit_gen.metrics.classifiers import classifier_for, domain_question, quoted
 from lit_gen.metrics.evaluator import Evaluator, Figure
+from lit_gen.metrics.inputs import as_images
 from lit_gen.metrics.processes import own_pieces
-from lit_gen.metrics.true_images import as_images
 
 DIRECTIONS = {"a_to_b": ("A", 1), "b_to_a": ("B", 0)}  # the domain translated, the number of the one translated to
 AT_ONCE = 2**16  # pixels

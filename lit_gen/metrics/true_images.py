@@ -9,9 +9,9 @@ from torch import Tensor
 from torch.nn import functional
 from torchmetrics.utilities.data import dim_zero_cat
 
-from lit_gen.data.batches import Images
 from lit_gen.data.contract import DataModule
 from lit_gen.metrics.evaluator import Evaluator, Figure
+from lit_gen.metrics.inputs import as_images
 from lit_gen.metrics.processes import as_model_input, own_pieces, turn
 
 LOOKED_AT = 200  # test images: each change of each takes the renderer 30 ms
@@ -169,12 +169,6 @@ class TrueEffects(Evaluator):
                 outside = made[:, ~region].abs().mean() / faces
                 figures[f"effect_outside_{name}"] = Figure(float(outside), faces)
         return figures | means_of(figures, self.names)
-
-
-def as_images(arrays: Any, data: Any, device: torch.device) -> Tensor:
-    """Return images, each (H, W, C) uint8, as (N, C, H, W) in [-1, 1]."""
-    images = torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2).to(device)
-    return data.to_floats(Images(images), flip=False).image
 
 
 def means_of(figures: dict[str, Figure], names: Sequence[str]) -> dict[str, Figure]:

@@ -19,7 +19,11 @@ def seed_of(*place: int | str) -> int:
 
 def seed_generators(device: torch.device, *place: int | str) -> None:
     """Seed torch's generators of the CPU and of `device` by `seed_of(*place)`, without waiting for a GPU."""
-    seed = seed_of(*place)
+    seed_generators_of(device, seed_of(*place))
+
+
+def seed_generators_of(device: torch.device, seed: int) -> None:
+    """Seed torch's generators of the CPU and of `device`, and of no other GPU."""
     torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed every GPU, and takes 90 times as long
     if device.type == "cuda":
         torch.cuda.default_generators[device.index or 0].manual_seed(seed)

@@ -164,6 +164,11 @@ def test_what_was_drawn_before_makes_no_difference_to_the_classifier(data):
     assert same(*classifiers)
 
 
+def test_a_training_seeds_no_other_gpu(data, monkeypatch):
+    monkeypatch.setattr(torch, "manual_seed", None)  # it seeds all of them
+    train_classifier(attribute_question(data, NAMES[:1], epochs=1), data)
+
+
 def test_a_folder_that_cannot_be_written(data, monkeypatch):
     """The test goes on, and the classifier is trained again next time."""
     (data.root / "file").write_text("no folder")

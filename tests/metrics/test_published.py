@@ -14,9 +14,9 @@ from lit_gen.metrics import sliced_wasserstein as sliced
 from lit_gen.metrics.comparison import Names, feature_figures
 from lit_gen.metrics.evaluator import Options
 from lit_gen.metrics.frechet import FrechetDistance, gaussian
+from lit_gen.metrics.inputs import as_bytes, own_noise
 from lit_gen.metrics.ms_ssim import pair_similarities
 from lit_gen.metrics.published import PublishedQuality, PublishedTargetDomains, pieces
-from lit_gen.metrics.samples import as_bytes, own_noise
 from lit_gen.metrics.sliced_wasserstein import sliced_wasserstein
 from lit_gen.tasks.attribute_editing import single_changes
 from tests.metrics.pictures import NAMES, Tinted, in_two_processes

@@ -10,18 +10,13 @@ from lit_gen.metrics.comparison import Names, feature_figures, some
 from lit_gen.metrics.digits import load_digits
 from lit_gen.metrics.evaluator import Options
 from lit_gen.metrics.features import DigitFeatures
+from lit_gen.metrics.inputs import as_bytes
 from lit_gen.metrics.ms_ssim import similarity
-from lit_gen.metrics.samples import SampleQuality, as_bytes, own_noise
+from lit_gen.metrics.samples import SampleQuality
 from tests.metrics.pictures import in_two_processes
 from tests.models import tiny
 
 MODEL = SimpleNamespace(device=torch.device("cpu"))
-
-
-def test_bytes_are_what_the_data_were_made_of():
-    stored = torch.arange(256, dtype=torch.uint8)
-    assert torch.equal(as_bytes(stored.float() / 127.5 - 1), stored)
-    assert as_bytes(torch.tensor([-3.0, -1, -0.9999, 0.9999, 1, 7])).tolist() == [0, 0, 0, 255, 255, 255]
 
 
 def test_some_are_not_the_first():
@@ -184,14 +179,6 @@ def test_noise_is_its_own(monkeypatch):
     assert torch.equal(torch.rand(2), torch.rand(2, generator=torch.Generator().manual_seed(3)))
     assert len(together.unique(dim=0)) == 32
     assert torch.equal(together, torch.cat([drawn(0, 2), drawn(1, 2)]))
-
-
-def test_own_noise_is_put_back_after_an_error():
-    torch.manual_seed(3)
-    with pytest.raises(ZeroDivisionError), own_noise(0, torch.device("cpu")):
-        torch.rand(9)
-        _ = 1 / 0
-    assert torch.equal(torch.rand(2), torch.rand(2, generator=torch.Generator().manual_seed(3)))
 
 
 @pytest.mark.gpu

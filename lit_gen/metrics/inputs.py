@@ -1,0 +1,31 @@
+"""What evaluators look at: images as in a saved file or as a model gets them, and noise from fixed seeds."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lit_gen.data.batches import Images
+from lit_gen.training.seeds import seed_generators_of
+
+
+def as_bytes(images: Tensor) -> Tensor:
+    """Return images in [-1, 1] as uint8, rounded as in a saved file."""
+    return ((images.float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+
+
+def as_images(arrays: Any, data: Any, device: torch.device) -> Tensor:
+    """Return images, each (H, W, C) uint8, as (N, C, H, W) in [-1, 1]."""
+    images = torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2).to(device)
+    return data.to_floats(Images(images), flip=False).image
+
+
+@contextmanager
+def own_noise(seed: int, device: torch.device) -> Iterator[None]:
+    """Seed torch's generators within the block, and restore their states after it."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        seed_generators_of(device, seed)
+        yield
