@@ -1,5 +1,6 @@
 """A few timed steps in place of a training: `fit --dry_run`."""
 
+import resource
 import sys
 import time
 from datetime import timedelta
@@ -10,11 +11,6 @@ from lightning import Callback, Trainer
 from lightning.pytorch.utilities import rank_zero_info
 
 from lit_gen.callbacks.progress import part_done
-
-try:
-    import resource
-except ImportError:  # Windows: the memory is then not said
-    resource = None  # type: ignore[assignment]
 
 WARM_UP, TIMED = 3, 10
 """Batches before the clock starts, since the first ones are slower, and batches that it measures."""
@@ -68,7 +64,7 @@ class DryRun(Callback):
         ]
         if model.device.type == "cuda":
             lines.append(f"memory: {torch.cuda.max_memory_allocated(model.device) / 2**30:.2f} GiB of the GPU")
-        elif resource is not None:
+        else:
             unit = 1 if sys.platform == "darwin" else 2**10  # bytes of what the system counts in
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
             lines.append(f"memory: {peak / 2**30:.2f} GiB of this process")

@@ -91,7 +91,7 @@ def _reserve(descriptor: int, size: int) -> None:
         except OSError as error:
             if error.errno in NO_ROOM:
                 raise
-    os.ftruncate(descriptor, size)  # a file system that cannot reserve, or macOS or Windows
+    os.ftruncate(descriptor, size)  # a file system that cannot reserve, or macOS
 
 
 def write_values(path: Path, offset: int, values: np.ndarray) -> None:

@@ -81,8 +81,7 @@ def complete_folder(path: Path, hint: str = ELSEWHERE) -> Iterator[Path]:
         partial.mkdir()
     try:
         yield partial
-        if hasattr(os, "sync"):  # one call, where one per file would take minutes
-            os.sync()
+        os.sync()  # one call, where one per file would take minutes
         try:
             os.rename(partial, path)
         except OSError:
@@ -149,7 +148,7 @@ def _keep(path: Path) -> None:
     """Have the disk hold a file's bytes, or a folder's names."""
     try:
         descriptor = os.open(path, os.O_RDONLY)
-    except OSError:  # a folder on Windows, or a file that its owner may not read
+    except OSError:  # its owner may not read it
         return
     try:
         os.fsync(descriptor)

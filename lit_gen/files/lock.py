@@ -1,6 +1,7 @@
 """A lock for what several processes may begin at once: one of them does it, and the others wait for it."""
 
 import errno
+import fcntl
 import os
 import socket
 import sys
@@ -10,11 +11,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from lit_gen.files.atomic import complete_folder, remove_if_empty, remove_partial_of
-
-try:
-    import fcntl
-except ImportError:  # Windows: several processes then do the same work, and the last one's result stays
-    fcntl = None  # type: ignore[assignment]
 
 PAUSE = 0.2  # seconds between two tries
 FIRST_LINE, NEXT_LINE = 2.0, 60.0  # seconds of waiting before a line says so, and from one line to the next
@@ -102,8 +98,6 @@ def try_lock(file: int) -> bool | None:
 
     It is a POSIX lock: processes forked from this one do not inherit it.
     """
-    if fcntl is None:
-        return None
     try:
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:

@@ -18,7 +18,7 @@ from tqdm import tqdm
 from lit_gen.errors import UserError
 
 # The main thread has usually run torch by now, and a forked child may inherit a held lock; a fork server does not.
-START_METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+START_METHOD = "forkserver"
 # Modules that the fork server imports once, for all workers. One server does all work of a process, whatever it began
 # with, so that a room with large imports adds itself here.
 PRELOAD: list[str] = []
@@ -54,8 +54,7 @@ def map_indices(
     if workers <= 1 or count < 256:
         return [function(*given) for given in bar(zip(*arguments, strict=True))]
     context = multiprocessing.get_context(START_METHOD)
-    if START_METHOD == "forkserver":
-        context.set_forkserver_preload(PRELOAD)
+    context.set_forkserver_preload(PRELOAD)
     # multiprocessing.Pool would replace workers that cannot start for ever; this one says so.
     pool = ProcessPoolExecutor(workers, context, _remember, (function,))
     of_script = b"__main__" in pickle.dumps(function)
