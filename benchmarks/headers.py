@@ -19,7 +19,7 @@ def configs(root: Path) -> list[Path]:
 
 def renewed(path: Path, root: Path, found: list[Run]) -> str:
     """A config with these lines at the end of the comment that it begins with."""
-    text = path.read_text()
+    text = path.read_text(encoding="utf-8")
     comment = re.match(r"(#.*\n)*", text)[0]  # type: ignore[index]
     own = re.sub(r"^# (Expect|Every setting).*", "", comment, flags=re.MULTILINE | re.DOTALL)
     return own + "".join(f"{line}\n" for line in closing_lines(path, root, found)) + text[len(comment) :]

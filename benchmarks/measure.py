@@ -21,7 +21,7 @@ import yaml
 
 from lit_gen import cli
 from lit_gen.callbacks.timing import training_seconds
-from lit_gen.files.atomic import complete_file
+from lit_gen.files.atomic import write_text
 from lit_gen.metrics.evaluator import Figure
 from lit_gen.runs.commands import processor
 
@@ -58,8 +58,7 @@ def main() -> None:
     text = json.dumps(record, indent=2) + "\n"
     targets = [options.run / "measures.json"] + ([RESULTS / f"{options.save}.json"] if options.save else [])
     for target in targets:
-        with complete_file(target) as partial:
-            partial.write_text(text)
+        write_text(target, text)
         print(f"written to {target}")
 
 
@@ -71,7 +70,7 @@ def test(run: Path, words: list[str]) -> dict[str, Any]:
         settings += ["--trainer.devices=1", "--trainer.num_nodes=1", "--trainer.strategy=auto"]
         cli.main(["test", *settings, *words])
         (written,) = Path(folder).glob("*/*/test.json")
-        return json.loads(written.read_text())
+        return json.loads(written.read_text(encoding="utf-8"))
 
 
 @contextmanager
@@ -93,7 +92,7 @@ def _unnamed(folder: str) -> Iterator[None]:
 
 def describe(run: Path) -> dict[str, Any]:
     """The run's data, seed, and how much it trained in how long."""
-    config = yaml.safe_load((run / "config.yaml").read_text())
+    config = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
     data = config["data"]["init_args"]
     checkpoint = torch.load(last(run), map_location="cpu", weights_only=True)
     batches = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]["total"]["processed"]

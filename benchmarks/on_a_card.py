@@ -23,7 +23,7 @@ import torch
 
 from benchmarks import speed
 from benchmarks.measure import commit, hardware
-from lit_gen.files.atomic import complete_file
+from lit_gen.files.atomic import write_text
 from lit_gen.runs.checkpoint_files import read_checkpoint
 
 TINY = os.environ.get("LIT_GEN_CARD") == "cpu"
@@ -57,7 +57,7 @@ class Record:
         self.about: dict[str, Any] = {"device": hardware(), "torch": torch.__version__, "commit": commit()}
         self.items: dict[str, dict[str, Any]] = {}
         if goes_on and path.is_file():
-            before = json.loads(path.read_text())
+            before = json.loads(path.read_text(encoding="utf-8"))
             if all(before[name] == value for name, value in self.about.items()):
                 self.items = {name: item for name, item in before["items"].items() if "error" not in item}
         self.write()
@@ -71,8 +71,7 @@ class Record:
     def write(self, **more: Any) -> None:
         """Write the file."""
         seconds = round(time.monotonic() - self.begun, 1)
-        with complete_file(self.path) as partial:
-            partial.write_text(json.dumps(self.about | {"seconds": seconds} | more | {"items": self.items}, indent=1))
+        write_text(self.path, json.dumps(self.about | {"seconds": seconds} | more | {"items": self.items}, indent=1))
 
     def due(self, names: list[str]) -> Iterator[str]:
         """Yield the names that have no item yet, as long as there is time; the others get a line that says so."""
@@ -174,7 +173,7 @@ def trained(run: Path, folder: Path) -> dict[str, Any]:
     folder.mkdir(parents=True, exist_ok=True)
     for path in last:
         shutil.copyfile(path, folder / f"{path.stem.rsplit('-', 1)[0]}.png")
-    seconds = json.loads((run / "time.json").read_text())["seconds"]
+    seconds = json.loads((run / "time.json").read_text(encoding="utf-8"))["seconds"]
     terms = {name: round(value, 4) for name, value in state["log"].items()}
     return {"images_seen": state["images_seen"], "seconds": seconds, "grids": len(last), "terms": terms}
 

@@ -22,7 +22,7 @@ from statistics import mean
 
 from benchmarks import headers, records, report
 from benchmarks.records import Run, matching, table, with_deviation
-from lit_gen.files.atomic import complete_file
+from lit_gen.files.atomic import write_text
 from lit_gen.metrics.meanings import MEANINGS
 
 ROOT = Path(__file__).parents[1]
@@ -43,13 +43,12 @@ def main(arguments: list[str] | None = None) -> None:
         texts[page], of_page = renewed(page)
         complaints += of_page
     for page, text in texts.items():
-        if page.is_file() and text == page.read_text():
+        if page.is_file() and text == page.read_text(encoding="utf-8"):
             continue
         if check:
             complaints.append(f"{page.relative_to(ROOT)} is not up to date: run python -m benchmarks.pages.")
         else:
-            with complete_file(page) as partial:
-                partial.write_text(text)
+            write_text(page, text)
     if complaints:
         sys.exit("\n".join(complaints))
 
@@ -81,7 +80,7 @@ def renewed(page: Path) -> tuple[str, list[str]]:
         text = values(shown, page, note.strip() != "no targets") if shown else NOT_MEASURED
         return f"{match[1]}\n{text}\n{match[3]}"
 
-    text = METRICS.sub(lambda match: f"{match[1]}\n{metrics()}\n{match[2]}", page.read_text())
+    text = METRICS.sub(lambda match: f"{match[1]}\n{metrics()}\n{match[2]}", page.read_text(encoding="utf-8"))
     return BLOCK.sub(block, LINK.sub(link, text)), complaints
 
 
@@ -97,7 +96,8 @@ def metrics() -> str:
 def line_number(path: Path, snippet: str) -> int:
     if not path.is_file():
         raise LookupError("no such file for the snippet")
-    numbers = [number for number, line in enumerate(path.read_text().splitlines(), 1) if snippet in line]
+    lines = path.read_text(encoding="utf-8").splitlines()
+    numbers = [number for number, line in enumerate(lines, 1) if snippet in line]
     if len(numbers) != 1:
         raise LookupError("no line has the snippet" if not numbers else f"lines {numbers} have the snippet")
     return numbers[0]
@@ -105,7 +105,7 @@ def line_number(path: Path, snippet: str) -> int:
 
 def record_names(page: Path) -> str:
     """All names in a page's blocks of values."""
-    return " ".join(match[2].partition(";")[0] for match in BLOCK.finditer(page.read_text()))
+    return " ".join(match[2].partition(";")[0] for match in BLOCK.finditer(page.read_text(encoding="utf-8")))
 
 
 def chosen(names: str, of_page: str) -> list[Run]:

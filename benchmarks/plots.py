@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from xml.sax.saxutils import escape
 
-from lit_gen.files.atomic import complete_file
+from lit_gen.files.atomic import write_text
 
 FOLDER = Path(__file__).parents[1] / "docs" / "theory"
 WIDTH, HEIGHT = 460, 300
@@ -234,14 +234,13 @@ def main() -> None:
     parser.add_argument("--draw", action="store_true", help="take the numbers of docs/theory/numbers.json")
     file = FOLDER / "numbers.json"
     if parser.parse_args().draw:
-        numbers = json.loads(file.read_text())
+        numbers = json.loads(file.read_text(encoding="utf-8"))
     else:
         computed = {"bound": bound_numbers(), "discriminator": discriminator_numbers(), "game": game_numbers()}
         numbers = rounded(computed)
     files = {f"{name}.svg": text for name, text in draw(numbers).items()} | {"numbers.json": json.dumps(numbers) + "\n"}
     for name, text in files.items():
-        with complete_file(FOLDER / name) as partial:
-            partial.write_text(text)
+        write_text(FOLDER / name, text)
         print(f"written to {(FOLDER / name).relative_to(FOLDER.parents[1])}")
 
 

@@ -66,7 +66,7 @@ def add(run: Path, name: str | None = None, licence: str | None = None) -> Path:
     measures, place = run / "measures.json", FOLDER / (name or run.resolve().parent.name)
     if not measures.is_file():
         raise UserError(f"there is no {measures}: python -m benchmarks.measure {run} --command='...' writes it.")
-    record = json.loads(measures.read_text())
+    record = json.loads(measures.read_text(encoding="utf-8"))
     if record["data"].startswith("rendered"):
         licence = "MIT: this project draws them"
     if not licence or not record["command"]:

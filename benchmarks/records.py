@@ -91,7 +91,7 @@ def runs() -> list[Run]:
     """All runs, by name."""
     found: dict[str, dict[str, dict[str, Any]]] = defaultdict(dict)
     for path in sorted(FOLDER.glob("*.json")):
-        found[re.sub(r"-seed\d+$", "-seed*", path.stem)][path.stem] = json.loads(path.read_text())
+        found[re.sub(r"-seed\d+$", "-seed*", path.stem)][path.stem] = json.loads(path.read_text(encoding="utf-8"))
     return [Run(name if len(records) > 1 else next(iter(records)), records) for name, records in sorted(found.items())]
 
 

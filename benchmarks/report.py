@@ -9,7 +9,7 @@ from statistics import mean
 from typing import NamedTuple
 
 from benchmarks.records import Run, matching, metric_of, runs, table, with_deviation
-from lit_gen.files.atomic import complete_file
+from lit_gen.files.atomic import write_text
 from lit_gen.metrics import meanings
 
 TARGET = Path(__file__).parents[1] / "RESULTS.md"
@@ -153,8 +153,7 @@ BESIDE = '## Beside the papers\n\nOnly values that are measured alike; "how alik
 
 
 def main() -> None:
-    with complete_file(TARGET) as partial:
-        partial.write_text(page())
+    write_text(TARGET, page())
 
 
 def page() -> str:

@@ -248,7 +248,7 @@ def report() -> None:
         print(line, flush=True)
         if options.output:  # as it goes
             options.output.parent.mkdir(parents=True, exist_ok=True)
-            options.output.write_text(json.dumps(result, indent=1) + "\n")
+            options.output.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """The package: what `pip install .` installs, and that it works away from the clone."""
 
+import ast
 import os
 import shutil
 import subprocess
@@ -82,6 +83,15 @@ def test_it_works_away_from_the_clone(installed, tmp_path):
     overlay = yaml.safe_load((ROOT / "configs/quick/vae.yaml").read_text())
     assert settings["model"]["class_path"] == "lit_gen.models.VAE"
     assert settings["trainer"]["max_epochs"] == overlay["trainer"]["max_epochs"]
+
+
+def test_text_files_are_in_utf_8_whatever_the_locale():
+    for path in [*(ROOT / "lit_gen").rglob("*.py"), *(ROOT / "benchmarks").glob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                # `installed` is a distribution, whose texts are in UTF-8.
+                if node.func.attr in ("read_text", "write_text") and ast.unparse(node.func.value) != "installed":
+                    assert "encoding" in {word.arg for word in node.keywords}, f"{path}:{node.lineno}"
 
 
 def test_recipes_by_name(tmp_path, monkeypatch):

@@ -13,7 +13,7 @@ from torchmetrics import SumMetric
 
 from lit_gen.columns import columns
 from lit_gen.errors import UserError
-from lit_gen.files.atomic import complete_file
+from lit_gen.files.atomic import write_text
 from lit_gen.lightning_compat import data_of
 from lit_gen.metrics.evaluator import Evaluator, Figure, Options
 from lit_gen.metrics.meanings import Paper, meaning, names, paper_value
@@ -131,9 +131,7 @@ class Evaluation(Callback):
                     for (name, figure), paper in zip(self.figures.items(), papers.values(), strict=True)
                 },
             }
-            path = self.folder / "test.json"
-            with complete_file(path) as partial:
-                partial.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+            write_text(self.folder / "test.json", json.dumps(record, indent=2) + "\n")
 
 
 def table(

@@ -20,7 +20,7 @@ from torchvision.transforms.functional import pil_to_tensor
 from lit_gen.callbacks.sample_grids import save_picture
 from lit_gen.data.decoding import decode_image
 from lit_gen.errors import UserError
-from lit_gen.files.atomic import complete_file, make_folder, remove_partial_of
+from lit_gen.files.atomic import complete_file, make_folder, remove_partial_of, write_text
 from lit_gen.files.checksums import sha256_of
 from lit_gen.lightning_compat import data_of
 from lit_gen.tasks.grids import Grid
@@ -184,8 +184,7 @@ class PredictionWriter(BasePredictionWriter):
             "others": others,
             "images": entries or [{"file": name} for name in names],
         }
-        with complete_file(self.folder / MANIFEST) as partial:
-            partial.write_text(json.dumps(content, indent=1, default=str) + "\n", encoding="utf-8")
+        write_text(self.folder / MANIFEST, json.dumps(content, indent=1, default=str) + "\n")
         for journal in list(self.folder.glob(JOURNAL)):
             journal.unlink()
 

@@ -9,7 +9,7 @@ from typing import Any
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 
-from lit_gen.files.atomic import complete_file
+from lit_gen.files.atomic import write_text
 
 
 class Clock:
@@ -51,8 +51,8 @@ class TrainingTime(Callback):
         if not trainer.is_global_zero or trainer.state.fn != TrainerFn.FITTING or self._begun is None:
             return
         seconds = self._before + time.monotonic() - self._begun
-        with complete_file(self.path, lasting=False) as partial:  # also for a best.ckpt that waits, in each short epoch
-            partial.write_text(json.dumps({"seconds": round(seconds, 2), "batches": _batches(trainer)}) + "\n")
+        text = json.dumps({"seconds": round(seconds, 2), "batches": _batches(trainer)}) + "\n"
+        write_text(self.path, text, lasting=False)  # also for a best.ckpt that waits, in each short epoch
 
 
 def training_seconds(path: Path, batches: int) -> float:

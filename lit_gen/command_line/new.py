@@ -19,7 +19,7 @@ from lit_gen.command_line.paths import path_of
 from lit_gen.command_line.sources import PACKAGE, known, no_such, settings_of
 from lit_gen.data.contract import check_pair, fields_read
 from lit_gen.errors import UserError
-from lit_gen.files.atomic import complete_file, complete_folder
+from lit_gen.files.atomic import complete_folder, write_text
 
 FILES = {
     "main.py": "main.py.txt",
@@ -86,8 +86,7 @@ def write(folder: Path, files: dict[str, str]) -> None:
         return
     try:  # the shell may be in this folder: none can take its place
         for name, text in files.items():
-            with complete_file(folder / name) as partial:
-                partial.write_text(text, encoding="utf-8")
+            write_text(folder / name, text)
     except BaseException:
         for name in files:
             (folder / name).unlink(missing_ok=True)
@@ -127,7 +126,7 @@ def project(model: type, data: type) -> dict[str, str]:
     }
     template = PACKAGE / "template"
     return {
-        Template(name).substitute(values): Template((template / file).read_text("utf-8")).substitute(values)
+        Template(name).substitute(values): Template((template / file).read_text(encoding="utf-8")).substitute(values)
         for name, file in FILES.items()
     }
 
@@ -184,7 +183,7 @@ def tiny_data(model: type, data: str, given: dict[str, Any]) -> str:
             heads, values = columns(model)
             lines += [
                 f'rows = [f"{{number}}.png,{values}" for number in range(40)]',
-                f'(folder / "metadata.csv").write_text("\\n".join(["file_name,{heads}", *rows]))',
+                f'(folder / "metadata.csv").write_text("\\n".join(["file_name,{heads}", *rows]), encoding="utf-8")',
             ]
     return "\n".join(f"    {line}" for line in [*lines, "return [", *(f"    {word}," for word in words), "]"])
 

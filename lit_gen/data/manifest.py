@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lit_gen.files.atomic import complete_file
+from lit_gen.files.atomic import write_text
 
 MOST_FILES = 10_000
 FINE, COARSE = 0.05, 2.0  # seconds within which two changes may have one time, on a disk that knows fractions or not
@@ -48,7 +48,7 @@ class Manifest:
     def read(self) -> dict[str, Any] | None:
         """Return the facts that were written, or None if there are none, or the files have changed."""
         try:
-            content = json.loads(self.path.read_text())
+            content = json.loads(self.path.read_text(encoding="utf-8"))
             folders = {self._absolute(place): times for place, times in content["folders"].items()}
             files = {self._absolute(place): status for place, status in content["files"].items()}
             for folder, times in folders.items():
@@ -74,8 +74,7 @@ class Manifest:
             "files": {os.path.relpath(path, self.folder): status for path, status in files.items()},
             "facts": facts,
         }
-        with complete_file(self.path) as partial:
-            partial.write_text(json.dumps(content))
+        write_text(self.path, json.dumps(content))
 
     def _absolute(self, place: str) -> str:
         return os.path.normpath(os.path.join(os.path.abspath(self.folder), place))

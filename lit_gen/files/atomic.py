@@ -68,6 +68,12 @@ def complete_file(path: Path, hint: str = ELSEWHERE, lasting: bool = True, name:
         partial.unlink(missing_ok=True)
 
 
+def write_text(path: Path, text: str, lasting: bool = True) -> None:
+    """Write a text file in UTF-8, complete or not at all; arguments and errors are those of `complete_file`."""
+    with complete_file(path, lasting=lasting) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
 @contextmanager
 def complete_folder(path: Path, hint: str = ELSEWHERE) -> Iterator[Path]:
     """Give a temporary folder to fill, and rename it to `path` when the block ends without an error.

@@ -16,7 +16,7 @@ from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities import rank_zero_info
 
 from lit_gen.errors import UserError
-from lit_gen.files.atomic import complete_file
+from lit_gen.files.atomic import write_text
 from lit_gen.lightning_compat import leave_anonymous_out
 from lit_gen.loggers.metrics_file import whole_rows
 
@@ -130,14 +130,13 @@ def wandb_logger(
     before = _page_of_run(folder) if goes_on else {}
     if command != "fit" and training is not None:
         before = {name: text for name, text in _page_of_run(training).items() if name in SHARED} | before
-        of_training = (training / "wandb-id").read_text(errors="replace").strip() if is_on_wandb(training) else None
+        of_training = wandb_id(training) if is_on_wandb(training) else None
         config = config | {"training": {"folder": str(training), "wandb_id": of_training}}
     name, group = f"{folder.parent.name}/{folder.name}", f"{run.parent.name}/{run.name}"
     default = {"project": PROJECT, "name": name if goes_on else f"{group}, {command}", "group": group}
     page = default | page_of_environment() | before | options.given()
     if goes_on:
-        with complete_file(folder / PAGE) as partial:
-            partial.write_text(json.dumps(page, indent=2) + "\n", encoding="utf-8")
+        write_text(folder / PAGE, json.dumps(page, indent=2) + "\n")
     return ContinuingWandbLogger(
         folder / "metrics.csv" if goes_on else None,
         **page | {"tags": words(page.get("tags"))},
@@ -211,8 +210,8 @@ def wandb_id(folder: Path) -> str:
     """Return the id of a run on W&B, which is kept in its folder."""
     file = folder / "wandb-id"
     if not file.is_file():
-        file.write_text(os.environ.get("WANDB_RUN_ID") or secrets.token_hex(4))
-    return file.read_text(errors="replace").strip()  # W&B refuses what is no id
+        file.write_text(os.environ.get("WANDB_RUN_ID") or secrets.token_hex(4), encoding="utf-8")
+    return file.read_text(encoding="utf-8", errors="replace").strip()  # W&B refuses what is no id
 
 
 def has_wandb_key() -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from lit_gen.files.atomic import complete_file
+from lit_gen.files.atomic import write_text
 from lit_gen.metrics.meanings import Paper, meaning, paper_value
 from lit_gen.report.curves import EDGE, Points, curve
 from lit_gen.report.images import MOST_BYTES, Series, series_of
@@ -26,8 +26,7 @@ GROUPS = {"val": "Validation", "test": "Test", "health": "Health", "train": "Tra
 def write_report(run: Run) -> Path:
     """Write `report.html` into the folder of a run, and return its path."""
     path = run.folder / REPORT
-    with complete_file(path, lasting=False) as partial:
-        partial.write_text(page(run), encoding="utf-8")
+    write_text(path, page(run), lasting=False)
     return path
 
 

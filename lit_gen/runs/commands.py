@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from lit_gen.files.atomic import complete_file
+from lit_gen.files.atomic import write_text
 from lit_gen.runs.changes import Change
 
 COMMANDS = "commands.json"
@@ -66,8 +66,7 @@ def note_command(folder: Path, command: RunCommand) -> None:
     """Add a command to those of a run."""
     noted = commands_of(folder)
     kept = [*noted[:1], *noted[1:][-(MOST - 2) :], command]
-    with complete_file(folder / COMMANDS, lasting=False) as partial:
-        partial.write_text(json.dumps([one._asdict() for one in kept], indent=1) + "\n", encoding="utf-8")
+    write_text(folder / COMMANDS, json.dumps([one._asdict() for one in kept], indent=1) + "\n", lasting=False)
 
 
 def commands_of(folder: Path) -> list[RunCommand]:

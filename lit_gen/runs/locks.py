@@ -213,7 +213,7 @@ def _is_of_another_machine(record: Record, last_change: float) -> bool:
 def _boot() -> str | None:
     """Return the name that Linux gives to the time since the machine's last start; None elsewhere."""
     try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
     except OSError:
         return None
 

@@ -8,7 +8,7 @@ import yaml
 from lightning import LightningModule, Trainer
 from lightning.pytorch.cli import SaveConfigCallback
 
-from lit_gen.files.atomic import complete_file
+from lit_gen.files.atomic import write_text
 
 SETTINGS = "config.yaml"
 NOT_OF_FIT = ("verbose", "return_predictions")
@@ -37,8 +37,7 @@ class SaveSettings(SaveConfigCallback):
         settings.pop("name", None)  # a run has one that is its own
         if stage == "fit":
             settings.pop("ckpt_path", None)
-        with complete_file(Path(trainer.default_root_dir) / SETTINGS) as partial:
-            partial.write_text(self.parser.dump(settings, skip_none=False), encoding="utf-8")
+        write_text(Path(trainer.default_root_dir) / SETTINGS, self.parser.dump(settings, skip_none=False))
 
 
 def read_settings(folder: Path) -> dict[str, Any]:

@@ -27,7 +27,7 @@ def write_celeba(folder: Path, count: int, seed: int = 0) -> None:
     def write_list(name: str, values: Iterable[str], header: tuple[str, ...] = ()) -> None:
         lines = [f"{_file_name(index)} {value}" for index, value in enumerate(values)]
         head = [str(count), " ".join(header)] if header else []
-        (folder / name).write_text("\n".join([*head, *lines]) + "\n")
+        (folder / name).write_text("\n".join([*head, *lines]) + "\n", encoding="utf-8")
 
     write_list("list_attr_celeba.txt", (" ".join(f"{value:2d}" for value in row) for row, _ in rows), ATTRIBUTES)
     write_list(
