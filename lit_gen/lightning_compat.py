@@ -118,6 +118,9 @@ def call_all_hooks(trainer: Trainer) -> None:
         for name in HOOKS_OF_A_BATCH:
             if vars(callback).get(name, callback) is None:
                 delattr(callback, name)
+    settings: Any = trainer
+    if type(settings.profiler) is _NoProfiler:
+        settings.profiler = PassThroughProfiler()
 
 
 class _NoProfiler(PassThroughProfiler):

@@ -18,7 +18,7 @@ from lightning.fabric.plugins.environments import LightningEnvironment, SLURMEnv
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningCLI
 from lightning.pytorch.loggers import Logger, WandbLogger
-from lightning.pytorch.profilers import SimpleProfiler
+from lightning.pytorch.profilers import PassThroughProfiler, SimpleProfiler
 from lightning.pytorch.trainer import call
 from torch import distributed
 from torch.optim import SGD
@@ -375,6 +375,7 @@ def test_hooks_that_do_nothing_are_skipped_while_a_model_trains(tmp_path):
     assert (counts.starts, counts.ends) == (3, 3)
     assert seen == [0] * 3
     assert counts.on_before_backward and "on_before_backward" not in vars(counts)
+    assert type(trainer.profiler) is PassThroughProfiler
 
     trainer = tiny.trainer(tmp_path, callbacks=[counts, looks], limit_train_batches=3, profiler="simple")
     trainer.fit(tiny.build(lit_gen.models.VAE), datamodule=tiny.NoiseData(3))
