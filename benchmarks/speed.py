@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from lightning import Callback, LightningModule, Trainer
@@ -41,7 +41,8 @@ class Clock(Callback):
     """
 
     seconds = 3.0
-    found: dict[str, float] = {}
+    found: ClassVar[dict[str, float]]
+    """What the last training found: the command line makes the object, and keeps it to itself."""
 
     def __init__(self) -> None:
         self.batches, self.images, self.spent = 0, 0, 0.0
@@ -74,15 +75,16 @@ class Clock(Callback):
         return self.bare
 
     def on_train_end(self, trainer: Trainer, model: LightningModule) -> None:
-        Clock.found["fit"] = self.images / self.spent
+        found = {"fit": self.images / self.spent}
         if getattr(model, "graphs", None) is not None:  # other checkouts may have none
-            Clock.found["graphs"] = model.graphs.count
+            found["graphs"] = model.graphs.count
         bare = self.bare or self.take_bare_steps(trainer, model, self.seconds)
         data = Rate(loaded(trainer, model), time.monotonic)
         data.take(self.seconds)
-        Clock.found |= {name: len(self.batch[0]) * rate.per_second for name, rate in (("bare", bare), ("data", data))}
+        found |= {name: len(self.batch[0]) * rate.per_second for name, rate in (("bare", bare), ("data", data))}
         if model.device.type == "cuda":
-            Clock.found["memory"] = torch.cuda.max_memory_allocated() / 2**30
+            found["memory"] = torch.cuda.max_memory_allocated() / 2**30
+        Clock.found = found
 
 
 def _now(model: LightningModule) -> float:
