@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Iterable, Sequence
 from importlib.metadata import PackageNotFoundError, version
+from itertools import pairwise
 from textwrap import shorten
 from typing import NoReturn
 
@@ -232,7 +233,7 @@ def _class_help(words: list[str], number: int) -> list[str]:
         value, *after = after
     if not value:
         given = [word.partition("=")[2] for word in before if word.startswith(f"--{part}=")]
-        given += [word for option, word in zip(before, before[1:], strict=False) if option == f"--{part}"]
+        given += [word for option, word in pairwise(before) if option == f"--{part}"]
         if not given:
             _end("\n".join([f"{name} <class> lists the settings of one of these:", *_rows(classes(part))]))
         value = given[-1]

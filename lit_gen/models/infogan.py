@@ -14,6 +14,7 @@ Departures from the paper:
 """
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -58,10 +59,10 @@ class Generator(nn.Sequential):
         side = image_shape[-1] // 2 ** len(channels)
         sizes = [latent_dim, *([hidden_features] if hidden_features else []), channels[0] * side * side]
         layers: list[nn.Module] = []
-        for before, size in zip(sizes, sizes[1:], strict=False):
+        for before, size in pairwise(sizes):
             layers += [nn.Linear(before, size, bias=False), nn.BatchNorm1d(size), nn.ReLU()]
         layers.append(nn.Unflatten(1, (channels[0], side, side)))
-        for index, (before, width) in enumerate(zip(channels, channels[1:], strict=False)):
+        for index, (before, width) in enumerate(pairwise(channels)):
             layers.append(nn.ConvTranspose2d(before, width, 4, 2, 1, bias=index > 0))
             layers += [nn.ReLU()] if index else [nn.BatchNorm2d(width), nn.ReLU()]
         super().__init__(*layers, nn.ConvTranspose2d(channels[-1], image_shape[0], 4, 2, 1), nn.Tanh())

@@ -13,6 +13,7 @@ Departures from the paper:
 
 import math
 from collections.abc import Hashable
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -53,8 +54,7 @@ class Generator(nn.Module):
         self.project_bias = nn.Parameter(torch.zeros(widths[0], 1, 1))
         self.first = nn.Sequential(*convolution(widths[0], widths[0]))
         self.blocks = nn.ModuleList(
-            nn.Sequential(*convolution(before, width), *convolution(width, width))
-            for before, width in zip(widths, widths[1:], strict=False)
+            nn.Sequential(*convolution(before, width), *convolution(width, width)) for before, width in pairwise(widths)
         )
         self.to_rgb = nn.ModuleList(EqualizedConv2d(width, image_channels, 1, gain=1) for width in widths)
         self.normalize = PixelNorm()
@@ -87,7 +87,7 @@ class Discriminator(nn.Module):
                 EqualizedConv2d(width, width, 3), nn.LeakyReLU(0.2),
                 EqualizedConv2d(width, before, 3), nn.LeakyReLU(0.2), nn.AvgPool2d(2),
             )
-            for before, width in zip(widths, widths[1:], strict=False)
+            for before, width in pairwise(widths)
         )  # fmt: skip
         self.last = nn.Sequential(
             MinibatchStddev(stddev_group),
