@@ -37,7 +37,7 @@ class Gaussian:
         self.dim, self.std = dim, std
 
     def sample(self, component: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        return self.std * _draw(torch.randn, (len(component), self.dim), component.device, generator)
+        return self.std * draw(torch.randn, (len(component), self.dim), component.device, generator)
 
 
 class Uniform:
@@ -49,7 +49,7 @@ class Uniform:
         self.dim, self.half_width = dim, half_width
 
     def sample(self, component: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        return (_draw(torch.rand, (len(component), self.dim), component.device, generator) * 2 - 1) * self.half_width
+        return (draw(torch.rand, (len(component), self.dim), component.device, generator) * 2 - 1) * self.half_width
 
 
 class GaussianMixture:
@@ -71,7 +71,7 @@ class GaussianMixture:
         self.scale = scale
 
     def sample(self, component: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        draws = _draw(torch.randn, (len(component), 2), component.device, generator)
+        draws = draw(torch.randn, (len(component), 2), component.device, generator)
         x, y = draws[:, 0] * self.deviations[0] + self.shift, draws[:, 1] * self.deviations[1]
         angle = component * (2 * math.pi / COMPONENTS)
         turned = torch.stack([x * angle.cos() - y * angle.sin(), x * angle.sin() + y * angle.cos()], dim=1)  # (B, 2)
@@ -94,7 +94,7 @@ class SwissRoll:
         self.scale = scale
 
     def sample(self, component: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        place = (component + _draw(torch.rand, (len(component),), component.device, generator)) / COMPONENTS
+        place = (component + draw(torch.rand, (len(component),), component.device, generator)) / COMPONENTS
         radius, angle = 2 * place.sqrt(), 4 * math.pi * place.sqrt()
         return self.scale * torch.stack([radius * angle.cos(), radius * angle.sin()], dim=1)
 
@@ -113,11 +113,11 @@ def prior_of(name: str, latent_dim: int, scale: float) -> Prior:
     return PRIORS[name](scale)
 
 
-def _draw(
-    draw: Callable[..., Tensor], shape: tuple[int, ...], device: torch.device, generator: torch.Generator | None
+def draw(
+    of: Callable[..., Tensor], shape: tuple[int, ...], device: torch.device, generator: torch.Generator | None
 ) -> Tensor:
-    """Draw on the device, or with a CPU generator there, which gives the same on every device."""
-    return draw(shape, device=device) if generator is None else draw(shape, generator=generator).to(device)
+    """Return draws `of` torch on the device; with a CPU `generator` they are made there, the same for every device."""
+    return of(shape, device=device) if generator is None else of(shape, generator=generator).to(device)
 
 
 class Code:
@@ -151,7 +151,7 @@ class CategoricalCode(Code):
         self.entropy = math.log(categories)
 
     def sample(self, count: int, device: torch.device, generator: torch.Generator | None = None) -> Tensor:
-        value = _draw(partial(torch.randint, self.features), (count,), device, generator)
+        value = draw(partial(torch.randint, self.features), (count,), device, generator)
         return functional.one_hot(value, self.features).float()
 
     def log_density(self, code: Tensor, output: Tensor) -> Tensor:
@@ -169,7 +169,7 @@ class ContinuousCode(Code):
         self.outputs = 2 if learnt_std else 1
 
     def sample(self, count: int, device: torch.device, generator: torch.Generator | None = None) -> Tensor:
-        return _draw(torch.rand, (count, 1), device, generator) * 2 - 1
+        return draw(torch.rand, (count, 1), device, generator) * 2 - 1
 
     def log_density(self, code: Tensor, output: Tensor) -> Tensor:
         mean, log_variance = output[:, :1].float(), output[:, 1:].float()

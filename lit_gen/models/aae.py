@@ -12,6 +12,7 @@ Departures from the paper:
     - PyTorch's initialization of the weights.
 """
 
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -21,7 +22,7 @@ from torch.nn import functional
 from torch.optim import Optimizer
 
 from lit_gen.data.batches import UNLABELLED, DataSpec
-from lit_gen.distributions import Gaussian, prior_of
+from lit_gen.distributions import Gaussian, draw, prior_of
 from lit_gen.errors import UserError
 from lit_gen.layers.coders import DecoderArgument, EncoderArgument, MLPEncoder, network
 from lit_gen.layers.dense import linear_layers
@@ -131,8 +132,7 @@ class AAE(AutoencodingModule):
 
     def sample_prior(self, count: int, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
         """Return draws (count, Z) from the prior, and the component (count,) of each."""
-        device = self.device if generator is None else None
-        component = torch.randint(self.prior.components, (count,), generator=generator, device=device).to(self.device)
+        component = draw(partial(torch.randint, self.prior.components), (count,), self.device, generator)
         return self.prior.sample(component, generator), component
 
     def sample_latent(self, count: int, generator: torch.Generator | None = None) -> Tensor:

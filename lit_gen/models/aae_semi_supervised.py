@@ -13,6 +13,7 @@ Departures from the paper:
     - 1,000 epochs, where the paper has 5,000.
 """
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -21,6 +22,7 @@ from torch.nn import functional
 from torch.optim import Optimizer
 
 from lit_gen.data.batches import UNLABELLED, DataSpec, LabelledImages
+from lit_gen.distributions import draw
 from lit_gen.errors import UserError
 from lit_gen.layers.coders import DecoderArgument, EncoderArgument, MLPEncoder, network
 from lit_gen.layers.dense import linear_layers
@@ -127,8 +129,7 @@ class SemiSupervisedAAE(AutoencodingModule):
 
     def sample_latent(self, count: int, generator: torch.Generator | None = None) -> Tensor:
         """Return draws (count, classes + Z): one-hot vectors of uniformly random classes, and normal styles."""
-        device = self.device if generator is None else None
-        label = torch.randint(self.num_classes, (count,), generator=generator, device=device).to(self.device)
+        label = draw(partial(torch.randint, self.num_classes), (count,), self.device, generator)
         return self.codes_of(label, self.noise(count, self.style_dim, generator=generator))
 
     def sample_class(self, label: Tensor, generator: torch.Generator | None = None) -> Tensor:

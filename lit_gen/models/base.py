@@ -16,6 +16,7 @@ from torch.optim import Adam, Optimizer
 
 from lit_gen.data.batches import DataSpec
 from lit_gen.data.contract import check_classes, check_pair, check_range, fields_read, images_for, named_batch
+from lit_gen.distributions import draw
 from lit_gen.errors import UserError
 from lit_gen.layers.coders import plain_network
 from lit_gen.lightning_compat import call_all_hooks, data_of, skip_idle_hooks, trainer_of
@@ -340,10 +341,8 @@ class GenerativeModule(LoggedTerms):
 
     def noise(self, *shape: int, generator: torch.Generator | None = None) -> Tensor:
         """Return standard normal noise on the model's device; with a CPU generator, the same on every device."""
-        device = self.device if generator is None else None
-        return torch.randn(*shape, generator=generator, device=device).to(self.device)
+        return draw(torch.randn, shape, self.device, generator)
 
     def uniform_noise(self, *shape: int, generator: torch.Generator | None = None) -> Tensor:
         """Return noise uniform on (-1, 1), as `noise` otherwise."""
-        device = self.device if generator is None else None
-        return torch.rand(*shape, generator=generator, device=device).to(self.device) * 2 - 1
+        return draw(torch.rand, shape, self.device, generator) * 2 - 1
