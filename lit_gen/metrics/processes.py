@@ -7,12 +7,14 @@ import torch
 from torch import Tensor, distributed
 from tqdm import tqdm
 
+from lit_gen.training.processes import gather, in_a_group
+
 T = TypeVar("T")
 
 
 def place() -> tuple[int, int]:
     """Return the rank of this process and the world_size."""
-    if distributed.is_available() and distributed.is_initialized():
+    if in_a_group():
         return distributed.get_rank(), distributed.get_world_size()
     return 0, 1
 
@@ -71,10 +73,7 @@ def in_pieces(
     for piece in tqdm(pieces, desc=work, unit="batch", mininterval=1, disable=number > 0):
         for name, values in look(piece, range(piece * size, min(count, (piece + 1) * size))).items():
             found.setdefault(name, []).append((piece, values.cpu()))
-    everyone: list[Any] = [found]
-    if processes > 1:
-        everyone = [None] * processes
-        distributed.all_gather_object(everyone, found)
+    everyone = gather(found)
     names = dict.fromkeys(name for one in everyone for name in one)
     numbered = {name: [pair for one in everyone for pair in one.get(name, ())] for name in names}
     return {

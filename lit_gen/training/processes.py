@@ -8,12 +8,17 @@ from lightning.pytorch.strategies import Strategy
 from torch import distributed
 
 
+def in_a_group() -> bool:
+    """Return whether this process is one of a group that exchanges values."""
+    return distributed.is_available() and distributed.is_initialized()
+
+
 def gather(mine: Any) -> list[Any]:
     """Return the values of all processes, of any type that can be pickled, in the order of their ranks.
 
     All processes must call it together.
     """
-    if not (distributed.is_available() and distributed.is_initialized()):
+    if not in_a_group():
         return [mine]
     everyones: list[Any] = [None] * distributed.get_world_size()
     distributed.all_gather_object(everyones, mine)
@@ -35,7 +40,7 @@ class Agreement:
 
     def ask(self, strategy: Strategy, told: list[bool], now: bool = False) -> list[bool]:
         """Return what any process was told, or False for all until the next exchange; `now` forces one."""
-        if not (distributed.is_available() and distributed.is_initialized()):
+        if not in_a_group():
             return told
         self._batches += 1
         if self._batches < self._between and not now:

@@ -8,6 +8,8 @@ from lightning.pytorch.strategies import DDPStrategy, Strategy
 from torch import Tensor, distributed
 from torch.optim import Optimizer
 
+from lit_gen.training.processes import in_a_group
+
 
 class AlternatingDDP(DDPStrategy):
     """Data parallel training of a model with manual optimization, which sends each gradient once.
@@ -39,7 +41,7 @@ class AlternatingDDP(DDPStrategy):
         return super().lightning_module_state_dict()
 
     def _share_buffers(self) -> None:
-        if self.model is not None and distributed.is_initialized():
+        if self.model is not None and in_a_group():
             _send_from_first(self.model.buffers())
 
 
