@@ -91,10 +91,9 @@ def batches_a_step(trainer: Trainer) -> int:
     return trainer.accumulate_grad_batches
 
 
-HOOKS_OF_A_BATCH = (
-    "on_train_batch_start", "on_train_batch_end", "on_before_zero_grad", "on_before_optimizer_step",
-    "on_before_backward", "on_after_backward",
-)  # fmt: skip
+HOOKS_WITHIN_A_STEP = ("on_before_backward", "on_after_backward", "on_before_zero_grad", "on_before_optimizer_step")
+"""Hooks of Lightning within a step by manual optimization."""
+HOOKS_OF_A_BATCH = ("on_train_batch_start", "on_train_batch_end", *HOOKS_WITHIN_A_STEP)
 
 
 def skip_idle_hooks(trainer: Trainer) -> None:

@@ -17,7 +17,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 from torch.optim import Optimizer
 
-from lit_gen.lightning_compat import accumulation_schedulers
+from lit_gen.lightning_compat import HOOKS_WITHIN_A_STEP, accumulation_schedulers
 
 GraphsWhen = Literal["auto", "always", "never"]
 WARM_UP = 2
@@ -26,8 +26,6 @@ KEPT = 8
 """Largest number of graphs at once; the oldest makes room."""
 OUTDATED = 3
 """Largest number of graphs that may become invalid before a run goes on without."""
-WITHIN_A_STEP = ("on_before_backward", "on_after_backward", "on_before_zero_grad", "on_before_optimizer_step")
-"""Hooks of Lightning within a step by manual optimization; a replayed step calls none."""
 LIBRARIES = ("lit_gen.", "torch.", "torchvision.", "torchmetrics.", "lightning.", "pytorch_lightning.")
 """Packages that keep what changes from step to step in tensors; other code may keep it in Python, unseen by a graph."""
 PROVEN = {
@@ -206,7 +204,7 @@ def obstacle(trainer: Trainer, model: LightningModule) -> str:
         return "a parameter has a hook, which a graph would not call"
     callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]  # Lightning sets it from outside
     for watcher in [] if model.automatic_optimization else [*callbacks, model]:
-        for name in WITHIN_A_STEP:
+        for name in HOOKS_WITHIN_A_STEP:  # a replayed step calls none
             definer = next(kind for kind in type(watcher).__mro__ if name in vars(kind))
             known = definer.__module__.startswith("lightning.") or f"{definer.__module__}.{definer.__name__}" in KNOWN
             if not known:
