@@ -22,7 +22,7 @@ from lit_gen.command_line.paths import check_path, path_of
 from lit_gen.command_line.words import check_words, first_config, kinds_named
 from lit_gen.data.alphabet import ALPHABET
 from lit_gen.errors import UserError
-from lit_gen.files.atomic import complete_folder, remove_if_empty
+from lit_gen.files.atomic import complete_folder, missing_folders, remove_if_empty
 from lit_gen.files.checksums import sha256_of
 from lit_gen.models.of_checkpoint import class_named
 from lit_gen.runs import folders
@@ -111,7 +111,7 @@ def new_place(root: str, checkpoint: str, model: Any) -> Path:
 @contextmanager
 def no_new_parents(place: Path) -> Iterator[None]:
     """Remove, after an error, the folders above a place that were not there before."""
-    missing = [folder for folder in place.parents if not folder.exists()]
+    missing = missing_folders(place)
     try:
         yield
     except BaseException:

@@ -134,6 +134,11 @@ def _remove(partial: Path) -> None:
         partial.unlink(missing_ok=True)
 
 
+def missing_folders(path: Path) -> list[Path]:
+    """Return the folders above `path` that are not there, the deepest first, as `remove_if_empty` takes them."""
+    return [folder for folder in path.absolute().parents if not folder.exists()]
+
+
 def remove_if_empty(*folders: Path) -> None:
     """Remove the folders in the order given, up to the first that is not empty or not there."""
     with suppress(OSError):

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from lit_gen.files.atomic import complete_folder, remove_if_empty, remove_partial_of
+from lit_gen.files.atomic import complete_folder, missing_folders, remove_if_empty, remove_partial_of
 
 PAUSE = 0.2  # seconds between two tries
 FIRST_LINE, NEXT_LINE = 2.0, 60.0  # seconds of waiting before a line says so, and from one line to the next
@@ -30,7 +30,7 @@ def alone(path: Path, work: str) -> Iterator[None]:
         path: file or folder that the block may make.
         work: words for what the block does, such as "decoding faces".
     """
-    missing = [folder for folder in path.absolute().parents if not folder.exists()]
+    missing = missing_folders(path)
     lock = path.with_name(f".{path.name}.lock")
     file = _wait_for(lock, work)
     try:

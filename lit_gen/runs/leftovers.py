@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from lit_gen.files.atomic import remove_if_empty
+from lit_gen.files.atomic import missing_folders, remove_if_empty
 
 WITHOUT_USE = re.compile(
     r"config\.yaml|run\.json|commands\.json|report\.html|hparams\.yaml|wandb-id|wandb-page\.json|"
@@ -22,7 +22,7 @@ def remember(parent: Path) -> None:
     """Note which folders are there before a command makes its own below `parent`."""
     parent = Path(os.path.abspath(parent))
     _made.clear()
-    _missing[:] = [folder for folder in (parent, *parent.parents) if not folder.exists()]
+    _missing[:] = missing_folders(parent / "a run")
 
 
 def made(folder: Path) -> None:
