@@ -31,6 +31,15 @@ def turn(number: int) -> int:
     return number * processes + process
 
 
+def is_enough(images: int, wanted: int) -> bool:
+    """Return whether all processes together have `wanted` images when this one has `images`.
+
+    Their shares differ by one image at most, so that none stops before all together have enough.
+    """
+    _, processes = place()
+    return (images - 1) * processes + 1 >= wanted
+
+
 def own_pieces(count: int, size: int) -> Iterator[tuple[int, list[int]]]:
     """Yield this process's share of `count` rows, `size` at a time, each with the number of those before."""
     number, processes = place()

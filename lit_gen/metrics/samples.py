@@ -12,7 +12,7 @@ from lit_gen.metrics.comparison import Names, feature_figures, patch_figures, si
 from lit_gen.metrics.evaluator import Evaluator, Figure, Options
 from lit_gen.metrics.features import Features
 from lit_gen.metrics.inputs import as_bytes, own_noise
-from lit_gen.metrics.processes import place
+from lit_gen.metrics.processes import is_enough, turn
 
 MOST_FOR_SWD = 4_096  # images per set: half a minute per level on a CPU; the paper has 16,384
 
@@ -92,16 +92,14 @@ class SampleQuality(Evaluator):
                 self.add_state(state, [], "cat")
 
     def update(self, model: Any, batch: Any) -> None:
-        process, processes = place()
-        # The processes' shares differ by one image at most: no process stops before all together have enough.
-        if (self.images - 1) * processes + 1 >= self.seen:
+        if is_enough(self.images, self.seen):
             return
-        turn = self.batches * processes + process
-        with own_noise(turn, model.device):
+        number = turn(self.batches)
+        with own_noise(number, model.device):
             made = as_bytes(self.make(batch))
         real = as_bytes(self.take(batch))
         self.batches, self.images = self.batches + 1, self.images + len(made)
-        self.places.append(torch.full((len(made),), turn, device=made.device))
+        self.places.append(torch.full((len(made),), number, device=made.device))
         self.made.append(made)
         self.real.append(real)
         for number, network in enumerate(self.networks):

@@ -12,7 +12,7 @@ from lit_gen.metrics.comparison import Names, feature_figures
 from lit_gen.metrics.evaluator import Evaluator, Figure, Options
 from lit_gen.metrics.features import Features
 from lit_gen.metrics.inputs import as_bytes
-from lit_gen.metrics.processes import place
+from lit_gen.metrics.processes import is_enough, turn
 
 ROWS = 2**32  # more than a batch has
 
@@ -57,12 +57,10 @@ class TargetDomains(Evaluator):
                 self.add_state(f"made_{number}_{index}", [], "cat")
 
     def update(self, model: Any, batch: Any) -> None:
-        process, processes = place()
-        if not self.networks or (self.images - 1) * processes + 1 >= self.seen:
+        if not self.networks or is_enough(self.images, self.seen):
             return
         labels, image = model.labels(batch), as_bytes(batch.image)
-        turn = self.batches * processes + process
-        keys = turn * ROWS + torch.arange(len(image), device=image.device)
+        keys = turn(self.batches) * ROWS + torch.arange(len(image), device=image.device)
         self.batches, self.images = self.batches + 1, self.images + len(image)
         self.keys.append(keys)
         real = image.flatten(1).sum(1) % 2 > 0

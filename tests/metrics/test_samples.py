@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from lit_gen.data.batches import Images
-from lit_gen.metrics import samples as module
+from lit_gen.metrics import processes
 from lit_gen.metrics.comparison import Names, feature_figures, some
 from lit_gen.metrics.digits import load_digits
 from lit_gen.metrics.evaluator import Options
@@ -167,8 +167,8 @@ def test_repeated_pictures_count_once():
 def test_noise_is_its_own(monkeypatch):
     """Each process and batch has other noise, each test the same, and nobody else's is touched."""
 
-    def drawn(process, processes):
-        monkeypatch.setattr(module, "place", lambda: (process, processes))
+    def drawn(process, count):
+        monkeypatch.setattr(processes, "place", lambda: (process, count))
         metric = evaluator(features="none", make=lambda batch: torch.rand_like(batch.image))
         for batch in tiny.images(16, 1, 28).split(8):
             metric.update(MODEL, Images(batch))
