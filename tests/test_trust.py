@@ -20,10 +20,10 @@ import torch
 import yaml
 from torch import nn
 
-from lit_gen.callbacks.checkpoints import BestCheckpoint
+from lit_gen.callbacks.best import BestCheckpoint
 from lit_gen.cli import main
 from lit_gen.errors import UserError
-from lit_gen.loggers.metrics_file import whole_rows
+from lit_gen.loggers.metrics_file import rows_of_log
 from lit_gen.loggers.wandb import WandbOptions, wandb_logger
 from lit_gen.models import AAE, VAE, AutoEncoder
 from lit_gen.runs.checkpoint_files import read_checkpoint
@@ -466,7 +466,7 @@ def test_a_page_that_is_none(content, tmp_path):
 def test_a_log_that_is_none(content, tmp_path):
     (tmp_path / "metrics.csv").write_bytes(content)
     with pytest.raises(UserError, match="metrics.csv is not the log of a run .*Move it away"):
-        whole_rows(tmp_path / "metrics.csv")
+        rows_of_log(tmp_path / "metrics.csv")
 
 
 def test_files_that_are_no_text(run, words, capsys):

@@ -12,17 +12,17 @@ from torch import Tensor
 
 from lit_gen.errors import UserError
 from lit_gen.files.atomic import complete_file, make_folder
+from lit_gen.files.rows import whole_rows
 
 
-def whole_rows(path: Path) -> list[dict[str, str]]:
+def rows_of_log(path: Path) -> list[dict[str, str]]:
     """Return the rows of a log that may not be there, without a last one that was only half written.
 
     Raises:
         UserError: the file is not what a run writes.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.is_file() else []
-        rows = list(csv.DictReader(line for line in lines if line.endswith("\n")))
+        rows = whole_rows(path) if path.is_file() else []
         _ = [int(row["step"]) for row in rows]
     except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
         raise UserError(f"{path} is not the log of a run ({error}). Move it away, and a new one begins.") from error
@@ -62,7 +62,7 @@ class AppendingCSVLogger(Logger):
     def _drop_from(self, step: int) -> None:
         """Drop the rows from this step on, when the first row is about to be logged."""
         if not self._columns:
-            rows = whole_rows(self.path)
+            rows = rows_of_log(self.path)
             self._columns = list(rows[0]) if rows else []
             if rows:
                 self._write([row for row in rows if int(row["step"]) < step])
@@ -73,7 +73,7 @@ class AppendingCSVLogger(Logger):
                 csv.DictWriter(file, self._columns).writerow(row)
         else:
             self._columns = sorted({*self._columns, *row})
-            self._write([*whole_rows(self.path), row])
+            self._write([*rows_of_log(self.path), row])
 
     def _write(self, rows: list[dict[str, Any]]) -> None:
         with complete_file(self.path) as partial, partial.open("w", newline="", encoding="utf-8") as file:

@@ -18,7 +18,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from lit_gen.errors import UserError
 from lit_gen.files.atomic import write_text
 from lit_gen.lightning_compat import leave_anonymous_out
-from lit_gen.loggers.metrics_file import whole_rows
+from lit_gen.loggers.metrics_file import rows_of_log
 
 PROJECT, PAGE = "lit_gen", "wandb-page.json"
 SHARED = ("project", "entity", "group")
@@ -86,7 +86,7 @@ class ContinuingWandbLogger(WandbLogger):
         self._begun = False
         self._logged = {
             (int(row["step"]), frozenset(name for name, value in row.items() if value and name != "step"))
-            for row in (whole_rows(log) if log else ())
+            for row in (rows_of_log(log) if log else ())
         }
 
     @property

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lit_gen.errors import UserError, nearest
+from lit_gen.files.rows import whole_rows
 from lit_gen.runs.checkpoint_files import read_checkpoint
 from lit_gen.runs.locks import RECORD, is_at_work, read_record
 from lit_gen.runs.settings import SETTINGS, is_of_run, is_of_training, read_settings
@@ -163,8 +164,7 @@ def last_values(log: Mapping[str, Sequence[tuple[float, float]]]) -> dict[str, f
 def log_of(folder: Path) -> dict[str, list[tuple[float, float]]]:
     """Return step and value of all that a run's log holds, by name, without a last row that was only half written."""
     try:
-        lines = (folder / "metrics.csv").read_text(encoding="utf-8").splitlines(keepends=True)
-        rows = list(csv.DictReader(line for line in lines if line.endswith("\n")))
+        rows = whole_rows(folder / "metrics.csv")
     except (OSError, ValueError, csv.Error):
         rows = []
     found: dict[str, list[tuple[float, float]]] = {}

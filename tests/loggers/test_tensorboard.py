@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from lit_gen.cli import main
-from lit_gen.loggers.metrics_file import whole_rows
+from lit_gen.loggers.metrics_file import rows_of_log
 from lit_gen.loggers.of_run import loggers_of_run
 from lit_gen.loggers.tensorboard import RunTensorBoard
 from lit_gen.loggers.wandb import WandbOptions
@@ -52,7 +52,7 @@ def run(words):
 @needs_extra("tensorboard")
 def test_scalars_are_those_of_the_table_and_a_resume_doubles_none(run):
     board = read(run)
-    table = whole_rows(run / "metrics.csv")
+    table = rows_of_log(run / "metrics.csv")
     names = {name for row in table for name in row} - {"step"}
     assert set(board.Tags()["scalars"]) == names and {"train/loss_kl", "val/loss", "epoch"} <= names
     for name in names - {"epoch"}:

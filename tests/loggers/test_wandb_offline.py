@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from lit_gen.cli import main
-from lit_gen.loggers.metrics_file import whole_rows
+from lit_gen.loggers.metrics_file import rows_of_log
 from tests.loggers.wandb_file import offline_runs
 
 TINY = ["--model=VAE", "--model.latent_dim=2", "--model.encoder.hidden_sizes=[8]", "--data.batch_size=100"]
@@ -58,7 +58,7 @@ def test_the_log_of_the_training_is_that_of_the_table(logged):
     root, runs = logged
     training = runs["fit"]
     assert training.config["model"]["init_args"]["latent_dim"] == 2 and training.config["latent_dim"] == 2
-    table = whole_rows(root / "runs" / "vae" / "first" / "metrics.csv")
+    table = rows_of_log(root / "runs" / "vae" / "first" / "metrics.csv")
     for name in ("train/loss_kl", "val/loss"):
         expected = [(int(row["step"]), float(row[name])) for row in table if row[name]]
         sent = [(row["trainer/global_step"], row[name]) for row in training.rows if name in row]
