@@ -45,29 +45,15 @@ class TrainingOrder(DistributedSampler):
         count: number of rows of the dataset.
         batch_size: rows per batch and process.
         seed: seed of the orders, the same on all processes.
-        epoch: number of the epoch to begin with.
-        first_batch: number of the batch of that epoch to begin with; later epochs begin with 0.
         processes: number of processes that share the rows of an epoch (world_size).
         process: rank of this process.
-        first_row: number of rows of that epoch that are done, on all processes together; by default the rows of the
-            batches before `first_batch`. Give it if those batches had another size.
     """
 
-    def __init__(
-        self,
-        count: int,
-        batch_size: int,
-        seed: int,
-        epoch: int = 0,
-        first_batch: int = 0,
-        processes: int = 1,
-        process: int = 0,
-        first_row: int | None = None,
-    ) -> None:
+    def __init__(self, count: int, batch_size: int, seed: int, processes: int = 1, process: int = 0) -> None:
         super().__init__(range(count), processes, process, seed=seed)  # type: ignore[arg-type]  # it asks for a length only
         self.count, self.rows_a_batch = count, batch_size * processes
-        self.epoch, self.first_batch = epoch, first_batch
-        self.first_row = first_batch * self.rows_a_batch if first_row is None else first_row
+        # Where to begin: the batch's number, and the rows of the epoch that are done, on all processes together.
+        self.epoch = self.first_batch = self.first_row = 0
         self.model: SizesImages | None = None
 
     def set_epoch(self, epoch: int) -> None:

@@ -12,6 +12,14 @@ from lit_gen.models import GAN, CycleGAN
 from tests.models import tiny
 
 
+def order_from(epoch: int, first_batch: int, first_row: int | None = None, /, **settings: int) -> TrainingOrder:
+    """An order that begins with a batch of an epoch."""
+    order = TrainingOrder(**settings)
+    order.epoch, order.first_batch = epoch, first_batch
+    order.first_row = first_batch * order.rows_a_batch if first_row is None else first_row
+    return order
+
+
 def rows(order: TrainingOrder) -> list[list[int]]:
     return [batch for _, batch in order]
 
@@ -31,8 +39,8 @@ def test_each_epoch_has_an_order_of_its_own_that_comes_again():
 
 
 def test_an_epoch_begins_in_its_middle_once():
-    whole = TrainingOrder(20, 4, seed=0, epoch=5)
-    part = TrainingOrder(20, 4, seed=0, epoch=5, first_batch=3)
+    whole = order_from(5, 0, count=20, batch_size=4, seed=0)
+    part = order_from(5, 3, count=20, batch_size=4, seed=0)
     assert len(part) == len(whole) == 5
     part.set_epoch(5)  # Lightning says so again when the epoch begins
     assert list(part) == list(whole)[3:]
@@ -46,11 +54,11 @@ def test_an_epoch_begins_in_its_middle_once():
 @pytest.mark.parametrize("done", [0, 1, 16, 97, 100])
 def test_an_epoch_goes_on_at_any_row(done, batch_size, processes):
     """With what is left of the one order of all rows, in batches of any size on any number of processes."""
-    whole = TrainingOrder(100, 4, seed=1, epoch=2)
-    expected = sum(rows(TrainingOrder(100, 1, seed=1, epoch=2)), [])
+    whole = order_from(2, 0, count=100, batch_size=4, seed=1)
+    expected = sum(rows(order_from(2, 0, count=100, batch_size=1, seed=1)), [])
     assert sum(rows(whole), []) == expected
     parts = [
-        list(TrainingOrder(100, batch_size, 1, 2, processes=processes, process=process, first_row=done))
+        list(order_from(2, 0, done, count=100, batch_size=batch_size, seed=1, processes=processes, process=process))
         for process in range(processes)
     ]
     together = [sorted(sum((part[batch][1] for part in parts), [])) for batch in range(len(parts[0]))]
@@ -63,7 +71,8 @@ def test_an_epoch_goes_on_at_any_row(done, batch_size, processes):
 
 @pytest.mark.parametrize("first_batch", [0, 1])
 def test_processes_share_an_epoch(first_batch):
-    parts = [list(TrainingOrder(23, 3, 0, 1, first_batch, processes=2, process=process)) for process in (0, 1)]
+    settings = {"count": 23, "batch_size": 3, "seed": 0, "processes": 2}
+    parts = [list(order_from(1, first_batch, **settings, process=process)) for process in (0, 1)]
     assert [len(part) for part in parts] == [3 - first_batch] * 2
     shared = [row for part in parts for _, batch in part for row in batch]
     assert len(shared) == len(set(shared)) == 2 * 3 * (3 - first_batch)
@@ -86,7 +95,7 @@ def test_evaluation_batches_hold_each_row_once_and_are_equally_many(batch_size, 
 def fetched(workers: int, first_batch: int = 0) -> list[torch.Tensor]:
     images = np.tile(np.arange(50, dtype=np.uint8)[:, None, None, None], (1, 4, 4, 3))
     dataset = SeededFetches(UnpairedDataset(images, images, fixed=False))
-    order = TrainingOrder(50, 8, seed=0, first_batch=first_batch)
+    order = order_from(0, first_batch, count=50, batch_size=8, seed=0)
     loader = DataLoader(dataset, batch_size=None, sampler=order, num_workers=workers, **loader_options())
     return [torch.cat([image[:, 0, 0, 0] for image in batch]) for batch in loader]
 
