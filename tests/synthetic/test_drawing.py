@@ -9,7 +9,8 @@ from lit_gen.synthetic.animals.scene import sample_scene
 from lit_gen.synthetic.digits import render_digit
 from lit_gen.synthetic.drawing import closed_spline, lay_over, noise_tile, spline
 from lit_gen.synthetic.faces.canvas import HEIGHT, WIDTH, Canvas, polygon, soft_blob, stroke
-from lit_gen.synthetic.faces.render import render_face
+from lit_gen.synthetic.faces.render import draw_scene
+from lit_gen.synthetic.faces.scene import sample_scene as sample_face
 
 POINTS = np.array([(0.0, 0), (1, 2), (3, 3), (4, 0), (6, 1)])
 
@@ -83,7 +84,7 @@ def blocks(image: np.ndarray) -> list[list[float]]:
     ("draw", "expected"),
     [
         (lambda rng: render_digit(3, rng), [[3, 48, 15], [0, 84, 15], [41, 26, 0]]),
-        (lambda rng: render_face(rng).image, [[148, 173, 197], [151, 172, 211], [174, 179, 220]]),
+        (lambda rng: draw_scene(sample_face(rng)).image, [[148, 173, 197], [151, 172, 211], [174, 179, 220]]),
         (lambda rng: render(sample_scene(rng), "horse")[0], [[145, 156, 153], [105, 123, 108], [106, 107, 105]]),
         (lambda rng: render(sample_scene(rng), "zebra")[0], [[145, 156, 153], [98, 117, 108], [93, 107, 105]]),
     ],

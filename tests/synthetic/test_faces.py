@@ -8,11 +8,15 @@ import pytest
 from PIL import Image
 
 from lit_gen.synthetic.faces.names import ATTRIBUTES, LANDMARKS
-from lit_gen.synthetic.faces.render import draw_scene, render_face
+from lit_gen.synthetic.faces.render import Face, draw_scene
 from lit_gen.synthetic.faces.scene import HAIR_SHADES, sample_scene, scene_attributes
 from lit_gen.synthetic.faces.write import write_celeba
 
 HAIR = ("Black_Hair", "Blond_Hair", "Brown_Hair", "Gray_Hair")
+
+
+def face_of(*seed: int) -> Face:
+    return draw_scene(sample_scene(np.random.default_rng(seed)))
 
 
 def scenes(count, seed=11):
@@ -53,7 +57,7 @@ def test_files_agree_with_scenes(written):
     names = [f"{number:06d}.jpg" for number in range(1, 21)]
     assert list(attributes) == list(landmarks) == names
     for index, name in enumerate(names):
-        face = render_face(np.random.default_rng([3, index]))
+        face = face_of(3, index)
         assert attributes[name] == [1 if face.attributes[key] else -1 for key in ATTRIBUTES]
         assert landmarks[name] == [face.landmarks[key] for key in LANDMARKS]
         with Image.open(written / "img_align_celeba" / name) as file:
@@ -88,13 +92,13 @@ def test_files_do_not_depend_on_the_processes(tmp_path, monkeypatch):
 
 def test_worker_process_draws_the_same_picture():
     with multiprocessing.get_context("fork").Pool(1) as pool:
-        other = pool.apply(render_face, (np.random.default_rng([0, 7]),))
-    face = render_face(np.random.default_rng([0, 7]))
+        other = pool.apply(face_of, (0, 7))
+    face = face_of(0, 7)
     assert np.array_equal(face.image, other.image) and face[1:] == other[1:]
 
 
 def test_seeds_give_different_faces():
-    images = [render_face(np.random.default_rng([seed, 0])).image for seed in range(3)]
+    images = [face_of(seed, 0).image for seed in range(3)]
     assert not np.array_equal(images[0], images[1]) and not np.array_equal(images[1], images[2])
 
 

@@ -12,7 +12,7 @@ from lit_gen.synthetic.faces.clothes import draw_body, draw_earrings, draw_glass
 from lit_gen.synthetic.faces.features import EYE_HALF_DISTANCE, draw_brows, draw_ears, draw_eyes, draw_mouth, draw_nose
 from lit_gen.synthetic.faces.hair import Hair, draw_beard, has_hair
 from lit_gen.synthetic.faces.names import LANDMARKS
-from lit_gen.synthetic.faces.scene import Scene, sample_scene, scene_attributes
+from lit_gen.synthetic.faces.scene import Scene, scene_attributes
 from lit_gen.synthetic.faces.skin import draw_age, draw_skin, shaded_skin
 
 
@@ -22,11 +22,6 @@ class Face(NamedTuple):
     image: np.ndarray  # uint8 (218, 178, 3), RGB
     attributes: dict[str, bool]  # the 40 names of `ATTRIBUTES`, in that order
     landmarks: dict[str, int]  # the 10 names of `LANDMARKS`, in that order; pixels of `image`
-
-
-def render_face(rng: np.random.Generator) -> Face:
-    """Return a random face; `rng` alone decides it."""
-    return draw_scene(sample_scene(rng))
 
 
 def draw_scene(scene: Scene) -> Face:
