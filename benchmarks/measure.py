@@ -23,6 +23,7 @@ from lit_gen import cli
 from lit_gen.callbacks.timing import training_seconds
 from lit_gen.files.atomic import write_text
 from lit_gen.metrics.evaluator import Figure
+from lit_gen.runs.checkpoint_files import read_checkpoint
 from lit_gen.runs.commands import processor
 
 RESULTS = Path(__file__).parent / "results"
@@ -94,7 +95,7 @@ def describe(run: Path) -> dict[str, Any]:
     """The run's data, seed, and how much it trained in how long."""
     config = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
     data = config["data"]["init_args"]
-    checkpoint = torch.load(last(run), map_location="cpu", weights_only=True)
+    checkpoint = read_checkpoint(last(run))
     batches = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]["total"]["processed"]
     images = checkpoint["state_dict"].get("_extra_state", {}).get("images_seen")
     if images is None:  # a run of before every model counted them

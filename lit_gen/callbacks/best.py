@@ -101,3 +101,8 @@ class BestCheckpoint(DelayedCheckpoint):
         except Exception as error:  # of another Checkpoint IO, or not whole
             return f"best.ckpt cannot be read: {error}"
         return f"best.ckpt: {self.monitor} {float(value):.5g}, the lowest, in epoch {epoch} (the first is 0)"
+
+
+def best_checkpoints(trainer: Trainer) -> list[BestCheckpoint]:
+    """Return the callbacks of a Trainer that keep a best checkpoint."""
+    return [callback for callback in trainer.checkpoint_callbacks if isinstance(callback, BestCheckpoint)]

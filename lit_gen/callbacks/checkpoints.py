@@ -11,7 +11,7 @@ from lightning.fabric.plugins.environments import SLURMEnvironment
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.utilities import rank_zero_info
 
-from lit_gen.callbacks.best import BestCheckpoint
+from lit_gen.callbacks.best import best_checkpoints
 from lit_gen.callbacks.timing import Clock
 from lit_gen.files.atomic import remove_partial
 from lit_gen.lightning_compat import (
@@ -191,8 +191,7 @@ class RunCheckpoints(Checkpoint):
 
 def best_of(trainer: Trainer) -> list[str]:
     """Return a line about the run's `best.ckpt`, where there is one."""
-    best = [callback.summary() for callback in trainer.checkpoint_callbacks if isinstance(callback, BestCheckpoint)]
-    return [line for line in best if line]
+    return [line for callback in best_checkpoints(trainer) if (line := callback.summary())]
 
 
 def last_words(trainer: Trainer, folder: Path) -> list[str]:

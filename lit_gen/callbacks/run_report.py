@@ -9,7 +9,7 @@ from lightning import Callback, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_info
 
-from lit_gen.callbacks.best import BestCheckpoint
+from lit_gen.callbacks.best import best_checkpoints
 from lit_gen.report.page import REPORT, write_report
 from lit_gen.runs.commands import RunCommand, note_command
 from lit_gen.runs.folders import run_of
@@ -74,7 +74,7 @@ class RunReport(Callback):
             note_command(self.folder, self.line)
 
     def _write_training(self, trainer: Trainer, model: Any, state: str) -> None:
-        bests = [one for one in trainer.checkpoint_callbacks if isinstance(one, BestCheckpoint)]
+        bests = best_checkpoints(trainer)
         found = [(str(one.monitor), float(one.best_model_score)) for one in bests if one.best_model_score is not None]
 
         def run() -> Run:  # without `look_at`, which would give up this process's lock of the folder

@@ -84,6 +84,7 @@ def test_a_run_without_a_record_of_time(tmp_path, monkeypatch):
     checkpoint = {
         "state_dict": {}, "random_states": [1, 2], "hyper_parameters": {"spec": {"image_shape": [1, 28, 28]}},
         "loops": {"fit_loop": {"epoch_loop.batch_progress": {"total": {"processed": 7}}}},
+        "pytorch-lightning_version": "2.5",
     }  # fmt: skip
     torch.save(checkpoint, measure.last(tmp_path))
     settings = tmp_path / "config.yaml"

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from benchmarks import pages, records, report
+from tests.benchmarks.record import record_of
 
 ROOT = Path(__file__).parents[2]
 SYSTEMS = ROOT / "docs" / "systems"
@@ -67,16 +68,11 @@ def test_every_config_is_named_on_a_page(config):
     assert f"configs/{config.name}" in page_of(module)
 
 
-RECORD = {
-    "system": "CycleGAN", "data": "rendered Horse2Zebra", "size": 64, "seed": 3, "minutes": 9.5, "images_seen": 5_700,
-    "images_per_second": 10.0, "command": "python main.py fit --config configs/cyclegan.yaml", "note": "",
-    "commit": "abc", "hardware": "a processor", "torch": "2.9",
-    "figures": {
-        "test/a_to_b_error_ratio": {"value": 0.41234, "samples": 100, "features": ""},
-        "test/a_to_b_taken_for_target": {"value": 1.0, "samples": 100, "features": "judge (99.0 % on real)"},
-        "test/cycle_a": {"value": 0.1, "samples": 120, "features": ""},
-    },
-}  # fmt: skip
+RECORD = record_of("CycleGAN", "rendered Horse2Zebra", 64, {
+    "test/a_to_b_error_ratio": (0.41234, 100, ""),
+    "test/a_to_b_taken_for_target": (1.0, 100, "judge (99.0 % on real)"),
+    "test/cycle_a": (0.1, 120, ""),
+})  # fmt: skip
 
 
 @pytest.fixture

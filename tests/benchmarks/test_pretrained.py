@@ -12,15 +12,11 @@ from benchmarks import pretrained
 from lit_gen.cli import main
 from lit_gen.errors import UserError
 from lit_gen.models import GAN, VAE, CycleGAN, ProGAN, StarGAN
+from tests.benchmarks.record import record_of
 from tests.models import tiny
 from tests.test_predict import QUIET, as_png, pixels
 
-RECORD = {
-    "system": "GAN", "data": "rendered MNIST", "size": 16, "seed": 3, "minutes": 9.5, "images_seen": 5_700,
-    "images_per_second": 10.0, "command": "python main.py fit --config configs/gan.yaml", "note": "Short.",
-    "commit": "abc1234", "hardware": "a processor", "torch": "2.14",
-    "figures": {"test/swd_mean": {"value": 0.41234, "samples": 100, "features": ""}},
-}  # fmt: skip
+RECORD = record_of("GAN", "rendered MNIST", 16, {"test/swd_mean": (0.41234, 100, "")}, note="Short.", commit="abc1234")
 EMA = {"ema_decay": 0.5}
 
 

@@ -10,17 +10,14 @@ import pytest
 from benchmarks import records
 from benchmarks.report import PAGES
 from lit_gen.cli import main
+from tests.benchmarks.record import record_of
 
-RECORD = {
-    "system": "GAN", "data": "real MNIST", "size": 28, "seed": 0, "minutes": 2.0, "images_seen": 5_700, "note": "",
-    "command": "python main.py fit", "commit": "abc", "hardware": "a processor",
-    "figures": {
-        "test/parzen_log_likelihood": {"value": 230.0, "samples": 10_000, "features": ""},
-        "test/digit_fid": {"value": 2.5, "samples": 10_000, "features": "digits-ab2b2c11"},
-        "test/swd4096_mean": {"value": 25.0, "samples": 4_096, "features": ""},
-        "test/swd4096_28": {"value": 25.0, "samples": 4_096, "features": ""},
-    },
-}  # fmt: skip
+RECORD = record_of("GAN", "real MNIST", 28, {
+    "test/parzen_log_likelihood": (230.0, 10_000, ""),
+    "test/digit_fid": (2.5, 10_000, "digits-ab2b2c11"),
+    "test/swd4096_mean": (25.0, 4_096, ""),
+    "test/swd4096_28": (25.0, 4_096, ""),
+}, seed=0, minutes=2.0, command="python main.py fit")  # fmt: skip
 
 
 @pytest.fixture

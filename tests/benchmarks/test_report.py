@@ -6,17 +6,13 @@ import re
 import pytest
 
 from benchmarks import records, report
+from tests.benchmarks.record import record_of
 
-RECORD = {
-    "system": "CycleGAN", "data": "rendered Horse2Zebra", "size": 64, "seed": 3, "minutes": 9.5, "images_seen": 5_700,
-    "images_per_second": 10.0, "command": "python main.py fit --config configs/cyclegan.yaml --trainer.max_epochs=6",
-    "note": "", "commit": "abc", "hardware": "a processor", "torch": "2.9",
-    "figures": {
-        "test/a_to_b_error_ratio": {"value": 0.51234, "samples": 100, "features": ""},
-        "test/b_to_a_error_ratio": {"value": 0.39, "samples": 100, "features": ""},
-        "test/a_to_b_taken_for_target": {"value": 0.9, "samples": 100, "features": "judge (99.0 % on real)"},
-    },
-}  # fmt: skip
+RECORD = record_of("CycleGAN", "rendered Horse2Zebra", 64, {
+    "test/a_to_b_error_ratio": (0.51234, 100, ""),
+    "test/b_to_a_error_ratio": (0.39, 100, ""),
+    "test/a_to_b_taken_for_target": (0.9, 100, "judge (99.0 % on real)"),
+}, command="python main.py fit --config configs/cyclegan.yaml --trainer.max_epochs=6")  # fmt: skip
 
 
 @pytest.fixture

@@ -11,7 +11,8 @@ from lightning import Callback
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 
 from lit_gen.callbacks import timing
-from lit_gen.callbacks.checkpoints import BestCheckpoint, RunCheckpoints, Stopped
+from lit_gen.callbacks.best import BestCheckpoint
+from lit_gen.callbacks.checkpoints import RunCheckpoints, Stopped
 from lit_gen.callbacks.evaluation import Evaluation
 from lit_gen.metrics.evaluator import Evaluator, Figure
 from lit_gen.models import GAN, VAE

@@ -6,7 +6,8 @@ from statistics import fmean
 import pytest
 import torch
 
-from lit_gen.callbacks.checkpoints import BestCheckpoint, RunCheckpoints
+from lit_gen.callbacks.best import BestCheckpoint
+from lit_gen.callbacks.checkpoints import RunCheckpoints
 from lit_gen.callbacks.evaluation import Evaluation
 from lit_gen.metrics.evaluator import Evaluator, Figure
 from lit_gen.metrics.held_out import PER_IMAGE

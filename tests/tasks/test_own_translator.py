@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from lit_gen.callbacks.checkpoints import BestCheckpoint, RunCheckpoints
+from lit_gen.callbacks.best import BestCheckpoint
+from lit_gen.callbacks.checkpoints import RunCheckpoints
 from lit_gen.callbacks.evaluation import Evaluation
 from lit_gen.callbacks.health import Health
 from lit_gen.callbacks.predictions import PredictionWriter
