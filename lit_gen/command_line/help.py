@@ -12,12 +12,11 @@ from textwrap import shorten
 from typing import NoReturn
 
 from lit_gen import __version__
-from lit_gen.command_line.class_help import class_help
+from lit_gen.command_line.class_help import COLUMNS, class_help
 from lit_gen.command_line.sources import PARTS, classes, known, options_of_predict, own_settings
 from lit_gen.errors import UserError, nearest
 from lit_gen.runs.commands import line_of
 
-COLUMNS = 100
 COMMANDS = {
     "fit": "train a model, or go on with a run",
     "validate": "compute a trained model's validation metrics",

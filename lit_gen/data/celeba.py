@@ -14,6 +14,7 @@ from lit_gen.data.celeba_files import LISTS, CelebAFiles
 from lit_gen.data.datasets import ArrayDataset
 from lit_gen.data.decoding import ImageArray
 from lit_gen.data.rendered_faces import factors_of, true_images
+from lit_gen.data.splits import SPLITS
 from lit_gen.data.text_files import read_text
 from lit_gen.errors import UserError, nearest
 from lit_gen.files.parallel import map_indices
@@ -21,7 +22,6 @@ from lit_gen.synthetic.faces.names import ATTRIBUTES
 from lit_gen.synthetic.faces.write import write_celeba
 
 WIDTH, HEIGHT = 178, 218
-SPLITS = {"train": 0, "val": 1, "test": 2}
 SEPARATORS = str.maketrans(',;"', "   ")  # of Kaggle's lists, and of what a spreadsheet makes of them
 UNSAFE = re.compile(r"[/\\:\0]")  # it may lead out of the folder, on some system
 
@@ -94,7 +94,7 @@ class CelebA(ImageData):
         columns = attributes[:, [ATTRIBUTES.index(name) for name in self.attributes]]
         self.datasets = {
             split: ArrayDataset(AttributedImages, (images, columns), np.flatnonzero(partition == code))
-            for split, code in SPLITS.items()
+            for code, split in enumerate(SPLITS)
         }
 
     @cached_property
@@ -137,7 +137,7 @@ class CelebA(ImageData):
     def how_to_fill(self, split: str) -> str:
         partition = self.files.list_file(LISTS[1])
         skipped = ", or repair the skipped images" if self.skip_broken else ""
-        return f"Give some images the code {SPLITS[split]} in {partition}{skipped}."
+        return f"Give some images the code {SPLITS.index(split)} in {partition}{skipped}."
 
 
 def read_attributes(path: Path) -> tuple[list[str], np.ndarray]:
@@ -181,7 +181,7 @@ def read_partition(path: Path, names: list[str]) -> np.ndarray:
         if len(codes) != len(rows):
             raise ValueError("an image is listed twice")
         partition = np.array([codes[name] for name in names])
-        if not np.isin(partition, tuple(SPLITS.values())).all():
+        if not np.isin(partition, range(len(SPLITS))).all():
             raise ValueError("a split is none of 0, 1, 2")
     except KeyError as error:
         raise UserError(f"{path} does not list the image {error}. Download it again.") from error

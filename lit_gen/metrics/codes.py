@@ -10,14 +10,13 @@ from lit_gen.data.contract import DataModule
 from lit_gen.metrics.comparison import some
 from lit_gen.metrics.distances import median_distance, mmd
 from lit_gen.metrics.evaluator import Evaluator, Figure
-from lit_gen.metrics.inputs import own_noise
+from lit_gen.metrics.inputs import ENCODED_AT_ONCE, own_noise
 from lit_gen.metrics.processes import turn
 
 ACTIVE = 0.01  # Burda et al.'s threshold of variance
 COMPARED_CODES = 4_000  # the kernel of all pairs of more latents takes gigabytes
 VALIDATION_CODES = 2_000  # in each validation: about a second on a CPU
 PAIRS_OF_DRAWS = 3
-PIECE = 500  # images encoded at once
 
 
 class ActiveUnits(Evaluator):
@@ -79,7 +78,7 @@ class PriorDistance(Evaluator):
         if not (self.of_training and hasattr(data, "training_batches")):
             return
         pieces: list[Tensor] = []
-        for batch in data.training_batches(self.most, PIECE, random):
+        for batch in data.training_batches(self.most, ENCODED_AT_ONCE, random):
             with own_noise(len(pieces), model.device):
                 pieces.append(model.encode(batch.image.to(model.device), draw=True).float())
         self.training_codes = torch.cat(pieces)

@@ -11,6 +11,8 @@ from torch import Tensor
 from lit_gen.data.batches import Images
 from lit_gen.training.seeds import seed_generators_of
 
+ENCODED_AT_ONCE = 500  # images
+
 
 def as_bytes(images: Tensor) -> Tensor:
     """Return images in [-1, 1] as uint8, rounded as in a saved file."""

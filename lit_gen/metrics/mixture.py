@@ -9,11 +9,11 @@ from torch.distributions import MultivariateNormal
 
 from lit_gen.data.contract import DataModule
 from lit_gen.metrics.evaluator import Options
+from lit_gen.metrics.inputs import ENCODED_AT_ONCE
 from lit_gen.metrics.samples import SampleQuality
 
 COMPONENTS = 10
 FITTED_CODES = 10_000
-PIECE = 500  # images encoded at once
 STEPS = 200
 ENOUGH = 1e-5  # nats per point that a step must gain for another to follow
 FLOOR = 1e-6  # least variance, as a part of the mean variance of the points: a component may have too few of them
@@ -97,6 +97,6 @@ class FittedCodes(SampleQuality):
     def prepare(self, model: Any, data: DataModule) -> None:
         super().prepare(model, data)
         random = torch.Generator().manual_seed(0)  # the same mixture on all processes, and in every test
-        batches = data.training_batches(FITTED_CODES, PIECE, random)
+        batches = data.training_batches(FITTED_CODES, ENCODED_AT_ONCE, random)
         codes = torch.cat([model.code(batch.image.to(model.device)).float().cpu() for batch in batches])
         self.mixture = fit_mixture(codes, min(COMPONENTS, len(codes)), random)
