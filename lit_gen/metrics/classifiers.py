@@ -29,22 +29,23 @@ LARGEST = 64  # largest side in pixels
 LEARNT_IMAGES = 20_000  # largest number of training images; of two domains, as many of each
 LEARNING_RATE = 4e-3  # the highest of a one-cycle schedule (Smith & Topin, arXiv:1708.07120)
 SEED = 0
+WIDTH = 24  # channels of the first convolution, which double with each
 
 
 class Classifier(nn.Module):
     """A classifier of four convolutions with batch norm, pooling to 4x4, and one logit per answer.
 
     Images larger than 64 pixels are first reduced to 64. If `exclusive`, exactly one answer is right (a class);
-    otherwise each may be right (attributes). `channels` is the width of the first convolution, and doubles with each.
+    otherwise each may be right (attributes).
     """
 
-    def __init__(self, image_channels: int, answers: int, exclusive: bool, channels: int = 24) -> None:
+    def __init__(self, image_channels: int, answers: int, exclusive: bool) -> None:
         super().__init__()
         self.exclusive = exclusive
         layers: list[nn.Module] = []
         before = image_channels
         for index in range(4):
-            width = channels * 2**index
+            width = WIDTH * 2**index
             layers += normed(nn.Conv2d(before, width, 3, stride=2 if index else 1, padding=1), nn.ReLU())
             before = width
         self.network = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Dropout(0.3))

@@ -25,6 +25,7 @@ from lit_gen.files.atomic import complete_file
 from lit_gen.layers.residual import normed
 from lit_gen.metrics.processes import as_model_input
 
+LEARNING_RATE = 4e-3  # the highest of a one-cycle schedule (Smith & Topin, arXiv:1708.07120)
 WEIGHTS = Path(__file__).with_name("digits.safetensors")
 SIDE = 28
 NUM_FEATURES = 128
@@ -34,14 +35,10 @@ class DigitClassifier(LightningModule):
     """A classifier of convolutions with batch norm, features averaged over the image, and one logit per digit.
 
     It has 170,194 parameters.
-
-    Args:
-        learning_rate: highest learning rate of a one-cycle schedule (Smith & Topin, arXiv:1708.07120).
     """
 
-    def __init__(self, learning_rate: float = 4e-3) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.learning_rate = learning_rate
         widths = [
             (1, 24, 3, 1),
             (24, 48, 3, 2),
@@ -70,9 +67,9 @@ class DigitClassifier(LightningModule):
         return functional.cross_entropy(self(jitter(batch.image)), batch.label)
 
     def configure_optimizers(self) -> Any:
-        optimizer = torch.optim.AdamW(self.parameters(), self.learning_rate, weight_decay=1e-2)
+        optimizer = torch.optim.AdamW(self.parameters(), LEARNING_RATE, weight_decay=1e-2)
         steps = int(self.trainer.estimated_stepping_batches)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.learning_rate, total_steps=steps)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
@@ -90,10 +87,10 @@ def jitter(image: Tensor, pixels: float = 2, degrees: float = 10, scale: float =
 
 
 @torch.no_grad()
-def accuracy(classifier: DigitClassifier, data: MNIST, split: str = "test") -> float:
-    """Return the fraction of a split's digits that the classifier names correctly."""
+def accuracy(classifier: DigitClassifier, data: MNIST) -> float:
+    """Return the fraction of the test digits that the classifier names correctly."""
     classifier.eval()
-    dataset = data.datasets[split]
+    dataset = data.datasets["test"]
     right = 0
     for start in range(0, len(dataset), 500):
         rows = range(start, min(start + 500, len(dataset)))

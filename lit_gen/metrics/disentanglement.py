@@ -9,12 +9,13 @@ from torch import Tensor
 
 from lit_gen.data.contract import DataModule
 from lit_gen.metrics.evaluator import Evaluator, Figure
+from lit_gen.metrics.inputs import ENCODED_AT_ONCE
 from lit_gen.metrics.processes import as_model_input, from_first
 
 POINTS = 10_000  # as Locatello et al. have it
-PIECE = 500  # images encoded at once
 BINS = 20  # of a code, equally wide
 LEVELS = 10  # of a factor that is a real number, equally frequent
+SWEEPS = 500
 ALPHA = 0.02  # weight of the Lasso's penalty, as in InfoGAN-CR
 
 
@@ -54,7 +55,7 @@ class Disentanglement(Evaluator):
         factors = data.factors("train", places)
         if factors is None:
             return {}
-        pieces = np.split(places, range(PIECE, len(places), PIECE))
+        pieces = np.split(places, range(ENCODED_AT_ONCE, len(places), ENCODED_AT_ONCE))
         batches = (as_model_input(data, dataset, piece.tolist(), device) for piece in pieces)
         codes = np.concatenate([self.encode(batch.image).double().cpu().numpy() for batch in batches])
         gaps = information_gaps(codes, factors)
@@ -131,14 +132,14 @@ def columns_of(values: np.ndarray) -> np.ndarray:
     return columns / np.where(deviation > 1e-12, deviation, 1)
 
 
-def lasso(given: np.ndarray, wanted: np.ndarray, sweeps: int = 500) -> np.ndarray:
+def lasso(given: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     """Return the weights (D, T) that minimize |wanted - given weights|^2 / 2N + alpha |weights|, by coordinate descent.
 
-    `given` is (N, D), `wanted` (N, T); at most `sweeps` passes over the coordinates are made.
+    `given` is (N, D), `wanted` (N, T); at most `SWEEPS` passes over the coordinates are made.
     """
     gram, products = given.T @ given / len(given), given.T @ wanted / len(given)
     weights = np.zeros_like(products)
-    for _ in range(sweeps):
+    for _ in range(SWEEPS):
         before = weights.copy()
         for row in np.flatnonzero(gram.diagonal() > 0):
             rest = products[row] - gram[row] @ weights + gram[row, row] * weights[row]

@@ -12,6 +12,7 @@ from lit_gen.data.contract import DataModule
 from lit_gen.metrics.evaluator import Evaluator, Figure
 from lit_gen.metrics.sliced_wasserstein import sliced_wasserstein
 
+SAMPLES = 1_000  # largest number of images in each set
 PIXELS = 2**24  # of all images of a kind together: 1,024 images of 128x128, 256 of 256x256
 AT_ONCE = 2**18  # pixels that are generated together
 PER_IMAGE = 16  # patches; all 128 take seven times as long
@@ -26,19 +27,16 @@ class HeldOutDistance(Evaluator):
 
     Args:
         pairs: function from a batch and a CPU generator of noise to pairs of real and generated images (B, C, H, W).
-        samples: largest number of images in each set.
     """
 
-    def __init__(
-        self, pairs: Callable[[Any, torch.Generator], list[tuple[Tensor, Tensor]]], samples: int = 1_000
-    ) -> None:
+    def __init__(self, pairs: Callable[[Any, torch.Generator], list[tuple[Tensor, Tensor]]]) -> None:
         super().__init__()
-        self.make_pairs, self.samples = pairs, samples
+        self.make_pairs = pairs
 
     @torch.no_grad()
     def prepare(self, model: Any, data: DataModule) -> None:
         pixels, noise = math.prod(model.image_shape[1:]), torch.Generator().manual_seed(0)
-        held_out = data.preview_batch(min(self.samples, max(1, PIXELS // pixels)))
+        held_out = data.preview_batch(min(SAMPLES, max(1, PIXELS // pixels)))
         made = []
         for piece in zip(*(field.split(max(1, AT_ONCE // pixels)) for field in held_out), strict=True):
             batch = type(held_out)(*(field.to(model.device) for field in piece))

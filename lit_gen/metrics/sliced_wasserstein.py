@@ -9,13 +9,13 @@ from tqdm import tqdm
 SMALLEST = 16  # smallest side of the coarsest level, in pixels
 PATCH = 7  # side of a patch in pixels
 PATCHES = 128  # per image and level
-REPEATS, DIRECTIONS = 4, 128
+DIRECTIONS = 512
 AT_ONCE = 32  # directions
 MANY = 1_000_000  # patches from which on there is a progress bar
 
 
 def sliced_wasserstein(
-    made: Tensor, real: Tensor, seed: int = 0, per_image: int = PATCHES, device: torch.device | None = None
+    made: Tensor, real: Tensor, per_image: int = PATCHES, device: torch.device | None = None
 ) -> dict[int, float]:
     """Return the distance, times 1,000, between the patches of two sets of images at each level of a Laplacian pyramid.
 
@@ -27,7 +27,6 @@ def sliced_wasserstein(
     Args:
         made: generated images (N, C, H, W), on any scale; H and W at least 7.
         real: real images (N, C, H, W), as many, on the same scale.
-        seed: seed of the patches' places and of the directions.
         per_image: number of patches per image and level; fewer are faster.
         device: where to compute; by default where the images are.
 
@@ -35,7 +34,7 @@ def sliced_wasserstein(
         The distance at each level, by the level's shorter side in pixels, the finest first. Each side is half of the
         previous one, down to at least 16 pixels.
     """
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(0)  # of the patches' places and of the directions
     distances = {}
     for level, side in enumerate(levels(min(made.shape[-2:]))):
         first, second = (normed(patches(images, level, per_image, generator, device)) for images in (made, real))
@@ -107,7 +106,7 @@ def normed(found: Tensor) -> Tensor:
 
 def distance(made: Tensor, real: Tensor, generator: torch.Generator) -> float:
     """Return the mean over random directions of the Wasserstein-1 distance between projections of two (P, D)."""
-    directions = torch.randn(REPEATS * DIRECTIONS, made.shape[1], generator=generator)
+    directions = torch.randn(DIRECTIONS, made.shape[1], generator=generator)
     directions = functional.normalize(directions, dim=1).to(made.device)
     total = 0.0
     pieces = directions.split(AT_ONCE)

@@ -12,11 +12,11 @@ WIDTH, HEIGHT, EDGE = 320, 130, 6  # in the units of the drawing
 MISSING = "\N{EM DASH}"
 
 
-def thinned(points: Points, most: int = MOST) -> Points:
-    """Return at most `most` of the points: the lowest and the highest of equal pieces, so that no spike is lost."""
-    if len(points) <= most:
+def thinned(points: Points) -> Points:
+    """Return at most `MOST` of the points: the lowest and the highest of equal pieces, so that no spike is lost."""
+    if len(points) <= MOST:
         return points
-    pieces = max(1, most // 2 - 1)
+    pieces = max(1, MOST // 2 - 1)
     kept = {0, len(points) - 1}
     for piece in range(pieces):
         places = range(piece * len(points) // pieces, (piece + 1) * len(points) // pieces)

@@ -180,14 +180,14 @@ def _labelled_digit(seed: int, split: int, index: int) -> tuple[int, np.ndarray]
     return label, render_digit(label, rng)
 
 
-def digit_factors(index: int, split: int, seed: int = 0) -> dict[str, float]:
+def digit_factors(index: int, split: int) -> dict[str, float]:
     """Return what image `index` of a split (0 for training, 1 for test) of `write_mnist` was drawn from.
 
     Returns:
         The `digit`, its `slant` (x per y), its `rotation` in radians, its `width` over its way's own, and the
         `thickness` of the pen, half the width of a stroke in pixels.
     """
-    rng = np.random.default_rng([seed, split, index])
+    rng = np.random.default_rng([0, split, index])  # with the seed that `write_mnist` has by default
     label = int(rng.integers(10))
     way = _WAYS[label][rng.integers(len(_WAYS[label]))]
     _, pose = _pen_path(way, rng)

@@ -74,11 +74,11 @@ class Pictures(LightningDataModule):
 # ------------------------------------------------------------------------------------------------------------- options
 
 
-def whole_number(options: Options, name: str, default: int, lowest: int = 1, highest: int = MOST) -> int:
+def whole_number(options: Options, name: str, default: int, lowest: int = 1) -> int:
     """Return the whole number that an option gives."""
     text = options.get(name, str(default))
-    if not re.fullmatch(r"\d{1,18}", text) or not lowest <= int(text) <= highest:
-        raise UserError(f"--{name} must be a whole number from {lowest} to {highest:,}, not {text or 'nothing'}.")
+    if not re.fullmatch(r"\d{1,18}", text) or not lowest <= int(text) <= MOST:
+        raise UserError(f"--{name} must be a whole number from {lowest} to {MOST:,}, not {text or 'nothing'}.")
     return int(text)
 
 

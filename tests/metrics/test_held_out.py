@@ -37,8 +37,8 @@ class Model:
         return [(batch.image, torch.randn(batch.image.shape, generator=noise)), (2 * batch.image, numbers)]
 
 
-def measured(model, data, **settings):
-    metric = HeldOutDistance(model.held_out_pairs, **settings)
+def measured(model, data):
+    metric = HeldOutDistance(model.held_out_pairs)
     metric.prepare(model, data)
     metric.update(model, None)
     return metric
@@ -59,7 +59,8 @@ def test_pieces_are_put_together_in_their_order(monkeypatch):
 @pytest.mark.parametrize(("size", "samples", "count"), [(16, 7, 7), (16, 1_000, 20), (32, 1_000, 12), (64, 1_000, 3)])
 def test_large_images_are_fewer(size, samples, count, monkeypatch):
     monkeypatch.setattr(held_out, "PIXELS", 3 * 64 * 64)
-    assert len(measured(Model(size), Data(20, size), samples=samples).pairs[0][0]) == count
+    monkeypatch.setattr(held_out, "SAMPLES", samples)
+    assert len(measured(Model(size), Data(20, size)).pairs[0][0]) == count
 
 
 def test_the_figure_is_the_mean_over_levels_and_pairs(monkeypatch):

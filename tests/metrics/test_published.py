@@ -28,7 +28,7 @@ MODEL = SimpleNamespace(device=CPU, image_shape=(3, 16, 16), labels=lambda batch
 
 @pytest.fixture(autouse=True)
 def fewer_directions(monkeypatch):
-    monkeypatch.setattr(sliced, "REPEATS", 1)
+    monkeypatch.setattr(sliced, "DIRECTIONS", 128)
 
 
 class Counted(Corners):
@@ -227,7 +227,7 @@ def test_data_that_cannot_be_read_by_rows_are_refused(tmp_path):
 
 
 def shared(rank, folder):
-    sliced.REPEATS, published.FOR_SWD = 1, 120
+    sliced.DIRECTIONS, published.FOR_SWD = 128, 120
     return run(evaluator(generated=330), data_in(folder))
 
 

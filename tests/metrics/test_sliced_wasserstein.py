@@ -71,7 +71,7 @@ def test_distance_in_one_dimension_is_exact():
 
 def test_distance_is_the_best_assignment(monkeypatch):
     """Of all 120 ways to pair five points with five, on each direction."""
-    monkeypatch.setattr(module, "REPEATS", 1)
+    monkeypatch.setattr(module, "DIRECTIONS", 128)
     torch.manual_seed(0)
     made, real = torch.randn(5, 3), torch.randn(5, 3)
     directions = torch.randn(128, 3, generator=torch.Generator().manual_seed(7))
@@ -86,7 +86,7 @@ def test_distance_is_the_best_assignment(monkeypatch):
 
 def test_blur_shows_where_it_is(monkeypatch):
     """Two draws of one kind of noise are near; a blur moves the finest level only, a shade none: patches are normed."""
-    monkeypatch.setattr(module, "REPEATS", 1)
+    monkeypatch.setattr(module, "DIRECTIONS", 128)
     generator = torch.Generator().manual_seed(0)
     real, same = (torch.rand(150, 1, 32, 32, generator=generator) for _ in range(2))
     reference = sliced_wasserstein(same, real)
