@@ -9,7 +9,7 @@ from tqdm import tqdm
 SMALLEST = 16  # smallest side of the coarsest level, in pixels
 PATCH = 7  # side of a patch in pixels
 PATCHES = 128  # per image and level
-DIRECTIONS = 512
+DIRECTIONS = 512  # the authors repeat 128 of them four times, and average
 AT_ONCE = 32  # directions
 MANY = 1_000_000  # patches from which on there is a progress bar
 

@@ -27,3 +27,5 @@ def seed_generators_of(device: torch.device, seed: int) -> None:
     torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed every GPU, and takes 90 times as long
     if device.type == "cuda":
         torch.cuda.default_generators[device.index or 0].manual_seed(seed)
+    elif device.type == "mps":
+        torch.mps.manual_seed(seed)

@@ -5,7 +5,7 @@ import sys
 
 import torch
 
-from lit_gen.training.seeds import seed_generators, seed_of
+from lit_gen.training.seeds import seed_generators, seed_generators_of, seed_of
 
 
 def test_another_place_has_another_seed():
@@ -33,3 +33,11 @@ def test_what_was_drawn_before_makes_no_difference():
     assert torch.equal(*draws)
     seed_generators(torch.device("cpu"), 3, "step", 0, 72)
     assert torch.corrcoef(torch.stack([draws[0], torch.rand(1_000)]))[0, 1].abs() < 0.15  # 4.7 standard deviations
+
+
+def test_a_mac_s_gpu_is_seeded_too(monkeypatch):
+    seeds = []
+    monkeypatch.setattr(torch.mps, "manual_seed", seeds.append)
+    seed_generators_of(torch.device("mps"), 7)
+    seed_generators_of(torch.device("cpu"), 8)
+    assert seeds == [7] and torch.default_generator.initial_seed() == 8
