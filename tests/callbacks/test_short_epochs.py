@@ -1,5 +1,6 @@
 """Checkpoints of a training whose epochs take less time than to write one."""
 
+import multiprocessing
 import os
 import shutil
 import signal
@@ -137,17 +138,30 @@ def test_a_process_that_goes_on_soon_has_a_checkpoint_of_its_own(tmp_path):
         assert done_in(tmp_path / "last.ckpt") == 2 * (done + 1)
 
 
+class Clocks(Callback):
+    """A clock that is always due in one process, and hardly ever in the others."""
+
+    def __init__(self, impatient: int) -> None:
+        self.impatient = impatient
+
+    def on_train_start(self, trainer, model):
+        for saver in trainer.checkpoint_callbacks:
+            saver.clock.minutes = 0 if trainer.global_rank == self.impatient else 60
+
+
+def train_by_two(folder, impatient):
+    settings = {"devices": 2, "strategy": "ddp_fork", "use_distributed_sampler": False, "max_epochs": 4}
+    train(folder, Clocks(impatient), model=VAE, batches=4, keep=9, **settings)
+
+
 @pytest.mark.parametrize(("impatient", "expected"), [(0, [2, 4, 6, 8]), (1, [2, 8])])
 def test_the_clock_of_the_first_process_decides(impatient, expected, tmp_path):
     """Both write or none does: a process that waited alone would wait for ever."""
-
-    class Clocks(Callback):
-        def on_train_start(self, trainer, model):
-            for saver in trainer.checkpoint_callbacks:
-                saver.clock.minutes = 0 if trainer.global_rank == impatient else 60
-
-    settings = {"devices": 2, "strategy": "ddp_fork", "use_distributed_sampler": False, "max_epochs": 4}
-    train(tmp_path, Clocks(), model=VAE, batches=4, keep=9, **settings)
+    # In a new process: torch forks none that had threads for gradients, as some tests before this one need.
+    process = multiprocessing.get_context("spawn").Process(target=train_by_two, args=(tmp_path, impatient))
+    process.start()
+    process.join(240)
+    assert process.exitcode == 0
     assert sorted(done_in(path) for path in tmp_path.glob("*.ckpt") if path.stem != "best") == expected
 
 
