@@ -1,6 +1,5 @@
 """A disk that is too small for a cache, or fills up while it is written: one line, and nothing is left."""
 
-import json
 import multiprocessing
 import os
 import resource
@@ -153,7 +152,7 @@ def test_a_manifest_that_does_not_fit_is_left_out(pictures, tmp_path, monkeypatc
     def fail(*_, **__):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(json, "dumps", fail)
+    monkeypatch.setattr(Path, "write_text", fail)
     data = ImageFolder(pictures(120), image_size=8, cache_folder=tmp_path / "cache")
     data.prepare_data()
     assert [path.suffix for path in (tmp_path / "cache").iterdir()] == [".npy"]
