@@ -114,10 +114,10 @@ def prior_of(name: str, latent_dim: int, scale: float) -> Prior:
 
 
 def draw(
-    of: Callable[..., Tensor], shape: tuple[int, ...], device: torch.device, generator: torch.Generator | None
+    kind: Callable[..., Tensor], shape: tuple[int, ...], device: torch.device, generator: torch.Generator | None
 ) -> Tensor:
-    """Return draws `of` torch on the device; with a CPU `generator` they are made there, the same for every device."""
-    return of(shape, device=device) if generator is None else of(shape, generator=generator).to(device)
+    """Return draws of a kind, such as `torch.randn`, on the device; a CPU generator gives the same on every device."""
+    return kind(shape, device=device) if generator is None else kind(shape, generator=generator).to(device)
 
 
 class Code:

@@ -105,9 +105,9 @@ def complete(words: Sequence[str]) -> tuple[Asked, list[str]]:
         folder = folders.run_of(path)
         if folder is not None and (system := read_settings(folder).get("system")):
             before.append(f"--system={system}")
-            root = folder.resolve().parent.parent
-            unsaid = root_of(words) == Path(ROOT) and root != Path(ROOT).resolve()
-            if command == "test" and unsaid and folder.resolve().parent.name == system and os.access(root, os.W_OK):
+            root = folder.absolute().parent.parent
+            unsaid = root_of(words) == Path(ROOT) and root.resolve() != Path(ROOT).resolve()
+            if command == "test" and unsaid and folder.absolute().parent.name == system and os.access(root, os.W_OK):
                 before.append(f"--trainer.default_root_dir={root}")  # beside the training, whose report looks there
         data = data_of_checkpoint(checkpoint, path)
         if command == "predict" and not asked.types_data:  # which may be no longer there

@@ -154,7 +154,8 @@ def _what_is_wrong(message: str) -> str:
         within, others = ([name for name in types if bool(types[name]) == inner] for inner in (True, False))
         instead = f", or be {' or '.join(others)}" if others else ""
         return f" must have values of type {' or '.join(within)}{instead}, not {value}."
-    return f" must be of type {' or '.join(types)}{f', not {value}' if value else ''}."
+    finite = "finite " if value and value.lstrip("+-.").lower() in ("inf", "nan") else ""
+    return f" must be of type {finite}{' or '.join(types)}{f', not {value}' if value else ''}."
 
 
 # -------------------------------------------------------------------------------------------------------------- names

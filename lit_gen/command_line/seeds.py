@@ -7,10 +7,12 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean, stdev
+from typing import Any
 
 from lit_gen.columns import columns
+from lit_gen.command_line.config_files import read_config
 from lit_gen.command_line.sources import PACKAGE
-from lit_gen.command_line.words import options_of, root_of
+from lit_gen.command_line.words import as_yaml, options_of, root_of
 from lit_gen.errors import UserError
 from lit_gen.runs.listing import find_run, last_metrics, look_at
 
@@ -47,9 +49,8 @@ def train_seeds(words: Sequence[str]) -> None:
         raise UserError(f"--{SEEDS} and --seed_everything both say which seed: leave one out.")
     if "ckpt_path" in options and options["ckpt_path"].value != "auto":
         raise UserError(f"--{SEEDS} trains anew with each seed: leave --ckpt_path out, or set it to auto.")
-    for trial in ("dry_run", "trainer.fast_dev_run", "trainer.barebones"):
-        if trial in options and options[trial].value not in ("false", "0"):
-            raise UserError(f"--{SEEDS} compares runs, and --{trial} writes none: leave one out.")
+    if trial := trial_in(words):
+        raise UserError(f"--{SEEDS} compares runs, and --{trial} writes none: leave one out.")
     seeds = seeds_of(options[SEEDS].value)
     prints = any(name.partition(".")[0] == "print_config" for name in options)
     name = options["name"].value if "name" in options else None
@@ -75,6 +76,20 @@ def train_seeds(words: Sequence[str]) -> None:
             print(f"the training with seed {seed} ended with exit code {code}{again}", file=sys.stderr)
             raise SystemExit(code if code > 0 else 128 - code)
     print(report([find_run(f"{name}-seed{seed}", root_of(words)) for seed in seeds], seeds))
+
+
+def trial_in(words: Sequence[str]) -> str | None:
+    """Return the setting of a command, or of its configs, by which a training writes no run; None without one."""
+    told: dict[str, Any] = {}
+    for option in options_of(words):
+        if option.name == "config" and option.value is not None:
+            trainer = read_config(option.value).get("trainer")
+            told |= {f"trainer.{name}": value for name, value in trainer.items()} if isinstance(trainer, dict) else {}
+        elif option.name == "dry_run":
+            told[option.name] = True
+        elif option.part == "trainer" and option.value is not None:
+            told[option.name] = as_yaml(option.value)
+    return next((name for name in ("dry_run", "trainer.fast_dev_run", "trainer.barebones") if told.get(name)), None)
 
 
 def seeds_of(text: str | None) -> list[int]:

@@ -92,7 +92,7 @@ def check_order(words: Sequence[str]) -> None:
             continue
         content = read_config(option.value) if option.value is not None else {}
         for other in before:
-            value, typed = _value_in(content, other.name.split(".")), _as_yaml(other.value)
+            value, typed = _value_in(content, other.name.split(".")), as_yaml(other.value)
             if other.name in PARTS:  # by a short name, or by its import path
                 value, typed = value and str(value).rpartition(".")[2], str(typed).rpartition(".")[2]
             if value is not None and value != typed:
@@ -108,7 +108,8 @@ def _value_in(content: Any, names: Sequence[str]) -> Any:
     return content.get("class_path") if isinstance(content, Mapping) else content
 
 
-def _as_yaml(text: str | None) -> Any:
+def as_yaml(text: str | None) -> Any:
+    """Return a value as it is typed, read as YAML, or as it is where it is none."""
     try:
         return yaml.safe_load(text or "")
     except yaml.YAMLError:

@@ -113,25 +113,24 @@ def make_folder(path: Path, hint: str = ELSEWHERE) -> None:
 
 
 def remove_partial(folder: Path) -> None:
-    """Remove the half-written files and folders that a killed process has left in `folder` and below.
+    """Remove the half-written files that a killed process has left in `folder` and below.
 
-    Their names are those of `_partial`; other hidden ones, such as the lists of what `predict` has written, stay.
+    Their names are those of `_partial`; other hidden ones, such as the lists of what `predict` has written, stay. So do
+    half-written folders, and all within them: an export may be at work there, and removes what a killed one has left.
     """
-    for partial in list(folder.rglob(".*.*.partial")):  # all of them first: a folder takes others along
-        _remove(partial)
+    for partial in list(folder.rglob(".*.*.partial")):
+        within = any(part.endswith(".partial") for part in partial.relative_to(folder).parts[:-1])
+        if not within and not partial.is_dir():
+            partial.unlink(missing_ok=True)
 
 
 def remove_partial_of(path: Path) -> None:
     """Remove what killed processes have left of a file or folder that nobody is writing now, as its lock shows."""
     for partial in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
-        _remove(partial)
-
-
-def _remove(partial: Path) -> None:
-    if partial.is_dir():
-        shutil.rmtree(partial, ignore_errors=True)
-    else:
-        partial.unlink(missing_ok=True)
+        if partial.is_dir():
+            shutil.rmtree(partial, ignore_errors=True)
+        else:
+            partial.unlink(missing_ok=True)
 
 
 def missing_folders(path: Path) -> list[Path]:

@@ -106,7 +106,7 @@ class CaptionMatching(Evaluator):
         self.remaining -= len(batch.image)
         if not len(batch.image):
             return
-        pairs = opposed(batch)
+        pairs = opposed_pairs(batch)
         self.pictures += len(pairs)
         self.pairs += pairs.sum()
         with own_noise(turn(self.update_count), model.device):
@@ -124,7 +124,7 @@ class CaptionMatching(Evaluator):
         }
 
 
-def opposed(batch: CaptionedImages) -> Tensor:
+def opposed_pairs(batch: CaptionedImages) -> Tensor:
     """Return whether two captions state the opposite of each other in some attribute, as (B, B) bool.
 
     Without attributes, it is whether they differ.

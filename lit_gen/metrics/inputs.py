@@ -28,6 +28,11 @@ def as_images(arrays: Any, data: Any, device: torch.device) -> Tensor:
 @contextmanager
 def own_noise(seed: int, device: torch.device) -> Iterator[None]:
     """Seed torch's generators within the block, and restore their states after it."""
+    of_mac = torch.mps.get_rng_state() if device.type == "mps" else None  # which fork_rng cannot keep
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         seed_generators_of(device, seed)
-        yield
+        try:
+            yield
+        finally:
+            if of_mac is not None:
+                torch.mps.set_rng_state(of_mac)

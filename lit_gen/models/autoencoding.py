@@ -101,7 +101,7 @@ class AutoencodingModule(GenerativeModule):
             loss = differentiable(gradients)
         self.log_terms(terms)
         count = len(batch[0])
-        if not self._images_waiting:
+        if not (self._images_waiting and self._images_of_first):  # older checkpoints do not say the latter
             self._images_of_first = count
         self._images_waiting += count
         return loss if count == self._images_of_first else loss * (count / self._images_of_first)
@@ -114,11 +114,13 @@ class AutoencodingModule(GenerativeModule):
     @torch.no_grad()
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         # Lightning has divided by the number of batches that a step should have, which an epoch's last one may lack.
-        divided_by = self.trainer.accumulate_grad_batches * self._images_of_first
-        if self._images_waiting != divided_by:
+        batches = self.trainer.accumulate_grad_batches
+        if batches > 1:
+            counts = torch.tensor([batches * self._images_of_first, self._images_waiting], device=self.device).float()
+            # Of all processes, which have averaged their gradients: a factor of its own would part their weights.
+            divided_by, images = self.trainer.strategy.reduce(counts, reduce_op="sum")
             values = (value for group in optimizer.param_groups for value in group["params"])
-            gradients = [value.grad for value in values if value.grad is not None]
-            torch._foreach_mul_(gradients, divided_by / self._images_waiting)
+            torch._foreach_mul_([value.grad for value in values if value.grad is not None], divided_by / images)
         # Not before: the schedule stands still between the batches of one step.
         self.count_images(self._images_waiting)
         self._images_waiting = 0
@@ -155,7 +157,7 @@ class AutoencodingModule(GenerativeModule):
             return 0
         processes = len(begun["gradients"])
         same = begun["batches_a_step"] == batches_a_step(self.trainer) and processes == self.trainer.world_size
-        if same_batches and same and "images_of_first" in begun:  # which older checkpoints lack
+        if same_batches and same:
             return 0
         self._begun = None
         return begun["images"] * processes
@@ -165,7 +167,7 @@ class AutoencodingModule(GenerativeModule):
         super().on_train_start()
         if self._begun is None:
             return
-        self._images_waiting, self._images_of_first = self._begun["images"], self._begun["images_of_first"]
+        self._images_waiting, self._images_of_first = self._begun["images"], self._begun.get("images_of_first", 0)
         gradients = self._begun["gradients"][self.global_rank]
         for name, value in self.named_parameters():
             value.grad = gradients[name].to(value.device) if name in gradients else None

@@ -251,7 +251,7 @@ def going_on(
                 _take(run, start)
             except HeldError:  # the same command, beside this one
                 continue
-            return run, _newest_of(run) or checkpoint
+            return run, _last_of(run) or checkpoint
         finished = [run for run, state in begun if state == "finished"]
         if finished:
             raise FinishedError(f"{finished[0]} is finished: job {slurm.job()} has nothing left to do for this command")
@@ -282,23 +282,27 @@ def _of_name(parent: Path, settings: Callable[[], dict[str, Any]], name: str | N
             continue  # of another command in this job
         if same and read_record(run).get("state") == "finished":
             raise FinishedError(f"{run} is finished: there is nothing left to do")
-        _check_epochs(_newest_of(run), now)
+        _check_epochs(next(map(str, states_of(run)), None), now)
         _take(run, AUTO)
         # Only now: the former process, which `_take` may have waited for, writes it as it ends.
-        newest = _newest_of(run)
-        if newest is not None and Path(newest).name != "last.ckpt":
-            rank_zero_info(f"{run} has no last.ckpt: it goes on from {Path(newest).name}")
-        return run, newest
+        return run, _last_of(run)
     return None
 
 
-def _newest_of(run: Path) -> str | None:
-    """Return the path of a run's last checkpoint, or where that was removed, of its newest; None before the first."""
+def _last_of(run: Path) -> str | None:
+    """Return the checkpoint that a run goes on from, and say so if it is not last.ckpt; None before the first."""
+    for path in states_of(run):
+        if path.name != "last.ckpt":
+            rank_zero_info(f"{run} has no last.ckpt: it goes on from {path.name}")
+        return str(path)
+    return None
+
+
+def states_of(run: Path) -> list[Path]:
+    """Return the checkpoints that a run can go on from: its last.ckpt, then the others, the newest first."""
     last = run / "checkpoints" / "last.ckpt"
-    if last.is_file():
-        return str(last)
     others = [path for name in ("best", "previous-*") for path in last.parent.glob(f"{name}.ckpt")]
-    return str(max(others, key=lambda path: path.stat().st_mtime)) if others else None
+    return [last] * last.is_file() + sorted(others, key=lambda path: path.stat().st_mtime, reverse=True)
 
 
 def _check_epochs(checkpoint: str | None, settings: Mapping[str, Any]) -> None:

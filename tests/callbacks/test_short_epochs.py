@@ -161,6 +161,7 @@ def test_the_clock_of_the_first_process_decides(impatient, expected, tmp_path):
     process = multiprocessing.get_context("spawn").Process(target=train_by_two, args=(tmp_path, impatient))
     process.start()
     process.join(240)
+    process.kill()
     assert process.exitcode == 0
     assert sorted(done_in(path) for path in tmp_path.glob("*.ckpt") if path.stem != "best") == expected
 

@@ -42,6 +42,23 @@ def test_a_reader_that_has_read_enough_ends_a_command_quietly(words, tmp_path):
     assert (done.returncode, done.stderr) == (141, "")
 
 
+@pytest.mark.parametrize(("closed", "error"), [(True, "RuntimeError"), (False, "BrokenPipeError")])
+def test_a_mistake_is_told_whatever_pipe_is_closed(closed, error, tmp_path):
+    """An error of a model's own is no reader that left; nor is a broken pipe of a library's."""
+    code = "import sys, lit_gen.cli as cli, lit_gen.__main__ as program\n"
+    code += "sys.argv = ['main.py', 'fit', '--config=x']\n"
+    code += f"def fail():\n print('hello')\n raise {error}('a mistake of mine')\n"
+    code += "cli.main = fail\nprogram.main()"
+    reading, writing = os.pipe()
+    if closed:
+        os.close(reading)
+    buffered = os.environ | {"PYTHONUNBUFFERED": ""}  # or "hello" would be what fails
+    done = subprocess.run([sys.executable, "-c", code], stdout=writing, stderr=subprocess.PIPE, text=True, timeout=120,
+                          cwd=REPOSITORY, env=buffered)  # fmt: skip
+    os.close(writing)
+    assert done.returncode == 1 and done.stderr.strip().endswith(f"{error}: a mistake of mine")
+
+
 @pytest.mark.parametrize("words", [["--help"], ["-h"], ["help"]])
 def test_the_help_of_the_program(words, capsys):
     code, text, _ = output(words, capsys)

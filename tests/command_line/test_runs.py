@@ -9,7 +9,7 @@ import torch
 
 from lit_gen.cli import main
 from lit_gen.command_line import seeds
-from lit_gen.command_line.seeds import report, seeds_of
+from lit_gen.command_line.seeds import report, seeds_of, trial_in
 from lit_gen.errors import UserError
 from lit_gen.runs.listing import find_run
 from tests.test_cli import SHORT, TINY_PROGAN, TINY_VAE, data, mistake, runs, signalled  # noqa: F401  two are fixtures
@@ -49,6 +49,19 @@ def test_the_list_of_runs(trained, capsys):
     assert [line for line in text.splitlines() if line.startswith("without a checkpoint")][0].endswith("vae/failed")
     (uses,) = (line for line in text.splitlines() if line.startswith("tests and"))
     assert all(f"vae/{name}" in uses for name in ("tested", "validated", "predicted"))
+
+
+def test_a_run_without_its_last_checkpoint_is_listed_by_another(trained, tmp_path, capsys):
+    """`auto` goes on from that one."""
+    shutil.copytree(trained / "vae" / "second", tmp_path / "vae" / "second")
+    last = tmp_path / "vae" / "second" / "checkpoints" / "last.ckpt"
+    last.unlink()
+    main(["runs", str(tmp_path)])
+    (line,) = (line.split() for line in capsys.readouterr().out.splitlines() if line.startswith("vae/second"))
+    assert line[1] == "finished" and int(line[3]) in (48, 96)
+    last.write_bytes(b"cut off")
+    main(["runs", str(tmp_path)])
+    assert "without a checkpoint" not in capsys.readouterr().out
 
 
 def test_the_list_of_the_runs_of_one_system(trained, capsys):
@@ -156,6 +169,16 @@ def test_seeds(text, seeds):
     assert seeds_of(text) == seeds
 
 
+def test_a_trial_that_is_switched_off_is_none():
+    words = [
+        "fit",
+        "--config={trainer: {fast_dev_run: true}}",
+        "--trainer.fast_dev_run=False",
+        "--trainer.barebones=no",
+    ]
+    assert trial_in(words) is None and trial_in(words[:2]) == "trainer.fast_dev_run"
+
+
 @pytest.mark.parametrize("text", [None, "", "4-0", "-1", "a", "1,,2", "1.5", "0-2,1"])
 def test_what_are_no_seeds(text):
     with pytest.raises(UserError):
@@ -181,7 +204,8 @@ def test_the_table_of_several_seeds(trained):
         (["--train_seeds=0-1", "--ckpt_path=last"], "set it to auto"),
         (["--train_seeds=0-1", "--ckpt_path=auto"], "needs --name"),
         (["--train_seeds=0-1", "--dry_run"], "compares runs, and --dry_run writes none: leave one out."),
-        (["--train_seeds=0", "--trainer.fast_dev_run=true"], "and --trainer.fast_dev_run writes none"),
+        (["--train_seeds=0", "--trainer.fast_dev_run=True"], "and --trainer.fast_dev_run writes none"),
+        (["--train_seeds=0", "--config={trainer: {barebones: true}}"], "and --trainer.barebones writes none"),
         (["--train_seeds=5000000000"], "--train_seeds takes whole numbers from 0 to 4294967295, not 5000000000."),
         (["--train_seeds=0-4000000000"], "names more than 1,000 seeds"),
         (["--seed_everything=-3"], "--seed_everything takes whole numbers from 0 to 4294967295, not -3."),

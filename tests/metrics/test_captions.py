@@ -8,7 +8,7 @@ import torch
 from lit_gen.data import CelebACaptions
 from lit_gen.data.batches import CaptionedImages
 from lit_gen.metrics import captions
-from lit_gen.metrics.captions import CaptionMatching, StatedAttributes, opposed
+from lit_gen.metrics.captions import CaptionMatching, StatedAttributes, opposed_pairs
 from tests.metrics.pictures import PixelJudge, mark
 
 CPU = torch.device("cpu")
@@ -123,7 +123,7 @@ def test_opposed_captions():
     expected = torch.zeros(4, 4, dtype=torch.bool)
     for one, other in ((0, 1), (0, 2), (2, 3)):  # b: no, yes; b: no, yes; c: no, yes
         expected[one, other] = expected[other, one] = True
-    assert torch.equal(opposed(batch), expected)
+    assert torch.equal(opposed_pairs(batch), expected)
 
 
 def test_matching_by_hand():

@@ -202,3 +202,34 @@ def test_the_first_process_s_batch_norm_is_saved():
     for name, value in first["own"].items():
         assert torch.equal(first["saved"][name], value)
     assert any(not torch.equal(value, second["own"][name]) for name, value in first["own"].items())
+
+
+UNEVEN = [[4, 4, 4], [4, 2, 4]]
+"""The sizes of the batches of each of two processes, of which two make one step."""
+
+
+def uneven(rank: int, world: int) -> dict:
+    """The weights after two steps on batches of other sizes in each process."""
+    model = tiny.build(lit_gen.models.AutoEncoder)
+    tiny.descend(model, 0.05)
+    batches = [tiny.batch(size, seed=10 * rank + seed) for seed, size in enumerate(UNEVEN[rank])]
+    settings = place(rank, world) | {"strategy": "ddp", "accumulate_grad_batches": 2}
+    trainer = tiny.trainer("", limit_val_batches=0, **settings)
+    trainer.fit(model, train_dataloaders=DataLoader(tiny.Batches(batches), batch_size=None))
+    return tiny.parameters(model)
+
+
+def test_processes_with_other_numbers_of_images_stay_alike():
+    """And take the steps of one batch of all their images, an epoch's last one too, which has fewer batches."""
+    one, other = in_two_processes(uneven, 2)
+    tiny.assert_same(one, other)
+    model = tiny.build(lit_gen.models.AutoEncoder)
+    for numbers in ((0, 1), (2,)):
+        some = [tiny.batch(UNEVEN[rank][seed], seed=10 * rank + seed) for rank in range(2) for seed in numbers]
+        model.zero_grad()
+        model.losses(type(some[0])(*map(torch.cat, zip(*some, strict=True))))["reconstruction"].backward()
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter -= 0.05 * parameter.grad
+    for name, value in model.named_parameters():
+        torch.testing.assert_close(one[name], value.detach(), rtol=1e-4, atol=1e-6, msg=name)
