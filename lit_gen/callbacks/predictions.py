@@ -19,6 +19,7 @@ from torchvision.transforms.functional import pil_to_tensor
 
 from lit_gen.callbacks.sample_grids import save_picture
 from lit_gen.data.decoding import decode_image
+from lit_gen.data.pixel_values import as_floats
 from lit_gen.errors import UserError
 from lit_gen.files.atomic import complete_file, make_folder, remove_partial_of, write_text
 from lit_gen.files.checksums import sha256_of
@@ -279,7 +280,7 @@ def write_grid(path: Path, files: Sequence[Path], beside: Sequence[Path | None],
         row, column = divmod(number, columns)
         left, upper = (width - cell.width) // 2, (height - cell.height) // 2
         whole.paste(cell, (column * (width + GAP) + left, row * (height + GAP) + upper))
-    save_picture(Grid(pil_to_tensor(whole) / 127.5 - 1, title, heads, plan.lines).drawn(), path)
+    save_picture(Grid(as_floats(pil_to_tensor(whole)), title, heads, plan.lines).drawn(), path)
 
 
 def _small(image: Image.Image, longest: int) -> Image.Image:

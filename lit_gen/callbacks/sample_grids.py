@@ -11,6 +11,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 from torchvision.transforms.functional import to_pil_image
 
+from lit_gen.data.pixel_values import as_bytes
 from lit_gen.errors import UserError
 from lit_gen.files.atomic import complete_file
 from lit_gen.lightning_compat import batches_so_far, data_of, last_epoch_is_done, step_in_log, uploads_checkpoints
@@ -22,7 +23,7 @@ from lit_gen.tasks.grids import as_grid
 
 def save_picture(image: Tensor, path: Path) -> None:
     """Write one image (C, H, W) in [-1, 1] as a PNG file that appears complete or not at all."""
-    picture = to_pil_image(((image.detach().float().cpu().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8))
+    picture = to_pil_image(as_bytes(image.cpu()))
     with complete_file(path, lasting=False) as partial:
         picture.save(partial, format="PNG")
 

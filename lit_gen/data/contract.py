@@ -20,6 +20,7 @@ from lit_gen.data.batches import (
     UnpairedImages,
 )
 from lit_gen.data.decoding import ImageArray
+from lit_gen.data.pixel_values import as_floats
 from lit_gen.errors import UserError
 from lit_gen.lightning_compat import trainer_of
 
@@ -195,7 +196,7 @@ def named_batch(tensors: Sequence[Any], model: Any) -> Any:
 
 def in_range(image: Tensor, model: Any) -> Tensor:
     """Return images, uint8 or floats in [-1, 1] of any precision, as the latter, in the precision of the model."""
-    return (image if image.is_floating_point() else image.float() / 127.5 - 1).to(model.dtype)
+    return (image if image.is_floating_point() else as_floats(image)).to(model.dtype)
 
 
 def images_for(model: Any, images: Any, step: int = 0) -> Tensor:

@@ -1,7 +1,9 @@
-"""The conversion of grey values of more than 8 bits, of signed values and of floats to 8 bits."""
+"""The conversion of pixels: of images in [-1, 1] to bytes and back, and of other values in files to 8 bits."""
 
 import numpy as np
+import torch
 from PIL import Image
+from torch import Tensor
 
 BITS_PER_SAMPLE, PHOTOMETRIC, SAMPLE_FORMAT = 258, 262, 339  # tags of TIFF 6.0
 WHITE_IS_ZERO = 0
@@ -9,6 +11,16 @@ UNSIGNED, SIGNED = (1,), (2,)
 DARKEST = 1 / 8
 """Values are scaled by the range of a type only if the brightest value reaches this fraction of the range."""
 MIDDLE = 128
+
+
+def as_bytes(images: Tensor) -> Tensor:
+    """Return images in [-1, 1] as uint8, rounded; values beyond become the nearest of these."""
+    return ((images.float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+
+
+def as_floats(images: Tensor) -> Tensor:
+    """Return images, uint8, as float32 in [-1, 1]."""
+    return images.float() / 127.5 - 1
 
 
 def to_eight_bits(image: Image.Image) -> tuple[Image.Image, bool]:

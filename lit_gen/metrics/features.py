@@ -10,6 +10,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor, nn
 
 from lit_gen.data.download import Remote, fetch, set_aside
+from lit_gen.data.pixel_values import as_floats
 from lit_gen.errors import UserError
 from lit_gen.files.checksums import sha256_of
 from lit_gen.metrics.digits import NUM_FEATURES, load_digits
@@ -46,7 +47,7 @@ class DigitFeatures(Network):
 
     def forward(self, image: Tensor) -> Tensor:
         """Return features (B, 128) of images (B, 1, S, S) uint8."""
-        return self.network.features(image.float() / 127.5 - 1)
+        return self.network.features(as_floats(image))
 
     def shares(self, features: Tensor) -> Tensor:
         """Return the fraction (10,) of images, given their features (B, 128), that are classified as each digit."""

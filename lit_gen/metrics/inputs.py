@@ -1,4 +1,4 @@
-"""What evaluators look at: images as in a saved file or as a model gets them, and noise from fixed seeds."""
+"""What evaluators look at: images as a model gets them, and noise from fixed seeds."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,20 +9,15 @@ import torch
 from torch import Tensor
 
 from lit_gen.data.batches import Images
+from lit_gen.data.datasets import to_tensor
 from lit_gen.training.seeds import seed_generators_of
 
 ENCODED_AT_ONCE = 500  # images
 
 
-def as_bytes(images: Tensor) -> Tensor:
-    """Return images in [-1, 1] as uint8, rounded as in a saved file."""
-    return ((images.float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
-
-
 def as_images(arrays: Any, data: Any, device: torch.device) -> Tensor:
     """Return images, each (H, W, C) uint8, as (N, C, H, W) in [-1, 1]."""
-    images = torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2).to(device)
-    return data.to_floats(Images(images), flip=False).image
+    return data.to_floats(Images(to_tensor(np.stack(arrays)).to(device)), flip=False).image
 
 
 @contextmanager

@@ -9,10 +9,11 @@ from tqdm import tqdm
 
 from lit_gen.data.batches import BatchReader
 from lit_gen.data.contract import DataModule
+from lit_gen.data.pixel_values import as_bytes
 from lit_gen.metrics.comparison import Names, feature_figures, patch_figures, similarity_figures
 from lit_gen.metrics.evaluator import Evaluator, Figure, Options
 from lit_gen.metrics.features import Features
-from lit_gen.metrics.inputs import as_bytes, own_noise
+from lit_gen.metrics.inputs import own_noise
 from lit_gen.metrics.ms_ssim import SMALLEST, pair_similarities
 from lit_gen.metrics.processes import in_pieces
 from lit_gen.metrics.real_images import RealImages, Rows

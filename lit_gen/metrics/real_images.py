@@ -14,10 +14,11 @@ from tqdm import tqdm
 
 from lit_gen.data.batches import BatchReader
 from lit_gen.data.cache import HINT
+from lit_gen.data.pixel_values import as_bytes
 from lit_gen.errors import UserError
 from lit_gen.files.arrays import load_array, save_array
 from lit_gen.metrics.features import Network
-from lit_gen.metrics.inputs import as_bytes, own_noise
+from lit_gen.metrics.inputs import own_noise
 from lit_gen.metrics.processes import as_model_input, from_first, in_pieces, place
 
 READ_AT_ONCE = 500  # images

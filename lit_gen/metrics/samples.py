@@ -8,10 +8,11 @@ from torch import Tensor
 from torchmetrics.utilities import dim_zero_cat
 
 from lit_gen.data.contract import DataModule
+from lit_gen.data.pixel_values import as_bytes
 from lit_gen.metrics.comparison import Names, feature_figures, patch_figures, similarity_figures, some
 from lit_gen.metrics.evaluator import Evaluator, Figure, Options
 from lit_gen.metrics.features import Features
-from lit_gen.metrics.inputs import as_bytes, own_noise
+from lit_gen.metrics.inputs import own_noise
 from lit_gen.metrics.processes import is_enough, turn
 
 MOST_FOR_SWD = 4_096  # images per set: half a minute per level on a CPU; the paper has 16,384

@@ -8,10 +8,10 @@ from torch import Tensor
 from torchmetrics.utilities import dim_zero_cat
 
 from lit_gen.data.contract import DataModule
+from lit_gen.data.pixel_values import as_bytes
 from lit_gen.metrics.comparison import Names, feature_figures
 from lit_gen.metrics.evaluator import Evaluator, Figure, Options
 from lit_gen.metrics.features import Features
-from lit_gen.metrics.inputs import as_bytes
 from lit_gen.metrics.processes import is_enough, turn
 
 ROWS = 2**32  # more than a batch has

@@ -12,6 +12,8 @@ from torch.nn import functional
 from torchvision.transforms.functional import pil_to_tensor
 from torchvision.utils import make_grid
 
+from lit_gen.data.pixel_values import as_floats
+
 WIDTH, HIGHEST, NARROWEST = 768, 2048, 512
 """Pixels that a picture is enlarged to by a whole factor: this wide at least, unless it became higher than that. What
 is written has more room beside a narrower one."""
@@ -169,7 +171,7 @@ def _paper(width: int, lines: int, size: int) -> Image.Image:
 
 
 def _as_tensor(paper: Image.Image, channels: int) -> Tensor:
-    return (pil_to_tensor(paper).float() / 127.5 - 1).expand(channels, -1, -1)
+    return as_floats(pil_to_tensor(paper)).expand(channels, -1, -1)
 
 
 def stack(pictures: Sequence[Tensor]) -> Tensor:

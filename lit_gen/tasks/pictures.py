@@ -20,6 +20,7 @@ from lit_gen.data.batches import DataSpec
 from lit_gen.data.decoding import ImagesOnDemand, decode_image
 from lit_gen.data.image_files import find_images
 from lit_gen.data.order import processes_that_share
+from lit_gen.data.pixel_values import as_floats
 from lit_gen.errors import UserError
 
 COUNT = 64
@@ -206,7 +207,7 @@ def read_square(path: Path, model: Any) -> Tensor:
 
 def as_image(pixels: Any, model: Any) -> Tensor:
     """Return pixels (H, W, C), uint8, as an image (1, C, H, W) in [-1, 1] on the model's device."""
-    return torch.tensor(pixels).permute(2, 0, 1)[None].to(model.device).float() / 127.5 - 1
+    return as_floats(torch.tensor(pixels).permute(2, 0, 1)[None].to(model.device))
 
 
 # ------------------------------------------------------------------------------------------------------------- latents

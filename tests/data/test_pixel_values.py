@@ -7,14 +7,34 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image, ImageCms, ImageFile
 
 from lit_gen.data import ImageFolder, image_files
 from lit_gen.data.cache import decode_image
 from lit_gen.data.image_files import endings
+from lit_gen.data.pixel_values import as_bytes, as_floats
 from lit_gen.errors import UserError
 
 RAMP = np.linspace(0, 1, 64).reshape(8, 8)
+
+
+def test_bytes_of_images_by_hand():
+    """Of two bytes as near, the even one is taken: -0.5, 0 and 0.5 stand for 63.75, 127.5 and 191.25."""
+    images = torch.tensor([-3.0, -1, -0.9999, -0.5, 0, 0.5, 0.9999, 1, 7])
+    assert as_bytes(images).tolist() == [0, 0, 0, 64, 128, 191, 255, 255, 255]
+    assert as_bytes(images.to(torch.bfloat16)).tolist() == [0, 0, 0, 64, 128, 191, 255, 255, 255]
+    assert as_bytes(images.double().requires_grad_()).dtype == torch.uint8
+
+
+def test_floats_of_images_by_hand():
+    stored = torch.arange(256, dtype=torch.uint8)
+    floats = as_floats(stored)
+    assert floats.dtype == torch.float32
+    assert floats[[0, 51, 204, 255]].tolist() == pytest.approx([-1, -0.6, 0.6, 1], abs=1e-7)
+    assert floats[[0, 255]].tolist() == [-1, 1], "to the bit"
+    assert torch.equal(as_bytes(floats), stored)
+    assert torch.equal(as_bytes(floats.double()), stored)
 
 
 def write_tiff(

@@ -8,13 +8,14 @@ import torch
 
 from lit_gen.data.batches import AttributedImages
 from lit_gen.data.datasets import ArrayDataset
+from lit_gen.data.pixel_values import as_bytes
 from lit_gen.errors import UserError
 from lit_gen.metrics import published, real_images
 from lit_gen.metrics import sliced_wasserstein as sliced
 from lit_gen.metrics.comparison import Names, feature_figures
 from lit_gen.metrics.evaluator import Options
 from lit_gen.metrics.frechet import FrechetDistance, gaussian
-from lit_gen.metrics.inputs import as_bytes, own_noise
+from lit_gen.metrics.inputs import own_noise
 from lit_gen.metrics.ms_ssim import pair_similarities
 from lit_gen.metrics.published import PublishedQuality, PublishedTargetDomains, pieces
 from lit_gen.metrics.sliced_wasserstein import sliced_wasserstein

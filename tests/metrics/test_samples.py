@@ -5,12 +5,12 @@ import pytest
 import torch
 
 from lit_gen.data.batches import Images
+from lit_gen.data.pixel_values import as_bytes
 from lit_gen.metrics import processes
 from lit_gen.metrics.comparison import Names, feature_figures, some
 from lit_gen.metrics.digits import load_digits
 from lit_gen.metrics.evaluator import Options
 from lit_gen.metrics.features import DigitFeatures
-from lit_gen.metrics.inputs import as_bytes
 from lit_gen.metrics.ms_ssim import similarity
 from lit_gen.metrics.samples import SampleQuality
 from tests.metrics.pictures import in_two_processes
