@@ -23,6 +23,7 @@ from lit_gen.data.pixel_values import as_floats
 from lit_gen.errors import UserError
 from lit_gen.files.atomic import complete_file, make_folder, remove_partial_of, write_text
 from lit_gen.files.checksums import sha256_of
+from lit_gen.import_paths import import_path
 from lit_gen.lightning_compat import data_of
 from lit_gen.tasks.grids import Grid
 from lit_gen.tasks.pictures import Picture, Plan, different
@@ -175,11 +176,11 @@ class PredictionWriter(BasePredictionWriter):
             | ({} if source is None else {"source": str(source)})
             for name, seed, source in own
         ]
-        kind, sha256 = type(model), sha256_of(command.checkpoint)
+        sha256 = sha256_of(command.checkpoint)
         content = {
             "command": command.line,
             "checkpoint": {"path": command.checkpoint, "sha256": sha256, "images_seen": model.images_seen},
-            "model": {"class": f"{kind.__module__}.{kind.__qualname__}", "settings": dict(model.hparams)},
+            "model": {"class": import_path(type(model)), "settings": dict(model.hparams)},
             "options": command.options,
             "seed": command.seed,
             "others": others,

@@ -17,6 +17,7 @@ from lit_gen.callbacks.predictions import check_output
 from lit_gen.command_line.sources import GENERAL_OPTIONS, options_of_predict, settings_of
 from lit_gen.command_line.words import kinds_named, options_of, root_of, settings_named
 from lit_gen.errors import UserError
+from lit_gen.import_paths import import_path
 from lit_gen.models.of_checkpoint import class_named, class_of_checkpoint, is_of, settings_of_now
 from lit_gen.old_versions.configs import translate
 from lit_gen.runs import folders, processes
@@ -27,7 +28,7 @@ from lit_gen.tasks.pictures import Pictures, base_seed, switch
 
 SWITCHES = ("overwrite", "interpolate", "plane")
 NOT_SAID = {"spec": {"image_shape": [1, 4, 4], "num_classes": 0, "attributes": []}}  # until the checkpoint is read
-PICTURES = f"{Pictures.__module__}.{Pictures.__qualname__}"
+PICTURES = import_path(Pictures)
 
 
 class Asked(NamedTuple):
@@ -100,7 +101,7 @@ def complete(words: Sequence[str]) -> tuple[Asked, list[str]]:
         asked = asked._replace(checkpoint=checkpoint)
         settings = settings_of_now(checkpoint, kind, {})
         settings.pop("spec", None)
-        before.append(_word("model", f"{kind.__module__}.{kind.__qualname__}", settings))
+        before.append(_word("model", import_path(kind), settings))
         words.append(f"--ckpt_path={path}")
         folder = folders.run_of(path)
         if folder is not None and (system := read_settings(folder).get("system")):

@@ -24,6 +24,7 @@ from lit_gen.data.alphabet import ALPHABET
 from lit_gen.errors import UserError
 from lit_gen.files.atomic import complete_folder, missing_folders, remove_if_empty
 from lit_gen.files.checksums import sha256_of
+from lit_gen.import_paths import import_path
 from lit_gen.models.of_checkpoint import class_named
 from lit_gen.runs import folders
 from lit_gen.runs.commands import line_of
@@ -159,12 +160,12 @@ def files_of_export(folder: Path) -> list[str]:
 
 def card_of(model: Any, checkpoint: str, words: Sequence[str]) -> dict[str, Any]:
     """Return what the card says of the model."""
-    kind, spec, sha256 = type(model), model.spec, sha256_of(checkpoint)
+    spec, sha256 = model.spec, sha256_of(checkpoint)
     channels, height, width = model.image_shape
     return {
         "command": line_of(words),
         "checkpoint": {"file": Path(checkpoint).name, "sha256": sha256, "images_seen": model.images_seen},
-        "model": {"class": f"{kind.__module__}.{kind.__qualname__}", "settings": dict(model.hparams)},
+        "model": {"class": import_path(type(model)), "settings": dict(model.hparams)},
         "weights": "EMA of the generator" if getattr(model, "average", None) is not None else "as trained",
         "versions": {"lit_gen": lit_gen.__version__, "torch": str(torch.__version__)},
         "images": f"{'RGB' if channels == 3 else 'grey'}, the largest centred square, resized to {width} x {height} "

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor, nn
 
 from lit_gen.errors import UserError
+from lit_gen.import_paths import import_path
 from lit_gen.layers.dense import Activation, linear_layers
 from lit_gen.layers.residual import normed
 from lit_gen.limits import PositiveInt
@@ -49,7 +50,7 @@ def network(kind: type[nn.Module], **settings: Any) -> dict[str, Any]:
 
     `settings` are what it is built with beside the sizes, which the model knows.
     """
-    return {"class_path": f"{kind.__module__}.{kind.__qualname__}", "init_args": settings}
+    return {"class_path": import_path(kind), "init_args": settings}
 
 
 def plain_network(value: Any) -> Any:

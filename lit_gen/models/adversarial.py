@@ -21,6 +21,7 @@ from torch.optim import Optimizer
 
 from lit_gen.data.batches import DataSpec
 from lit_gen.errors import UserError
+from lit_gen.import_paths import import_path
 from lit_gen.lightning_compat import count_step, trainer_of, uncounted_steps
 from lit_gen.limits import BelowOne, PositiveInt
 from lit_gen.losses import Terms
@@ -247,7 +248,7 @@ class AdversarialModule(GenerativeModule):
         if not hasattr(verbs, "generate"):
             raise UserError(
                 f"{type(self).__name__} makes no images of noise alone. Its methods are those that "
-                f"{verbs.__module__}.{verbs.__name__} lists."
+                f"{import_path(verbs)} lists."
             )
         with evaluating(self.sampler):
             images = self(self.sample_latent(count, generator)).float().clamp(-1, 1)

@@ -18,6 +18,7 @@ from lit_gen.data.batches import DataSpec
 from lit_gen.data.contract import check_classes, check_pair, check_range, fields_read, images_for, named_batch
 from lit_gen.distributions import draw
 from lit_gen.errors import UserError
+from lit_gen.import_paths import import_path
 from lit_gen.layers.coders import plain_network
 from lit_gen.lightning_compat import call_all_hooks, data_of, skip_idle_hooks, trainer_of
 from lit_gen.models.of_checkpoint import model_of_checkpoint
@@ -105,7 +106,7 @@ class GenerativeModule(LoggedTerms):
             verbs = self.task.verbs
             raise UserError(
                 f"{type(self).__name__} names the task {type(self.task).__name__}, but has no {', '.join(missing)}. "
-                f"Define what {verbs.__module__}.{verbs.__name__} lists."
+                f"Define what {import_path(verbs)} lists."
             )
         data = data_of(self.trainer)
         if data is not None:
@@ -162,7 +163,7 @@ class GenerativeModule(LoggedTerms):
         checkpoint["state_dict"]["_extra_state"] = self.get_extra_state()  # and not that of averaged weights
         data = data_of(self.trainer)
         classes = {"model": type(self)} | ({} if data is None else {"data": type(data)})
-        checkpoint["classes"] = {part: f"{kind.__module__}.{kind.__qualname__}" for part, kind in classes.items()}
+        checkpoint["classes"] = {part: import_path(kind) for part, kind in classes.items()}
         for state in checkpoint.get("optimizer_states", []):
             for group in state["param_groups"]:
                 # Those of graphs are tensors.

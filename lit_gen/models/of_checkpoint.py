@@ -11,6 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from lit_gen.errors import UserError, nearest
+from lit_gen.import_paths import import_path
 from lit_gen.layers.coders import Decoder, Encoder, network, network_class
 from lit_gen.lightning_compat import where_saved
 from lit_gen.old_versions.configs import translate_networks
@@ -76,7 +77,7 @@ def class_named(named: str | None) -> type | None:
 
 def is_of(checkpoint: Mapping[str, Any], kind: type) -> bool:
     """Return whether a checkpoint names this class."""
-    return f"{kind.__module__}.{kind.__qualname__}" in _classes_of(checkpoint)
+    return import_path(kind) in _classes_of(checkpoint)
 
 
 def _classes_of(checkpoint: Mapping[str, Any]) -> Iterator[str]:

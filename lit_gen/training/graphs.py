@@ -17,6 +17,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 from torch.optim import Optimizer
 
+from lit_gen.import_paths import import_path
 from lit_gen.lightning_compat import HOOKS_WITHIN_A_STEP, accumulation_schedulers
 
 GraphsWhen = Literal["auto", "always", "never"]
@@ -206,7 +207,7 @@ def obstacle(trainer: Trainer, model: LightningModule) -> str:
     for watcher in [] if model.automatic_optimization else [*callbacks, model]:
         for name in HOOKS_WITHIN_A_STEP:  # a replayed step calls none
             definer = next(kind for kind in type(watcher).__mro__ if name in vars(kind))
-            known = definer.__module__.startswith("lightning.") or f"{definer.__module__}.{definer.__name__}" in KNOWN
+            known = definer.__module__.startswith("lightning.") or import_path(definer) in KNOWN
             if not known:
                 return f"{type(watcher).__name__} has a hook {name}, which a graph would not call"
     return ""
