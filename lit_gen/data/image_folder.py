@@ -19,12 +19,10 @@ from lit_gen.errors import UserError
 from lit_gen.limits import NonNegativeInt, PositiveInt
 
 
-class ImageFolder(ImageData):
-    """All image files below a folder, without labels: the largest centred square of each, resized.
+class OwnImages(ImageData):
+    """The base of your own images in one folder; a subclass defines `arrays`, and `setup` to fill `datasets`.
 
     Args:
-        root: folder of the images. Folders in it, and links to others, are searched too, except names that begin with
-            a dot.
         channels: 3 for colour, 1 for grey.
         val_fraction: fraction of the images that is kept from training: half of them for validation, half for test. A
             hash of a file's path in `root` decides, so that no image changes its part when others are added.
@@ -32,9 +30,7 @@ class ImageFolder(ImageData):
             `predict` needs none.
     """
 
-    batch_type = Images
     cache_name = ".cache"
-    split_before: ClassVar[Mapping[str, Any]] = {"rule": "evenly spread names, for validation and test alike"}
 
     def __init__(
         self,
@@ -63,6 +59,23 @@ class ImageFolder(ImageData):
         images = self.arrays  # decoded now, by one process, and kept for setup
         if isinstance(images, ImagesOnDemand):
             self.own_range += images.check("images")
+
+    @property
+    def arrays(self) -> ImageArray:
+        """All images, (N, S, S, C) uint8: a memory map, or for `predict` possibly images decoded when they are read."""
+        raise NotImplementedError
+
+
+class ImageFolder(OwnImages):
+    """All image files below a folder, without labels: the largest centred square of each, resized.
+
+    Args:
+        root: folder of the images. Folders in it, and links to others, are searched too, except names that begin with
+            a dot.
+    """
+
+    batch_type = Images
+    split_before: ClassVar[Mapping[str, Any]] = {"rule": "evenly spread names, for validation and test alike"}
 
     def setup(self, stage: str) -> None:
         images, fraction = self.arrays, self.val_fraction
@@ -97,7 +110,6 @@ class ImageFolder(ImageData):
 
     @property
     def arrays(self) -> ImageArray:
-        """All images, (N, S, S, C) uint8: a memory map, or for `predict` possibly images decoded when they are read."""
         return self.found.images
 
     @cached_property

@@ -1,6 +1,6 @@
 """Your own images with labels, attributes, captions or counterparts: a folder and its `metadata.csv`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -8,10 +8,8 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from lightning.pytorch.utilities import rank_zero_info
-from torch.utils.data import DataLoader
 
 from lit_gen.data.alphabet import CAPTION_LENGTH, SHORTEST, numbers_of
-from lit_gen.data.base import ImageData
 from lit_gen.data.batches import (
     UNLABELLED,
     AttributedImages,
@@ -25,7 +23,7 @@ from lit_gen.data.batches import (
 )
 from lit_gen.data.datasets import ArrayDataset
 from lit_gen.data.decoding import ImageArray
-from lit_gen.data.image_folder import ImageFolder
+from lit_gen.data.image_folder import OwnImages
 from lit_gen.data.splits import SPLITS, parts_by_place, places_of_names
 from lit_gen.data.table_folder import Contents, read_folder
 from lit_gen.data.unpaired import TwoDomains, UnpairedDataset
@@ -86,7 +84,7 @@ class Floats:
         return self.values[rows].astype(np.float32)
 
 
-class ImageTable(TwoDomains, ImageFolder):
+class ImageTable(TwoDomains, OwnImages):
     """Images with a table, `metadata.csv` or `metadata.jsonl` beside them, or with sub-folders as labels.
 
     The table has a row per image, and a header: `file_name` (relative to the table), then what there is of `label`
@@ -104,7 +102,6 @@ class ImageTable(TwoDomains, ImageFolder):
 
     batch_types: ClassVar[tuple[type[Any], ...]] = tuple(BATCH_TYPES.values())
     """The types of batches that a table may lead to: `batch_type` is known once it is read."""
-    split_before: ClassVar[Mapping[str, Any]] = {}
 
     def __init__(
         self,
@@ -227,13 +224,6 @@ class ImageTable(TwoDomains, ImageFolder):
                 "training."
             )
         return f"Put more images into {self.root}, with their rows."
-
-    def check_split(self, command: str) -> None:
-        ImageData.check_split(self, command)
-
-    def predict_dataloader(self) -> DataLoader:
-        """Return a loader of the test images."""
-        return ImageData.predict_dataloader(self)
 
     @property
     def predicted_files(self) -> list[Path]:
