@@ -63,11 +63,12 @@ class RunReport(Callback):
         self._write_use(trainer, model)
         tested = run_of(trainer.ckpt_path) if trainer.ckpt_path else None
         if tested is not None and tested != self.folder:
-            self._write(trainer, lambda: look_at(tested))
+            self._write(trainer, tested, lambda: look_at(tested))
 
     def _write_use(self, trainer: Trainer, model: Any) -> None:
         self._note(trainer)
-        self._write(trainer, lambda: Run(self.folder, "use", None, model.images_seen, None, None, size_of(self.folder)))
+        folder, images = self.folder, model.images_seen
+        self._write(trainer, folder, lambda: Run(folder, "use", None, images, None, None, size_of(folder)))
 
     def _note(self, trainer: Trainer) -> None:
         if self.line is not None and trainer.is_global_zero:
@@ -83,17 +84,14 @@ class RunReport(Callback):
                 self.folder, state, trainer.current_epoch, model.images_seen, next(iter(found), None), seconds, size
             )
 
-        self._write(trainer, run)
+        self._write(trainer, self.folder, run)
 
-    def _write(self, trainer: Trainer, run: Callable[[], Run]) -> None:
+    def _write(self, trainer: Trainer, folder: Path, run: Callable[[], Run]) -> None:
         if not trainer.is_global_zero:
             return
         begun = time.monotonic()
-        folder = self.folder
         try:
-            of = run()
-            folder = of.folder
-            write_report(of)
+            write_report(run())
         except Exception as error:  # a training is worth more than its report
             rank_zero_info(f"no {REPORT} in {folder}: {error}")
         now = time.monotonic()

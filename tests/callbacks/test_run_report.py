@@ -7,7 +7,6 @@ from lit_gen.callbacks import run_report
 from lit_gen.callbacks.run_report import RunReport
 from lit_gen.models import GAN
 from lit_gen.runs.commands import commands_of, this_command
-from lit_gen.runs.listing import look_at
 from tests.models import tiny
 
 
@@ -84,16 +83,19 @@ def test_a_report_that_fails_ends_no_training(tmp_path, monkeypatch, caplog):
     assert f"no report.html in {tmp_path}: something odd" in caplog.text
 
 
-def test_a_report_that_fails_is_named_by_its_own_run(tmp_path, monkeypatch, caplog):
+@pytest.mark.parametrize("step", ["look_at", "write_report"])
+def test_a_report_that_fails_is_named_by_its_own_run(tmp_path, monkeypatch, caplog, step):
     """A test also renews that of the run it tested."""
 
     def fail(run):
         raise ValueError("no space")
 
-    monkeypatch.setattr(run_report, "write_report", fail)
+    monkeypatch.setattr(run_report, step, fail)
+    monkeypatch.setattr(run_report, "run_of", lambda path: tmp_path / "trained")
     trainer = tiny.trainer(tmp_path)
+    trainer.ckpt_path = "last.ckpt"
     with caplog.at_level("INFO"):
-        RunReport(tmp_path / "test")._write(trainer, lambda: look_at(tmp_path / "trained"))
+        RunReport(tmp_path / "test").on_test_end(trainer, tiny.build(GAN))
     assert f"no report.html in {tmp_path / 'trained'}: no space" in caplog.text
 
 
