@@ -21,8 +21,8 @@ from lit_gen.data.contract import DataModule
 from lit_gen.errors import UserError
 from lit_gen.files.atomic import complete_file
 from lit_gen.layers.residual import normed
+from lit_gen.metrics.inputs import own_noise
 from lit_gen.metrics.processes import as_model_input, from_first
-from lit_gen.training.seeds import seed_generators_of
 
 VERSION = 1  # part of every key: raise it when the network or its training changes, so that old files are not read
 LARGEST = 64  # largest side in pixels
@@ -156,8 +156,7 @@ def _learnt(question: Question) -> int:
 
 
 def _new_classifier(question: Question, data: DataModule) -> Classifier:
-    with torch.random.fork_rng(devices=[]):
-        seed_generators_of(torch.device("cpu"), SEED)
+    with own_noise(SEED, torch.device("cpu")):
         return Classifier(data.spec["image_shape"][0], len(question.names), question.exclusive)
 
 
@@ -167,8 +166,7 @@ def train_classifier(question: Question, data: DataModule, device: torch.device 
     count = _learnt(question)
     batches = max(1, count // question.batch_size)  # the last, smaller batch is left out: batch norm needs more images
     # Lightning's test runs in inference mode, whose tensors can never have a graph.
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), torch.inference_mode(False):
-        seed_generators_of(device, SEED)
+    with own_noise(SEED, device), torch.inference_mode(False):
         classifier = _new_classifier(question, data).to(device)
         optimizer = torch.optim.AdamW(classifier.parameters(), LEARNING_RATE, weight_decay=1e-2)
         steps = question.epochs * batches
