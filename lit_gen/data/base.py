@@ -224,10 +224,10 @@ class ImageData(LoadedData):
         try:
             found = cached_set(files, self.cache_folder, name, size, **how, **settings)
         except CannotWriteError:
-            if not self._predicts():
+            if not (self.predicting or self._command() == TrainerFn.PREDICTING):
                 raise
             paths, left_out, _ = files.find() if isinstance(files, Search) else Found(list(files), {}, {})
-            rows = None
+            rows = np.arange(len(paths))
             if self.skip_broken:
                 rows = readable_rows(paths, None, name, **settings)
                 paths = [paths[row] for row in rows]
@@ -238,9 +238,6 @@ class ImageData(LoadedData):
             rank_zero_info(f"left out {in_words(found.left_out)} (in {files.folder})")
         self.own_range += found.own_range
         return found
-
-    def _predicts(self) -> bool:
-        return self.predicting or self._command() == TrainerFn.PREDICTING
 
     @property
     def remarks(self) -> list[str]:

@@ -30,8 +30,8 @@ class CachedSet(NamedTuple):
 
     images: ImageArray
     """(N, S, S, C), uint8."""
-    rows: np.ndarray | None
-    """Numbers (N,) of the files whose images these are, if unreadable ones were left out; None for all."""
+    rows: np.ndarray
+    """Numbers (N,) of the files whose images these are: all, or those that can be read."""
     left_out: dict[str, int]
     """Numbers of other files in the folder that was searched, per reason."""
     own_range: int
@@ -82,11 +82,12 @@ def cached_set(
     array, rows, facts = found
     scaled, first = facts["own_range"]
     say_own_range(scaled, first, len(array), name)
+    rows = np.arange(len(array)) if rows is None else rows
     return CachedSet(array, rows, facts["left_out"], scaled, np.array(facts["places"], np.int64))
 
 
 Made = tuple[np.ndarray, np.ndarray | None, dict[str, Any]]
-"""Images and rows of a `CachedSet`, and the facts in the manifest."""
+"""Images and rows of a `CachedSet`, None for all, and the facts in the manifest."""
 
 
 def _known(manifest: Manifest) -> Made | None:

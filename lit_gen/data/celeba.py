@@ -110,7 +110,7 @@ class CelebA(ImageData):
         paths = [folder / name for name in names]
         settings: dict[str, Any] = {"name": "celeba", "box": self.box, "stored": (WIDTH, HEIGHT)}
         images, rows, *_ = self.decoded_set(paths, size=self.image_size, **settings)
-        return (images, attributes, partition) if rows is None else (images, attributes[rows], partition[rows])
+        return images, attributes[rows], partition[rows]
 
     def counterfactuals(
         self, split: str, places: Sequence[int], wanted: Sequence[Sequence[Mapping[str, bool]]]

@@ -105,8 +105,8 @@ class ImageFolder(OwnImages):
     @property
     def predicted_files(self) -> list[Path]:
         """The files of the images that `predict` reads, in their order."""
-        files, rows = self.images_below(self.root).find().paths, self.found.rows
-        return files if rows is None else [files[row] for row in rows]
+        files = self.images_below(self.root).find().paths
+        return [files[row] for row in self.found.rows]
 
     @property
     def arrays(self) -> ImageArray:

@@ -167,7 +167,7 @@ class ImageTable(TwoDomains, OwnImages):
             if files is not None:
                 paths = [self.root / file for file in files]
                 images, rows, *_ = self.decoded_set(paths, name, self.image_size, channels=self.channels)
-                columns.append((images, np.arange(len(files)) if rows is None else rows))
+                columns.append((images, rows))
         return columns
 
     def setup(self, stage: str) -> None:

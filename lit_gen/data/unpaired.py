@@ -137,7 +137,7 @@ class UnpairedData(TwoDomains, ImageData):
     @cached_property
     def sets(self) -> dict[str, CachedSet]:
         """What was found of each of `parts`."""
-        sets: dict[str, CachedSet] = {}
+        sets, nothing = dict[str, CachedSet](), np.zeros(0, np.int64)
         for part, folder in self.parts.items():
             if not folder.is_dir():
                 raise UserError(f"the folder {folder} is missing. Put it back, or unpack the dataset again.")
@@ -148,7 +148,7 @@ class UnpairedData(TwoDomains, ImageData):
                 if part.startswith("train"):
                     raise
                 # Training needs no others.
-                sets[part] = CachedSet(np.zeros((0, size, size, 3), np.uint8), None, {}, 0, np.zeros(0, np.int64))
+                sets[part] = CachedSet(np.zeros((0, size, size, 3), np.uint8), nothing, {}, 0, nothing)
         return sets
 
     @property
