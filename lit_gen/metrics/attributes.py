@@ -9,7 +9,7 @@ from torch import Tensor
 from lit_gen.data.contract import DataModule
 from lit_gen.metrics.classifiers import attribute_question, classifier_for, quoted
 from lit_gen.metrics.evaluator import Evaluator, Figure
-from lit_gen.metrics.processes import first_rows, share
+from lit_gen.metrics.processes import Share
 
 
 class AttributeChanges(Evaluator):
@@ -41,11 +41,10 @@ class AttributeChanges(Evaluator):
 
     def prepare(self, model: Any, data: DataModule) -> None:
         self.classifier = classifier_for(attribute_question(data, self.names), data, model.device)
-        self.remaining = share(self.samples)
+        self.share = Share(self.samples)
 
     def update(self, model: Any, batch: Any) -> None:
-        batch = first_rows(batch, self.remaining)
-        self.remaining -= len(batch.image)
+        batch = self.share.of(batch)
         if not len(batch.image):
             return
         labels, before = model.labels(batch), self.classifier.decide(batch.image)

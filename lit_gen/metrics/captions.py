@@ -10,7 +10,7 @@ from lit_gen.data.contract import DataModule
 from lit_gen.metrics.classifiers import attribute_question, classifier_for, quoted
 from lit_gen.metrics.evaluator import Evaluator, Figure
 from lit_gen.metrics.inputs import own_noise
-from lit_gen.metrics.processes import as_model_input, first_rows, own_pieces, share, turn
+from lit_gen.metrics.processes import Share, as_model_input, own_pieces, turn
 
 PIECE = 100  # captions per batch
 
@@ -42,7 +42,7 @@ class StatedAttributes(Evaluator):
 
     def prepare(self, model: Any, data: DataModule) -> None:
         self.classifier = classifier_for(attribute_question(data, data.spec["attributes"]), data, model.device)
-        self.remaining = share(self.samples)
+        self.share = Share(self.samples)
         held_out: Any = data.datasets.get("held_out", ())
         for start, rows in own_pieces(min(self.samples, len(held_out)), PIECE):
             batch = as_model_input(data, held_out, rows, model.device)
@@ -50,8 +50,7 @@ class StatedAttributes(Evaluator):
                 self.held_out += self.look(model, batch)
 
     def update(self, model: Any, batch: CaptionedImages) -> None:
-        batch = first_rows(batch, self.remaining)
-        self.remaining -= len(batch.image)
+        batch = self.share.of(batch)
         if len(batch.image):
             with own_noise(turn(self.update_count), model.device):
                 self.test += self.look(model, batch)
@@ -99,11 +98,10 @@ class CaptionMatching(Evaluator):
             self.add_state(state, torch.tensor(0), "sum")
 
     def prepare(self, model: Any, data: DataModule) -> None:
-        self.remaining = share(self.samples)
+        self.share = Share(self.samples)
 
     def update(self, model: Any, batch: CaptionedImages) -> None:
-        batch = first_rows(batch, self.remaining)
-        self.remaining -= len(batch.image)
+        batch = self.share.of(batch)
         if not len(batch.image):
             return
         pairs = opposed_pairs(batch)

@@ -19,10 +19,18 @@ def place() -> tuple[int, int]:
     return 0, 1
 
 
-def share(count: int) -> int:
-    """Return this process's share of `count` images; the shares of all processes sum to `count`."""
-    number, processes = place()
-    return count // processes + (number < count % processes)
+class Share:
+    """This process's share of `count` rows, which all processes take from their batches; the shares sum to `count`."""
+
+    def __init__(self, count: int) -> None:
+        number, processes = place()
+        self.left = count // processes + (number < count % processes)
+
+    def of(self, batch: Any) -> Any:
+        """Return the rows of the next batch that are within the share; none, once it is taken."""
+        taken = type(batch)(*(field[: self.left] for field in batch))
+        self.left -= len(taken[0])
+        return taken
 
 
 def turn(number: int) -> int:
@@ -52,11 +60,6 @@ def as_model_input(data: Any, dataset: Any, rows: Sequence[int], device: torch.d
     """Return rows of a dataset as a model gets them: images in [-1, 1], on the device, not mirrored."""
     batch = dataset.__getitems__(list(rows))
     return data.to_floats(type(batch)(*(field.to(device) for field in batch)), flip=False)
-
-
-def first_rows(batch: Any, count: int) -> Any:
-    """Return the first `count` rows of a batch, or all if it has fewer."""
-    return type(batch)(*(field[:count] for field in batch))
 
 
 def from_first(make: Callable[[], T]) -> T:
