@@ -26,6 +26,12 @@ def readable(text: str) -> bool:
     return _READABLE.search(text) is not None
 
 
+def check_length(caption_length: int) -> None:
+    """Refuse a setting that leaves sentences too short."""
+    if caption_length < SHORTEST:
+        raise UserError(f"caption_length must be at least {SHORTEST} characters, not {caption_length}.")
+
+
 def encode(text: str, length: int) -> Tensor:
     """Return a sentence as the numbers of its characters: (length,) int64 from 0 to 70.
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-from lit_gen.data.alphabet import CAPTION_LENGTH, SHORTEST, encode
+from lit_gen.data.alphabet import CAPTION_LENGTH, check_length, encode
 from lit_gen.data.base import ImageData
 from lit_gen.data.batches import CaptionedImages, DataSpec
 from lit_gen.data.datasets import ArrayDataset, to_tensor
@@ -132,8 +132,7 @@ class CaptionedData(ImageData):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if caption_length < SHORTEST:
-            raise UserError(f"caption_length must be at least {SHORTEST} characters, not {caption_length}.")
+        check_length(caption_length)
         for name, value in {"captions_per_image": captions_per_image, "images_per_prompt": images_per_prompt}.items():
             if value < 1:
                 raise UserError(f"{name} must be at least 1, not {value}.")

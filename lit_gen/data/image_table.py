@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from lightning.pytorch.utilities import rank_zero_info
 
-from lit_gen.data.alphabet import CAPTION_LENGTH, SHORTEST, numbers_of
+from lit_gen.data.alphabet import CAPTION_LENGTH, check_length, numbers_of
 from lit_gen.data.batches import (
     UNLABELLED,
     AttributedImages,
@@ -111,8 +111,7 @@ class ImageTable(TwoDomains, OwnImages):
         **kwargs: Any,
     ) -> None:
         super().__init__(root, **kwargs)
-        if caption_length < SHORTEST:
-            raise UserError(f"caption_length must be at least {SHORTEST} characters, not {caption_length}.")
+        check_length(caption_length)
         if attributes is not None and len(set(attributes)) < len(attributes):
             raise UserError(f"attributes names a column twice: {attributes}. Set --data.attributes to each once.")
         self.wanted, self.caption_length = attributes, caption_length
