@@ -9,6 +9,7 @@ from tqdm import tqdm
 
 from lit_gen.data.batches import BatchReader
 from lit_gen.data.contract import DataModule
+from lit_gen.data.loaders import IN_WORDS
 from lit_gen.data.pixel_values import as_bytes
 from lit_gen.metrics.comparison import Names, feature_figures, patch_figures, similarity_figures
 from lit_gen.metrics.evaluator import Evaluator, Figure, Options
@@ -24,7 +25,6 @@ FOR_SWD, FOR_PAIRS = 16_384, 10_000  # images and pairs of Karras et al., arXiv:
 MOST_BYTES = 4e9  # of the generated images that SWD needs: 16,384 of 256x256 fit
 AT_ONCE = 2**20  # pixels that are generated together
 TRAIN = "train"
-IN_WORDS = {"train": "training images", "test": "test images"}
 
 
 class PublishedQuality(Evaluator):
@@ -74,7 +74,7 @@ class PublishedQuality(Evaluator):
         count = min(self.options.generated, len(sources)) if self.once else self.options.generated
         kept = min(FOR_SWD, count, len(rows), int(MOST_BYTES // self.values))
         full = split == TRAIN and count == FULL and all_training(data) is not None
-        self.names = Names(IN_WORDS[split], "50k_full" if full else f"{count}_{split}")
+        self.names = Names(f"{IN_WORDS[split]} images", "50k_full" if full else f"{count}_{split}")
 
         def look(piece: int, numbers: range) -> dict[str, Tensor]:
             batch = sources.batch([number % len(sources) for number in numbers])
@@ -157,7 +157,7 @@ class PublishedTargetDomains(Evaluator):
             real = self.real.features(network)
             for index, name in enumerate(self.names):
                 made = self.made.get(f"{index} {network.title}", torch.empty(0))
-                words, numbers = f"{IN_WORDS[self.split]} that have it", f"{len(made)}_{self.split}"
+                words, numbers = f"{IN_WORDS[self.split]} images that have it", f"{len(made)}_{self.split}"
                 names = Names(words, numbers, f"{name}_")
                 figures |= feature_figures(network, made, real[self.real.labels[:, index] > 0], names, brief=True)
         return figures
