@@ -116,11 +116,11 @@ class AutoencodingModule(GenerativeModule):
         # Lightning has divided by the number of batches that a step should have, which an epoch's last one may lack.
         batches = self.trainer.accumulate_grad_batches
         if batches > 1:
-            counts = torch.tensor([batches * self._images_of_first, self._images_waiting], device=self.device).float()
-            # Of all processes, which have averaged their gradients: a factor of its own would part their weights.
-            divided_by, images = self.trainer.strategy.reduce(counts, reduce_op="sum")
+            counts: Any = (batches * self._images_of_first, self._images_waiting)
+            if self.trainer.world_size > 1:  # which average their gradients: a factor of its own would part the weights
+                counts = self.trainer.strategy.reduce(torch.tensor(counts, device=self.device).float(), reduce_op="sum")
             values = (value for group in optimizer.param_groups for value in group["params"])
-            torch._foreach_mul_([value.grad for value in values if value.grad is not None], divided_by / images)
+            torch._foreach_mul_([value.grad for value in values if value.grad is not None], counts[0] / counts[1])
         # Not before: the schedule stands still between the batches of one step.
         self.count_images(self._images_waiting)
         self._images_waiting = 0

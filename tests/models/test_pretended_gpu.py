@@ -315,6 +315,21 @@ def test_several_batches_a_step(system, make_data, monkeypatch):
         assert run.model.discriminator_steps == 1
 
 
+@pytest.mark.parametrize("system", ["autoencoder", "aae"])
+def test_several_batches_a_step_of_a_model_that_lightning_steps(system, make_data, monkeypatch):
+    case = Case(system)
+    data = make_data(case)
+    with pretended_gpu(torch.bfloat16) as gpu:
+        run = Run(case, data, gpu, monkeypatch)
+        run.trainer.accumulate_grad_batches = 2
+        batch = run.batch()
+        with run.without_waiting():
+            for _ in range(2):
+                run.train(batch)
+            run.model.on_before_optimizer_step(run.trainer.optimizers[0])
+        assert run.model.images_seen == 2 * len(batch[0])
+
+
 @pytest.mark.parametrize(
     "case", [*map(Case, SYSTEMS), Case("aae", quick=True)], ids=lambda case: case.system + "-quick" * case.quick
 )
