@@ -19,7 +19,7 @@ from lit_gen.errors import UserError
 from lit_gen.models import VAE
 from lit_gen.runs.checkpoint_files import WholeCheckpointIO
 from lit_gen.runs.commands import command, resume_command
-from lit_gen.runs.folders import newest_checkpoint
+from lit_gen.runs.folders import checkpoint_in, newest_checkpoint
 
 TINY = ["--model=VAE", "--model.latent_dim=2", "--model.encoder.hidden_sizes=[8]"]
 SHORT = ["--trainer.limit_train_batches=3", "--trainer.limit_val_batches=1", "--trainer.enable_progress_bar=false"]
@@ -280,3 +280,19 @@ def test_which_best_checkpoint(tmp_path, caplog):
     with caplog.at_level("INFO"):
         best = newest_checkpoint(tmp_path, "best")
     assert caplog.messages == [f"{tmp_path}/c is newer, but has no best.ckpt: --ckpt_path=best is {best}"]
+
+
+def test_the_folder_of_a_run_stands_for_what_auto_goes_on_from(tmp_path):
+    """Its last.ckpt; where a process was killed between two, the newest of the others."""
+    folder = tmp_path / "run" / "checkpoints"
+    folder.mkdir(parents=True)
+    names = ("last", "previous-1", "best", "previous-2")
+    for age, name in enumerate(names):
+        (folder / f"{name}.ckpt").touch()
+        os.utime(folder / f"{name}.ckpt", (1e9 - age, 1e9 - age))
+    assert checkpoint_in(tmp_path) == folder / "last.ckpt"
+    for name in names:
+        assert checkpoint_in(tmp_path / "run") == checkpoint_in(folder) == folder / f"{name}.ckpt"
+        (folder / f"{name}.ckpt").unlink()
+    with pytest.raises(UserError, match="there is no run with a checkpoint"):
+        checkpoint_in(tmp_path / "run")

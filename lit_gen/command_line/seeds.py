@@ -7,12 +7,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean, stdev
-from typing import Any
 
 from lit_gen.columns import columns
-from lit_gen.command_line.config_files import read_config
 from lit_gen.command_line.sources import PACKAGE
-from lit_gen.command_line.words import as_yaml, options_of, root_of
+from lit_gen.command_line.words import as_yaml, options_of, root_of, trainer_settings
 from lit_gen.errors import UserError
 from lit_gen.runs.listing import find_run, last_metrics, look_at
 
@@ -80,16 +78,11 @@ def train_seeds(words: Sequence[str]) -> None:
 
 def trial_in(words: Sequence[str]) -> str | None:
     """Return the setting of a command, or of its configs, by which a training writes no run; None without one."""
-    told: dict[str, Any] = {}
-    for option in options_of(words):
-        if option.name == "config" and option.value is not None:
-            trainer = read_config(option.value).get("trainer")
-            told |= {f"trainer.{name}": value for name, value in trainer.items()} if isinstance(trainer, dict) else {}
-        elif option.name == "dry_run":
-            told[option.name] = True
-        elif option.part == "trainer" and option.value is not None:
-            told[option.name] = as_yaml(option.value)
-    return next((name for name in ("dry_run", "trainer.fast_dev_run", "trainer.barebones") if told.get(name)), None)
+    if any(option.name == "dry_run" for option in options_of(words)):
+        return "dry_run"
+    told = trainer_settings(words)
+    without_run = (name for name in ("fast_dev_run", "barebones") if as_yaml(str(told.get(name) or "")))
+    return next((f"trainer.{name}" for name in without_run), None)
 
 
 def seeds_of(text: str | None) -> list[int]:

@@ -143,16 +143,21 @@ def options_of(words: Sequence[str]) -> Iterator[Option]:
         yield Option(word, "config" if is_config else name.removeprefix("--").rstrip("+"), value)
 
 
-def root_of(words: Sequence[str]) -> Path:
-    """Return the folder of all runs that a command asks for, in its words or configs."""
-    root = ROOT
+def trainer_settings(words: Sequence[str]) -> dict[str, Any]:
+    """Return the trainer's settings that a command's words and configs name, as typed or as a config has them."""
+    settings: dict[str, Any] = {}
     for option in options_of(words):
         if option.name == "config" and option.value is not None:
             trainer = read_config(option.value).get("trainer")
-            root = (trainer.get("default_root_dir") if isinstance(trainer, dict) else None) or root
-        elif option.name == "trainer.default_root_dir" and option.value:
-            root = option.value
-    return Path(root).expanduser()
+            settings |= trainer if isinstance(trainer, dict) else {}
+        elif option.part == "trainer" and option.value is not None:
+            settings[option.name.removeprefix("trainer.")] = option.value
+    return settings
+
+
+def root_of(words: Sequence[str]) -> Path:
+    """Return the folder of all runs that a command asks for, in its words or configs."""
+    return Path(trainer_settings(words).get("default_root_dir") or ROOT).expanduser()
 
 
 def first_config(words: Sequence[str]) -> str | None:

@@ -168,11 +168,8 @@ def find_checkpoint(
 
 def checkpoint_in(folder: Path) -> Path:
     """Return the last checkpoint of a run folder; of a folder that holds runs, that of the newest."""
-    for place in (folder / "checkpoints", folder):
-        for name in ("last.ckpt", "best.ckpt"):
-            if (place / name).is_file():
-                return place / name
-    return newest_checkpoint(folder)
+    found = [path for place in (folder / "checkpoints", folder) for path in states_in(place)]
+    return found[0] if found else newest_checkpoint(folder)
 
 
 def newest_checkpoint(parent: Path, name: str = "last", of_then: Callable[[str], list[Path]] = lambda name: []) -> Path:
@@ -282,7 +279,7 @@ def _of_name(parent: Path, settings: Callable[[], dict[str, Any]], name: str | N
             continue  # of another command in this job
         if same and read_record(run).get("state") == "finished":
             raise FinishedError(f"{run} is finished: there is nothing left to do")
-        _check_epochs(next(map(str, states_of(run)), None), now)
+        _check_epochs(next(map(str, states_in(run / "checkpoints")), None), now)
         _take(run, AUTO)
         # Only now: the former process, which `_take` may have waited for, writes it as it ends.
         return run, _last_of(run)
@@ -291,17 +288,17 @@ def _of_name(parent: Path, settings: Callable[[], dict[str, Any]], name: str | N
 
 def _last_of(run: Path) -> str | None:
     """Return the checkpoint that a run goes on from, and say so if it is not last.ckpt; None before the first."""
-    for path in states_of(run):
+    for path in states_in(run / "checkpoints"):
         if path.name != "last.ckpt":
             rank_zero_info(f"{run} has no last.ckpt: it goes on from {path.name}")
         return str(path)
     return None
 
 
-def states_of(run: Path) -> list[Path]:
-    """Return the checkpoints that a run can go on from: its last.ckpt, then the others, the newest first."""
-    last = run / "checkpoints" / "last.ckpt"
-    others = [path for name in ("best", "previous-*") for path in last.parent.glob(f"{name}.ckpt")]
+def states_in(checkpoints: Path) -> list[Path]:
+    """Return what a run can go on from, of its folder of checkpoints: its last.ckpt, then the others, newest first."""
+    last = checkpoints / "last.ckpt"
+    others = [path for name in ("best", "previous-*") for path in checkpoints.glob(f"{name}.ckpt")]
     return [last] * last.is_file() + sorted(others, key=lambda path: path.stat().st_mtime, reverse=True)
 
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from lit_gen.errors import UserError, nearest
 from lit_gen.files.rows import whole_rows
 from lit_gen.runs.checkpoint_files import read_checkpoint
-from lit_gen.runs.folders import states_of
+from lit_gen.runs.folders import states_in
 from lit_gen.runs.locks import RECORD, is_at_work, read_record
 from lit_gen.runs.settings import SETTINGS, is_of_run, is_of_training, read_settings
 
@@ -62,7 +62,7 @@ def look_at(folder: Path) -> Run:
     config = folder / SETTINGS
     if config.is_file() and not is_of_training(config):
         return Run(folder, "use", None, None, None, None, size)
-    last: Mapping[str, Any] = next(filter(None, map(_read, states_of(folder))), {})
+    last: Mapping[str, Any] = next(filter(None, map(_read, states_in(folder / "checkpoints"))), {})
     best = _read(folder / "checkpoints" / "best.ckpt")
     record = read_record(folder)
     state = str(record.get("state", "ended"))
