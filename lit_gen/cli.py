@@ -148,8 +148,10 @@ class LitGenCLI(LightningCLI):
             settings.verbose = False  # in favour of the evaluation's own table
         if self.writes:
             check_loggers(settings.logger, settings.trainer.logger, self.wandb_options, command, self.training)
-        if command == "fit" and self.writes and told is None:
-            self.find_run()
+        if command == "fit" and told is None:
+            folders.check_epochs(settings.get("ckpt_path"), settings.trainer.as_dict())
+            if self.writes:
+                self.find_run()
         self.parser.add_instantiator(defer, Logger)
         self.parser.add_instantiator(self.fitting_data, LightningDataModule)
         let_unfinished_profilers_end()

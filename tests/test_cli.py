@@ -546,6 +546,12 @@ def test_a_run_that_has_trained_for_longer_is_not_touched(data, runs, capsys):
         name = ["--name=long"] if start.endswith("auto") else []
         line = mistake([*words, start, *name], capsys)
         assert "last.ckpt is of epoch 3, and --trainer.max_epochs is 1: set it higher to go on." in line
+    for trial, told in (
+        ("--dry_run", "--trainer.max_epochs is 1: set it higher to go on."),
+        ("--trainer.barebones=true", "--trainer.max_epochs is 1: set it higher to go on."),
+        ("--trainer.fast_dev_run=2", "leave --ckpt_path out, or try the resume with --dry_run."),
+    ):
+        assert told in mistake([*words, f"--ckpt_path={run}", trial], capsys)
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
 
 

@@ -208,6 +208,27 @@ def newest_checkpoint(parent: Path, name: str = "last", of_then: Callable[[str],
 # ---------------------------------------------------------------------------------------------------- runs that go on
 
 
+def check_epochs(checkpoint: str | None, trainer: Mapping[str, Any]) -> None:
+    """Check that a checkpoint has trained for no more epochs than the trainer's settings ask for.
+
+    Raises:
+        UserError: it has.
+    """
+    epoch = read_checkpoint(checkpoint, mmap=True).get("epoch") if checkpoint and Path(checkpoint).is_file() else None
+    most = trainer.get("max_epochs")
+    if not isinstance(epoch, int):
+        return
+    if trainer.get("fast_dev_run") and epoch:
+        raise UserError(
+            f"fast_dev_run trains one epoch, and {checkpoint} is of epoch {epoch + 1}: leave --ckpt_path out, or try "
+            "the resume with --dry_run."
+        )
+    if isinstance(most, int) and 0 <= most < epoch:
+        raise UserError(
+            f"{checkpoint} is of epoch {epoch + 1}, and --trainer.max_epochs is {most}: set it higher to go on."
+        )
+
+
 def going_on(
     parent: Path,
     settings: Callable[[], dict[str, Any]],
@@ -254,7 +275,6 @@ def going_on(
             raise FinishedError(f"{finished[0]} is finished: job {slurm.job()} has nothing left to do for this command")
     if folder is None:
         return None
-    _check_epochs(checkpoint, settings())
     _take(folder, start)
     return folder, checkpoint
 
@@ -279,7 +299,7 @@ def _of_name(parent: Path, settings: Callable[[], dict[str, Any]], name: str | N
             continue  # of another command in this job
         if same and read_record(run).get("state") == "finished":
             raise FinishedError(f"{run} is finished: there is nothing left to do")
-        _check_epochs(next(map(str, states_in(run / "checkpoints")), None), now)
+        check_epochs(next(map(str, states_in(run / "checkpoints")), None), now["trainer"])
         _take(run, AUTO)
         # Only now: the former process, which `_take` may have waited for, writes it as it ends.
         return run, _last_of(run)
@@ -300,16 +320,6 @@ def states_in(checkpoints: Path) -> list[Path]:
     last = checkpoints / "last.ckpt"
     others = [path for name in ("best", "previous-*") for path in checkpoints.glob(f"{name}.ckpt")]
     return [last] * last.is_file() + sorted(others, key=lambda path: path.stat().st_mtime, reverse=True)
-
-
-def _check_epochs(checkpoint: str | None, settings: Mapping[str, Any]) -> None:
-    """Raise a `UserError` if a run has trained for more epochs than it is to: before anything of it is touched."""
-    most = settings["trainer"].get("max_epochs")
-    epoch = read_checkpoint(checkpoint, mmap=True).get("epoch") if checkpoint and Path(checkpoint).is_file() else None
-    if isinstance(epoch, int) and isinstance(most, int) and 0 <= most < epoch:
-        raise UserError(
-            f"{checkpoint} is of epoch {epoch + 1}, and --trainer.max_epochs is {most}: set it higher to go on."
-        )
 
 
 def _same_settings(old: dict[str, Any], new: dict[str, Any]) -> bool:
