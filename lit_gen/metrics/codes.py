@@ -7,6 +7,7 @@ from torch import Tensor
 from torchmetrics.utilities.data import dim_zero_cat
 
 from lit_gen.data.contract import DataModule
+from lit_gen.losses.likelihood import squared_error
 from lit_gen.metrics.comparison import some
 from lit_gen.metrics.distances import median_distance, mmd
 from lit_gen.metrics.evaluator import Evaluator, Figure
@@ -123,7 +124,7 @@ class PenalizedReconstruction(PriorDistance):
     def update(self, model: Any, batch: Any) -> None:
         super().update(model, batch)
         self.images += len(batch.image)
-        self.error += ((model.reconstruct(batch.image) - batch.image).float() / 2).square().sum().double()
+        self.error += squared_error(batch.image, model.reconstruct(batch.image)).sum().double()
 
     def compute(self) -> dict[str, Figure]:
         ratio = super().compute()["mmd_ratio"]

@@ -5,8 +5,8 @@ Departures from the paper:
       takes turns with SGD; the gradients are those of separate backward passes, because the encoder's term takes D's
       weights as constants and D's term takes the codes as constants.
     - The squared error is not halved, and `adversarial_weight` stands in for the paper's two learning rates: 0.01 for
-      the reconstruction (momentum 0.9) and 0.1 for the game (momentum 0.1), a tenth of them from epoch 50 on and
-      another from epoch 1,000 on. configs/aae.yaml has Adam's constant 2e-4 for 200 epochs.
+      the reconstruction (momentum 0.9) and 0.1 for the game (momentum 0.1), both fall to a tenth at epoch 50 and
+      again at epoch 1,000. configs/aae.yaml has Adam's constant 2e-4 for 200 epochs.
     - Pixels in [-1, 1] and a tanh, where the paper has [0, 1] and a sigmoid. So a pixel that input dropout drops is
       grey here, and black there.
     - PyTorch's initialization of the weights.

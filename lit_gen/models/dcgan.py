@@ -113,7 +113,7 @@ class DCGAN(AdversarialModule):
     prior_in_words = "uniform from -1 to 1"
 
     def sample_latent(self, count: int, generator: torch.Generator | None = None) -> Tensor:
-        """Return noise (count, Z), uniform on (-1, 1) (section 4)."""
+        """Return noise (count, Z), uniform on (-1, 1) (figure 1; the range is that of the authors' code)."""
         return self.uniform_noise(count, self.latent_dim, generator=generator)
 
     def make_fakes(self, batch: WithImages) -> Tensor:

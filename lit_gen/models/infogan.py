@@ -140,7 +140,8 @@ class InfoGAN(AdversarialModule):
         information_weight: lambda of the categorical codes.
         continuous_weight: lambda of the continuous codes (paper: less than that of categorical codes, without a value;
             authors' code: 1).
-        learnt_std: let Q give each continuous code's standard deviation, in place of 1.
+        learnt_std: let Q give each continuous code's standard deviation, as in the paper's appendix; 1 otherwise, as in
+            the authors' code for MNIST.
         generator_channels: widths of G from its smallest map on; one doubling of the size each.
         discriminator_channels: widths of the convolutions of D and Q, from the image on.
         hidden_features: units of the linear layers between maps and vectors, in G and D; 0 for none, as for CelebA.

@@ -128,11 +128,12 @@ class ProGAN(GrowingModule):
         fade_kimg: thousands of images over which a new resolution is faded in (paper: 800).
         stable_kimg: thousands of images that a resolution trains for once it has been faded in (paper: 800).
         total_kimg: thousands of images after which the run ends (paper: 19,000, or 10,000 for its table 1).
-        minibatch_sizes: images per step and process, by resolution; by default the authors' for 1, 2, 4 or 8 GPUs, by
-            the number of processes. The batches of the data are split into these, so they should be multiples; a
-            resolution that is not named takes them whole. Evaluation and sample grids split their images likewise.
-        learning_rate_factors: factors on the learning rate by resolution, 1 where none is named; by default the
-            authors' for that number of GPUs, or 1 beside `minibatch_sizes` of your own.
+        minibatch_sizes: images per step and process, by resolution; by default those of the authors' later code for 1,
+            2, 4 or 8 GPUs, by the number of processes (paper: 16 up to 128 pixels, then 14, 6 and 3). The batches of
+            the data are split into these, so they should be multiples; a resolution that is not named takes them whole.
+            Evaluation and sample grids split their images likewise.
+        learning_rate_factors: factors on the learning rate by resolution, 1 where none is named; by default those
+            of that code for that number of GPUs (paper: 1), or 1 beside `minibatch_sizes` of your own.
         penalty_weight: weight of the gradient penalty.
         penalty_interval: D steps from one gradient penalty to the next, each weighted that much more (the lazy
             regularization of Karras et al. 2020, arXiv:1912.04958, appendix B); 1, as in the paper, for every step.

@@ -158,8 +158,8 @@ class PuzzleGAN(AdversarialModule):
         mask_weight: weight of the mean absolute error of the mask, at the beginning and at the end of training; in
             between it falls exponentially. The adversarial loss has weight 1.
         appearance_weight: weight of the mean absolute error of the image under the masks, likewise.
-        generated_composites: show D two further kinds of fakes: generated inside the true mask with real around it, and
-            the reverse.
+        generated_composites: show D two further kinds of fakes, as in the paper's objective: generated inside the true
+            mask with real around it, and the reverse. The authors' code leaves them out.
     """
 
     task = Puzzle()

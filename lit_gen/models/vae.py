@@ -7,8 +7,8 @@ Departures from the papers, in all configs:
     - The encoder's head is log-variance, where Burda et al. have log-sigma; one layer gives it and the mean.
     - Trained on the ELBO, the KL term is in closed form, where Burda et al. sample it too.
     - Gradients are means over a batch, where the code of Burda et al. sums over its 20 images, so that Adam's epsilon
-      of 1e-4 counts for less. Their code has a first beta of 0.99 (the paper, as here, 0.9), starts second moments at
-      1, and never shuffles.
+      of 1e-4 weighs 20 times as much here (5e-6 would be the equal). Their code has a first beta of 0.99 (the paper,
+      as here, 0.9), starts second moments at 1, and never shuffles.
 
 By default, and in configs/vae.yaml, also these; configs/vae_iwae.yaml has the settings of Burda et al.,
 configs/vae_aevb.yaml those of Kingma & Welling:
@@ -21,7 +21,8 @@ configs/vae_aevb.yaml those of Kingma & Welling:
 configs/vae_residual.yaml has a network and a schedule of its own.
 
 vae_aevb.yaml reads "N(0, 0.01)" as a deviation of 0.01, takes one of the paper's three rates, 0.02, and one of its
-latents, 20, and has binary images, of which the paper says nothing. It ends after 10^8 images, as the paper's figure 2.
+latents, 20, and has binary images, of which the paper says nothing. Its decay of the weights is on the encoder's
+too, where the paper's prior is of the decoder's parameters. It ends after 10^8 images, as the paper's figure 2.
 """
 
 import math
