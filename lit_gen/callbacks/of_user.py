@@ -1,7 +1,7 @@
 """Callbacks that a user adds: a line for one that cannot work here, and what the others need."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -134,11 +134,12 @@ def _among_a_runs_own(callback: Checkpoint) -> bool:
 
 
 def prepare_callbacks(given: Sequence[Callback], folder: Path | None, model: LightningModule) -> list[Callback]:
-    """Return the user's callbacks, ready for a run, with another one before them where they need it.
+    """Return the user's callbacks, ready for a run, with others before them where they need it.
 
     A ModelCheckpoint without a folder gets one within the run's, away from the run's own checkpoints; where nothing is
     written, there is no such folder.
     """
+    placed = []
     for callback in given:
         monitor = getattr(callback, "monitor", None)
         if monitor and (name := current_name(monitor, model)) != monitor:
@@ -147,10 +148,41 @@ def prepare_callbacks(given: Sequence[Callback], folder: Path | None, model: Lig
         if isinstance(callback, ModelCheckpoint) and callback.dirpath is None and folder is not None:
             callback.dirpath = os.path.realpath(folder / OWN_CHECKPOINTS)
             rank_zero_info(f"{type(callback).__name__} writes to {callback.dirpath}")
+            placed.append(callback)
         if isinstance(callback, SpikeDetection) and not hasattr(callback, "running"):
             callback.running = callback.running_mean  # type: ignore[attr-defined]  # Lightning 2.6 restores it by this
     watched = any(isinstance(callback, LearningRateMonitor) for callback in given)
-    return [RatesOfThisStep(), *given] if watched else list(given)
+    return [*[RatesOfThisStep()] * watched, *[OwnCheckpointsInPlace(placed)] * bool(placed), *given]
+
+
+class OwnCheckpointsInPlace(Callback):
+    """Have ModelCheckpoints of a run that goes on find their files in its folder, wherever that was moved to.
+
+    Lightning would forget all that were in another folder. And it removes a file that a checkpoint names once it has a
+    better one, which is not to be one outside of the folder.
+    """
+
+    def __init__(self, placed: Sequence[ModelCheckpoint]) -> None:
+        self.placed = placed
+
+    def on_load_checkpoint(self, trainer: Trainer, model: LightningModule, checkpoint: dict[str, Any]) -> None:
+        states = checkpoint["callbacks"]
+        for callback in self.placed:
+            if callback.state_key in states:
+                states[callback.state_key] = _in_folder(states[callback.state_key], str(callback.dirpath))
+
+
+def _in_folder(state: Mapping[str, Any], folder: str) -> dict[str, Any]:
+    """Return the state of a ModelCheckpoint that now writes to `folder`, with those of its files that are there."""
+
+    def place(path: str) -> str:
+        name = os.path.relpath(path or ".", state["dirpath"])
+        now = os.path.join(folder, name)
+        return now if not name.startswith("..") and os.path.isfile(now) else ""
+
+    best = {now: value for path, value in state["best_k_models"].items() if (now := place(path))}
+    paths = {name: place(path) for name, path in state.items() if name.endswith("_model_path")}
+    return {**state, **paths, "best_k_models": best, "dirpath": folder}
 
 
 class RatesOfThisStep(Callback):

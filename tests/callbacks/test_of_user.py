@@ -6,6 +6,7 @@ import importlib.util
 import itertools
 import os
 import re
+import shutil
 import subprocess
 import sys
 
@@ -220,6 +221,42 @@ def test_nor_do_they_where_they_are_sent_there(data, tmp_path, capsys):
     assert_same(before, checkpoint(folder / "checkpoints" / "last.ckpt"))
     assert run(data, tmp_path / "runs", "VAE", *add("ModelCheckpoint", f"dirpath={tmp_path}/mine", "save_last=true"))
     assert (tmp_path / "mine" / "last.ckpt").is_file()
+
+
+def resume_with_own_checkpoints(run):
+    main(["fit", f"--config={run}/config.yaml", f"--ckpt_path={run}", "--trainer.max_epochs=6"])
+    return {str(path.relative_to(run / "own_checkpoints")) for path in (run / "own_checkpoints").rglob("*.ckpt")}
+
+
+def test_a_moved_run_knows_the_users_checkpoints(data, tmp_path):
+    """Of which it keeps as many as before; those of a name with a slash lie in folders of their own."""
+    top = ["monitor=val/loss", "filename={epoch}-{val/loss:.0f}", "save_top_k=2", "save_last=true"]
+    words = ["--trainer.logger=false", *add("ModelCheckpoint", *top), *add("ModelCheckpoint", "filename=at-{epoch}")]
+    run_folder = run(data, tmp_path, "VAE", *words, "--trainer.max_epochs=3")
+    shutil.copytree(run_folder, tmp_path / "copy")
+    shutil.move(run_folder, tmp_path / "moved")
+    for place in (tmp_path / "copy", tmp_path / "moved"):
+        found = resume_with_own_checkpoints(place)
+        assert {name.partition("-")[0] for name in found} == {"epoch=4", "epoch=5", "at", "last.ckpt"}
+        assert len(found) == 4 and "at-epoch=5.ckpt" in found
+
+
+def test_a_run_removes_no_files_outside_of_the_folder_of_the_users_checkpoints(data, tmp_path):
+    """Whatever its checkpoint says; of those that are no longer there it is not said that they are kept."""
+    words = ["--trainer.logger=false", *add("ModelCheckpoint", "monitor=val/loss", "save_top_k=2")]
+    folder = run(data, tmp_path, "VAE", *words, "--trainer.max_epochs=3")
+    last, own = folder / "checkpoints" / "last.ckpt", folder / "own_checkpoints"
+    (tmp_path / "precious").write_text("")
+    content = checkpoint(last)
+    (state,) = (state for name, state in content["callbacks"].items() if name.startswith("ModelCheckpoint"))
+    there = f"{own}/../../../precious"
+    assert os.path.isfile(there)
+    gone = state["best_model_path"]
+    state |= {"best_k_models": {there: torch.tensor(1e9), gone: torch.tensor(0.0)}, "kth_best_model_path": there}
+    os.unlink(gone)
+    torch.save(content, last)
+    found = resume_with_own_checkpoints(folder)
+    assert (tmp_path / "precious").exists() and {"epoch=4-step=15.ckpt", "epoch=5-step=18.ckpt"} <= found
 
 
 def test_ema_weights_are_what_checkpoints_hold_and_a_resumed_run_is_the_same(data, tmp_path):
