@@ -389,6 +389,30 @@ def test_the_pictures_of_a_predict_that_was_broken_off_are_known(photos, mnist_r
         assert names == ["000004.png", "000009.png", "2024-12-05.png", *BESIDE]
 
 
+def test_a_folder_may_be_called_as_an_image(photos, tmp_path, capsys):
+    """But not as a file that stands beside the pictures, and no file may lie where it is to be."""
+    folder = tmp_path / "in"
+    (folder / "x.png").mkdir(parents=True)
+    shutil.copy(photos / "a.jpg", folder / "x.jpg")
+    shutil.copy(photos / "a.png", folder / "x.png" / "a.png")
+    words = f"--ckpt_path={checkpoint('vae')} --images={folder}"
+    assert predict(words, tmp_path / "out") == ["grid.png", "manifest.json", "x-2.png", "x.png/a.png"]
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "x.png").write_text("mine")
+    command = ["predict", *words.split(), "--overwrite"]
+    assert "mine/x.png is there already" in refused([*command, f"--output={tmp_path}/mine"], capsys)
+    (folder / "x.png").rename(folder / "grid.png")
+    line = refused([*command, f"--output={tmp_path}/none"], capsys)
+    assert "grid.png is a file that predict writes. Rename the folder" in line and not (tmp_path / "none").exists()
+
+
+def test_a_name_may_be_as_long_as_the_disk_takes(photos, tmp_path):
+    folder, name = tmp_path / "in", "n" * 251 + ".png"
+    folder.mkdir()
+    shutil.copy(photos / "a.png", folder / name)
+    assert name in predict(f"--ckpt_path={checkpoint('vae')} --images={folder}", tmp_path / "out")
+
+
 def test_the_folder_for_the_pictures_is_no_source(photos, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     shutil.copytree(photos, tmp_path / "in")
@@ -497,6 +521,8 @@ def test_a_checkpoint_names_no_foreign_class(tmp_path, capsys):
 
 def test_names_and_seeds():
     assert different(["a", "A", "a", "grid"]) == ["a", "A-2", "a-3", "grid-2"]
+    assert different(["a", "A.PNG/b/c", "a.png/b"]) == ["a-2", "A.PNG/b/c", "a.png/b"]
+    assert different(["b/a", "b/a.png/c", "a"]) == ["b/a-2", "b/a.png/c", "a"]
     assert image_seeds({"seed": "2", "count": "2"}) == [2_000_000, 2_000_001]
     assert image_seeds({"image_seeds": "3,5,3", "interpolate": "true"}) == [3, 5, 3]  # there and back
 

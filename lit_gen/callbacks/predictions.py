@@ -101,7 +101,12 @@ class PredictionWriter(BasePredictionWriter):
         read = {*(path.resolve() for path in sources), *places_of(Path(), sources)}
         if taken := sorted(read & {*places, *(earlier if self.overwrite else ())}):
             return f"--output: predict reads {taken[0]}, and would replace or remove it. Name another folder."
-        if taken := [place for place in places if os.path.lexists(place) and place not in own]:
+        parents = {place.parent for place in places}
+        folders = {folder for parent in parents for folder in (parent, *parent.parents)}
+        if taken := sorted(folders & {*places}):
+            return f"--output: {taken[0].name} is a file that predict writes. Rename the folder of that name it reads."
+        files = [folder for folder in folders if os.path.lexists(folder) and not folder.is_dir()]
+        if taken := [place for place in [*places, *files] if os.path.lexists(place) and place not in own]:
             return (
                 f"--output: {taken[0]} is there already, and no earlier predict has written it. Move it away, or name "
                 "another folder."

@@ -2,6 +2,7 @@
 
 import errno
 import glob
+import hashlib
 import os
 import secrets
 import shutil
@@ -126,7 +127,7 @@ def remove_partial(folder: Path) -> None:
 
 def remove_partial_of(path: Path) -> None:
     """Remove what killed processes have left of a file or folder that nobody is writing now, as its lock shows."""
-    for partial in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
+    for partial in path.parent.glob(f".{glob.escape(_short(path.name))}.*.partial"):
         if partial.is_dir():
             shutil.rmtree(partial, ignore_errors=True)
         else:
@@ -171,4 +172,10 @@ def _keep(path: Path) -> None:
 
 def _partial(path: Path) -> Path:
     """Return the path of a new hidden file or folder beside `path`."""
-    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
+    return path.with_name(f".{_short(path.name)}.{secrets.token_hex(4)}.partial")
+
+
+def _short(name: str) -> str:
+    """Return a name, or a checksum in place of a long one, which leaves no room for more."""
+    encoded = os.fsencode(name)
+    return name if len(encoded) <= 100 else hashlib.sha256(encoded).hexdigest()

@@ -186,12 +186,17 @@ def image_paths(options: Options, name: str = "images", channels: int = 3) -> li
 
 
 def different(names: Sequence[str]) -> list[str]:
-    """Return the names, each that was there before with a number behind it; capitals make no difference."""
+    """Return the names, with a number behind each that was there before; capitals make no difference.
+
+    So has one whose file would have the name of a folder of the others.
+    """
+    parents = {Path(name).parent for name in names}
+    folders = {str(folder).casefold() for parent in parents for folder in (parent, *parent.parents)}
     taken = {"grid"}  # the name of the grid of all
     found = []
     for name in names:
         number, other = 1, name
-        while other.casefold() in taken:
+        while other.casefold() in taken or f"{other}.png".casefold() in folders:
             number += 1
             other = f"{name}-{number}"
         taken.add(other.casefold())

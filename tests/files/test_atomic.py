@@ -1,5 +1,6 @@
 import errno
 import os
+import shutil
 import stat
 
 import pytest
@@ -27,6 +28,23 @@ def test_a_file_appears_when_it_is_complete(tmp_path):
         assert partial.parent == target.parent  # the same file system: renaming is one step
     assert target.read_text() == "all"
     assert os.listdir(target.parent) == [target.name]
+
+
+def test_a_name_may_be_as_long_as_the_disk_takes(tmp_path):
+    """And what is left of a half-written one is known, and not taken for that of another."""
+    first, second, folder = tmp_path / ("ü" * 127), tmp_path / ("ü" * 126 + "n"), tmp_path / ("o" * 255)
+    for path in (first, second):
+        with complete_file(path) as partial:
+            partial.write_text("all")
+            shutil.copy(partial, partial.with_suffix(".x.partial"))  # as of a killed process
+    with complete_folder(folder):
+        pass
+    assert first.read_text() == second.read_text() == "all" and folder.is_dir()
+    assert len(os.listdir(tmp_path)) == 5
+    remove_partial_of(first)
+    assert len(os.listdir(tmp_path)) == 4
+    remove_partial(tmp_path)
+    assert sorted(tmp_path.iterdir()) == sorted([first, second, folder])
 
 
 @pytest.mark.parametrize("error", [ValueError, Interruption])
