@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pkgutil import resolve_name
 from typing import Any
 
-from lightning.pytorch import callbacks, loggers, profilers
+from lightning.pytorch import callbacks, loggers, profilers, strategies
 
 from lit_gen.callbacks.of_user import BASES, UNUSABLE
 from lit_gen.command_line.class_help import VALUES
@@ -21,7 +21,12 @@ from lit_gen.limits import TYPES
 from lit_gen.runs.folders import find_checkpoint, run_of
 from lit_gen.runs.settings import SETTINGS
 
-SHIPPED = {"trainer.callbacks": callbacks, "trainer.logger": loggers, "trainer.profiler": profilers}
+SHIPPED = {
+    "trainer.callbacks": callbacks,
+    "trainer.logger": loggers,
+    "trainer.profiler": profilers,
+    "trainer.strategy": strategies,
+}
 BASES_OF_PARTS = {
     "model": "a class of lit_gen.models, or from lit_gen.models.base.GenerativeModule (docs/own-model.md)",
     "data": "LightningDataModule, or from a class of lit_gen.data (docs/own-data.md)",
@@ -32,6 +37,7 @@ EXPECTED = re.compile(
 )
 BESIDE = re.compile(r"Expected an? |Does not|Not a valid|a (class|dict)")
 """Lines of the parser's that add nothing to the types."""
+NO_CLASS = re.compile(r"import path string: ?(\S*)|Import path ([\w.]+) does not|, but ([\w.]+) is abstract")
 NAMES_OF_TYPES = VALUES | {"NoneType": "null", "Clock": "DD:HH:MM:SS"}
 NAMES_OF_TYPES |= {limited.__name__: VALUES[name] for name, limited in TYPES.items()}
 
@@ -75,7 +81,7 @@ def _innermost(message: str, words: Sequence[str]) -> tuple[str, str]:
         message = message[: ends.start()] if ends else message
     if keys and nested:  # of a network's setting, the parser names the network only there
         path = nested[-1].split(".")
-        if f"Option '{path[-1]}' is not accepted" in message:
+        if f"Option '{path[-1]}' is not accepted" in message or NO_CLASS.search(message):
             path.pop()
         same = max(count for count in range(len(path) + 1) if path[len(path) - count :] == keys[1 : 1 + count])
         keys[1:] = path + keys[1 + same :]
@@ -101,12 +107,15 @@ def _wrong_value(key: str, message: str) -> str:
     if broken := re.search(r"Problem with given class_path '(\S+?)':\s+(.+?)\s*$", message, re.MULTILINE):
         if not broken[1].startswith("lit_gen."):
             return f"there is no {kind} {broken[1]!r}: {broken[2]}."
-    names = r"import path string: ?(\S*)|Import path ([\w.]+) does not|, but ([\w.]+) is abstract"
-    if found := broken or re.search(f"{names}|not correspond to a subclass|but is abstract", message):
+    if found := broken or re.search(f"{NO_CLASS.pattern}|not correspond to a subclass|but is abstract", message):
         given = next(filter(None, found.groups()), None)
         given = given or (re.findall(r"Given value: '?(\S+?)'?$", message, re.MULTILINE) or [""])[-1]
         if key in BASES_OF_PARTS and "not correspond to a subclass" in found[0] and _is_there(given):
             return f"{given} is no {key} of this project: derive it from {BASES_OF_PARTS[key]}."
+        if setting := re.search(r"NestedArg\(key='(?!class_path)([\w.]+)'", message):
+            instead = "" if "is abstract" in found[0] else f", not to {given}, which takes none"
+            needed = f"--{key}.{setting[1]} is a setting of a class: first set --{key} to one{instead}."
+            return f"{needed}{_known(key, given)}"
         return _no_class(key, kind, given)
     return f"--{key}{_what_is_wrong(message)}"
 
@@ -127,14 +136,20 @@ def _no_class(key: str, kind: str, given: str) -> str:
     if key in NETWORKS:
         known = sorted(network.__name__ for network in NETWORKS[key].__subclasses__())
         return f"there is no {kind} {given!r}.{nearest(given, known)} Known: {', '.join(known)}."
+    name = given.rpartition(".")[2]
+    if key in SHIPPED and name in SHIPPED[key].__all__:
+        return f"Lightning's Trainer cannot use {name} as its {kind}.{_known(key)}"
+    return f"there is no {kind} {given!r}.{_known(key, given)}"
+
+
+def _known(key: str, given: str = ".") -> str:
+    """Return the classes of Lightning's that a setting of the Trainer can take, the nearest to a name first."""
     if key not in SHIPPED:
-        return f"there is no {kind} {given!r}."
+        return ""
     # LitLogger is no Logger by its type, and Lightning's Trainer takes none but these.
-    unusable = (*BASES, *UNUSABLE, loggers.LitLogger)
+    unusable = (*BASES, *UNUSABLE, loggers.LitLogger, strategies.Strategy, strategies.ParallelStrategy)
     known = [name for name in SHIPPED[key].__all__ if getattr(SHIPPED[key], name) not in unusable]
-    if hasattr(SHIPPED[key], given.rpartition(".")[2]):
-        return f"Lightning's Trainer cannot use {given.rpartition('.')[2]} as its {kind}. Known: {', '.join(known)}."
-    return f"there is no {kind} {given!r}.{'' if '.' in given else nearest(given, known)} Known: {', '.join(known)}."
+    return f"{'' if '.' in given else nearest(given, known)} Known: {', '.join(known)}."
 
 
 def _what_is_wrong(message: str) -> str:

@@ -341,6 +341,30 @@ def test_mistaken_settings(way, data, tmp_path, capsys):
     assert not list(tmp_path.glob("runs/*/*/checkpoints"))
 
 
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (
+            "profiler=advanced profiler.filename=x",
+            "profiler to one, not to advanced, which takes none. Did you mean Adv",
+        ),
+        ("profiler=xla profiler.port=1", "profiler to one, not to xla, which takes none. Did you mean XLAProfiler"),
+        ("profiler.filename=x", "profiler to one. Known: AdvancedProfiler, "),
+        ("logger.save_dir=x", "logger to one. Known: CometLogger, CSVLogger, "),
+        ("strategy=ddp strategy.timeout=1", "strategy to one, not to ddp, which takes none. Did you mean DDPStrategy"),
+        ("strategy.timeout=1", "strategy to one, not to auto, which takes none. Known: DDPStrategy, "),
+        ("strategy.class_path=Foo", "there is no strategy 'Foo'. Known: DDPStrategy, "),
+        ("accelerator=cpu accelerator.x=1", "accelerator to one, not to cpu, which takes none."),
+        ("logger=wandb", "there is no logger 'wandb'. Did you mean WandbLogger"),  # the name of a file of Lightning's
+    ],
+)
+def test_a_setting_of_what_is_no_class(words, expected, data, tmp_path, capsys):
+    said = line(capsys, data, tmp_path, "DCGAN", *(f"--trainer.{word}" for word in words.split()))
+    assert expected in said
+    setting = words.split()[-1].partition("=")[0]
+    assert expected.startswith("there") or said.startswith(f"--trainer.{setting} is a setting of a class: first set ")
+
+
 def test_callbacks_from_a_yaml_file_work_together(data, tmp_path):
     additions = ["ModelSummary", {"class_path": "EarlyStopping", "init_args": {"monitor": "val/loss"}}]
     additions += [{"class_path": "Timer"}, {"class_path": "EMAWeightAveraging"}, {"class_path": "ModelCheckpoint"}]
