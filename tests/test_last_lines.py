@@ -90,6 +90,14 @@ def test_of_a_run_without_a_logger(words, runs, caplog):
     assert "W&B" not in caplog.text
 
 
+def test_of_a_run_without_checkpoints(words, runs, caplog):
+    with caplog.at_level("INFO"):
+        main(["fit", *words, f"--trainer.default_root_dir={runs}", "--trainer.max_epochs=1", "--logger=csv",
+              "--trainer.enable_checkpointing=false"])  # fmt: skip
+    (run,) = runs.glob("vae/*")
+    assert caplog.messages[-1] == f"finished: samples and metrics are in {run}"
+
+
 def test_of_a_test(words, runs, wordy, caplog):
     words = [*words, f"--trainer.default_root_dir={runs}"]
     main(["fit", *words, "--trainer.max_epochs=1", "--trainer.logger=false"])

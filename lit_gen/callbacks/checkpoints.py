@@ -196,7 +196,8 @@ def best_of(trainer: Trainer) -> list[str]:
 
 def last_words(trainer: Trainer, folder: Path) -> list[str]:
     """Return the last lines of a run that is finished, whose folder is given."""
-    what = "checkpoints, samples and metrics" if trainer.loggers else "checkpoints and samples"
+    there = [Path(name).stem for name in ("checkpoints", "samples", "metrics.csv") if (folder / name).exists()]
+    what = " and ".join(filter(None, (", ".join(there[:-1]), *there[-1:]))) or "settings and report"
     return [*best_of(trainer), f"finished: {what} are in {folder}"]
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from lightning.pytorch.loggers import WandbLogger
 
-from lit_gen.callbacks.checkpoints import RunCheckpoints
+from lit_gen.callbacks.checkpoints import RunCheckpoints, last_words
 from lit_gen.callbacks.health import Health
 from lit_gen.errors import UserError
 from lit_gen.loggers.metrics_file import AppendingCSVLogger
@@ -310,3 +310,18 @@ def test_files_that_are_no_checkpoints_are_refused(content, tmp_path):
     (tmp_path / "best.ckpt").unlink()
     with pytest.raises(UserError, match=r"[.]$"):
         WholeCheckpointIO().load_checkpoint(path)
+
+
+@pytest.mark.parametrize(
+    ("there", "named"),
+    [
+        ([], "settings and report"),
+        (["samples"], "samples"),
+        (["checkpoints", "metrics.csv"], "checkpoints and metrics"),
+        (["checkpoints", "samples", "metrics.csv"], "checkpoints, samples and metrics"),
+    ],
+)
+def test_the_last_line_names_what_the_folder_has(there, named, tmp_path):
+    for name in there:
+        (tmp_path / name).mkdir()
+    assert last_words(tiny.trainer(tmp_path), tmp_path) == [f"finished: {named} are in {tmp_path}"]
