@@ -52,6 +52,10 @@ class TrueEdits(Evaluator):
     @torch.no_grad()
     def prepare(self, model: Any, data: DataModule) -> None:
         dataset = data.datasets["test"]
+        # A process may have no case: torchmetrics joins what is of one type and has as many axes.
+        self.which.append(torch.zeros(0, dtype=torch.long, device=model.device))
+        for state in (self.made, self.true):
+            state.append(torch.zeros(0, data.spec["image_shape"][0] * SIDE**2, device=model.device))
         for _, chosen in own_pieces(min(self.samples, len(dataset)), PIECE):
             batch = as_model_input(data, dataset, chosen, model.device)
             targets = self.changes(model.labels(batch), self.names)
@@ -88,8 +92,6 @@ class TrueEdits(Evaluator):
         self.true.append(functional.adaptive_avg_pool2d(truth, SIDE).flatten(1))
 
     def compute(self) -> dict[str, Figure]:
-        if not self.which:
-            return {}
         which, made, true = (dim_zero_cat(state) for state in (self.which, self.made, self.true))
         figures: dict[str, Figure] = {}
         for index, name in enumerate(self.names):

@@ -9,6 +9,7 @@ from lit_gen.data.alphabet import decode
 from lit_gen.metrics.true_images import TrueEdits, TrueEffects
 from lit_gen.synthetic import VERSION
 from lit_gen.tasks.attribute_editing import single_changes
+from tests.metrics.pictures import in_two_processes
 
 NAMES = ["Black_Hair", "Brown_Hair", "Smiling", "Eyeglasses"]
 
@@ -69,8 +70,8 @@ class Editor:
         return torch.from_numpy(array.copy()).permute(2, 0, 1) / 127.5 - 1
 
 
-def edits(data, edit):
-    evaluator = TrueEdits(NAMES, single_changes, 1_000)
+def edits(data, edit, samples=1_000):
+    evaluator = TrueEdits(NAMES, single_changes, samples)
     evaluator.prepare(Editor(data, edit), data)
     evaluator.update(None, None)  # the batches make no difference
     return evaluator.compute()
@@ -105,11 +106,7 @@ def test_a_model_that_changes_nothing(data):
 
 def test_a_model_that_forgets_the_face(data):
     """It gives the true image of the first face, whatever it is shown."""
-
-    def first(model, image, target):
-        return model.known[0]
-
-    figures = edits(data, first)
+    figures = edits(data, first_face)
     for name in NAMES:
         assert figures[f"identity_kept_{name}"].value <= 0.2
         assert figures[f"outside_error_{name}"].value > 0.1
@@ -122,6 +119,25 @@ def test_what_is_outside_counts_outside_only(data):
 
     figures = edits(data, brighter)
     assert figures["inside_error"].value == 0 and figures["outside_error"].value == pytest.approx(0.5, rel=1e-5)
+
+
+def first_face(model, image, target):
+    return model.known[0]
+
+
+def edits_of_a_process(rank, root, samples):
+    return edits(rendered_data(CelebA, root), first_face, samples)
+
+
+@pytest.mark.parametrize("samples", [1_000, 1])
+def test_two_processes_agree_with_one(samples, data, celeba_root):
+    """Of one image, the second process has none."""
+    alone = edits(data, first_face, samples)
+    for together in in_two_processes(edits_of_a_process, celeba_root, samples):
+        assert together.keys() == alone.keys() and len(alone) > 1
+        for name, figure in together.items():
+            assert figure.samples == alone[name].samples
+            assert figure.value == pytest.approx(alone[name].value, rel=1e-6)
 
 
 def test_real_faces_have_no_truth(celeba_root):
