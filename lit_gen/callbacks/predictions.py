@@ -21,7 +21,7 @@ from lit_gen.callbacks.sample_grids import save_picture
 from lit_gen.data.decoding import decode_image
 from lit_gen.data.pixel_values import as_floats
 from lit_gen.errors import UserError
-from lit_gen.files.atomic import complete_file, make_folder, remove_partial_of, write_text
+from lit_gen.files.atomic import complete_file, make_folder, remove_partial_of, write_text, writing
 from lit_gen.files.checksums import sha256_of
 from lit_gen.import_paths import import_path
 from lit_gen.lightning_compat import data_of
@@ -135,7 +135,8 @@ class PredictionWriter(BasePredictionWriter):
     def note(self, rank: int, *names: str) -> None:
         """List files that this process is about to write."""
         if self.command is not None:
-            with (self.folder / JOURNAL.replace("*", str(rank))).open("a", encoding="utf-8") as journal:
+            path = self.folder / JOURNAL.replace("*", str(rank))
+            with writing(f"write to the folder {self.folder}"), path.open("a", encoding="utf-8") as journal:
                 journal.writelines(f"{json.dumps(name)}\n" for name in names)
 
     def on_predict_end(self, trainer: Trainer, model: LightningModule) -> None:

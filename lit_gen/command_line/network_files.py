@@ -1,12 +1,13 @@
 """Files of networks in the formats of `export`, each compared with the model when it is written."""
 
+import io
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors import torch as safetensors
 from torch import Tensor
 from torch.export import Dim
 
@@ -79,13 +80,17 @@ def save(part: Exported, path: Path, form: str) -> None:
     """Write a network to a file."""
     if form == "safetensors":
         weights = part.network.state_dict().items()
-        save_file({name: value.clone() for name, value in weights if isinstance(value, Tensor)}, path)
+        path.write_bytes(
+            safetensors.save({name: value.clone() for name, value in weights if isinstance(value, Tensor)})
+        )
         return
     free = [{0: Dim.DYNAMIC} | (dict.fromkeys((2, 3), Dim.DYNAMIC) if one.free_size else {})
             for one in part.inputs.values()]  # fmt: skip
     exported = torch.export.export(part, part.examples(3), dynamic_shapes=(tuple(free),))
     if form == "torch_export":
-        torch.export.save(exported, path)
+        content = io.BytesIO()  # on a full disk torch's own writer ends the process
+        torch.export.save(exported, content)
+        path.write_bytes(content.getvalue())
     else:
         names: Any = {"input_names": list(part.inputs), "output_names": list(part.outputs)}
         torch.onnx.export(exported, f=path, external_data=False, verbose=False, **names)
@@ -96,7 +101,7 @@ def opened(part: Exported, path: Path, form: str) -> Callable[[Sequence[Tensor]]
     if form == "safetensors":
         for value in filter(torch.is_tensor, part.network.state_dict().values()):
             value.zero_()  # so that what the file lacks is missed
-        part.network.load_state_dict(load_file(path), strict=False)
+        part.network.load_state_dict(safetensors.load_file(path), strict=False)
         return lambda inputs: part(*inputs)
     if form == "torch_export":
         module = torch.export.load(path).module()

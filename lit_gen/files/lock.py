@@ -7,7 +7,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from lit_gen.files.atomic import complete_folder, missing_folders, remove_if_empty, remove_partial_of
@@ -75,8 +75,9 @@ def _wait_for(lock: Path, work: str) -> int | None:
         try:
             locked = try_lock(file)
             if locked and is_at(file, lock):
-                os.ftruncate(file, 0)
-                os.write(file, f"process {os.getpid()} on {socket.gethostname()}".encode())
+                with suppress(OSError):  # on a full disk those who wait are not told who works
+                    os.ftruncate(file, 0)
+                    os.write(file, f"process {os.getpid()} on {socket.gethostname()}".encode())
                 return file
             holder = os.pread(file, 200, 0).decode(errors="replace") or "another process"
         except BaseException:

@@ -11,7 +11,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 
 from lit_gen.errors import UserError
-from lit_gen.files.atomic import complete_file, make_folder
+from lit_gen.files.atomic import complete_file, make_folder, writing
 from lit_gen.files.rows import whole_rows
 
 
@@ -50,7 +50,8 @@ class AppendingCSVLogger(Logger):
     @rank_zero_only
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *_: Any) -> None:
         make_folder(self.folder)
-        save_hparams_to_yaml(self.folder / "hparams.yaml", params)
+        with writing(f"write {self.folder / 'hparams.yaml'}"):
+            save_hparams_to_yaml(self.folder / "hparams.yaml", params)
 
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, Any], step: int | None = None) -> None:
@@ -69,7 +70,7 @@ class AppendingCSVLogger(Logger):
 
     def _append(self, row: dict[str, Any]) -> None:
         if row.keys() <= set(self._columns):
-            with self.path.open("a", newline="", encoding="utf-8") as file:
+            with writing(f"write {self.path}"), self.path.open("a", newline="", encoding="utf-8") as file:
                 csv.DictWriter(file, self._columns).writerow(row)
         else:
             self._columns = sorted({*self._columns, *row})

@@ -210,7 +210,7 @@ def wandb_id(folder: Path) -> str:
     """Return the id of a run on W&B, which is kept in its folder."""
     file = folder / "wandb-id"
     if not file.is_file():
-        file.write_text(os.environ.get("WANDB_RUN_ID") or secrets.token_hex(4), encoding="utf-8")
+        write_text(file, os.environ.get("WANDB_RUN_ID") or secrets.token_hex(4))
     return file.read_text(encoding="utf-8", errors="replace").strip()  # W&B refuses what is no id
 
 

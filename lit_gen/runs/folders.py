@@ -12,7 +12,7 @@ from lit_gen.errors import UserError
 from lit_gen.files.atomic import make_folder, remove_partial
 from lit_gen.runs import leftovers, slurm
 from lit_gen.runs.checkpoint_files import read_checkpoint
-from lit_gen.runs.locks import RECORD, HeldError, RunLock, read_record
+from lit_gen.runs.locks import RECORD, HeldError, RunLock, check_free, read_record
 from lit_gen.runs.names import system_of
 from lit_gen.runs.processes import is_first_process
 from lit_gen.runs.settings import SETTINGS, is_of_run, is_of_training, read_settings
@@ -79,6 +79,8 @@ def new_folder(parent: Path, training: bool, start: str | None = None, name: str
             folder.mkdir()
         except FileExistsError:
             if name is not None:
+                if start == AUTO:  # another process has begun it while this one prepared the data
+                    check_free(folder)
                 raise UserError(_taken(folder, training)) from None
             if job is None or not _was_never_begun(folder, job):
                 continue
@@ -91,6 +93,9 @@ def new_folder(parent: Path, training: bool, start: str | None = None, name: str
                 RunLock(folder, start)
         except HeldError:
             continue
+        except UserError:
+            leftovers.made(folder)
+            raise
         leftovers.made(folder)
         return folder
     raise UserError(f"too many runs called {first}.")

@@ -7,6 +7,7 @@ import socket
 import tempfile
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,11 @@ class RunLock:
             "restarts": slurm.restarts(),
             "start": start,
         }
-        self._write()
+        try:
+            self._write()
+        except OSError as error:
+            os.close(self._file)
+            raise self._refusal(error) from error
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._show_life, name="run-lock", daemon=True)
         self._thread.start()
@@ -73,7 +78,8 @@ class RunLock:
         self._thread.join()
         if _read(self._file) == self._record:
             self._record["state"] = "finished" if self.finished else "stopped"
-            self._write()
+            with suppress(OSError):  # a full disk: that the process is gone can be seen without it
+                self._write()
         os.close(self._file)
 
     def _open(self) -> int:
@@ -83,10 +89,7 @@ class RunLock:
             try:
                 file = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
             except OSError as error:
-                raise UserError(
-                    f"cannot write to the run folder {self.path.parent}: {error.strerror}. A copy of the checkpoint "
-                    "elsewhere starts a run of its own."
-                ) from error
+                raise self._refusal(error) from error
             try:
                 if self._may_have(file, time.monotonic() - begun):
                     return file
@@ -95,6 +98,12 @@ class RunLock:
                 raise
             os.close(file)
             time.sleep(0.2)
+
+    def _refusal(self, error: OSError) -> UserError:
+        return UserError(
+            f"cannot write to the run folder {self.path.parent}: {error.strerror}. Make room, or set "
+            "--trainer.default_root_dir; a copy of the checkpoint elsewhere starts a run of its own."
+        )
 
     def _may_have(self, file: int, waited: float) -> bool:
         """Return whether this process now holds the open record, after `waited` seconds; False to try again."""
@@ -165,6 +174,12 @@ def read_record(folder: Path) -> Record:
         return _parse((folder / RECORD).read_bytes())
     except OSError:
         return {}
+
+
+def check_free(folder: Path) -> None:
+    """Raise a `HeldError` if the process that the record names is at work."""
+    if is_at_work(folder):
+        raise HeldError(_holder(folder, read_record(folder)))
 
 
 def is_at_work(folder: Path) -> bool:

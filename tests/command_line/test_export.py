@@ -4,6 +4,7 @@ The checkpoints are tiny ones of e45cbfd, one per model.
 """
 
 import ast
+import errno
 import hashlib
 import json
 import os
@@ -12,6 +13,7 @@ import sys
 from contextlib import redirect_stdout
 from functools import partial
 from io import StringIO
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -217,6 +219,19 @@ def test_without_the_extra(monkeypatch, tmp_path, capsys):
     words = [f"--ckpt_path={checkpoint('gan')}", f"--output={tmp_path}/x"]
     assert refused_export(words, capsys).endswith('pip install "lit-gen[export]"')
     main(["export", *words, "--format=safetensors"])
+
+
+@pytest.mark.parametrize("form", ["safetensors", "torch_export"])
+def test_a_full_disk_is_told_in_a_line(form, monkeypatch, tmp_path, capsys):
+    """Torch's own writer of torch_export ended the process there."""
+
+    def refuse(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_bytes", refuse)
+    line = refused_export([f"--ckpt_path={checkpoint('gan')}", f"--format={form}", f"--output={tmp_path}/x"], capsys)
+    assert "No space left on device. Make room." in line and "cannot be exported" not in line
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("output", [[], ["--output=here/there"]])

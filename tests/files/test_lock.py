@@ -152,3 +152,15 @@ def test_a_folder_that_the_last_holder_removes_is_made_again(tmp_path, monkeypat
     monkeypatch.setattr(os, "open", remove_first)
     with alone(folder / "array", "painting"):
         assert os.listdir(folder) == [".array.lock"]
+
+
+def test_a_full_disk_does_not_keep_anybody_from_working(tmp_path, monkeypatch):
+    """What is needed is a lock; the holder's name is for those who wait."""
+
+    def refuse(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "write", refuse)
+    with alone(tmp_path / "made", "painting"):
+        pass
+    assert list(tmp_path.iterdir()) == []

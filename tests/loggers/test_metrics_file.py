@@ -1,9 +1,11 @@
 """The log of a run that is resumed, or was killed."""
 
 import csv
+from pathlib import Path
 
 import pytest
 
+from lit_gen.errors import UserError
 from lit_gen.loggers.metrics_file import AppendingCSVLogger
 
 
@@ -38,3 +40,16 @@ def test_a_log_whose_first_line_is_not_whole_begins_anew(begun, tmp_path):
     logger = AppendingCSVLogger(tmp_path)
     logger.log_metrics({"loss": 0.5}, 0)
     assert path.read_text().split() == ["loss,step", "0.5,0"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a file that is always full")
+def test_a_full_disk_is_told_in_a_line(tmp_path):
+    logger = AppendingCSVLogger(tmp_path)
+    (tmp_path / "hparams.yaml").symlink_to("/dev/full")
+    with pytest.raises(UserError, match="cannot write .*hparams.yaml: No space left on device"):
+        logger.log_hyperparams({"size": 3})
+    logger.log_metrics({"loss": 1.0}, 1)
+    (tmp_path / "metrics.csv").unlink()
+    (tmp_path / "metrics.csv").symlink_to("/dev/full")
+    with pytest.raises(UserError, match="cannot write .*metrics.csv: No space left on device"):
+        logger.log_metrics({"loss": 1.0}, 2)

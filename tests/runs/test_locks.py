@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 
 from lit_gen.errors import UserError
-from lit_gen.runs import locks
+from lit_gen.runs import leftovers, locks
+from lit_gen.runs.folders import AUTO, new_folder
 from lit_gen.runs.locks import HeldError, RunLock, read_record
 
 ROOT = Path(__file__).parents[2]
@@ -237,3 +238,37 @@ def test_a_folder_that_cannot_be_written_to(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "open", refuse)
     with pytest.raises(UserError, match=f"cannot write to the run folder {tmp_path}: Permission denied"):
         RunLock(tmp_path)
+
+
+@pytest.fixture
+def full_disk(monkeypatch):
+    """A disk that makes folders and empty files, and no more."""
+
+    def refuse(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "pwrite", refuse)
+
+
+def test_a_full_disk_leaves_no_run_that_takes_the_name(tmp_path, full_disk):
+    with pytest.raises(UserError, match="run: No space left on device. Make room, or set --trainer.default_root_dir"):
+        new_folder(tmp_path / "runs", True, None, "run")
+    leftovers.clear()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_that_has_become_full_does_not_stop_a_release(tmp_path, request):
+    lock = RunLock(tmp_path)
+    request.getfixturevalue("full_disk")
+    lock.release()
+    assert read_record(tmp_path)["state"] == "running"  # of a process that will be gone
+
+
+def test_a_run_that_another_process_has_begun_meanwhile_is_in_use(tmp_path):
+    """Both looked for the run before their data were there, and found none."""
+    parent = tmp_path / "runs"
+    folder = new_folder(parent, True, AUTO, "run")
+    with pytest.raises(HeldError, match=f"{folder} is in use: process {os.getpid()} on .* is training there"):
+        new_folder(parent, True, AUTO, "run")
+    with pytest.raises(UserError, match="choose another --name, or go on with that run by --ckpt_path=auto"):
+        new_folder(parent, True, None, "run")
