@@ -4,7 +4,7 @@ Nothing else in the package reads or sets a name of Lightning's that begins with
 every room of the package. `tests/test_lightning_compat.py` fails when an upgrade removes a name or changes its meaning.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
@@ -138,6 +138,20 @@ def let_unfinished_profilers_end() -> None:
     for name in ("_output_file", "_stage"):
         if not hasattr(Profiler, name):
             setattr(Profiler, name, None)
+
+
+def reopen_epoch_cut_short(checkpoint: Mapping[str, Any]) -> None:
+    """Have a checkpoint say that its last epoch is not done, where `max_steps` or `should_stop` cut it short.
+
+    Lightning counts such an epoch as done, in what it saves from the epoch's end on: a resume would leave out the rest.
+    """
+    loop = checkpoint.get("loops", {}).get("fit_loop", {})
+    epochs, batches = loop.get("epoch_progress"), loop.get("epoch_loop.batch_progress")
+    if not epochs or not batches or batches["is_last_batch"] or not batches["current"]["ready"]:
+        return
+    if epochs["current"]["ready"] == epochs["current"]["processed"]:
+        for counts in epochs.values():
+            counts["processed"] = counts["completed"] = counts["ready"] - 1
 
 
 def begin_epoch_anew(trainer: Trainer) -> None:

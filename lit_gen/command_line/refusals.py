@@ -33,7 +33,9 @@ BASES_OF_PARTS = {
 }
 NETWORKS = {"model.encoder": Encoder, "model.decoder": Decoder}
 EXPECTED = re.compile(
-    r"Expected an? (?!path)(?:<class '(?:\w+\.)*)?(?:typing\.)?(.+?)(?:'>)?$|Not of type (\w+):? ?(.*)", re.DOTALL
+    r"Expected an? (?!path)(?:<class '(?:\w+\.)*)?(?:typing\.)?(.+?)(?:'>)?(?:\. Got value: .*)?$|"
+    r"Not of type (\w+):? ?(.*)",
+    re.DOTALL,
 )
 BESIDE = re.compile(r"Expected an? |Does not|Not a valid|a (class|dict)")
 """Lines of the parser's that add nothing to the types."""
@@ -181,7 +183,7 @@ def _unnamed(parts: list[str], words: Sequence[str]) -> str:
     parts = [part for part in PARTS if part in parts]
     missing = f"no {' and no '.join(parts)} {'is' if len(parts) == 1 else 'are'} named."
     options = {option.name: option.value for option in options_of(words)}
-    if "config" not in options and (config := _config_of_run(words, options.get("ckpt_path"))):
+    if "config" not in options and (config := _config_of_run(words, options)):
         return f"{missing} To go on with the run of that checkpoint, add --config={config} right behind fit."
     named = " and ".join(f"--{part}=<class>" for part in parts)
     config = "" if "config" in options else " --config configs/<system>.yaml, or"
@@ -189,12 +191,13 @@ def _unnamed(parts: list[str], words: Sequence[str]) -> str:
     return f"{missing} Give{config} {named}. {lists}"
 
 
-def _config_of_run(words: Sequence[str], checkpoint: str | None) -> str | None:
+def _config_of_run(words: Sequence[str], options: Mapping[str, str | None]) -> str | None:
     """Return the quoted config of the run that a training is to go on with; None where there is none."""
+    checkpoint = options.get("ckpt_path")
     if checkpoint is None or words[0] != "fit":
         return None
     try:
-        found = find_checkpoint(checkpoint, root_of(words), "fit")
+        found = find_checkpoint(checkpoint, root_of(words), "fit", class_path=options.get("model"))
     except UserError:
         return None
     run = run_of(found) if found is not None else None

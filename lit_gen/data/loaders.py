@@ -42,12 +42,17 @@ class LoadedData(ResumableData):
 
     def check_split(self, command: str) -> None:
         """Raise a `UserError` if the split that a command (fit, validate, test or predict) reads has no image."""
+        self._check_setup()
         split = SPLITS[command]
         if not len(self.datasets.get(split, ())):
             raise UserError(
                 f"{type(self).__name__} has no {IN_WORDS[split]} images, and {command} reads those. "
                 f"{self.how_to_fill(split)}"
             )
+
+    def _check_setup(self) -> None:
+        if not self.datasets:
+            raise UserError(f"{type(self).__name__} has no images yet: call prepare_data() and setup() first.")
 
     def how_to_fill(self, split: str) -> str:
         """Return the advice for an empty split (train, val or test), which ends the error message."""
@@ -98,6 +103,7 @@ class LoadedData(ResumableData):
 
     def _evaluation_loader(self, split: str) -> DataLoader:
         """Return a loader of a split's rows in their order; several processes share them, and no row comes twice."""
+        self._check_setup()
         dataset, trainer = self.datasets[split], self.trainer
         if trainer is not None and trainer.overfit_batches:  # type: ignore[attr-defined]
             return self._loader(split)

@@ -158,6 +158,7 @@ class ResumableData(LightningDataModule):
     """The seed of the training order, kept in the checkpoint; None before the run begins."""
     _order: TrainingOrder | None = None
     _loaded: Mapping[str, int] = {}  # this data module's state in the resumed checkpoint
+    _model: Any = None  # the one whose training these are of
 
     def state_dict(self) -> dict[str, Any]:
         state = {} if self.order_seed is None else {"order_seed": self.order_seed}
@@ -169,14 +170,19 @@ class ResumableData(LightningDataModule):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.order_seed, self._loaded = state_dict.get("order_seed"), state_dict
+        self._model = None if self.trainer is None else self.trainer.lightning_module
 
     @property
     def run_seed(self) -> int:
         """The seed of the run, the same on all processes; a resumed run has that of its checkpoint."""
         if self.trainer is None:
             return torch.initial_seed()
+        model: Any = self.trainer.lightning_module
+        if self._model not in (None, model):  # another training with the same data
+            self.order_seed, self._loaded = None, {}
+        self._model = model
         if self.order_seed is None:
-            of_model = getattr(self.trainer.lightning_module, "run_seed", None)
+            of_model = getattr(model, "run_seed", None)
             self.order_seed = self.trainer.strategy.broadcast(torch.initial_seed() if of_model is None else of_model)
         return self.order_seed
 

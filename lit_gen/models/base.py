@@ -20,7 +20,7 @@ from lit_gen.distributions import draw
 from lit_gen.errors import UserError
 from lit_gen.import_paths import import_path
 from lit_gen.layers.coders import plain_network
-from lit_gen.lightning_compat import call_all_hooks, data_of, skip_idle_hooks, trainer_of
+from lit_gen.lightning_compat import call_all_hooks, data_of, reopen_epoch_cut_short, skip_idle_hooks, trainer_of
 from lit_gen.models.of_checkpoint import model_of_checkpoint
 from lit_gen.old_versions.checkpoints import bring_up_to_date
 from lit_gen.runs.changes import changes_of_model
@@ -178,6 +178,7 @@ class GenerativeModule(LoggedTerms):
             )
         self._check_classes()
         bring_up_to_date(checkpoint, self)
+        reopen_epoch_cut_short(checkpoint)
         self._groups_before = [set(state["param_groups"][0]) for state in checkpoint.get("optimizer_states", [])]
         counts = checkpoint["state_dict"]["_extra_state"]
         if self.new_run_seed is not None:

@@ -1,5 +1,6 @@
 """Mistakes in the words of a command end in one line that says what to do."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -243,6 +244,10 @@ def test_a_config_with_a_section_for_each_command(tmp_path):
         ([*PAIR, "--trainer.max_epochs=three"], "--trainer.max_epochs must be of type integer or null, not three."),
         ([*PAIR, "--trainer.detect_anomaly=1"], "--trainer.detect_anomaly must be of type true or false, not 1."),
         ([*PAIR, "--trainer.val_check_interval=x"], "must be of type DD:HH:MM:SS or integer or number"),
+        (
+            [*PAIR, "--trainer.max_time=00:00:00:00.01"],
+            "--trainer.max_time must be of type DD:HH:MM:SS or dict or null",
+        ),
         ([*PAIR, "--samples.count=x"], "--samples.count must be of type integer from 1, not x."),
         (["--model=VAE", "--data=CelebA", "--data.attributes=Male"], "--data.attributes must be of type list or null"),
         ([*PAIR, "--config={ckpt_path: {a: 3}}"], "--ckpt_path must be of type text or path or null, not {'a': 3}."),
@@ -283,6 +288,13 @@ def test_to_go_on_without_a_config_names_that_of_the_run(own_run, capsys):
         assert line == f"error: no model and no data are named. {advice}"
     line = mistake(["fit", "--ckpt_path=last", "--model=VAE"], capsys)
     assert line == f"error: no data is named. {advice}"
+    other = own_run.parents[1] / "autoencoder" / "newer"  # a run of another model, which is no answer
+    shutil.copytree(own_run, other)
+    config = (own_run / "config.yaml").read_text()
+    (other / "config.yaml").write_text(config.replace("VAE", "AutoEncoder").replace("my vae", "autoencoder"))
+    os.utime(other / "checkpoints" / "last.ckpt")
+    assert mistake(["fit", "--ckpt_path=last", "--model=VAE"], capsys) == line
+    shutil.rmtree(other.parent)
     assert "Give --config" in mistake(["fit", "--ckpt_path=runs/no_such"], capsys)
     main(["fit", f"--config={own_run}/config.yaml", "--ckpt_path=last", "--trainer.max_epochs=2"])  # as it says
 

@@ -117,3 +117,10 @@ def test_two_processes_measure_what_one_measures(tmp_path):
         if prefix != "predict":
             assert len(lines[0]) == len(lines[1]) == 2
             assert trainer.callback_metrics[f"{prefix}/mean"].item() == pytest.approx(exact, rel=1e-6)
+
+
+@pytest.mark.parametrize("split", ["train", "val", "test", "predict"])
+def test_a_loader_before_the_setup_says_so(split, mnist_root):
+    """That the files lack images was said, which are there."""
+    with pytest.raises(UserError, match=r"MNIST has no images yet: call prepare_data\(\) and setup\(\) first\."):
+        getattr(MNIST(mnist_root), f"{split}_dataloader")()

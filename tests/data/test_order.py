@@ -2,13 +2,14 @@ import numpy as np
 import pytest
 import torch
 from lightning import Callback
+from lightning.pytorch.callbacks import ModelCheckpoint
 from torch.utils.data import DataLoader
 
 from lit_gen.callbacks.checkpoints import RunCheckpoints
 from lit_gen.data import Horse2Zebra
 from lit_gen.data.horse2zebra import UnpairedDataset
 from lit_gen.data.order import EvaluationOrder, SeededFetches, TrainingOrder, loader_options
-from lit_gen.models import GAN, CycleGAN
+from lit_gen.models import GAN, AutoEncoder, CycleGAN
 from tests.models import tiny
 
 
@@ -208,3 +209,65 @@ def test_overfitting_takes_the_first_rows(horse2zebra_root, tmp_path):
 
     assert train(horse2zebra_root, tmp_path, 0, callbacks=[Watch()], overfit_batches=1)["epoch"] == 2
     assert Watch.rows == list(range(11))
+
+
+class Stop(Callback):
+    """Asks for the end of the training after so many batches."""
+
+    def __init__(self, after):
+        self.after = after
+
+    def on_train_batch_end(self, trainer, *_):
+        trainer.should_stop = trainer.fit_loop.total_batch_idx + 1 == self.after
+
+
+def by_max_steps(after):
+    return {"max_epochs": -1, "max_steps": after}
+
+
+def by_should_stop(after):
+    return {"max_epochs": 3, "callbacks": [Stop(after)]}
+
+
+@pytest.mark.parametrize("saving", [{}, {"save_last": True}, {"save_on_train_epoch_end": True}])
+@pytest.mark.parametrize("ended", [by_max_steps, by_should_stop])
+@pytest.mark.parametrize("after", [1, 5, 7, 10])
+def test_an_epoch_cut_short_goes_on_from_lightnings_own_checkpoints(after, ended, saving, tmp_path):
+    """Lightning counts it as done. Five batches an epoch."""
+
+    def run(name, checkpoint=None, **settings):
+        torch.manual_seed(0 if checkpoint is None else 99)
+        own = ModelCheckpoint(tmp_path / name, **saving)
+        callbacks = [*settings.pop("callbacks", ()), own]
+        trainer = tiny.trainer(tmp_path, callbacks=callbacks, enable_checkpointing=True, **settings)
+        trainer.fit(tiny.build(AutoEncoder), datamodule=tiny.NoiseData(5), ckpt_path=checkpoint)
+        trainer.save_checkpoint(tmp_path / f"{name}.ckpt")
+        return torch.load(tmp_path / f"{name}.ckpt", weights_only=True)
+
+    whole = run("whole", max_epochs=3)
+    run("short", **ended(after))
+    for path in (tmp_path / "short.ckpt", *(tmp_path / "short").iterdir()):
+        end = run("rest", path, max_epochs=3)
+        assert end["state_dict"]["_extra_state"]["images_seen"] == 3 * 5 * 8
+        tiny.assert_same(whole["state_dict"], end["state_dict"])
+        tiny.assert_same(whole["optimizer_states"], end["optimizer_states"])
+
+
+def test_data_do_not_carry_one_training_into_the_next(tmp_path):
+    """A loop over seeds may build the data once; a test before it brings a checkpoint's seed."""
+
+    def run(data, seed):
+        model = tiny.build(AutoEncoder)
+        torch.manual_seed(seed)
+        trainer = tiny.trainer(tmp_path, limit_val_batches=0)
+        trainer.fit(model, datamodule=data)
+        trainer.save_checkpoint(tmp_path / f"{seed}.ckpt")
+        return data.order_seed, model.state_dict()
+
+    alone = run(tiny.NoiseData(5), 5)
+    data = tiny.NoiseData(5)
+    assert run(data, 1)[0] != alone[0]
+    tiny.assert_same(alone, run(data, 5))
+    data = tiny.NoiseData(5)
+    tiny.trainer(tmp_path).test(tiny.build(AutoEncoder), data, tmp_path / "1.ckpt", verbose=False)
+    tiny.assert_same(alone, run(data, 5))
