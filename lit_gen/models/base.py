@@ -67,7 +67,7 @@ class GenerativeModule(LoggedTerms):
         self.new_run_seed: int | None = None  # what the user asks for in place of a checkpoint's
         # Schedules count images, by numbers on the host: reading a buffer would wait for the GPU in every step.
         self.images_seen = self.images_in_epoch = self._images_a_batch = 0
-        self._range_is_known = False  # of plain tensors, whose first batch is looked at
+        self._stages_checked: set[Any] = set()  # in which a first batch of plain tensors was looked at
         self.graphs_when: GraphsWhen = "never"  # whether CUDA graphs are to take the training steps
         self.graphs: StepGraphs | None = None
 
@@ -95,6 +95,7 @@ class GenerativeModule(LoggedTerms):
         self.images_in_epoch += images * self.trainer.world_size
 
     def setup(self, stage: str) -> None:
+        self._stages_checked.clear()
         if self.run_seed is None:  # before anything is drawn by it
             self.run_seed = self.trainer.strategy.broadcast(torch.initial_seed())
         if self.trainer.precision not in PRECISIONS:
@@ -232,12 +233,16 @@ class GenerativeModule(LoggedTerms):
             )
         if not isinstance(batch, Tensor | tuple | list) or hasattr(batch, "_fields"):
             return batch
-        named = named_batch([batch] if isinstance(batch, Tensor) else batch, self)
-        if not self._range_is_known:
-            check_range(named[0])
+        parts = [batch] if isinstance(batch, Tensor) else batch
+        named, trainer = named_batch(parts, self), trainer_of(self)
+        stage = None if trainer is None else trainer.state.stage  # validation is one of its own within `fit`
+        if stage not in self._stages_checked:  # a look at each batch would wait for the GPU
+            for part in parts:
+                if part.ndim == 4 and part.is_floating_point():
+                    check_range(part)
             if "label" in fields_read(self):
                 check_classes(named.label, self.spec["num_classes"])
-            self._range_is_known = True
+            self._stages_checked.add(stage)
         return named
 
     def on_train_epoch_start(self) -> None:

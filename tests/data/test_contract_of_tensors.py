@@ -13,7 +13,7 @@ import lit_gen
 from lit_gen.data.batches import AttributedImages, Images, LabelledImages, UnpairedImages
 from lit_gen.data.contract import named_batch, spec_in
 from lit_gen.errors import UserError
-from lit_gen.models import AAE, GAN, VAE, SemiSupervisedAAE, StarGAN
+from lit_gen.models import AAE, GAN, VAE, SemiSupervisedAAE, StarGAN, base
 from tests.models import tiny
 
 X, Y = tiny.images(16), torch.arange(16) % 10
@@ -71,6 +71,42 @@ def test_labels_where_attributes_are_needed():
 def test_floats_from_0_to_1_are_refused(tmp_path):
     with pytest.raises(UserError, match="-1 .black. to 1 .white., and these from 0"):
         tiny.trainer(tmp_path).fit(tiny.build(VAE), DataLoader(TensorDataset((X + 1) / 2 * 0.9), 8))
+
+
+@pytest.mark.parametrize("sanity", [0, 2])
+@pytest.mark.parametrize("wrong", [X / 2 + 0.5, (X + 1) * 127.5], ids=["0 to 1", "0 to 255"])
+def test_each_loader_of_a_training_is_looked_at(wrong, sanity, tmp_path):
+    """Also that of the training after that of the sanity check, and in each validation, test and further training."""
+    good, bad = (DataLoader(TensorDataset(images), 8) for images in (X, wrong))
+    for loaders in ((bad, good), (good, bad)):
+        with pytest.raises(UserError, match="-1 .black. to 1 .white., and these from 0"):
+            tiny.trainer(tmp_path, num_sanity_val_steps=sanity).fit(tiny.build(VAE), *loaders)
+    model, trainer = tiny.build(VAE), tiny.trainer(tmp_path)
+    trainer.fit(model, good)
+    for again in (trainer.validate, trainer.test, trainer.predict, tiny.trainer(tmp_path).fit):
+        with pytest.raises(UserError, match="-1 .black. to 1 .white., and these from 0"):
+            again(model, bad)
+
+
+def test_a_batch_is_looked_at_once_a_stage(tmp_path, monkeypatch):
+    """A look at each would wait for the GPU."""
+    looks = []
+    monkeypatch.setattr(base, "check_range", lambda images: looks.append(len(images)))
+    loader = DataLoader(TensorDataset(X), 4)
+    tiny.trainer(tmp_path, num_sanity_val_steps=2, max_epochs=3).fit(tiny.build(VAE), loader, loader)
+    assert looks == [4] * 3  # sanity check, training, validation
+
+
+def test_images_of_the_second_domain_are_looked_at(tmp_path):
+    photos, model = tiny.images(4, 3), tiny.build(lit_gen.models.CycleGAN, 3)
+    with pytest.raises(UserError, match="-1 .black. to 1 .white., and these from 0"):
+        tiny.trainer(tmp_path).fit(model, DataLoader(TensorDataset(photos, photos / 2 + 0.5), 2))
+
+
+def test_bright_images_of_bytes_are_in_range():
+    """None of their values is below 0 as a float."""
+    bright = torch.full((1, 1, 16, 16), 200, dtype=torch.uint8)
+    assert tiny.build(VAE).on_after_batch_transfer(bright, 0).image.min() > 0
 
 
 def test_batches_that_are_dictionaries_are_refused():
