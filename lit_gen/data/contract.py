@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from textwrap import shorten
 from typing import Any, Protocol
 
 import numpy as np
@@ -126,7 +127,7 @@ def fields_read(model: Any, predicting: bool = False) -> tuple[str, ...]:
 def spec_of(images: Tensor, labels: Tensor | None = None) -> DataSpec:
     """Return what a model needs to know of plain images (N, C, H, W) before it is built.
 
-    Labels are class indices (N,), or attributes (N, A), which are then called attribute_0 and so on.
+    Labels are class indices (N,), or attributes (N, A), 0 or 1, which are then called attribute_0 and so on.
     """
     one_each = labels is not None and labels.ndim == 1
     return DataSpec(
@@ -156,8 +157,8 @@ def spec_in(data: Any) -> DataSpec:
 def named_batch(tensors: Sequence[Any], model: Any) -> Any:
     """Return plain tensors as the named tuple that they stand for: images, and what follows them.
 
-    That is nothing, class indices (B,) of integers, attributes (B, A), images of another domain, or captions as
-    `CaptionedImages` has them. Images (B, C, H, W) are uint8 or floats in [-1, 1].
+    That is nothing, class indices (B,) of integers, attributes (B, A) of 0 or 1, images of another domain, or captions
+    as `CaptionedImages` has them. Images (B, C, H, W) are uint8 or floats in [-1, 1].
 
     Raises:
         UserError: they are something else, or the images are of another shape than the model's.
@@ -266,6 +267,20 @@ def check_classes(label: Tensor, classes: int) -> None:
         raise UserError(
             f"labels go from 0 to {classes - 1} for the {classes} classes of the spec, and these from {lowest} to "
             f"{highest}. Give the spec of these data, as lit_gen.spec_of(images, labels) does."
+        )
+
+
+def check_attributes(attributes: Tensor, names: Sequence[str]) -> None:
+    """Raise a `UserError` if attributes (B, A) are others than 0 and 1, or not as many columns as names."""
+    if attributes.shape[1] != len(names):
+        raise UserError(
+            f"the spec names {len(names)} attributes ({shorten(', '.join(names), 80) or 'none'}), and these have "
+            f"{attributes.shape[1]} columns. Give the spec of these data, as lit_gen.spec_of(images, attributes) does."
+        )
+    if not ((attributes == 0) | (attributes == 1)).all():
+        raise UserError(
+            f"attributes are 0 or 1, and these go from {float(attributes.min()):.3g} to "
+            f"{float(attributes.max()):.3g}. For -1 and 1: (attributes + 1) / 2."
         )
 
 

@@ -14,8 +14,16 @@ from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 from torch.optim import Adam, Optimizer
 
-from lit_gen.data.batches import DataSpec
-from lit_gen.data.contract import check_classes, check_pair, check_range, fields_read, images_for, named_batch
+from lit_gen.data.batches import AttributedImages, DataSpec
+from lit_gen.data.contract import (
+    check_attributes,
+    check_classes,
+    check_pair,
+    check_range,
+    fields_read,
+    images_for,
+    named_batch,
+)
 from lit_gen.distributions import draw
 from lit_gen.errors import UserError
 from lit_gen.import_paths import import_path
@@ -242,6 +250,9 @@ class GenerativeModule(LoggedTerms):
                     check_range(part)
             if "label" in fields_read(self):
                 check_classes(named.label, self.spec["num_classes"])
+            if isinstance(named, AttributedImages) and "attributes" in fields_read(self):
+                spec = self.spec if trainer is None else getattr(data_of(trainer), "spec", self.spec)
+                check_attributes(named.attributes, spec["attributes"])
             self._stages_checked.add(stage)
         return named
 

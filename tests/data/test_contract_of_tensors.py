@@ -132,6 +132,27 @@ def test_labels_that_are_no_classes_are_refused_where_they_are_read(label, said)
         model.on_after_batch_transfer([X, label], 0)
 
 
+@pytest.mark.parametrize(
+    ("attributes", "said"),
+    [
+        (torch.tensor([[1, -1], [-1, 1]]), r"attributes are 0 or 1, and these go from -1 to 1. For -1 and 1: .attrib"),
+        (torch.full((2, 2), 7), "from 7 to 7"),
+        (torch.tensor([[0, 1], [0, float("nan")]]), "from nan to nan"),
+        (torch.zeros(2, 5), r"names 2 attributes .a, b., and these have 5 columns. Give the spec"),
+        (torch.zeros(2, 1), "have 1 columns"),
+        (torch.tensor([[True, False], [False, False]]), None),
+        (torch.tensor([[1, 0], [0, 0]]), None),
+    ],
+)
+def test_attributes_that_are_none_are_refused_where_they_are_read(attributes, said, tmp_path):
+    spec, photos = tiny.spec(3) | {"attributes": ["a", "b"]}, tiny.images(2, 3)
+    small = {"attributes": ["a", "b"], "channels": 4, "residual_blocks": 1, "discriminator_channels": 4}
+    for model in (StarGAN(spec, **small), VAE(spec, **tiny.SMALL["VAE"])):
+        refused = said and isinstance(model, StarGAN)
+        with pytest.raises(UserError, match=said) if refused else nullcontext():
+            tiny.trainer(tmp_path).fit(model, DataLoader(TensorDataset(photos, attributes), 2))
+
+
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
 @pytest.mark.parametrize("images", [torch.float64, torch.float16, torch.bfloat16])
 @pytest.mark.parametrize("labels", [torch.int32, torch.uint8])
