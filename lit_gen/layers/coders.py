@@ -1,7 +1,7 @@
 """Encoders and decoders of images, as arguments of models: fully connected, convolutional and residual networks."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -128,6 +128,18 @@ class MLPDecoder(Decoder, nn.Sequential):
         super().__init__(*linear_layers(sizes, activation), nn.Unflatten(1, image_shape))
 
 
+def square_side(image_shape: Sequence[int], taker: str) -> int:
+    """Return the side in pixels of square images (C, S, S).
+
+    Raises:
+        UserError: they are not square; the message names the class that takes none of these.
+    """
+    height, width = image_shape[1:]
+    if height != width:
+        raise UserError(f"{taker} takes square images, not {height} x {width}. Crop or resize them.")
+    return width
+
+
 def doublings(size: int, model: str, digits: str = "MNIST") -> int:
     """Return the number of doublings, at least 2, from a side of 4 pixels to `size`.
 
@@ -164,8 +176,8 @@ class ConvEncoder(Encoder, nn.Sequential):
 
     def __init__(self, image_shape: tuple[int, int, int], out_features: int, channels: PositiveInt = 64) -> None:
         layers: list[nn.Module] = []
-        before, size = image_shape[0], image_shape[-1]
-        for index in range(halvings(image_shape[-1])):
+        before, size = image_shape[0], square_side(image_shape, "ConvEncoder")
+        for index in range(halvings(size)):
             width = channels * min(2**index, 8)
             layers += normed(nn.Conv2d(before, width, 4, 2, 1, bias=False), nn.LeakyReLU(0.2))
             before, size = width, size // 2
@@ -185,7 +197,8 @@ class ConvDecoder(Decoder):
 
     def __init__(self, latent_dim: int, image_shape: tuple[int, int, int], channels: PositiveInt = 64) -> None:
         super().__init__()
-        count, size = halvings(image_shape[-1]), image_shape[-1]
+        size = square_side(image_shape, "ConvDecoder")
+        count = halvings(size)
         sizes = [size // 2**index for index in range(count + 1)]  # 28, 14, 7, 3
         widths = [image_shape[0], *(channels * min(2**index, 8) for index in range(count))]
         self.project = nn.Sequential(
@@ -233,7 +246,7 @@ class ResidualEncoder(Encoder, nn.Sequential):
         blocks: number of residual blocks.
 
     Raises:
-        UserError: S is no multiple of 4.
+        UserError: images are not square, or S is no multiple of 4.
     """
 
     def __init__(
@@ -244,7 +257,7 @@ class ResidualEncoder(Encoder, nn.Sequential):
         hidden_sizes: list[PositiveInt] = [1000, 1000],
         blocks: PositiveInt = 1,
     ) -> None:
-        side = _quarter(image_shape[-1])
+        side = _quarter(image_shape)
         super().__init__(
             nn.Conv2d(image_shape[0], channels, 4, 2, 1),
             nn.SiLU(),
@@ -278,7 +291,7 @@ class ResidualDecoder(Decoder, nn.Sequential):
         hidden_sizes: list[PositiveInt] = [1000, 1000],
         blocks: PositiveInt = 1,
     ) -> None:
-        side = _quarter(image_shape[-1])
+        side = _quarter(image_shape)
         super().__init__(
             MLPDecoder(latent_dim, (4 * channels, side, side), hidden_sizes, "silu"),
             *(Branch(4 * channels) for _ in range(blocks)),
@@ -294,7 +307,8 @@ def _doubled(channels: int, out_channels: int) -> nn.Module:
     return nn.Sequential(nn.Conv2d(channels, 4 * out_channels, 3, padding=1), nn.PixelShuffle(2))
 
 
-def _quarter(size: int) -> int:
+def _quarter(image_shape: Sequence[int]) -> int:
+    size = square_side(image_shape, "a residual network")
     if size % 4:
         raise UserError(
             f"residual networks need an image size that is a multiple of 4, not {size}. Set --data.image_size."

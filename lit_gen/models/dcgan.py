@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from lit_gen.data.batches import DataSpec, WithImages
-from lit_gen.layers.coders import doublings
+from lit_gen.layers.coders import doublings, square_side
 from lit_gen.layers.residual import normed
 from lit_gen.layers.weights import draw_weights
 from lit_gen.limits import BelowOne, NonNegativeFloat, PositiveInt
@@ -101,7 +101,7 @@ class DCGAN(AdversarialModule):
     ) -> None:
         super().__init__(spec, n_critic, ema_decay)
         self.save_hyperparameters()
-        image_channels, size, _ = self.image_shape
+        image_channels, size = self.image_shape[0], square_side(self.image_shape, "DCGAN")
         stages = doublings(size, "DCGAN")
         self.latent_dim, self.learning_rate, self.betas = latent_dim, learning_rate, betas
         widths = [max(1, max_channels // 2**stage) for stage in range(stages)]

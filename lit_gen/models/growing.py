@@ -8,6 +8,7 @@ from torch import Tensor
 
 from lit_gen.data.batches import DataSpec
 from lit_gen.errors import UserError
+from lit_gen.layers.coders import square_side
 from lit_gen.lightning_compat import trainer_of
 from lit_gen.models.adversarial import AdversarialModule
 from lit_gen.schedules import RESOLUTIONS, Growth, growing_tables, growth
@@ -34,7 +35,7 @@ class GrowingModule(AdversarialModule):
 
     def __init__(self, spec: DataSpec, n_critic: int = 1, ema_decay: float = 0.0) -> None:
         super().__init__(spec, n_critic, ema_decay)
-        size = self.image_shape[1]
+        size = square_side(self.image_shape, type(self).__name__)
         if size not in RESOLUTIONS:
             raise UserError(
                 f"{type(self).__name__} needs an image size that is a power of two from 4 to 1024, not {size}. "

@@ -24,6 +24,7 @@ from torch.optim import Optimizer
 from lit_gen.data.batches import DataSpec, WithImages
 from lit_gen.distributions import CategoricalCode, Code, ContinuousCode
 from lit_gen.errors import UserError
+from lit_gen.layers.coders import square_side
 from lit_gen.layers.weights import draw_weights
 from lit_gen.limits import BelowOne, NonNegativeFloat, NonNegativeInt, PositiveInt
 from lit_gen.losses import Terms
@@ -179,11 +180,12 @@ class InfoGAN(AdversarialModule):
         self.codes: list[Code] = [CategoricalCode(categories) for categories in categorical_codes]
         self.codes += [ContinuousCode(learnt_std) for _ in range(continuous_codes)]
         self.weights = {"categorical": information_weight, "continuous": continuous_weight}
+        size = square_side(self.image_shape, "InfoGAN")
         for name, channels in (("generator", generator_channels), ("discriminator", discriminator_channels)):
-            if not channels or self.image_shape[-1] % 2 ** len(channels):
+            if not channels or size % 2 ** len(channels):
                 raise UserError(
                     f"InfoGAN with {len(channels)} {name}_channels needs an image size that is a multiple of "
-                    f"{2 ** max(1, len(channels))}, not {self.image_shape[-1]}. "
+                    f"{2 ** max(1, len(channels))}, not {size}. "
                     f"Set --data.image_size or --model.{name}_channels."
                 )
         if not self.codes or min(categorical_codes, default=2) < 2:

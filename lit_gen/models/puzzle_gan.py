@@ -34,7 +34,7 @@ from torch.nn import functional
 from lit_gen.data.batches import DataSpec, WithImages
 from lit_gen.data.contract import in_range, warn_of_range
 from lit_gen.errors import UserError
-from lit_gen.layers.coders import doublings
+from lit_gen.layers.coders import doublings, square_side
 from lit_gen.layers.key_patches import in_fixed_order, key_patches
 from lit_gen.limits import BelowOne, NonNegativeFloat, PositiveInt
 from lit_gen.losses import Terms
@@ -183,7 +183,7 @@ class PuzzleGAN(AdversarialModule):
     ) -> None:
         super().__init__(spec, n_critic, ema_decay)
         self.save_hyperparameters()
-        image_channels, size, _ = self.image_shape
+        image_channels, size = self.image_shape[0], square_side(self.image_shape, "PuzzleGAN")
         stages = doublings(size, "PuzzleGAN")
         for name, ends in (("mask_weight", mask_weight), ("appearance_weight", appearance_weight)):
             if min(ends) <= 0:

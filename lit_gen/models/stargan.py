@@ -26,6 +26,7 @@ from torch.nn import functional
 
 from lit_gen.data.batches import AttributedImages, DataSpec, Images
 from lit_gen.errors import UserError, nearest
+from lit_gen.layers.coders import square_side
 from lit_gen.layers.residual import ResidualBlock
 from lit_gen.lightning_compat import data_of
 from lit_gen.limits import BelowOne, NonNegativeFloat, NonNegativeInt, PositiveInt
@@ -155,7 +156,7 @@ class StarGAN(AdversarialModule):
         attributes = among(spec["attributes"], attributes)
         self.save_hyperparameters()
         self.save_hyperparameters({"attributes": attributes})  # all that the data have, perhaps
-        image_channels, size, _ = self.image_shape
+        image_channels, size = self.image_shape[0], square_side(self.image_shape, "StarGAN")
         if size < 8 or size % 4:
             raise UserError(
                 f"StarGAN needs an image size that is a multiple of 4 from 8 on, not {size}. Set --data.image_size."

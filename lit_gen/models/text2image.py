@@ -36,7 +36,7 @@ from torch.optim import Optimizer
 from lit_gen.data.alphabet import ALPHABET, spell
 from lit_gen.data.batches import CaptionedImages, DataSpec
 from lit_gen.data.mismatches import choose_wrong, contradictions
-from lit_gen.layers.coders import doublings
+from lit_gen.layers.coders import doublings, square_side
 from lit_gen.layers.residual import Bottleneck, normed
 from lit_gen.layers.text import (
     ImageEncoder,
@@ -182,7 +182,7 @@ class Text2Image(AdversarialModule):
     ) -> None:
         super().__init__(spec, n_critic, ema_decay)
         self.save_hyperparameters()
-        image_channels, size, _ = self.image_shape
+        image_channels, size = self.image_shape[0], square_side(self.image_shape, "Text2Image")
         self.latent_dim, self.learning_rate, self.betas = latent_dim, learning_rate, betas
         self.matching_aware, self.interpolation_weight = matching_aware, interpolation_weight
         self.text_learning_rate, self.learning_rate_halvings = text_learning_rate, learning_rate_halvings

@@ -21,6 +21,16 @@ from lit_gen.layers.coders import (
 NARROWEST = {16: 4, 28: 3, 32: 4, 64: 4}
 
 
+def test_convolutions_are_for_squares():
+    shape = (3, 32, 64)
+    for build in (partial(ConvEncoder, shape, 4), partial(ConvDecoder, 4, shape)):
+        with pytest.raises(UserError, match=r"Conv(En|De)coder takes square images, not 32 x 64. Crop or resize them"):
+            build()
+    for build in (partial(ResidualEncoder, shape, 4), partial(ResidualDecoder, 4, shape)):
+        with pytest.raises(UserError, match="a residual network takes square images, not 32 x 64"):
+            build()
+
+
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("size", NARROWEST)
 def test_conv_shapes(size, channels):

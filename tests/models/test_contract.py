@@ -12,6 +12,7 @@ from lightning import Callback, seed_everything
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor
+from torch.utils.data import DataLoader
 
 from lit_gen.callbacks.checkpoints import RunCheckpoints
 from lit_gen.callbacks.evaluation import Evaluation
@@ -280,6 +281,33 @@ def test_sample_grids_leave_the_model_as_it_was(model_class):
     for grid in grids.values():
         assert grid.ndim == 3 and grid.shape[0] == 3 and grid.abs().max() <= 1
     assert all(module.training for name, module in model.named_modules() if not name.startswith("average"))
+
+
+@pytest.mark.parametrize("shape", [(16, 32), (32, 16)])
+@pytest.mark.parametrize("model_class", tiny.ALL)
+def test_images_that_are_not_square(model_class, shape, tmp_path):
+    """A model takes them from the first to the last, or says at once that it does not."""
+    spec, settings = tiny.spec() | {"image_shape": [1, *shape]}, tiny.SMALL[model_class.__name__]
+    if model_class.__name__ in ("DCGAN", "InfoGAN", "ProGAN", "PuzzleGAN", "StarGAN", "Text2Image"):
+        named = f"{model_class.__name__} takes square images, not {shape[0]} x {shape[1]}. Crop or resize them"
+        with pytest.raises(UserError, match=named):
+            model_class(spec, **settings)
+        return
+    model, kind = model_class(spec, **settings), tiny.kind_for(model_class)
+    images = torch.nn.functional.interpolate(tiny.images(8), size=shape)
+    batch = tiny.batch(8, kind=kind)
+    batch = kind(*(images if field.ndim == 4 else field for field in batch))
+    loader = DataLoader(tiny.Batches([batch]), batch_size=None)
+    tiny.trainer(tmp_path).fit(model, loader, loader)
+    assert pictures_of_shape(model, batch) == shape
+
+
+def pictures_of_shape(model, batch):
+    """Height and width of what the model makes."""
+    with torch.no_grad():
+        if hasattr(model.task.verbs, "generate"):
+            return tuple(model.generate(2).shape[2:])
+        return tuple(model.translate(batch[0], "a_to_b").shape[2:])
 
 
 @pytest.mark.parametrize("model_class", ADVERSARIAL)
