@@ -113,7 +113,7 @@ class SemiSupervisedAAE(AutoencodingModule):
         return logits.float(), style
 
     def classify(self, image: Tensor) -> Tensor:
-        """Return class logits (B, classes) of images (B, C, H, W)."""
+        """Return class logits (B, classes) of images (B, C, H, W), in evaluation mode without random draws."""
         return self.heads(image)[0]
 
     def encode(self, image: Tensor, draw: bool | None = None) -> Tensor:

@@ -68,11 +68,18 @@ class AutoencodingModule(GenerativeModule):
         raise NotImplementedError
 
     def reconstruct(self, image: Tensor) -> Tensor:
-        """Return images (B, C, H, W) in [-1, 1] after encoding and decoding; those given may be uint8."""
+        """Return images (B, C, H, W) in [-1, 1] after encoding and decoding; those given may be uint8.
+
+        In training mode what is drawn there is drawn here too, as for `code`.
+        """
         return self.decode(self.code(image))
 
     def code(self, image: Tensor) -> Tensor:
-        """Return the codes (B, Z) of images (B, C, H, W), without random draws; `decode` reconstructs from them."""
+        """Return the codes (B, Z) of images (B, C, H, W); `decode` reconstructs from them.
+
+        In evaluation mode there are no random draws. In training mode (call `eval()` after `trainer.fit`) a VAE draws
+        binary pixels, an AAE drops some pixels, and a SemiSupervisedAAE adds noise.
+        """
         return self.encoder(self.checked(image))
 
     def decode(self, latent: Tensor) -> Tensor:

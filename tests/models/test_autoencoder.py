@@ -8,7 +8,7 @@ from torch import nn
 from lit_gen.data.batches import LabelledImages
 from lit_gen.errors import UserError
 from lit_gen.layers.coders import ConvEncoder, MLPEncoder, network
-from lit_gen.models import AAE, VAE, AutoEncoder
+from lit_gen.models import AAE, VAE, AutoEncoder, SemiSupervisedAAE
 from tests.models import tiny
 
 
@@ -73,6 +73,16 @@ def test_learns_eight_images_by_heart(encoder):
         optimizer.step()
         losses.append(loss.item())
     assert losses[-1] < losses[0] / 10
+
+
+@pytest.mark.parametrize("model_class", [AutoEncoder, VAE, AAE, SemiSupervisedAAE])
+def test_codes_have_no_random_draws_in_evaluation_mode(model_class):
+    """In training mode they have, except those of the AutoEncoder."""
+    model, images = tiny.build(model_class), tiny.images()
+    for training in (False, True):
+        model.train(training)
+        for verb in (model.code, model.reconstruct, getattr(model, "classify", model.code)):
+            assert torch.equal(verb(images), verb(images)) == (not training or model_class is AutoEncoder)
 
 
 @pytest.mark.parametrize("model_class", [AutoEncoder, VAE, AAE])
