@@ -128,7 +128,20 @@ def spec_of(images: Tensor, labels: Tensor | None = None) -> DataSpec:
     """Return what a model needs to know of plain images (N, C, H, W) before it is built.
 
     Labels are class indices (N,), or attributes (N, A), 0 or 1, which are then called attribute_0 and so on.
+
+    Raises:
+        UserError: images or labels are of another shape, or no tensors.
     """
+    shape = tuple(getattr(images, "shape", ()))
+    if len(shape) != 4:
+        hint = "Give grey images as images[:, None]." if len(shape) == 3 else "Give torch.stack of a list of images."
+        raise UserError(f"spec_of takes a tensor of images (N, C, H, W), not {shape or type(images).__name__}. {hint}")
+    if labels is not None and len(getattr(labels, "shape", ())) not in (1, 2):
+        given = tuple(getattr(labels, "shape", ())) or type(labels).__name__
+        raise UserError(
+            f"spec_of takes a tensor of class indices (N,) or attributes (N, A), not {given}. "
+            "Give torch.tensor(labels)."
+        )
     one_each = labels is not None and labels.ndim == 1
     return DataSpec(
         image_shape=list(images.shape[1:]),

@@ -50,6 +50,20 @@ def test_what_tensors_stand_for():
 
 
 @pytest.mark.parametrize(
+    ("images", "labels", "said"),
+    [
+        (X[:, 0], None, r"images .N, C, H, W., not .16, 16, 16.. Give grey images as images.:, None."),
+        ([X[0], X[1]], None, "images .N, C, H, W., not list. Give torch.stack"),
+        (X, Y.tolist(), "class indices .N,. or attributes .N, A., not list. Give torch.tensor.labels."),
+        (X, Y[:, None, None], "not .16, 1, 1."),
+    ],
+)
+def test_what_spec_of_takes(images, labels, said):
+    with pytest.raises(UserError, match=said):
+        lit_gen.spec_of(images, labels)
+
+
+@pytest.mark.parametrize(
     ("tensors", "said"),
     [
         ([X[:, :, :8], Y], r"shape \(1, 16, 16\), and a batch has \(1, 8, 16\)"),
