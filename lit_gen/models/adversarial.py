@@ -231,7 +231,7 @@ class AdversarialModule(GenerativeModule):
 
     def forward(self, latent: Tensor) -> Any:
         """Return the images (B, C, H, W) in [-1, 1] of latent vectors (B, Z), by the EMA if there is one."""
-        return self.sampler(latent)
+        return self.sampler(self.checked_latent(latent))
 
     def sample_latent(self, count: int, generator: torch.Generator | None = None) -> Tensor:
         """Return draws (count, Z) from the prior; standard normal unless a model says otherwise."""
@@ -251,7 +251,7 @@ class AdversarialModule(GenerativeModule):
                 f"{import_path(verbs)} lists."
             )
         with evaluating(self.sampler):
-            images = self(self.sample_latent(count, generator)).float().clamp(-1, 1)
+            images = self(self.sample_latent(self.checked_count(count), generator)).float().clamp(-1, 1)
         return images
 
     def discriminate(self, batch: Any, fakes: Any) -> tuple[Tensor, Tensor]:

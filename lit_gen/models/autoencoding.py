@@ -88,7 +88,7 @@ class AutoencodingModule(GenerativeModule):
 
     def forward(self, latent: Tensor) -> Tensor:
         """Return the images (B, C, H, W) in [-1, 1] of codes (B, Z)."""
-        return self.decode(latent)
+        return self.decode(self.checked_latent(latent))
 
     def learning_rate_factor(self) -> float:
         # Without a decay the training may be without an end, as with --trainer.max_epochs=-1.
@@ -188,7 +188,7 @@ class AutoencodingModule(GenerativeModule):
     def generate(self, count: int, generator: torch.Generator | None = None) -> Tensor:
         """Return images (count, C, H, W) in [-1, 1] decoded from draws of the prior."""
         with evaluating(self):
-            images = self.decode(self.sample_latent(count, generator)).float().clamp(-1, 1)
+            images = self.decode(self.sample_latent(self.checked_count(count), generator)).float().clamp(-1, 1)
         return images
 
     def configure_optimizers(self) -> Optimizer:

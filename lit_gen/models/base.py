@@ -357,6 +357,24 @@ class GenerativeModule(LoggedTerms):
         """Return images that somebody calls the model with, as floats in [-1, 1]; see `images_for`."""
         return images_for(self, images, step)
 
+    @staticmethod
+    def checked_count(count: int) -> int:
+        """Return a number of images that somebody asks for; raise a `UserError` if it is below 0."""
+        if count < 0:
+            raise UserError(f"generate takes a number of images from 0 on, not {count}.")
+        return count
+
+    def checked_latent(self, latent: Tensor) -> Tensor:
+        """Return latents (B, Z) that somebody calls the model with.
+
+        Raises:
+            UserError: their length is not `latent_dim`. Those of more dimensions, of a model of one's own, pass.
+        """
+        length, given = getattr(self, "latent_dim", None), tuple(getattr(latent, "shape", ()))
+        if length is not None and len(given) < 3 and given[1:] != (length,):
+            raise UserError(f"{type(self).__name__} takes latents of shape (B, {length}), not {given}.")
+        return latent
+
     def noise(self, *shape: int, generator: torch.Generator | None = None) -> Tensor:
         """Return standard normal noise on the model's device; with a CPU generator, the same on every device."""
         return draw(torch.randn, shape, self.device, generator)

@@ -32,7 +32,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lit_gen.data.batches import DataSpec, WithImages
-from lit_gen.data.contract import in_range, warn_of_range
 from lit_gen.errors import UserError
 from lit_gen.layers.coders import doublings, square_side
 from lit_gen.layers.key_patches import in_fixed_order, key_patches
@@ -260,19 +259,18 @@ class PuzzleGAN(AdversarialModule):
         Patches (B, N, C, S, S) in [-1, 1], in any order, are each enlarged to the size of an image. Noise (B, Z) is
         drawn by default. Images are (B, C, S, S) in [-1, 1], masks (B, 1, S, S) in [0, 1], float32.
         """
-        if patches.ndim != 5 or tuple(patches.shape[2:]) != self.image_shape:
+        given = tuple(patches.shape) if isinstance(patches, Tensor) else ()
+        if len(given) != 5 or given[2:] != self.image_shape:
             channels, size, _ = self.image_shape
             raise UserError(
-                f"assemble takes patches of shape (images, patches, {channels}, {size}, {size}), not "
-                f"{tuple(patches.shape)}. Resize each patch to {size} pixels."
+                f"assemble takes a tensor of patches (images, patches, {channels}, {size}, {size}), not "
+                f"{given or type(patches).__name__}. Resize each patch to {size} pixels."
             )
-        warn_of_range(self, patches)
+        patches = self.checked(patches.flatten(0, 1)).unflatten(0, given[:2])
         with evaluating(self.sampler):
-            image, mask = self.sampler(
-                in_range(patches, self), self.sample_latent(len(patches)) if latent is None else latent
-            )
+            image, mask = self(patches, self.sample_latent(len(patches)) if latent is None else latent)
         return image.float().clamp(-1, 1), mask.float().clamp(0, 1)
 
     def forward(self, patches: Tensor, latent: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]  # not a latent vector alone
         """Return images (B, C, S, S) and masks (B, 1, S, S), in [0, 1], of patches (B, N, C, S, S) and noise (B, Z)."""
-        return self.sampler(patches, latent)
+        return self.sampler(patches, self.checked_latent(latent))

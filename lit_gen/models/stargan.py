@@ -264,6 +264,8 @@ class StarGAN(AdversarialModule):
                 raise UserError(
                     f"these images need attributes of shape {wanted}, not {given}: a column each for {names}."
                 )
+            if not len(image):
+                return image  # instance norm takes no empty batch
         return self.sampler(image, target)
 
     @torch.no_grad()

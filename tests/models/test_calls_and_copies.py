@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from lit_gen.errors import UserError
 from lit_gen.tasks.reconstruction import Reconstruction
 from lit_gen.tasks.sampling import Sampling
 from tests.models import tiny
@@ -154,3 +155,23 @@ def test_models_can_be_used_without_a_trainer(model_class, tmp_path):
             made = [one.predict_step(batch, 0), *tiny.grids(one, batch, 8).values()]
             made += [one.generate(2)] if isinstance(one.task, Sampling | Reconstruction) else []
             assert all(isinstance(images, Tensor) and images.isfinite().all() for images in made)
+
+
+@pytest.mark.parametrize("model_class", [model for model in tiny.ALL if model.__name__ not in ("CycleGAN", "StarGAN")])
+def test_latents_of_another_length(model_class):
+    model = tiny.build(model_class)
+    beside = {
+        name: torch.zeros(shape) for name, shape in CALLS.get(model_class.__name__, {}).items() if name != "latent"
+    }
+    for shape in ((COUNT, model.latent_dim + 1), (model.latent_dim,)):
+        given = ", ".join(map(str, shape))
+        with pytest.raises(UserError, match=rf"takes latents of shape \(B, {model.latent_dim}\), not \({given},?\)"):
+            model(latent=torch.zeros(shape), **beside)
+
+
+@pytest.mark.parametrize("model_class", [model for model in tiny.ALL if hasattr(model.task.verbs, "generate")])
+def test_a_number_of_images_below_0(model_class):
+    model = tiny.build(model_class)
+    with pytest.raises(UserError, match="generate takes a number of images from 0 on, not -1"):
+        model.generate(-1)
+    assert len(model.generate(0)) == 0

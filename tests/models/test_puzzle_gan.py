@@ -296,6 +296,19 @@ def test_assemble(ema_decay):
         model.assemble(patches[..., :8, :8])
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda patches: patches.long(), "images are uint8, or floats from -1 to 1, not torch.int64"),
+        (lambda patches: patches.numpy(), "a tensor of patches .images, patches, 3, 16, 16., not ndarray"),
+    ],
+)
+def test_assemble_refuses_other_types(change, said):
+    model = tiny.build(PuzzleGAN, 3)
+    with pytest.raises(UserError, match=said):
+        model.assemble(change(patches_and_latent(model, 1, 3)[0]))
+
+
 @pytest.mark.parametrize("size", [8, 28, 48, 218])
 def test_sizes_that_do_not_fit(size):
     with pytest.raises(UserError, match=rf"power of two.*not {size}.*32 for MNIST"):

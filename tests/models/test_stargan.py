@@ -360,6 +360,12 @@ def test_learning_rates_fall_to_zero_in_the_second_half(tmp_path):
 # What comes out
 
 
+def test_translate_of_no_image_is_none():
+    model, nothing = tiny.build(StarGAN, 3), torch.zeros(0, 3, 16, 16)
+    for target in ("+Male", torch.zeros(0, len(model.attributes))):
+        assert model.translate(nothing, target).shape == nothing.shape
+
+
 def test_translate_uses_the_average_and_leaves_the_mode():
     model = tiny.build(StarGAN, ema_decay=0.9)
     image, target = tiny.images(2), torch.ones(2, 5)
