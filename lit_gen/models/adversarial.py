@@ -231,7 +231,7 @@ class AdversarialModule(GenerativeModule):
 
     def forward(self, latent: Tensor) -> Any:
         """Return the images (B, C, H, W) in [-1, 1] of latent vectors (B, Z), by the EMA if there is one."""
-        return self.sampler(self.checked_latent(latent))
+        return self.sampler(latent)
 
     def sample_latent(self, count: int, generator: torch.Generator | None = None) -> Tensor:
         """Return draws (count, Z) from the prior; standard normal unless a model says otherwise."""

@@ -88,7 +88,7 @@ class AutoencodingModule(GenerativeModule):
 
     def forward(self, latent: Tensor) -> Tensor:
         """Return the images (B, C, H, W) in [-1, 1] of codes (B, Z)."""
-        return self.decode(self.checked_latent(latent))
+        return self.decode(latent)
 
     def learning_rate_factor(self) -> float:
         # Without a decay the training may be without an end, as with --trainer.max_epochs=-1.

@@ -364,17 +364,6 @@ class GenerativeModule(LoggedTerms):
             raise UserError(f"generate takes a number of images from 0 on, not {count}.")
         return count
 
-    def checked_latent(self, latent: Tensor) -> Tensor:
-        """Return latents (B, Z) that somebody calls the model with.
-
-        Raises:
-            UserError: their length is not `latent_dim`. Those of more dimensions, of a model of one's own, pass.
-        """
-        length, given = getattr(self, "latent_dim", None), tuple(getattr(latent, "shape", ()))
-        if length is not None and len(given) < 3 and given[1:] != (length,):
-            raise UserError(f"{type(self).__name__} takes latents of shape (B, {length}), not {given}.")
-        return latent
-
     def noise(self, *shape: int, generator: torch.Generator | None = None) -> Tensor:
         """Return standard normal noise on the model's device; with a CPU generator, the same on every device."""
         return draw(torch.randn, shape, self.device, generator)

@@ -226,6 +226,5 @@ class ProGAN(GrowingModule):
 
     def forward(self, latent: Tensor) -> Tensor:
         """Return the images (B, C, S, S) of latents (B, Z), S being the data's size, by the EMA if there is one."""
-        latent = self.checked_latent(latent)
         image = self.in_minibatches(lambda piece: self.sampler(piece, self.stage, self.blend), latent)
         return functional.interpolate(image, size=self.image_shape[-1], mode="nearest")

@@ -273,4 +273,4 @@ class PuzzleGAN(AdversarialModule):
 
     def forward(self, patches: Tensor, latent: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]  # not a latent vector alone
         """Return images (B, C, S, S) and masks (B, 1, S, S), in [0, 1], of patches (B, N, C, S, S) and noise (B, Z)."""
-        return self.sampler(patches, self.checked_latent(latent))
+        return self.sampler(patches, latent)

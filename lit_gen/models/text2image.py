@@ -272,7 +272,7 @@ class Text2Image(AdversarialModule):
 
     def forward(self, latent: Tensor, embedding: Tensor) -> Tensor:  # type: ignore[override]  # not a latent vector alone
         """Return images (B, C, S, S) in [-1, 1] of noise (B, Z) and text vectors (B, E)."""
-        return self.sampler(self.checked_latent(latent), embedding)
+        return self.sampler(latent, embedding)
 
     @torch.no_grad()
     def paint(self, latent: Tensor, embedding: Tensor) -> Tensor:

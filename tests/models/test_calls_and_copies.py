@@ -157,18 +157,6 @@ def test_models_can_be_used_without_a_trainer(model_class, tmp_path):
             assert all(isinstance(images, Tensor) and images.isfinite().all() for images in made)
 
 
-@pytest.mark.parametrize("model_class", [model for model in tiny.ALL if model.__name__ not in ("CycleGAN", "StarGAN")])
-def test_latents_of_another_length(model_class):
-    model = tiny.build(model_class)
-    beside = {
-        name: torch.zeros(shape) for name, shape in CALLS.get(model_class.__name__, {}).items() if name != "latent"
-    }
-    for shape in ((COUNT, model.latent_dim + 1), (model.latent_dim,)):
-        given = ", ".join(map(str, shape))
-        with pytest.raises(UserError, match=rf"takes latents of shape \(B, {model.latent_dim}\), not \({given},?\)"):
-            model(latent=torch.zeros(shape), **beside)
-
-
 @pytest.mark.parametrize("model_class", [model for model in tiny.ALL if hasattr(model.task.verbs, "generate")])
 def test_a_number_of_images_below_0(model_class):
     model = tiny.build(model_class)
