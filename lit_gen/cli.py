@@ -149,9 +149,10 @@ class LitGenCLI(LightningCLI):
         if self.writes:
             check_loggers(settings.logger, settings.trainer.logger, self.wandb_options, command, self.training)
         if command == "fit" and told is None:
-            folders.check_epochs(settings.get("ckpt_path"), settings.trainer.as_dict())
             if self.writes:
                 self.find_run()
+            else:
+                folders.check_epochs(settings.get("ckpt_path"), settings.trainer.as_dict())
         self.parser.add_instantiator(defer, Logger)
         self.parser.add_instantiator(self.fitting_data, LightningDataModule)
         let_unfinished_profilers_end()

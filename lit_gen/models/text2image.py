@@ -3,8 +3,7 @@
 Departures from the paper (those of the text encoder, and of what a wrong image is, are in `layers/text.py`):
     - The text encoder is not trained beforehand but side by side with D and G, by D's optimizer. D and G see its
       vectors without their graph, so that only the joint embedding objective moves it, and scaled to a mean square of
-      1, so that they weigh as much as the noise at any stage of
-      the text encoder's training.
+      1, so that they weigh as much as the noise at any stage of the text encoder's training.
     - An image is seen with one caption per step, not with the mean vector of four.
     - A wrong image comes from the same batch, and its features in D from the same pass as those of the right one.
     - With `projection`, D does not concatenate: it adds the inner product of its features, averaged over the image,

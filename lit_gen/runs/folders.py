@@ -225,8 +225,8 @@ def check_epochs(checkpoint: str | None, trainer: Mapping[str, Any]) -> None:
         return
     if trainer.get("fast_dev_run") and epoch:
         raise UserError(
-            f"fast_dev_run trains one epoch, and {checkpoint} is of epoch {epoch + 1}: leave --ckpt_path out, or try "
-            "the resume with --dry_run."
+            f"fast_dev_run ends within the first epoch, and {checkpoint} is of epoch {epoch + 1}: leave --ckpt_path "
+            "out, or try the resume with --dry_run."
         )
     if isinstance(most, int) and 0 <= most < epoch:
         raise UserError(
@@ -278,6 +278,7 @@ def going_on(
         finished = [run for run, state in begun if state == "finished"]
         if finished:
             raise FinishedError(f"{finished[0]} is finished: job {slurm.job()} has nothing left to do for this command")
+    check_epochs(checkpoint, settings()["trainer"])
     if folder is None:
         return None
     _take(folder, start)

@@ -188,7 +188,7 @@ def image_paths(options: Options, name: str = "images", channels: int = 3) -> li
 def different(names: Sequence[str]) -> list[str]:
     """Return the names, with a number behind each that was there before; capitals make no difference.
 
-    So has one whose file would have the name of a folder of the others.
+    A name whose file would be called as a folder of the others gets one too.
     """
     parents = {Path(name).parent for name in names}
     folders = {str(folder).casefold() for parent in parents for folder in (parent, *parent.parents)}

@@ -519,3 +519,22 @@ def test_auto_goes_on_from_the_newest_checkpoint_that_is_left(tmp_path, monkeypa
             path.rename(path.with_suffix(".ckpt"))
     with pytest.raises(UserError, match="previous-1.ckpt is of epoch 4, and --trainer.max_epochs is 1"):
         folders.going_on(tmp_path, lambda: {"trainer": {"max_epochs": 1}}, None, folders.AUTO, "first")
+
+
+def test_a_job_that_slurm_starts_again_looks_at_its_own_run_first(data, runs, job, monkeypatch):  # noqa: F811
+    """`last` is of another run by then, which has trained for longer."""
+    monkeypatch.setenv("SLURM_JOB_ID", "1")
+    mine = fit(TINY_VAE, data, runs)
+    words = ["fit", *data, *TINY_VAE, *STOPPABLE, "--trainer.logger=false", f"--trainer.default_root_dir={runs}"]
+    words += ["--trainer.limit_train_batches=3"]
+    monkeypatch.setenv("SLURM_JOB_ID", "20")
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "0")
+    resume = [*words, "--trainer.max_epochs=4", "--ckpt_path=last"]
+    stop(resume, 8, monkeypatch)
+    monkeypatch.setenv("PROBE_BATCH", "0")
+    monkeypatch.setenv("SLURM_JOB_ID", "21")
+    main([*words, "--trainer.max_epochs=7"])
+    monkeypatch.setenv("SLURM_JOB_ID", "20")
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    main([*resume, SIGNAL])
+    assert step_of(mine) == 12
