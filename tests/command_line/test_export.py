@@ -194,9 +194,9 @@ def refused_export(words, capsys):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ([], "export needs a trained model: give --ckpt_path"),
-        (["--ckpt_path=last"], "there is no run with a checkpoint below runs"),
-        (["--ckpt_path=auto"], "is for fit"),
+        (["--format=safetensors"], "export needs a trained model: give --ckpt_path"),
+        (["--ckpt_path=last", "--format=safetensors"], "there is no run with a checkpoint below runs"),
+        (["--ckpt_path=auto", "--format=safetensors"], "is for fit"),
         (["--ckpt_path=x.ckpt", "--format=tflite"], "invalid choice: 'tflite'"),
         (["--ckpt_path=x.ckpt", "--count=3"], "unrecognized arguments: --count=3"),
         (["--ckpt_path=x.ckpt", "--resolution=8", "--format=safetensors"], "--resolution is for models that grow"),
