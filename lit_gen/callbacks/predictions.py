@@ -26,7 +26,7 @@ from lit_gen.files.checksums import sha256_of
 from lit_gen.import_paths import import_path
 from lit_gen.lightning_compat import data_of
 from lit_gen.tasks.grids import Grid
-from lit_gen.tasks.pictures import Picture, Plan, different
+from lit_gen.tasks.pictures import Picture, Plan, different, folders_above
 
 MANIFEST, GRID, MOVING = "manifest.json", "grid.png", "interpolation.gif"
 JOURNAL = ".predict-*.partial"
@@ -101,8 +101,7 @@ class PredictionWriter(BasePredictionWriter):
         read = {*(path.resolve() for path in sources), *places_of(Path(), sources)}
         if taken := sorted(read & {*places, *(earlier if self.overwrite else ())}):
             return f"--output: predict reads {taken[0]}, and would replace or remove it. Name another folder."
-        parents = {place.parent for place in places}
-        folders = {folder for parent in parents for folder in (parent, *parent.parents)}
+        folders = folders_above(places)
         if taken := sorted(folders & {*places}):
             return f"--output: {taken[0].name} is a file that predict writes. Rename the folder of that name it reads."
         files = [folder for folder in folders if os.path.lexists(folder) and not folder.is_dir()]

@@ -5,7 +5,7 @@ own: neither the number of processes nor any batch size can change it.
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -185,13 +185,18 @@ def image_paths(options: Options, name: str = "images", channels: int = 3) -> li
     return list(zip(different([str(short.with_suffix("")) for short, _ in found]), files, strict=True))
 
 
+def folders_above(paths: Iterable[Path]) -> set[Path]:
+    """Return all folders that files lie in."""
+    parents = {path.parent for path in paths}  # few, of many files
+    return {folder for parent in parents for folder in (parent, *parent.parents)}
+
+
 def different(names: Sequence[str]) -> list[str]:
     """Return the names, with a number behind each that was there before; capitals make no difference.
 
     A name whose file would be called as a folder of the others gets one too.
     """
-    parents = {Path(name).parent for name in names}
-    folders = {str(folder).casefold() for parent in parents for folder in (parent, *parent.parents)}
+    folders = {str(folder).casefold() for folder in folders_above(map(Path, names))}
     taken = {"grid"}  # the name of the grid of all
     found = []
     for name in names:
