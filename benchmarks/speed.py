@@ -175,7 +175,7 @@ def measure(system: str, precision: str, quick: bool, seconds: float, root: str,
     if quick and Path(f"configs/quick/{system}.yaml").is_file():
         files.append(f"configs/quick/{system}.yaml")
     with tempfile.TemporaryDirectory() as folder:
-        words = ["fit", *(f"--config={file}" for file in files), f"--data.root={root}/{system}-{quick}"]
+        words = ["fit", *(f"--config={file}" for file in files), f"--data.root={root}"]
         words += ["--data.synthetic=true", f"--trainer.precision={precision}", "--trainer.limit_val_batches=0"]
         words += [
             "--trainer.max_epochs=1000",

@@ -73,9 +73,11 @@ def pretended_gpu(autocast: torch.dtype | None = None) -> Iterator[PretendedGPU]
         stack.callback(torch.clear_autocast_cache)
         stack.callback(torch.set_autocast_dtype, "cuda", before[1])
         stack.callback(torch.set_autocast_enabled, "cuda", before[0])
+        stack.callback(torch.set_autocast_cache_enabled, torch.is_autocast_cache_enabled())
         if autocast is not None:
             torch.set_autocast_enabled("cuda", True)
             torch.set_autocast_dtype("cuda", autocast)
+            torch.set_autocast_cache_enabled(False)  # as Lightning: torch 2.10 would keep what no_grad has cast
         yield seen
 
 
