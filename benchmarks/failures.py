@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.moments import below_each_other, rows_of, write
+from lit_gen.data.pixel_values import as_bytes
 from lit_gen.report.images import grids_of
 from lit_gen.tasks.grids import lettering
 
@@ -164,7 +165,7 @@ def shown(run: Path, failure: Failure) -> np.ndarray:
     with Image.open(grids[max(grids)]) as picture:
         pixels = np.asarray(picture.convert("RGB"))
     pixels = pixels[: rows_of(pixels)[: failure.rows][-1][1]]
-    line = ((lettering(failure.shown, pixels.shape[1], 3, 20) + 1) * 127.5).permute(1, 2, 0).byte().numpy()
+    line = as_bytes(lettering(failure.shown, pixels.shape[1], 3, 20)).permute(1, 2, 0).numpy()
     return np.concatenate([line, pixels])
 
 

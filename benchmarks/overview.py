@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from lit_gen.data.pixel_values import as_bytes
 from lit_gen.files.atomic import complete_file
 from lit_gen.files.idx import read_idx
 from lit_gen.synthetic.animals import render as animals
@@ -81,7 +82,7 @@ def corner(path: Path, size: int) -> Image.Image:
 
 def composed(panels: dict[str, Image.Image]) -> Image.Image:
     """Return panels with their titles above them, in rows of four."""
-    titles = [lettering(title, SIDE, 3, 13).add(1).mul(127.5).byte().permute(1, 2, 0).numpy() for title in panels]
+    titles = [as_bytes(lettering(title, SIDE, 3, 13)).permute(1, 2, 0).numpy() for title in panels]
     height = max(len(title) for title in titles)
     rows = -(-len(panels) // COLUMNS)
     whole = Image.new("RGB", (COLUMNS * (SIDE + GAP) - GAP, rows * (height + SIDE + GAP) - GAP), "white")
