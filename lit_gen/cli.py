@@ -53,7 +53,6 @@ from lit_gen.loggers.of_run import LogOptions, check_loggers, loggers_of_run
 from lit_gen.loggers.of_user import defer
 from lit_gen.loggers.wandb import WandbOptions, finish_wandb
 from lit_gen.models.base import GenerativeModule
-from lit_gen.old_versions.folders import runs_of_then
 from lit_gen.runs import folders, locks, processes
 from lit_gen.runs.changes import Change, changes_of_run
 from lit_gen.runs.checkpoint_files import check_weights_only, heed_no_unsafe_loading
@@ -135,9 +134,7 @@ class LitGenCLI(LightningCLI):
         check_name("system", settings.system)
         told = processes.told()
         named = self.start if told is None else told[1]
-        model = settings.model.as_dict()
-        of_then = partial(runs_of_then, self.parent_of_runs, model["class_path"], model.get("init_args", {}))
-        if (found := folders.find_checkpoint(named, self.parent_of_runs, command, of_then)) is not None:
+        if (found := folders.find_checkpoint(named, self.parent_of_runs, command)) is not None:
             settings.ckpt_path = found
         self.makes_pictures = command == "predict" and prepare_pictures(settings, self.asked)
         model_class, data_class = (resolve_name(settings[part].class_path) for part in PARTS)
