@@ -170,8 +170,6 @@ def _by_folders(root: Path, search: Search) -> Contents:
 
 
 def _check_twice(files: Sequence[str], table: Table) -> None:
-    if len(set(files)) == len(files):
-        return
     first: dict[str, int] = {}
     for index, file in enumerate(files):
         if file in first:

@@ -9,6 +9,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from io import StringIO
+from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -52,8 +53,8 @@ class Table:
         Raises:
             UserError: it cannot be read as rows of the same columns; the message names the row.
         """
-        header, rows = (_csv if path.suffix.lower() == ".csv" else _jsonl)(path, read_text(path))
-        names = _meanings(path, header)
+        rows = (_csv if path.suffix.lower() == ".csv" else _jsonl)(path, read_text(path))
+        names = _meanings(path, next(rows, (0, []))[1])
         if not self.places:
             self._begin(path, names)
         elif missing := sorted(set(self.columns) ^ ({*names} - {*self.ignored, ""})):
@@ -108,74 +109,54 @@ def _meanings(path: Path, header: Sequence[str]) -> list[str]:
 
 
 Rows = Iterator[tuple[int, Sequence[Any]]]
-"""The number of each row, and its values."""
+"""The number of each row, and its values; the first has the names of the columns."""
 
 
-def _csv(path: Path, text: str) -> tuple[Sequence[str], Rows]:
+def _csv(path: Path, text: str) -> Rows:
     first = text.lstrip().partition("\n")[0]
     marks = (mark for mark in ",;\t" if "file_name" in (word.strip(' "\r').lower() for word in first.split(mark)))
     reader = csv.reader(StringIO(text, newline=None), delimiter=next(marks, ","), strict=True, skipinitialspace=True)
-
-    def lines() -> Rows:
-        number = 0
-        while True:
-            number += 1
-            try:
-                cells = next(reader, None)
-            except csv.Error as error:
-                raise UserError(f"{path}, row {number}: it is no CSV: {error}. Mend that row.") from None
-            if cells is None:
-                return
-            if any(cells):
-                yield number, cells
-
-    rows = lines()
-    _, header = next(rows, (0, []))
-
-    def checked() -> Rows:
-        for number, cells in rows:
-            if len(cells) != len(header):
+    columns = None
+    for number in count(1):
+        try:
+            cells = next(reader, None)
+        except csv.Error as error:
+            raise UserError(f"{path}, row {number}: it is no CSV: {error}. Mend that row.") from None
+        if cells is None:
+            return
+        if any(cells):
+            columns = columns or len(cells)
+            if len(cells) != columns:
                 raise UserError(
-                    f"{path}, row {number}: {len(cells)} values for {len(header)} columns. Put a value that has a "
+                    f"{path}, row {number}: {len(cells)} values for {columns} columns. Put a value that has a "
                     "comma into quotes."
                 )
             yield number, list(map(sys.intern, cells))  # equal values are one: attributes have few
 
-    return header, checked()
 
-
-def _jsonl(path: Path, text: str) -> tuple[Sequence[str], Rows]:
-    def objects() -> Iterator[tuple[int, dict[str, Any]]]:
-        for number, line in enumerate(StringIO(text, newline=None), 1):
-            if not line.strip():
-                continue
-            try:
-                found = json.loads(line)
-            except (ValueError, RecursionError) as error:
-                why = getattr(error, "msg", "it is nested too deeply")
-                raise UserError(f"{path}, row {number}: it is no JSON: {why}. Write one object per line.") from None
-            if not isinstance(found, dict):
-                raise UserError(f'{path}, row {number}: it is no object. Write {{"file_name": ...}} in each line.')
-            yield number, found
-
-    rows = objects()
-    number, first = next(rows, (0, {}))
-    header = list(first)
-
-    def values() -> Rows:
-        if first:
-            yield number, list(first.values())
-        for row, found in rows:
-            if found.keys() != first.keys():
-                name = min(found.keys() ^ first.keys())
-                has = "has" if name in found else "lacks"
-                unknown = ", null where a label is not known" if name == "label" else ""
-                raise UserError(
-                    f"{path}, row {row}: it {has} {name!r}, other than the first. Give all rows the same{unknown}."
-                )
-            yield row, [found[name] for name in header]
-
-    return header, values()
+def _jsonl(path: Path, text: str) -> Rows:
+    names: list[str] | None = None
+    for number, line in enumerate(StringIO(text, newline=None), 1):
+        if not line.strip():
+            continue
+        try:
+            found = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            why = getattr(error, "msg", "it is nested too deeply")
+            raise UserError(f"{path}, row {number}: it is no JSON: {why}. Write one object per line.") from None
+        if not isinstance(found, dict):
+            raise UserError(f'{path}, row {number}: it is no object. Write {{"file_name": ...}} in each line.')
+        if names is None:
+            names = list(found)
+            yield number, names
+        if differ := found.keys() ^ set(names):
+            name = min(differ)
+            has = "has" if name in found else "lacks"
+            unknown = ", null where a label is not known" if name == "label" else ""
+            raise UserError(
+                f"{path}, row {number}: it {has} {name!r}, other than the first. Give all rows the same{unknown}."
+            )
+        yield number, [found[name] for name in names]
 
 
 def _texts(values: Sequence[Any], column: str) -> list[Any]:
