@@ -4,8 +4,7 @@ import argparse
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from lit_gen.command_line.paths import check_path, path_of
 from lit_gen.command_line.words import check_words, first_config, kinds_named
 from lit_gen.data.alphabet import ALPHABET
 from lit_gen.errors import UserError
-from lit_gen.files.atomic import complete_folder, missing_folders, remove_if_empty
+from lit_gen.files.atomic import complete_folder, remove_if_empty
 from lit_gen.files.checksums import sha256_of
 from lit_gen.import_paths import import_path
 from lit_gen.models.of_checkpoint import class_named
@@ -52,7 +51,7 @@ def export(words: Sequence[str]) -> None:
         raise UserError(f"--resolution is for models that grow, such as ProGAN, and not for {type(model).__name__}.")
     found = model.requires_grad_(False).task.exports(model, options)
     place = given.output or new_place(given.root, checkpoint, model)
-    with no_new_parents(place), complete_folder(place, "Set --output.") as partial, torch.no_grad():
+    with complete_folder(place, "Set --output.") as partial, torch.no_grad():
         networks = {name: write(name, part, partial, given.format) for name, part in found.items()}
         write_example(found, model, partial, given.format)
         files = {path.name: sha256_of(path) for path in sorted(partial.iterdir())}
@@ -107,17 +106,6 @@ def new_place(root: str, checkpoint: str, model: Any) -> Path:
     run = folders.run_of(checkpoint)
     system = (read_settings(run).get("system") if run else None) or type(model).__name__.lower()
     return folders.new_folder(folders.parent_of_runs(root, system), training=False) / "export"
-
-
-@contextmanager
-def no_new_parents(place: Path) -> Iterator[None]:
-    """Remove, after an error, the folders above a place that were not there before."""
-    missing = missing_folders(place)
-    try:
-        yield
-    except BaseException:
-        remove_if_empty(*missing)
-        raise
 
 
 def make_room(place: Path, new: Path, files: Sequence[str]) -> None:

@@ -79,9 +79,10 @@ def write_text(path: Path, text: str, lasting: bool = True) -> None:
 def complete_folder(path: Path, hint: str = ELSEWHERE) -> Iterator[Path]:
     """Give a temporary folder to fill, and rename it to `path` when the block ends without an error.
 
-    When another process has put `path` there in the meantime, that one stays. Arguments and errors are those of
-    `complete_file`.
+    When another process has put `path` there in the meantime, that one stays. After an error, folders above it that
+    were not there before are removed. Arguments and errors are those of `complete_file`.
     """
+    missing = missing_folders(path)
     make_folder(path.parent, hint)
     partial = _partial(path)
     with writing(f"write to the folder {path.parent}", hint):
@@ -99,6 +100,7 @@ def complete_folder(path: Path, hint: str = ELSEWHERE) -> Iterator[Path]:
         raise
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+        remove_if_empty(*missing)
 
 
 def make_folder(path: Path, hint: str = ELSEWHERE) -> None:
