@@ -1,6 +1,5 @@
 """The command `check`: what data hold, before anything is made of them, and what to type next."""
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -25,6 +24,7 @@ from lit_gen.data.image_files import Found, NoImageError, Search, endings, in_wo
 from lit_gen.data.image_table import ImageTable
 from lit_gen.data.splits import places_of
 from lit_gen.errors import UserError
+from lit_gen.files.checksums import sha256_of
 from lit_gen.files.parallel import map_indices
 from lit_gen.runs.commands import line_of
 
@@ -147,11 +147,10 @@ def about_files(checker: Checker) -> Iterator[tuple[str, str]]:
 def equal_files(seen: dict[Path, Seen]) -> list[list[Path]]:
     """Return groups of files with the same bytes; only files of the same length are read."""
     lengths = Counter(found.length for found in seen.values())
-    groups: dict[bytes, list[Path]] = {}
+    groups: dict[str, list[Path]] = {}
     for path, found in seen.items():
         if lengths[found.length] > 1 and not found.problem:
-            with path.open("rb") as file:
-                groups.setdefault(hashlib.file_digest(file, "sha1").digest(), []).append(path)
+            groups.setdefault(sha256_of(path), []).append(path)
     return list(groups.values())
 
 
@@ -240,17 +239,12 @@ def next_words(words: Sequence[str], data: ImageData, checker: Checker) -> Itera
         given += [] if "data.skip_broken" in names else ["--data.skip_broken=true"]
     if "data.image_size" not in names and "config" not in names:
         given.append(f"--data.image_size={data.image_size}")
-    begin = [] if named else recipe(short, "config" in names)
+    begin = [] if named else [f"--model={short}"]
+    if begin and "config" not in names and (path := base_config(short)) is not None:
+        begin = ["--config", str(path.relative_to(Path.cwd())) if SHIPPED.parent == Path.cwd() else path.stem]
     yield "train", line_of(["fit", *begin, *given])
     if others:
         yield "or by", f"{', '.join(others)} (--config configs/<system>.yaml, or --model=<name>, before --data)"
-
-
-def recipe(model: str, has_config: bool) -> list[str]:
-    """Return the words that name a model: its base config, if no other is given."""
-    if not has_config and (path := base_config(model)) is not None:
-        return ["--config", str(path.relative_to(Path.cwd())) if SHIPPED.parent == Path.cwd() else path.stem]
-    return [f"--model={model}"]
 
 
 def base_config(model: str) -> Path | None:

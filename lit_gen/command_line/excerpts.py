@@ -5,7 +5,7 @@ import inspect
 import sys
 from collections.abc import Iterator
 from importlib import import_module
-from textwrap import dedent, fill, indent
+from textwrap import dedent, fill
 
 from torch.nn import Module
 
@@ -84,8 +84,3 @@ def _defined(node: ast.stmt) -> Iterator[str]:
 def _order(name: str) -> tuple[int, str]:
     """Return what sorts names as linters do: constants, classes, functions."""
     return (0 if name.isupper() and len(name) > 1 else 1 if name[0].isupper() else 2), name
-
-
-def commented(text: str, depth: int) -> str:
-    """Return lines as comments, each `depth` columns in."""
-    return indent(text, " " * depth + "# ", lambda line: True)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from string import Template
+from textwrap import indent
 from typing import Any
 
 import yaml
@@ -113,7 +114,7 @@ def project(model: type, data: type) -> dict[str, str]:
         "kind": data.__name__,
         "module": model.__module__,
         "imports": excerpts.imports(model),
-        "networks": excerpts.commented(networks, 8),
+        "networks": indent(networks, " " * 8 + "# ", lambda line: True),
         "losses": excerpts.losses(model),
         "config": yaml.safe_dump(config, sort_keys=False).rstrip(),
         "tiny_data": tiny_data(model, data.__name__, given),

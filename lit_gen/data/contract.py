@@ -298,14 +298,22 @@ def check_attributes(attributes: Tensor, names: Sequence[str]) -> None:
 
 
 def check_pair(model: type, data: Any, predicting: bool = False) -> None:
-    """Raise a `UserError` naming data that do fit when `data` (class or object) lack a field that `model` reads."""
+    """Raise a `UserError` naming data that do fit when `data` (class or object) lack a field that `model` reads.
+
+    Likewise when some of its images have no label, and the model is not made for that.
+    """
     given = batch_types(data)
     if not given or not hasattr(model, "task"):
         return
     needs = fields_read(model, predicting)
     if any(set(needs) <= set(kind._fields) for kind in given):
-        if "label" in needs and not getattr(model, "takes_unlabelled", False):
-            check_labels(model, data)
+        count = 0 if isinstance(data, type) else getattr(data, "rows_without_label", 0)
+        if count and "label" in needs and not getattr(model, "takes_unlabelled", False):
+            raise UserError(
+                f"{model.__name__} reads the label of each image, and {count} rows of the table have none. Fill them "
+                "in, or remove these rows. SemiSupervisedAAE does without; a class with takes_unlabelled = True gets "
+                "-1 there."
+            )
         return
     from lit_gen import data as package
 
@@ -327,16 +335,6 @@ def check_pair(model: type, data: Any, predicting: bool = False) -> None:
         f"{model.__name__} needs batches with fields {', '.join(needs)}{read}. "
         f"Data that fit: {', '.join(sorted(fitting)) or 'none'}."
     )
-
-
-def check_labels(model: type, data: Any) -> None:
-    """Raise a `UserError` if data (class or object) have images without a label, which the model is not made for."""
-    count = 0 if isinstance(data, type) else getattr(data, "rows_without_label", 0)
-    if count:
-        raise UserError(
-            f"{model.__name__} reads the label of each image, and {count} rows of the table have none. Fill them in, "
-            "or remove these rows. SemiSupervisedAAE does without; a class with takes_unlabelled = True gets -1 there."
-        )
 
 
 def batch_types(data: Any) -> tuple[type[Any], ...]:

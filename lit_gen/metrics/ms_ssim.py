@@ -33,18 +33,14 @@ def pair_similarities(first: Tensor, second: Tensor) -> Tensor:
         (N,) float32.
     """
     at_once = max(1, AT_ONCE // first[0].numel())
-    pieces = [_similarities(*(images.float() for images in pair)) for pair in _pieces(first, second, at_once)]
-    return torch.cat(pieces)
+    pairs = zip(first.split(at_once), second.split(at_once), strict=True)
+    return torch.cat([_similarities(*(images.float() for images in pair)) for pair in pairs])
 
 
 def similarity(images: Tensor) -> float:
     """Return the mean MS-SSIM over pairs of adjacent images (N, C, H, W), uint8; an image is in one pair at most."""
     pairs = len(images) // 2
     return float(pair_similarities(images[: 2 * pairs : 2], images[1 : 2 * pairs : 2]).double().mean())
-
-
-def _pieces(first: Tensor, second: Tensor, size: int) -> list[tuple[Tensor, Tensor]]:
-    return list(zip(first.split(size), second.split(size), strict=True))
 
 
 def _similarities(first: Tensor, second: Tensor) -> Tensor:

@@ -78,7 +78,7 @@ class AttributeEditing(Task):
         pictures.refuse_seed(options)
         files = pictures.image_paths(options, channels=model.image_shape[0])
         found = [pictures.Picture(name, partial(_edited, path, changes), 0, path) for name, path in files]
-        return pictures.Plan(found) if changes else pictures.Plan(found, columns=1, heads=self.heads(model))
+        return pictures.Plan(found) if changes else pictures.Plan(found, columns=1, heads=["input", *model.attributes])
 
     def exports(self, model: Any, options: pictures.Options) -> Exports:
         """Return the generator, told all attributes of its result, and D, which tells those of an image."""
@@ -101,12 +101,7 @@ class AttributeEditing(Task):
         columns = 1 + len(model.attributes)
         batch = type(batch)(*(field[: max(1, count // columns)] for field in batch))
         shown = grid(torch.stack(changed(model, batch), dim=1).flatten(0, 1), columns)
-        return {"samples": Grid(shown, "each attribute changed by itself", self.heads(model))}
-
-    @staticmethod
-    def heads(model: AttributeEditor) -> list[str]:
-        """Return what stands above an image and its changes."""
-        return ["input", *model.attributes]
+        return {"samples": Grid(shown, "each attribute changed by itself", ["input", *model.attributes])}
 
     def held_out_terms(self, model: AttributeEditor, batch: Any, stage: Stage) -> Terms:
         """Return how well images get their neighbours' attributes and come back, and D's mean scores.

@@ -12,7 +12,7 @@ from lit_gen.synthetic.faces.names import ATTRIBUTES, LANDMARKS
 from lit_gen.synthetic.faces.render import draw_scene
 from lit_gen.synthetic.faces.scene import Scene, sample_scene
 
-TRAIN_TENTHS, VALID_TENTHS = 8, 1  # the rest is the test part, as in the official split
+TENTHS = (8, 9)  # where validation and test begin, as in the official split
 
 
 def write_celeba(folder: Path, count: int, seed: int = 0) -> None:
@@ -33,7 +33,10 @@ def write_celeba(folder: Path, count: int, seed: int = 0) -> None:
     write_list(
         "list_landmarks_align_celeba.txt", (" ".join(f"{value:4d}" for value in row) for _, row in rows), LANDMARKS
     )
-    write_list("list_eval_partition.txt", (str(_part(index, count)) for index in range(count)))
+    write_list(
+        "list_eval_partition.txt",
+        (str(sum(10 * index >= tenths * count for tenths in TENTHS)) for index in range(count)),
+    )
     write_list("identity_CelebA.txt", (str(index + 1) for index in range(count)))
 
 
@@ -51,10 +54,3 @@ def _write_face(folder: Path, seed: int, index: int) -> tuple[list[int], list[in
 
 def _file_name(index: int) -> str:
     return f"{index + 1:06d}.jpg"
-
-
-def _part(index: int, count: int) -> int:
-    """Return 0 for an image for training, 1 for validation, 2 for testing."""
-    if 10 * index < TRAIN_TENTHS * count:
-        return 0
-    return 1 if 10 * index < (TRAIN_TENTHS + VALID_TENTHS) * count else 2
