@@ -77,14 +77,10 @@ class RunReport(Callback):
     def _write_training(self, trainer: Trainer, model: Any, state: str) -> None:
         bests = best_checkpoints(trainer)
         found = [(str(one.monitor), float(one.best_model_score)) for one in bests if one.best_model_score is not None]
-
-        def run() -> Run:  # without `look_at`, which would give up this process's lock of the folder
-            seconds, size = seconds_of(self.folder), size_of(self.folder)
-            return Run(
-                self.folder, state, trainer.current_epoch, model.images_seen, next(iter(found), None), seconds, size
-            )
-
-        self._write(trainer, self.folder, run)
+        known = state, trainer.current_epoch, model.images_seen, next(iter(found), None)
+        # Without `look_at`, which would give up this process's lock of the folder.
+        folder = self.folder
+        self._write(trainer, folder, lambda: Run(folder, *known, seconds_of(folder), size_of(folder)))
 
     def _write(self, trainer: Trainer, folder: Path, run: Callable[[], Run]) -> None:
         if not trainer.is_global_zero:

@@ -93,9 +93,7 @@ Made = tuple[np.ndarray, np.ndarray | None, dict[str, Any]]
 def _known(manifest: Manifest) -> Made | None:
     """Return what a manifest tells of; None if that is not of the files as they are now, or not there."""
     facts = manifest.read()
-    if facts is None:
-        return None
-    if "places" not in facts:  # of an older version
+    if facts is None or "places" not in facts:  # of an older version
         return None
     array, rows = load_array(manifest.folder / facts["array"]), None
     if facts["skipped"] is not None:

@@ -201,7 +201,8 @@ class ResumableData(LightningDataModule):
             len(dataset), batch_size, self.run_seed, processes=trainer.world_size, process=trainer.global_rank
         )
         self._order.model = model
-        batches = _batches_an_epoch(trainer, len(self._order))
+        limit, there = trainer.limit_train_batches, len(self._order)
+        batches = min(there, limit) if isinstance(limit, int) else int(there * limit)
         interval = trainer.val_check_interval
         if (
             isinstance(interval, int)
@@ -243,12 +244,6 @@ class ResumableData(LightningDataModule):
         left = max(0, there - rows) // order.rows_a_batch
         order.first_row, order.first_batch = rows if left else order.count, batches - left
         _set_batches_done(loop.epoch_loop, batches - left, ended=not left)
-
-
-def _batches_an_epoch(trainer: Trainer, there: int) -> int:
-    """Return the number of batches per epoch, given the loader's number and `limit_train_batches`."""
-    limit = trainer.limit_train_batches
-    return min(there, limit) if isinstance(limit, int) else int(there * limit)
 
 
 def _set_batches_done(loop: Any, batches: int, ended: bool) -> None:

@@ -56,19 +56,11 @@ class AppendingCSVLogger(Logger):
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, Any], step: int | None = None) -> None:
         step = step or 0
-        self._drop_from(step)
+        if not self._columns and (rows := rows_of_log(self.path)):
+            self._columns = list(rows[0])
+            self._write([row for row in rows if int(row["step"]) < step])
         row = {name: value.item() if isinstance(value, Tensor) else value for name, value in metrics.items()}
-        self._append(row | {"step": step})
-
-    def _drop_from(self, step: int) -> None:
-        """Drop the rows from this step on, when the first row is about to be logged."""
-        if not self._columns:
-            rows = rows_of_log(self.path)
-            self._columns = list(rows[0]) if rows else []
-            if rows:
-                self._write([row for row in rows if int(row["step"]) < step])
-
-    def _append(self, row: dict[str, Any]) -> None:
+        row["step"] = step
         if row.keys() <= set(self._columns):
             with writing(f"write {self.path}"), self.path.open("a", newline="", encoding="utf-8") as file:
                 csv.DictWriter(file, self._columns).writerow(row)
