@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor
+from torchmetrics.image.kid import poly_mmd
 
 SUBSETS, SUBSET_SIZE = 100, 1_000  # of KID
 SEED = 0
@@ -29,7 +30,7 @@ def median_distance(points: Tensor) -> float:
 
 
 def kernel_distance(made: Tensor, real: Tensor) -> tuple[float, float | None]:
-    """Return KID, the squared maximum mean discrepancy under a cubic kernel, and its standard deviation.
+    """Return KID, the squared maximum mean discrepancy under (x·y / F + 1)³, and its standard deviation.
 
     Bińkowski et al., arXiv:1801.01401. KID is the mean of unbiased estimates from 100 pairs of random subsets of 1,000
     images; the deviation is that of the estimates. Smaller sets have smaller subsets. Where one subset is all images,
@@ -39,17 +40,6 @@ def kernel_distance(made: Tensor, real: Tensor) -> tuple[float, float | None]:
     subsets = 1 if size == max(len(made), len(real)) else SUBSETS
     estimates = torch.empty(subsets, dtype=torch.float64)
     for number in range(subsets):
-        some = (points[torch.randperm(len(points), generator=generator)[:size]] for points in (made, real))
-        estimates[number] = discrepancy(*(points.double() for points in some))
+        one, other = (points[torch.randperm(len(points), generator=generator)[:size]] for points in (made, real))
+        estimates[number] = poly_mmd(one.double(), other.double())
     return float(estimates.mean()), float(estimates.std(correction=0)) if subsets > 1 else None
-
-
-def discrepancy(first: Tensor, second: Tensor) -> Tensor:
-    """Return the unbiased squared discrepancy between points (N, F) and as many others under (x·y / F + 1)³."""
-    features, count = first.shape[1], len(first)
-
-    def kernel(a: Tensor, b: Tensor) -> Tensor:
-        return (a @ b.T / features + 1) ** 3
-
-    within = sum((values.sum() - values.diagonal().sum()) for values in (kernel(first, first), kernel(second, second)))
-    return within / (count * (count - 1)) - 2 * kernel(first, second).mean()
