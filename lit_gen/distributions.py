@@ -3,8 +3,6 @@
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import Protocol
-
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -15,28 +13,19 @@ from lit_gen.losses.likelihood import gaussian_log_density
 COMPONENTS = 10
 
 
-class Prior(Protocol):
-    """The interface of a prior."""
-
-    dim: int  # length of a latent
-    components: int  # number of parts that labels can be tied to; 1 for a prior without parts
-
-    def sample(self, component: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Return one latent per component number in (B,), int64, as (B, dim) on the same device.
-
-        With a CPU `generator` the draws are the same on every device.
-        """
-
-
 class Gaussian:
     """The Gaussian N(0, std^2 I)."""
 
-    components = 1
+    components = 1  # number of parts that labels can be tied to
 
     def __init__(self, dim: int, std: float = 1.0) -> None:
         self.dim, self.std = dim, std
 
     def sample(self, component: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Return one latent per component number in (B,), int64, as (B, dim) on the same device.
+
+        With a CPU `generator` the draws are the same on every device. All priors have it.
+        """
         return self.std * draw(torch.randn, (len(component), self.dim), component.device, generator)
 
 
@@ -102,7 +91,7 @@ class SwissRoll:
 PRIORS = {"gaussian": Gaussian, "uniform": Uniform, "gaussian_mixture": GaussianMixture, "swiss_roll": SwissRoll}
 
 
-def prior_of(name: str, latent_dim: int, scale: float) -> Prior:
+def prior_of(name: str, latent_dim: int, scale: float) -> Gaussian | Uniform | GaussianMixture | SwissRoll:
     """Return the prior of that name; a `UserError` when it has no positive scale, or not `latent_dim` dimensions."""
     if scale <= 0:
         raise UserError(f"prior_scale must be positive, not {scale}.")
