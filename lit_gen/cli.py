@@ -244,9 +244,7 @@ class LitGenCLI(LightningCLI):
         if self.subcommand != "predict" or not self.writes:
             return None
         options = self.asked.options
-        folder = (
-            Path(options["output"]).expanduser() if "output" in options else (self.run_folder or Path()) / "predictions"
-        )
+        folder = Path(options["output"]) if "output" in options else (self.run_folder or Path()) / "predictions"
         command = Command(line_of(self.words), options, base_seed(options), self.settings.ckpt_path)
         return PredictionWriter(folder, command, switch(options, "overwrite"), self.wandb_options.images == "all")
 

@@ -16,17 +16,14 @@ def read_text(path: Path) -> str:
         content = path.read_bytes()
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}. Correct its permissions.") from error
+    # Of a text that begins with an ASCII character.
+    encoding = {0: "utf-16-be", 1: "utf-16-le"}.get(content[:2].find(0), "utf-8-sig")
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        encoding = "utf-16"
     try:
-        return content.decode(_encoding(content))
+        return content.decode(encoding)
     except UnicodeDecodeError as error:
         row = content[: error.start].count(b"\n") + 1
         raise UserError(
             f"cannot read {path}, row {row}: the byte 0x{content[error.start]:02x} is not UTF-8. Save it as UTF-8."
         ) from error
-
-
-def _encoding(content: bytes) -> str:
-    """Return the encoding of a text that begins with an ASCII character: UTF-8, or UTF-16."""
-    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return "utf-16"
-    return {0: "utf-16-be", 1: "utf-16-le"}.get(content[:2].find(0), "utf-8-sig")
