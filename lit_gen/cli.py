@@ -216,15 +216,9 @@ class LitGenCLI(LightningCLI):
         processes.tell(self.run_folder, self.settings.get("ckpt_path"))
         if settings.logger is not False and not settings.barebones:
             given = self.config_init[self.subcommand].trainer.logger
-            kwargs["logger"] = loggers_of_run(
-                given,
-                self.run_folder or (self.training if self.writes else None),  # None for `predict --output`
-                self.subcommand,
-                self.config_dump,
-                self.wandb_options,
-                self.settings.logger,
-                self.training,
-            )
+            folder = self.run_folder or (self.training if self.writes else None)  # None for `predict --output`
+            own = self.wandb_options, self.settings.logger, self.training
+            kwargs["logger"] = loggers_of_run(given, folder, self.subcommand, self.config_dump, *own)
         kwargs |= arguments_for(self.model, settings)
         if self.dry_run:
             kwargs["callbacks"] = [DryRun()]

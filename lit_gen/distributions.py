@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from functools import partial
+
 import torch
 from torch import Tensor
 from torch.nn import functional

@@ -151,11 +151,6 @@ class UnpairedData(TwoDomains, ImageData):
                 sets[part] = CachedSet(np.zeros((0, size, size, 3), np.uint8), nothing, {}, 0, nothing)
         return sets
 
-    @property
-    def arrays(self) -> dict[str, ImageArray]:
-        """The images of each part, (N, S, S, 3) uint8: memory maps, or for `predict` possibly decoded when read."""
-        return {part: found.images for part, found in self.sets.items()}
-
     def setup(self, stage: str) -> None:
         images_a, images_b = self.sets["trainA"].images, self.sets["trainB"].images
         fractions = [0.0 if f"{split}A" in self.sets else self.val_fraction for split in ("val", "test")]

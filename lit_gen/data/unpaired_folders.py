@@ -79,7 +79,6 @@ class UnpairedFolders(UnpairedData):
         return {f"{split}{domain}": path for domain in "AB" for split, path in of_domain[domain].items()}
 
     def name_of(self, part: str) -> str:
-        """Return words for the images of a part, in the names of caches and in messages."""
         return f"{self.folders[part[-1]].resolve().name}-{part}"
 
     def how_to_fill(self, split: str) -> str:

@@ -68,11 +68,9 @@ class Puzzle(Task):
 
     def exports(self, model: Any, options: pictures.Options) -> Exports:
         """Return the generator of images and masks from three patches and noise."""
-
-        def draw(count: int, random: torch.Generator) -> Tensor:
-            return image_of(model).draw(3 * count, random).unflatten(0, (count, 3))
-
-        patches = Input(f"three {IMAGE}; each as large as the image, in any order", draw)
+        draw = image_of(model).draw
+        words = f"three {IMAGE}; each as large as the image, in any order"
+        patches = Input(words, lambda count, random: draw(3 * count, random).unflatten(0, (count, 3)))
         outputs = {"image": IMAGE, "mask": "where in it the patches are, from 0 to 1"}
         inputs = {"patches": patches, "latent": latents_of(model)}
         return {"generator": Exported(sampler_of(model), model.assemble, inputs, outputs)}
@@ -96,11 +94,9 @@ class Puzzle(Task):
 
     def evaluators(self, model: PatchAssembler, data: DataModule, options: Options) -> list[Evaluator]:
         """Return the distances of generated images to other real ones than those that their patches are from."""
-
-        def assembled(batch: Any) -> Tensor:
-            return model.assemble(key_patches(batch.image).patches)[0]
-
-        return [quality(model, options, assembled, from_real=True)]
+        return [
+            quality(model, options, lambda batch: model.assemble(key_patches(batch.image).patches)[0], from_real=True)
+        ]
 
 
 def strips(model: PatchAssembler, real: Tensor, latent: Tensor | None = None) -> Tensor:

@@ -139,12 +139,8 @@ class Translation(Task):
 
         def translations(way: str, distinct: tuple[int, int]) -> Evaluator:
             source, target = (attrgetter(field) for field in WAYS[way])
-
-            def translated(batch: Any) -> Tensor:
-                return model.translate(source(batch), way)
-
-            settings: Any = {"prefix": f"{way}_", "features": features, "distinct": distinct}
-            return SampleQuality(options, model.image_shape, translated, target, **settings)
+            names = f"{way}_", features, distinct
+            return SampleQuality(options, model.image_shape, lambda x: model.translate(source(x), way), target, *names)
 
         found = [translations("a_to_b", (size_a, size_b)), translations("b_to_a", (size_b, size_a))]
         return [*found, DomainTranslations(options.samples)] if known else found

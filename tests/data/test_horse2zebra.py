@@ -97,7 +97,7 @@ def test_lengths_of_the_splits(horse2zebra_root):
 def files_of(data: Horse2Zebra, split: str, domain: int) -> set[int]:
     """The numbers, in the order of their names, of the training files that a split shows."""
     dataset = data.datasets[split]
-    assert dataset.domains[domain] is data.arrays[f"train{'AB'[domain]}"]
+    assert dataset.domains[domain] is data.sets[f"train{'AB'[domain]}"].images
     return set(dataset.rows_of[domain].tolist())
 
 
@@ -110,12 +110,12 @@ def test_validation_shows_training_files_that_training_does_not(horse2zebra_root
     assert len(data.datasets["val"]) == max(counts)
     pair = data.datasets["val"][0]
     row = data.datasets["val"].rows_of[0][0]
-    middle = data.arrays["trainA"][row][2:18, 2:18]  # of 20 pixels
+    middle = data.sets["trainA"].images[row][2:18, 2:18]  # of 20 pixels
     np.testing.assert_array_equal(pair.image_a.permute(1, 2, 0), middle)
     assert data.preview_batch(1).image_a.shape == (1, 3, 16, 16)
     seen = {image.numpy().tobytes() for batch in data.train_dataloader() for image in batch.image_a}
     assert seen <= {
-        np.ascontiguousarray(data.arrays["trainA"][row].transpose(2, 0, 1)).tobytes()
+        np.ascontiguousarray(data.sets["trainA"].images[row].transpose(2, 0, 1)).tobytes()
         for row in files_of(data, "train", 0)
     }
 

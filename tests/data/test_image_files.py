@@ -132,8 +132,8 @@ def test_two_domains_are_read_alike(horse2zebra_root, tmp_path, caplog):
     with caplog.at_level("INFO"):
         data.prepare_data()
     plain.prepare_data()
-    for part, images in plain.arrays.items():
-        np.testing.assert_array_equal(data.arrays[part], images)
+    for part, found in plain.sets.items():
+        np.testing.assert_array_equal(data.sets[part].images, found.images)
     assert "left out 9 files: 5 hidden, " in caplog.text and "trainA" in caplog.text
     assert data.remarks == ["9 left out"]
 

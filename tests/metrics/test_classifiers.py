@@ -89,7 +89,7 @@ def test_domains_are_learnt(horse2zebra_root):
     data.setup("test")
     classifier = train_classifier(domain_question(data, epochs=40), data)
     for number, name in enumerate("AB"):
-        images = torch.tensor(data.arrays[f"train{name}"]).permute(0, 3, 1, 2) / 127.5 - 1
+        images = torch.tensor(data.sets[f"train{name}"].images).permute(0, 3, 1, 2) / 127.5 - 1
         assert (classifier.decide(images) == number).float().mean() > 0.8
 
 
