@@ -8,7 +8,7 @@ from lightning.pytorch.utilities import rank_zero_info
 
 from lit_gen.data.cache import HINT, cached_set
 from lit_gen.data.download import ROOT_HINT, DamagedArchiveError, DownloadError, Remote, fetch, unpack
-from lit_gen.data.image_files import MAX_MEGAPIXELS, find_images
+from lit_gen.data.image_files import MAX_MEGAPIXELS, Search
 from lit_gen.data.unpaired import UnpairedData, UnpairedDataset
 from lit_gen.errors import UserError, nearest
 from lit_gen.limits import PositiveInt
@@ -135,6 +135,6 @@ class Horse2Zebra(UnpairedData):
         images = super().test_images(domain)
         if (self.folder / f"truth{domain}").is_dir():
             for part in ("truth", "mask"):
-                files = find_images(self.folder / f"{part}{domain}").paths
+                files = Search(self.folder / f"{part}{domain}").find().paths
                 images[part] = cached_set(files, self.cache_folder, f"{part}{domain}", self.image_size).images
         return images

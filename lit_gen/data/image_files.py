@@ -68,68 +68,60 @@ class Found(NamedTuple):
 
 
 class Search(NamedTuple):
-    """A search that may have to be done: the arguments of `find_images`."""
+    """A search for the image files below a folder, which may have to be done."""
 
     folder: Path
-    ignored: Collection[Path] = ()
+    ignored: Collection[Path] = ()  # folders that are neither searched nor counted
 
     def find(self) -> Found:
-        return find_images(self.folder, self.ignored)
+        """Return all image files below the folder.
 
+        Links are followed, but each folder is read only once, however many links lead to it. Files and folders whose
+        name begins with a dot are left out, and so are special files. A broken link with an image's name is kept, so
+        that an error can name it.
 
-def find_images(folder: Path, ignored: Collection[Path] = ()) -> Found:
-    """Return all image files below `folder`.
-
-    Links are followed, but each folder is read only once, however many links lead to it. Files and folders whose name
-    begins with a dot are left out, and so are special files. A broken link with an image's name is kept, so that an
-    error can name it.
-
-    Args:
-        folder: folder to search.
-        ignored: folders that are neither searched nor counted.
-
-    Raises:
-        UserError: `folder` cannot be listed.
-    """
-    paths: list[Path] = []
-    left_out: Counter[str] = Counter()
-    passed_over, done = {os.path.realpath(path) for path in ignored}, set()
-    times: dict[str, Times] = {}
-    folders, links = [os.fspath(folder)], list[str]()
-    while folders or links:
-        # Links come last: a folder that is reached both ways is listed under its path without links.
-        place = folders.pop() if folders else links.pop()
-        real = os.path.realpath(place)
-        if real in done:
-            continue
-        done.add(real)
-        try:
-            times[place] = folder_times(place)
-            with os.scandir(place) as listing:
-                entries = sorted(listing, key=lambda entry: entry.name, reverse=True)
-        except OSError as error:
-            if place == os.fspath(folder):
-                raise UserError(
-                    f"cannot list the folder {folder}: {error.strerror}. Correct its permissions."
-                ) from error
-            left_out["folder that cannot be listed"] += 1
-            continue
-        for entry in entries:
-            kind = _kind(entry)
-            if kind == "folder" and os.path.realpath(entry.path) in passed_over:
+        Raises:
+            UserError: the folder cannot be listed.
+        """
+        paths: list[Path] = []
+        left_out: Counter[str] = Counter()
+        passed_over, done = {os.path.realpath(path) for path in self.ignored}, set()
+        times: dict[str, Times] = {}
+        folders, links = [os.fspath(self.folder)], list[str]()
+        while folders or links:
+            # Links come last: a folder that is reached both ways is listed under its path without links.
+            place = folders.pop() if folders else links.pop()
+            real = os.path.realpath(place)
+            if real in done:
                 continue
-            ending = os.path.splitext(entry.name)[1].lower()
-            if entry.name.startswith(".") or entry.name in SYSTEM_FOLDERS:
-                left_out["hidden"] += _count_files(entry)
-            elif kind == "folder":
-                (links if entry.is_symlink() else folders).append(entry.path)
-            elif kind == "special":
-                left_out["no regular file"] += 1
-            elif ending in endings():
-                paths.append(Path(entry.path))
-            else:
-                left_out[ending or "without an ending"] += 1
-    return Found(sorted(paths), {reason: count for reason, count in left_out.items() if count}, times)
+            done.add(real)
+            try:
+                times[place] = folder_times(place)
+                with os.scandir(place) as listing:
+                    entries = sorted(listing, key=lambda entry: entry.name, reverse=True)
+            except OSError as error:
+                if place == os.fspath(self.folder):
+                    raise UserError(
+                        f"cannot list the folder {self.folder}: {error.strerror}. Correct its permissions."
+                    ) from error
+                left_out["folder that cannot be listed"] += 1
+                continue
+            for entry in entries:
+                kind = _kind(entry)
+                if kind == "folder" and os.path.realpath(entry.path) in passed_over:
+                    continue
+                ending = os.path.splitext(entry.name)[1].lower()
+                if entry.name.startswith(".") or entry.name in SYSTEM_FOLDERS:
+                    left_out["hidden"] += _count_files(entry)
+                elif kind == "folder":
+                    (links if entry.is_symlink() else folders).append(entry.path)
+                elif kind == "special":
+                    left_out["no regular file"] += 1
+                elif ending in endings():
+                    paths.append(Path(entry.path))
+                else:
+                    left_out[ending or "without an ending"] += 1
+        return Found(sorted(paths), {reason: count for reason, count in left_out.items() if count}, times)
 
 
 def near_name(path: Path) -> str:

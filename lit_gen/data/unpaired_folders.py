@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from lit_gen.data.image_files import MAX_MEGAPIXELS, check_folder, find_images
+from lit_gen.data.image_files import MAX_MEGAPIXELS, Search, check_folder
 from lit_gen.data.splits import NAMES_OF_SPLITS
 from lit_gen.data.unpaired import UnpairedData
 from lit_gen.errors import UserError
@@ -107,7 +107,7 @@ def split_folders(folder: Path) -> Mapping[str, Path]:
         return {"train": folder}
     if "train" not in found:
         raise UserError(f"{inner[0]} is that of a split, but {folder} has no folder train. Add it, or rename that one.")
-    beside = find_images(folder, [*inner, folder / ".cache"]).paths
+    beside = Search(folder, [*inner, folder / ".cache"]).find().paths
     if beside:
         raise UserError(f"{beside[0]} is in no folder of a split, and others are. Move it to {found['train']}.")
     return found

@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader
 
 from lit_gen.data.batches import DataSpec
 from lit_gen.data.decoding import ImagesOnDemand, decode_image
-from lit_gen.data.image_files import find_images
+from lit_gen.data.image_files import Search
 from lit_gen.data.order import processes_that_share
 from lit_gen.data.pixel_values import as_floats
 from lit_gen.errors import UserError
@@ -173,7 +173,7 @@ def image_paths(options: Options, name: str = "images", channels: int = 3) -> li
         if not part or not path.exists():
             raise UserError(f"--{name}: there is no image or folder {part or repr(part)}.")
         ignored = [Path(options["output"]).expanduser()] if "output" in options else []
-        files = find_images(path, ignored).paths if path.is_dir() else [path]
+        files = Search(path, ignored).find().paths if path.is_dir() else [path]
         if not files:
             raise UserError(f"--{name}: the folder {part} holds no image.")
         found += [(file.relative_to(path if path.is_dir() else path.parent), file) for file in files]

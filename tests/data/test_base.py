@@ -11,7 +11,7 @@ from lit_gen.data import MNIST, CelebA, Horse2Zebra
 from lit_gen.data.base import ImageData, resize_batch
 from lit_gen.data.batches import DataSpec
 from lit_gen.data.datasets import ArrayDataset
-from lit_gen.data.image_files import find_images
+from lit_gen.data.image_files import Search
 from lit_gen.errors import UserError
 
 
@@ -253,7 +253,7 @@ def test_resizing_a_batch():
 def test_image_files_are_sorted_and_nothing_else(tmp_path):
     for name in ("b.JPG", "a.png", "c.txt", "d.jpeg", ".hidden"):
         (tmp_path / name).touch()
-    assert [path.name for path in find_images(tmp_path).paths] == ["a.png", "b.JPG", "d.jpeg"]
+    assert [path.name for path in Search(tmp_path).find().paths] == ["a.png", "b.JPG", "d.jpeg"]
 
 
 @pytest.mark.parametrize(

@@ -273,11 +273,11 @@ def test_damaged_pictures_are_skipped_on_request(copied_root, horse2zebra_root, 
         path.unlink()
         path.write_bytes(b"no image")
     with caplog.at_level("INFO"):
-        found = ready(copied_root, skip_broken=True).arrays
-    whole = ready(horse2zebra_root).arrays
+        found = ready(copied_root, skip_broken=True).sets
+    whole = ready(horse2zebra_root).sets
     for part, row in (("trainB", 4), ("testA", 1), ("trainA", None), ("testB", None)):
-        expected = whole[part] if row is None else np.delete(whole[part], row, axis=0)
-        np.testing.assert_array_equal(found[part], expected)
+        expected = whole[part].images if row is None else np.delete(whole[part].images, row, axis=0)
+        np.testing.assert_array_equal(found[part].images, expected)
     for line in ("1 of the 12 files for horse2zebra-trainB", "1 of the 4 files for horse2zebra-testA"):
         assert line in caplog.text
 

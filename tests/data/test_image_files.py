@@ -12,7 +12,7 @@ from PIL import Image
 
 from lit_gen.data import CelebA, Horse2Zebra, ImageFolder
 from lit_gen.data.cache import decode_image
-from lit_gen.data.image_files import find_images, in_words, near_name
+from lit_gen.data.image_files import Search, in_words, near_name
 from lit_gen.errors import UserError
 from lit_gen.files.atomic import complete_file
 from lit_gen.files.idx import read_idx
@@ -64,7 +64,7 @@ def test_a_folder_reached_twice_is_read_once_under_its_own_name(tmp_path):
     pictures(tmp_path / "in" / "z", 1, 2)
     for name in ("a", "zz"):
         (tmp_path / "in" / name).symlink_to(tmp_path / "in" / "z")
-    assert [path.parent.name for path in find_images(tmp_path / "in").paths] == ["z", "z"]
+    assert [path.parent.name for path in Search(tmp_path / "in").find().paths] == ["z", "z"]
 
 
 def test_linked_files_are_read_each(tmp_path):
@@ -150,10 +150,10 @@ def test_a_folder_that_cannot_be_listed(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "scandir", refuse)
     refused = tmp_path / "lost"
-    assert find_images(tmp_path).left_out == {"folder that cannot be listed": 1}
+    assert Search(tmp_path).find().left_out == {"folder that cannot be listed": 1}
     refused = tmp_path
     with pytest.raises(UserError, match="cannot list the folder"):
-        find_images(tmp_path)
+        Search(tmp_path).find()
 
 
 def test_many_reasons_are_cut_short():
@@ -179,7 +179,7 @@ def make_socket(path: Path) -> None:
 def test_what_is_no_regular_file_does_not_hang(tmp_path, make):
     pictures(tmp_path, 1)
     make(tmp_path / "2.png")
-    assert find_images(tmp_path).left_out == {"no regular file": 1}
+    assert Search(tmp_path).find().left_out == {"no regular file": 1}
     assert shown(tmp_path) == [1]
     with pytest.raises(UserError, match="2.png .it is no regular file"):
         decode_image(tmp_path / "2.png", 8)
