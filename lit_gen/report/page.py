@@ -15,7 +15,7 @@ from lit_gen.report.curves import EDGE, Points, curve
 from lit_gen.report.images import MOST_BYTES, Series, series_of
 from lit_gen.runs.commands import RunCommand, command, commands_of, line_of
 from lit_gen.runs.listing import Run, last_values, log_of, size_in_words, tests_of
-from lit_gen.runs.settings import SETTINGS, read_settings
+from lit_gen.runs.settings import SETTINGS, class_in, read_settings
 
 REPORT = "report.html"
 TEMPLATE = Path(__file__).with_name("template.html")
@@ -64,8 +64,8 @@ def _summary(run: Run, settings: Mapping[str, Any]) -> Iterable[tuple[str, str]]
     started = settings.get("ckpt_path")
     found = {
         "state": {"use": "test, validation or prediction"}.get(run.state, run.state),
-        "model": _class_of(settings, "model"),
-        "data": _class_of(settings, "data"),
+        "model": class_in(settings, "model"),
+        "data": class_in(settings, "data"),
         "checkpoint": str(started) if started else "",
         "epoch": "" if run.epoch is None else f"{run.epoch}",
         "images seen": "" if run.images is None else f"{run.images:,}",
@@ -129,7 +129,7 @@ def _images(series: Sequence[Series]) -> str:
 
 
 def _metrics(run: Run, log: Mapping[str, Points], settings: Mapping[str, Any]) -> str:
-    system, data = _class_of(settings, "model"), _class_of(settings, "data")
+    system, data = class_in(settings, "model"), class_in(settings, "data")
     parts = [
         f"<h3>test of {escape(test.checkpoint)}</h3>" + _measured(test.figures, test.system or system, data)
         for test in tests_of(run.folder)
@@ -159,10 +159,6 @@ def _measured(figures: Mapping[str, Mapping[str, Any]], system: str, data: str) 
     notes = "".join(f'<p class="note">Paper: {escape(note)}</p>' for note in below)
     heads = ("metric", "what it is", "here", "better", "unit", "paper", "samples", "features")
     return _table(rows, heads, (2, 5, 6)) + notes
-
-
-def _class_of(settings: Mapping[str, Any], part: str) -> str:
-    return str((settings.get(part) or {}).get("class_path", "")).rpartition(".")[2]
 
 
 def _curves(log: Mapping[str, Points]) -> str:

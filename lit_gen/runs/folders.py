@@ -15,7 +15,7 @@ from lit_gen.runs.checkpoint_files import read_checkpoint
 from lit_gen.runs.locks import RECORD, HeldError, RunLock, check_free, read_record
 from lit_gen.runs.names import system_of
 from lit_gen.runs.processes import is_first_process
-from lit_gen.runs.settings import SETTINGS, is_of_run, is_of_training, read_settings
+from lit_gen.runs.settings import SETTINGS, class_in, is_of_run, is_of_training, read_settings
 
 AUTO = "auto"
 """What `--ckpt_path` says for: begin the run of this name, or go on with it."""
@@ -42,14 +42,9 @@ def parent_of_class(root: Path, class_path: str) -> Path:
     A config of any name may have named the class. Where there is no such run, it is the folder named by the class.
     """
     name = class_path.rpartition(".")[2]
-
-    def is_of_class(config: Path) -> bool:
-        model = read_settings(config.parent).get("model")
-        named = model.get("class_path") if isinstance(model, Mapping) else model
-        return str(named).rpartition(".")[2] == name
-
     configs = sorted(root.glob(f"*/*/{SETTINGS}"), key=lambda path: path.stat().st_mtime, reverse=True)
-    newest = next((config for config in configs if is_of_training(config) and is_of_class(config)), None)
+    trained = (config for config in configs if is_of_training(config))
+    newest = next((config for config in trained if class_in(read_settings(config.parent), "model") == name), None)
     return root / system_of(None, None, class_path) if newest is None else newest.parent.parent
 
 
@@ -81,7 +76,8 @@ def new_folder(parent: Path, training: bool, start: str | None = None, name: str
             if name is not None:
                 if start == AUTO:  # another process has begun it while this one prepared the data
                     check_free(folder)
-                raise UserError(_taken(folder, training)) from None
+                or_go_on = ", or go on with that run by --ckpt_path=auto" if training else ""
+                raise UserError(f"there is {folder} already: choose another --name{or_go_on}.") from None
             if job is None or not _was_never_begun(folder, job):
                 continue
         except OSError as error:
@@ -99,12 +95,6 @@ def new_folder(parent: Path, training: bool, start: str | None = None, name: str
         leftovers.made(folder)
         return folder
     raise UserError(f"too many runs called {first}.")
-
-
-def _taken(folder: Path, training: bool) -> str:
-    """Return the line for a name that is taken."""
-    line = f"there is {folder} already: choose another --name"
-    return f"{line}, or go on with that run by --ckpt_path=auto." if training else f"{line}."
 
 
 def _was_never_begun(folder: Path, job: str) -> bool:

@@ -1,6 +1,7 @@
 """A run's `config.yaml`: how it is written, read, and told from other configs."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,12 @@ def read_settings(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError, yaml.YAMLError):
         return {}
     return settings if isinstance(settings, dict) else {}
+
+
+def class_in(settings: Mapping[str, Any], part: str) -> str:
+    """Return the name of the class that the settings of a run have as its model, or its data; '' without one."""
+    named = settings.get(part) or ""
+    return str(named.get("class_path", "") if isinstance(named, Mapping) else named).rpartition(".")[2]
 
 
 def is_of_run(path: Path) -> bool:
