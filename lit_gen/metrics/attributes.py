@@ -1,6 +1,6 @@
 """Metrics of attribute editing: whether images show the changed attribute, and keep the others."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -10,6 +10,7 @@ from lit_gen.data.contract import DataModule
 from lit_gen.metrics.classifiers import attribute_question, classifier_for, quoted
 from lit_gen.metrics.evaluator import Evaluator, Figure
 from lit_gen.metrics.processes import Share
+from lit_gen.synthetic.faces.names import HAIR_COLOURS
 
 
 class AttributeChanges(Evaluator):
@@ -25,16 +26,16 @@ class AttributeChanges(Evaluator):
 
     Args:
         names: names of the attributes.
-        changes: function from labels (B, A) and the names to the labels of each single change, (A, B, A).
         samples: largest number of test images to translate.
     """
 
-    def __init__(self, names: Sequence[str], changes: Callable[[Tensor, Sequence[str]], Tensor], samples: int) -> None:
+    def __init__(self, names: Sequence[str], samples: int) -> None:
         super().__init__()
-        self.names, self.changes, self.samples = list(names), changes, samples
+        self.names, self.samples = list(names), samples
         # A change that leaves an attribute alone in images with no attribute and with all leaves it alone in any image.
         extremes = torch.tensor([[0.0], [1.0]]).expand(2, len(names))
-        self.left_alone = (changes(extremes, names) == extremes).all(1)  # (A, A): row i for a change of attribute i
+        stays = single_changes(extremes, names) == extremes
+        self.left_alone = stays.all(1)  # (A, A): row i for a change of attribute i
         self.add_state("pictures", torch.tensor(0), "sum")
         for state in ("right", "asked", "changed", "kept"):
             self.add_state(state, torch.zeros(len(names), dtype=torch.int64), "sum")
@@ -50,7 +51,7 @@ class AttributeChanges(Evaluator):
         labels, before = model.labels(batch), self.classifier.decide(batch.image)
         self.pictures += len(labels)
         self.right += (before == labels).sum(0)
-        for index, target in enumerate(self.changes(labels, self.names)):
+        for index, target in enumerate(single_changes(labels, self.names)):
             asked = (target != labels).any(1)  # hair that has the colour already needs no change
             after = self.classifier.decide(model.translate(batch.image, target))
             self.asked[index] += asked.sum()
@@ -76,3 +77,19 @@ class AttributeChanges(Evaluator):
             if shares:
                 figures[name] = Figure(sum(shares) / len(shares), sum(asked), quoted(mean_accuracy))
         return figures | {"judge_accuracy": Figure(mean_accuracy, pictures)}
+
+
+def single_changes(labels: Tensor, names: Sequence[str]) -> Tensor:
+    """Return the targets (A, B, A) that differ from labels (B, A) in {0, 1} in one thing, one set for each attribute.
+
+    A hair colour is set, and the other hair colours with it unset; any other attribute is turned into its opposite.
+    """
+    hair = [column for column, name in enumerate(names) if name in HAIR_COLOURS]
+    targets = labels.repeat(len(names), 1, 1)
+    for column, target in enumerate(targets):
+        if column in hair:
+            target[:, hair] = 0
+            target[:, column] = 1
+        else:
+            target[:, column] = 1 - target[:, column]
+    return targets

@@ -11,6 +11,7 @@ from lit_gen.data.batches import BatchReader
 from lit_gen.data.contract import DataModule
 from lit_gen.data.loaders import IN_WORDS
 from lit_gen.data.pixel_values import as_bytes
+from lit_gen.metrics.attributes import single_changes
 from lit_gen.metrics.comparison import Names, feature_figures, patch_figures, similarity_figures
 from lit_gen.metrics.evaluator import Evaluator, Figure, Options
 from lit_gen.metrics.features import Features
@@ -118,15 +119,9 @@ class PublishedTargetDomains(Evaluator):
     and the rest is compared with. The arguments are those of `TargetDomains`.
     """
 
-    def __init__(
-        self,
-        options: Options,
-        names: Sequence[str],
-        changes: Callable[[Tensor, Sequence[str]], Tensor],
-        features: Features,
-    ) -> None:
+    def __init__(self, options: Options, names: Sequence[str], features: Features) -> None:
         super().__init__()
-        self.options, self.names, self.changes, self.features = options, list(names), changes, features
+        self.options, self.names, self.features = options, list(names), features
 
     def prepare(self, model: Any, data: DataModule) -> None:
         """Translate and look at all images, together with the other processes."""
@@ -140,7 +135,7 @@ class PublishedTargetDomains(Evaluator):
         def look(piece: int, numbers: range) -> dict[str, Tensor]:
             batch, found = sources.batch(numbers), dict[str, Tensor]()
             labels = model.labels(batch)
-            for index, target in enumerate(self.changes(labels, self.names)):
+            for index, target in enumerate(single_changes(labels, self.names)):
                 lacking = (labels[:, index] != target[:, index]) & (target[:, index] > 0)
                 if not lacking.any():
                     continue

@@ -1,6 +1,6 @@
 """The distance of images translated to an attribute from real images that have it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -9,6 +9,7 @@ from torchmetrics.utilities import dim_zero_cat
 
 from lit_gen.data.contract import DataModule
 from lit_gen.data.pixel_values import as_bytes
+from lit_gen.metrics.attributes import single_changes
 from lit_gen.metrics.comparison import Names, feature_figures
 from lit_gen.metrics.evaluator import Evaluator, Figure, Options
 from lit_gen.metrics.features import Features
@@ -34,15 +35,9 @@ class TargetDomains(Evaluator):
     real_keys: list[Tensor]
     real_labels: list[Tensor]
 
-    def __init__(
-        self,
-        options: Options,
-        names: Sequence[str],
-        changes: Callable[[Tensor, Sequence[str]], Tensor],
-        features: Features,
-    ) -> None:
+    def __init__(self, options: Options, names: Sequence[str], features: Features) -> None:
         super().__init__()
-        self.seen, self.names, self.changes, self.features = 2 * options.samples, list(names), changes, features
+        self.seen, self.names, self.features = 2 * options.samples, list(names), features
         self.batches = self.images = 0
         for state in ("keys", "real_keys", "real_labels"):
             self.add_state(state, [], "cat")
@@ -67,7 +62,7 @@ class TargetDomains(Evaluator):
         self.real_keys.append(keys[real])
         self.real_labels.append(labels[real])
         self._look("real", image[real])
-        for index, target in enumerate(self.changes(labels, self.names)):
+        for index, target in enumerate(single_changes(labels, self.names)):
             rows = ~real & (labels[:, index] != target[:, index]) & (target[:, index] > 0)
             getattr(self, f"made_keys_{index}").append(keys[rows])
             made = model.translate(batch.image[rows], target[rows]) if rows.any() else batch.image[rows]

@@ -1,6 +1,6 @@
 """Metrics against the truth: the renderer draws the same scene with one attribute changed."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ from torch.nn import functional
 from torchmetrics.utilities.data import dim_zero_cat
 
 from lit_gen.data.contract import DataModule
+from lit_gen.metrics.attributes import single_changes
 from lit_gen.metrics.evaluator import Evaluator, Figure
 from lit_gen.metrics.inputs import as_images
 from lit_gen.metrics.processes import as_model_input, own_pieces, turn
@@ -41,9 +42,9 @@ class TrueEdits(Evaluator):
     made: list[Tensor]
     true: list[Tensor]
 
-    def __init__(self, names: Sequence[str], changes: Callable[[Tensor, Sequence[str]], Tensor], samples: int) -> None:
+    def __init__(self, names: Sequence[str], samples: int) -> None:
         super().__init__()
-        self.names, self.changes, self.samples = list(names), changes, min(samples, LOOKED_AT)
+        self.names, self.samples = list(names), min(samples, LOOKED_AT)
         for state in ("inside_error", "inside_identity_error", "inside", "outside_error", "outside"):
             self.add_state(state, torch.zeros(len(names), dtype=torch.float64), "sum")
         for state in ("which", "made", "true"):
@@ -58,7 +59,7 @@ class TrueEdits(Evaluator):
             state.append(torch.zeros(0, data.spec["image_shape"][0] * SIDE**2, device=model.device))
         for _, chosen in own_pieces(min(self.samples, len(dataset)), PIECE):
             batch = as_model_input(data, dataset, chosen, model.device)
-            targets = self.changes(model.labels(batch), self.names)
+            targets = single_changes(model.labels(batch), self.names)
             wanted = [[dict(zip(self.names, map(bool, row), strict=True)) for row in rows] for rows in targets.tolist()]
             truths = data.counterfactuals("test", chosen, list(zip(*wanted, strict=True)))
             if truths is None:

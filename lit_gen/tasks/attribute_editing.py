@@ -14,7 +14,7 @@ from lit_gen.data.contract import DataModule
 from lit_gen.errors import UserError, nearest
 from lit_gen.losses import Terms
 from lit_gen.losses.likelihood import attribute_cross_entropy
-from lit_gen.metrics.attributes import AttributeChanges
+from lit_gen.metrics.attributes import AttributeChanges, single_changes
 from lit_gen.metrics.evaluator import Evaluator, Options
 from lit_gen.metrics.features import Features
 from lit_gen.metrics.published import PublishedTargetDomains
@@ -137,12 +137,12 @@ class AttributeEditing(Task):
         per_attribute = PublishedTargetDomains if options.published else TargetDomains
         found: list[Evaluator] = [
             quality(model, options, to_neighbours, from_real=True, once=True, features=features),
-            per_attribute(options, model.attributes, single_changes, features),
+            per_attribute(options, model.attributes, features),
         ]
         if getattr(data, "has_attributes", False):
-            found.append(AttributeChanges(model.attributes, single_changes, options.samples))
+            found.append(AttributeChanges(model.attributes, options.samples))
         if hasattr(data, "counterfactuals"):
-            found.append(TrueEdits(model.attributes, single_changes, options.samples))
+            found.append(TrueEdits(model.attributes, options.samples))
         return found
 
 
@@ -199,19 +199,3 @@ def changed(model: AttributeEditor, batch: Any) -> list[Tensor]:
     """Return the images, and their translations by each single change, each (B, C, H, W)."""
     targets = single_changes(known_or_guessed_labels(model, batch), model.attributes)
     return [batch.image, *(model.translate(batch.image, target) for target in targets)]
-
-
-def single_changes(labels: Tensor, names: Sequence[str]) -> Tensor:
-    """Return the targets (A, B, A) that differ from labels (B, A) in {0, 1} in one thing, one set for each attribute.
-
-    A hair colour is set, and the other hair colours with it unset; any other attribute is turned into its opposite.
-    """
-    hair = [column for column, name in enumerate(names) if name in HAIR_COLOURS]
-    targets = labels.repeat(len(names), 1, 1)
-    for column, target in enumerate(targets):
-        if column in hair:
-            target[:, hair] = 0
-            target[:, column] = 1
-        else:
-            target[:, column] = 1 - target[:, column]
-    return targets

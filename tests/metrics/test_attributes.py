@@ -8,7 +8,6 @@ import torch
 from lit_gen.data.batches import AttributedImages
 from lit_gen.metrics import attributes
 from lit_gen.metrics.attributes import AttributeChanges
-from lit_gen.tasks.attribute_editing import single_changes
 from tests.metrics.pictures import NAMES, PixelJudge, Tinted, in_two_processes, mark, noise, tint
 
 FACES = ["Black_Hair", "Blond_Hair", "Male"]
@@ -20,7 +19,7 @@ def fake(translate):
 
 
 def evaluate(names, model, batches, data=None, samples=1_000):
-    evaluator = AttributeChanges(names, single_changes, samples)
+    evaluator = AttributeChanges(names, samples)
     evaluator.prepare(model, data)
     for batch in batches:
         evaluator.update(model, batch)

@@ -19,7 +19,6 @@ from lit_gen.metrics.inputs import own_noise
 from lit_gen.metrics.ms_ssim import pair_similarities
 from lit_gen.metrics.published import PublishedQuality, PublishedTargetDomains, pieces
 from lit_gen.metrics.sliced_wasserstein import sliced_wasserstein
-from lit_gen.tasks.attribute_editing import single_changes
 from tests.metrics.pictures import NAMES, Tinted, in_two_processes
 from tests.metrics.test_target_domains import Corners
 
@@ -197,7 +196,7 @@ def test_conditions_come_again_with_other_noise(tmp_path):
 def target_domains(data, translate, split=None):
     features = SimpleNamespace(load=lambda device: [Corners()])
     options = Options(published=True, generated=1_000, split=split)
-    metric = PublishedTargetDomains(options, NAMES, single_changes, features)
+    metric = PublishedTargetDomains(options, NAMES, features)
     model = SimpleNamespace(**vars(MODEL), translate=translate)
     metric.prepare(model, data)
     metric.update(model, None)

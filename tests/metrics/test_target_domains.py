@@ -10,7 +10,6 @@ from lit_gen.metrics.evaluator import Options
 from lit_gen.metrics.features import Network
 from lit_gen.metrics.frechet import FrechetDistance, gaussian
 from lit_gen.metrics.target_domains import TargetDomains
-from lit_gen.tasks.attribute_editing import single_changes
 from tests.metrics.pictures import NAMES, in_two_processes, noise, tint
 
 
@@ -40,7 +39,7 @@ def perfect(image, target):
 
 def evaluator(samples=1_000):
     features = SimpleNamespace(load=lambda device: [Corners()])
-    return TargetDomains(Options(samples=samples), NAMES, single_changes, features)
+    return TargetDomains(Options(samples=samples), NAMES, features)
 
 
 def run(metric, translator, batch, size=25):

@@ -8,7 +8,6 @@ from lit_gen.data import CelebA, CelebACaptions
 from lit_gen.data.alphabet import decode
 from lit_gen.metrics.true_images import TrueEdits, TrueEffects
 from lit_gen.synthetic import VERSION
-from lit_gen.tasks.attribute_editing import single_changes
 from tests.metrics.pictures import in_two_processes
 
 NAMES = ["Black_Hair", "Brown_Hair", "Smiling", "Eyeglasses"]
@@ -71,7 +70,7 @@ class Editor:
 
 
 def edits(data, edit, samples=1_000):
-    evaluator = TrueEdits(NAMES, single_changes, samples)
+    evaluator = TrueEdits(NAMES, samples)
     evaluator.prepare(Editor(data, edit), data)
     evaluator.update(None, None)  # the batches make no difference
     return evaluator.compute()
