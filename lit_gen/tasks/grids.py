@@ -106,11 +106,8 @@ def lettering(text: str, width: int, channels: int, size: int = SIZES[0]) -> Ten
 
     The width, and the `size` of the letters, which is their height, are in pixels.
     """
-    lines = _wrapped(text, width - 2 * MARGIN, size)
-    paper = _paper(width, len(lines), size)
-    for number, line in enumerate(lines):
-        _write(paper, line, MARGIN, number, size)
-    return _as_tensor(paper, channels)
+    lines = [(MARGIN, number, line) for number, line in enumerate(_wrapped(text, width - 2 * MARGIN, size))]
+    return _written(lines, width, channels, size)
 
 
 def _heads(heads: Sequence[str], width: int, channels: int, cells: int, gap: int) -> Tensor:
@@ -121,14 +118,12 @@ def _heads(heads: Sequence[str], width: int, channels: int, cells: int, gap: int
     texts = [head.replace("_", " ") for head in heads]
     words = [word for text in texts for word in text.split()]
     size = next((size for size in SIZES if all(_length(word, size) <= room for word in words)), SIZES[-1])
-    wrapped = [_wrapped(text, room, size) for text in texts]
-    paper = _paper(width, max(map(len, wrapped)), size)
-    for column, lines in enumerate(wrapped):
-        for number, line in enumerate(lines):
-            middle = gap + column // each * pitch + (column % each + 0.5) * column_width
-            left = middle - _length(line, size) / 2
-            _write(paper, line, left, number, size)
-    return _as_tensor(paper, channels)
+    lines = []
+    for column, text in enumerate(texts):
+        middle = gap + column // each * pitch + (column % each + 0.5) * column_width
+        wrapped = enumerate(_wrapped(text, room, size))
+        lines += [(middle - _length(line, size) / 2, number, line) for number, line in wrapped]
+    return _written(lines, width, channels, size)
 
 
 def _wrapped(text: str, width: float, size: int) -> list[str]:
@@ -159,18 +154,14 @@ def _gap(size: int) -> float:
     return 0.4 * size
 
 
-def _write(paper: Image.Image, line: str, left: float, number: int, size: int) -> None:
-    font, top = _font(size), 2 + number * round(1.3 * size)
-    for word in line.split(" "):
-        ImageDraw.Draw(paper).text((round(left), top), word, 0, font)
-        left += font.getlength(word) + _gap(size)
-
-
-def _paper(width: int, lines: int, size: int) -> Image.Image:
-    return Image.new("L", (width, round(1.3 * size) * lines + 6), 255)
-
-
-def _as_tensor(paper: Image.Image, channels: int) -> Tensor:
+def _written(lines: Sequence[tuple[float, int, str]], width: int, channels: int, size: int) -> Tensor:
+    """Write lines, each with its left edge and its number from the top: (channels, H, width)."""
+    font, step = _font(size), round(1.3 * size)
+    paper = Image.new("L", (width, step * (1 + max(number for _, number, _ in lines)) + 6), 255)
+    for left, number, line in lines:
+        for word in line.split(" "):
+            ImageDraw.Draw(paper).text((round(left), 2 + number * step), word, 0, font)
+            left += font.getlength(word) + _gap(size)
     return as_floats(pil_to_tensor(paper)).expand(channels, -1, -1)
 
 
