@@ -73,7 +73,7 @@ def laplacian(images: Tensor) -> list[Tensor]:
     """
     maps = [images]
     for _ in levels(min(images.shape[-2:]))[1:]:
-        smaller = halve(maps[-1])
+        smaller = blur(maps[-1])[..., ::2, ::2]
         maps[-1] = maps[-1] - double(smaller, maps[-1].shape[-2:])
         maps.append(smaller)
     return maps
@@ -84,11 +84,6 @@ def blur(images: Tensor, gain: float = 1.0) -> Tensor:
     row = torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0], device=images.device) / 16
     kernel = (gain * torch.outer(row, row)).expand(images.shape[1], 1, 5, 5)
     return functional.conv2d(functional.pad(images, (2, 2, 2, 2), mode="reflect"), kernel, groups=images.shape[1])
-
-
-def halve(images: Tensor) -> Tensor:
-    """Return images at half of their side, blurred first."""
-    return blur(images)[..., ::2, ::2]
 
 
 def double(images: Tensor, size: torch.Size) -> Tensor:

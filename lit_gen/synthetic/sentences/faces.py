@@ -223,17 +223,9 @@ def _say(
 
 def _noun_phrase(noun: str, said: Mapping[str, list[str]], rng: Random) -> str:
     """Write a noun phrase, such as "a smiling young man with black hair, wearing a hat"."""
-    groups = []
-    if said["has"]:
-        groups.append(f"with {join(said['has'])}")
-    if said["wears"]:
-        groups.append(f"wearing {join(said['wears'])}")
-    if said["lacks"] or said["bares"]:
-        groups.append(f"without {join(said['lacks'] + said['bares'], 'or')}")
-    if said["state"]:
-        groups.append(f"who is {join(said['state'])}")
-    if said["whose"]:
-        groups.append(join([f"whose {text}" for text in said["whose"]]))
+    whose, without = [f"whose {text}" for text in said["whose"]], said["lacks"] + said["bares"]
+    texts = {"with ": said["has"], "wearing ": said["wears"], "without ": without, "who is ": said["state"], "": whose}
+    groups = [word + join(own, "or" if word == "without " else "and") for word, own in texts.items() if own]
     words = " ".join([*said["adjective"], noun])
     return " ".join([article(words), words, ", ".join(shuffled(groups, rng))]).strip()
 
