@@ -98,37 +98,32 @@ def box_around(points: np.ndarray, margin: float) -> Box:
     )
 
 
-def polygon(shapes: np.ndarray | list[np.ndarray], blur: float = 0.0, scale: int = 3, box: Box | None = None) -> Patch:
-    """Return the inside of a polygon, (N, 2) pixels, or of several.
+def polygon(
+    shapes: np.ndarray | list[np.ndarray], blur: float = 0.0, scale: int = 3, box: Box | None = None, width: float = 0
+) -> Patch:
+    """Return the inside of a polygon, (N, 2) pixels, or of several; a line instead, where it has a `width` in pixels.
 
     `blur` is a standard deviation in pixels, `scale` the factor of the size in which edges are drawn before they are
     averaged. The mask's place is by default what the polygons need.
     """
     shapes = shapes if isinstance(shapes, list) else [shapes]
-    box = box or box_around(np.concatenate(shapes), 2.5 * blur + 1)
-    return _drawn(shapes, box, blur, scale)
-
-
-def stroke(lines: np.ndarray | list[np.ndarray], width: float, blur: float = 0.5) -> Patch:
-    """Return a line of `width` pixels, (N, 2) pixels, or several; `blur` is that of `polygon`."""
-    lines = lines if isinstance(lines, list) else [lines]
-    box = box_around(np.concatenate(lines), 2.5 * blur + width + 1)
-    return _drawn(lines, box, blur, scale=2, line_width=max(1, round(width * 2)))
-
-
-def _drawn(shapes: list[np.ndarray], box: Box, blur: float, scale: int, line_width: int = 0) -> Patch:
-    """Return the mask of polygons, or of lines that are `line_width` wide at `scale`."""
+    box = box or box_around(np.concatenate(shapes), 2.5 * blur + width + 1)
     if box.is_empty:
         return EMPTY
     image = Image.new("L", ((box.right - box.left) * scale, (box.bottom - box.top) * scale))
     pen = ImageDraw.Draw(image)
     for points in shapes:
         corners = ((points - (box.left, box.top)) * scale).ravel().tolist()
-        if line_width:
-            pen.line(corners, fill=255, width=line_width)
+        if width:
+            pen.line(corners, fill=255, width=max(1, round(width * scale)))
         else:
             pen.polygon(corners, fill=255)
     return to_patch(image, box, scale, blur)
+
+
+def stroke(lines: np.ndarray | list[np.ndarray], width: float, blur: float = 0.5) -> Patch:
+    """Return a line of `width` pixels, (N, 2) pixels, or several; `blur` is that of `polygon`."""
+    return polygon(lines, blur, scale=2, width=width)
 
 
 def soft_blob(centre: np.ndarray, sigma_x: float, sigma_y: float) -> Patch:

@@ -14,18 +14,18 @@ class Hair:
         self.outline = _outline(scene, pose, rng)
         self.opening = _opening(scene, pose, rng)
         self.box = box_around(self.outline, 5)
+        self.mask = polygon(self.outline, blur=1.8, scale=1, box=self.box).mask
         self.colour, self.strands = _strands(scene, pose, self.box, rng)
 
     def paint_behind(self, canvas: Canvas) -> None:
         """Paint the hair behind the head."""
-        self._paint(canvas, polygon(self.outline, blur=1.8, scale=1, box=self.box).mask, brightness=0.55)
+        self._paint(canvas, self.mask, brightness=0.55)
 
     def paint(self, canvas: Canvas, face: Patch) -> None:
         """Paint the hair around the opening that shows the face, and its shadow on the face (of mask `face`)."""
         rows, columns, lit = soft_polygon(self.opening + (0, 4), 4.0, self.box)
         canvas.shade(Patch(rows, columns, (1 - lit) * face.mask[rows, columns]), 0.42)
-        mask = polygon(self.outline, blur=1.8, scale=1, box=self.box).mask
-        self._paint(canvas, mask * (1 - polygon(self.opening, blur=1.6, scale=1, box=self.box).mask))
+        self._paint(canvas, self.mask * (1 - polygon(self.opening, blur=1.6, scale=1, box=self.box).mask))
 
     def _paint(self, canvas: Canvas, mask: np.ndarray, brightness: float = 1.0) -> None:
         # Where the edge is soft the strands decide, which frays it.
