@@ -9,7 +9,6 @@ from lightning.pytorch.utilities import rank_zero_info
 from lit_gen.data.cache import HINT
 from lit_gen.data.download import ROOT_HINT, DamagedArchiveError, DownloadError, Remote, fetch, names_in, unpack
 from lit_gen.errors import UserError
-from lit_gen.files.atomic import remove_if_empty
 
 IMAGES = "img_align_celeba"
 LISTS = ("list_attr_celeba", "list_eval_partition")
@@ -65,8 +64,6 @@ class CelebAFiles:
                 reason = self._unpack()
             except DownloadError as error:
                 reason = f"could not be downloaded: {error}"
-            finally:
-                remove_if_empty(self.folder)
         if missing := self.missing:
             links = (f"https://drive.google.com/file/d/{ON_DRIVE[name].replace('&', '/view?')}" for name in missing)
             raise UserError(

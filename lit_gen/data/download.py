@@ -63,9 +63,9 @@ def fetch(remote: Remote, target: Path, hint: str = ELSEWHERE) -> None:
     """
     if target.is_file():
         return
-    make_folder(target.parent, hint)
     kept = target.with_name(f"{PREFIX}{target.name}")
     with alone(target, f"downloading {target.name}"), writing(f"write {target}", hint):
+        make_folder(target.parent, hint)
         if target.is_file():  # another process has downloaded it in the meantime
             return
         with FileIO(kept, "a+") as file:

@@ -16,7 +16,7 @@ from lit_gen.data.batches import UNLABELLED, DataSpec, Images, LabelledImages
 from lit_gen.data.datasets import ArrayDataset
 from lit_gen.data.download import ROOT_HINT, DownloadError, Remote, fetch, set_aside
 from lit_gen.errors import UserError
-from lit_gen.files.atomic import CannotWriteError, complete_file, remove_if_empty
+from lit_gen.files.atomic import CannotWriteError, complete_file
 from lit_gen.files.idx import DamagedFileError, read_idx
 from lit_gen.synthetic.digits import digit_factors, write_mnist
 
@@ -102,8 +102,6 @@ class MNIST(ImageData):
                 return
             except DownloadError as error:
                 reason = f"could not be downloaded: {error}"
-            finally:
-                remove_if_empty(self.raw_folder, self.raw_folder.parent)
         raise UserError(
             f"MNIST {reason} Put {', '.join(missing)} (or the same ending in .gz) into {self.raw_folder}; they are at "
             f"{' and '.join(SITES)}, see data/README.md. For rendered digits set --data.synthetic=true."
