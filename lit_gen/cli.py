@@ -40,7 +40,7 @@ from lit_gen.command_line.prepare import prepare
 from lit_gen.command_line.quiet import be_quiet
 from lit_gen.command_line.refusals import explain
 from lit_gen.command_line.runs import runs
-from lit_gen.command_line.seeds import asks_for_seeds, check_seed, train_seeds
+from lit_gen.command_line.seeds import SEEDS, check_seed, train_seeds
 from lit_gen.command_line.sources import PARTS, options_of_predict
 from lit_gen.command_line.summary import summary
 from lit_gen.command_line.trainer import CommandLineTrainer, arguments_for, check_amounts, check_devices
@@ -304,7 +304,7 @@ def main(args: Sequence[str] | None = None) -> None:
         others = {"prepare": prepare, "check": check, "runs": runs, "new": new, "export": export}
         if args[0] in others:
             return others[args[0]](args)
-        if asks_for_seeds(args):
+        if any(option.name == SEEDS for option in options_of(args)):
             return train_seeds(args)
         cli = LitGenCLI(
             GenerativeModule,

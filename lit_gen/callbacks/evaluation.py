@@ -64,14 +64,12 @@ class Evaluation(Callback):
         self._images = SumMetric().to(model.device)
         self._prepare(trainer, model, model.task.evaluators(model, data_of(trainer), self.options))
 
-    @torch.no_grad()
     def on_test_batch_end(
         self, trainer: Trainer, model: Any, outputs: Any, batch: Any, batch_idx: int, *_: Any
     ) -> None:
         self._images.update(len(batch[0]))
         self._update(model, batch, batch_idx)
 
-    @torch.no_grad()
     def on_test_epoch_end(self, trainer: Trainer, model: Any) -> None:
         self._compute(model, "test")
 
@@ -79,13 +77,11 @@ class Evaluation(Callback):
         chosen = [] if trainer.sanity_checking else model.task.validation_evaluators(model, data_of(trainer))
         self._prepare(trainer, model, chosen)
 
-    @torch.no_grad()
     def on_validation_batch_end(
         self, trainer: Trainer, model: Any, outputs: Any, batch: Any, batch_idx: int, *_: Any
     ) -> None:
         self._update(model, batch, batch_idx)
 
-    @torch.no_grad()
     def on_validation_epoch_end(self, trainer: Trainer, model: Any) -> None:
         self._compute(model, "val")
 
@@ -94,11 +90,13 @@ class Evaluation(Callback):
         for evaluator in self._evaluators:
             evaluator.prepare(model, data_of(trainer))
 
+    @torch.no_grad()
     def _update(self, model: Any, batch: Any, batch_idx: int) -> None:
         model.seed("evaluate", batch_idx)
         for evaluator in self._evaluators:
             evaluator.update(model, batch)
 
+    @torch.no_grad()
     def _compute(self, model: Any, prefix: str) -> None:
         """Log the metrics, and let go of the evaluators: they may hold thousands of images."""
         self.figures = {}

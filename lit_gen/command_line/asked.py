@@ -115,7 +115,8 @@ def complete(words: Sequence[str]) -> tuple[Asked, list[str]]:
             data = None
         elif data is not None and kinds["data"] is None:
             before.append(_word("data", data["class_path"], data["init_args"]))
-            rank_zero_info(f"data as the checkpoint says: {_in_words(data)}")
+            own = ", ".join(f"{name} {value}" for name, value in data["init_args"].items() if value is not None)
+            rank_zero_info(f"data as the checkpoint says: {data['class_path'].rpartition('.')[2]} ({own})")
         if kinds["data"] is not None and (shape := _shape_of_images(checkpoint, kinds["data"], words)):
             words += shape
             rank_zero_info(f"images as the checkpoint says: {' '.join(shape)}")
@@ -183,11 +184,6 @@ def _shape_of_images(checkpoint: Mapping[str, Any], data: str, words: Sequence[s
             )
     free = settings - settings_named(words, "data")
     return [f"--data.{name}={value}" for name, value in values.items() if name in free]
-
-
-def _in_words(data: Mapping[str, Any]) -> str:
-    settings = ", ".join(f"{name} {value}" for name, value in data["init_args"].items() if value is not None)
-    return f"{data['class_path'].rpartition('.')[2]} ({settings})"
 
 
 def data_of_checkpoint(checkpoint: Mapping[str, Any], path: str) -> dict[str, Any] | None:

@@ -26,11 +26,6 @@ def check_seed(option: str, seed: bool | int | None) -> None:
         raise UserError(f"--{option} takes whole numbers from 0 to {LAST_SEED}, not {seed}. Give one of these.")
 
 
-def asks_for_seeds(words: Sequence[str]) -> bool:
-    """Return whether a command asks for a training with each of several seeds."""
-    return any(option.name == SEEDS for option in options_of(words))
-
-
 def train_seeds(words: Sequence[str]) -> None:
     """Train with one seed after the other, each in a run and a process of its own, and print what all reached.
 
