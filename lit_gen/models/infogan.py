@@ -284,8 +284,5 @@ class InfoGAN(AdversarialModule):
         return outputs[:, : self.codes[0].outputs].argmax(1)
 
     def configure_optimizers(self) -> list[Optimizer]:
-        networks = (self.discriminator, self.generator)
-        return [
-            self.adam(network.parameters(), rate, self.betas)
-            for network, rate in zip(networks, self.learning_rates, strict=True)
-        ]
+        networks = zip((self.discriminator, self.generator), self.learning_rates, strict=True)
+        return [self.adam(network.parameters(), rate, self.betas) for network, rate in networks]

@@ -20,12 +20,11 @@ Departures from the paper:
 from typing import Any, NamedTuple
 
 import torch
-from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor, nn
 from torch.nn import functional
 
 from lit_gen.data.batches import AttributedImages, DataSpec, Images
-from lit_gen.errors import UserError, nearest
+from lit_gen.errors import UserError
 from lit_gen.layers.coders import square_side
 from lit_gen.layers.residual import ResidualBlock
 from lit_gen.lightning_compat import data_of
@@ -35,7 +34,7 @@ from lit_gen.losses.adversarial import gradient_penalty, wasserstein_discriminat
 from lit_gen.losses.likelihood import attribute_cross_entropy
 from lit_gen.models.adversarial import AdversarialModule
 from lit_gen.schedules import constant_then_linear
-from lit_gen.tasks.attribute_editing import AttributeEditing, wanted_changes, with_changes
+from lit_gen.tasks.attribute_editing import AttributeEditing, check_known, editable, wanted_changes, with_changes
 from lit_gen.training.modes import evaluating
 
 PAPER_ATTRIBUTES = ["Black_Hair", "Blond_Hair", "Brown_Hair", "Male", "Young"]
@@ -153,7 +152,7 @@ class StarGAN(AdversarialModule):
         ema_decay: BelowOne = 0.0,
     ) -> None:
         super().__init__(spec, n_critic, ema_decay)
-        attributes = among(spec["attributes"], attributes)
+        attributes = editable(attributes, PAPER_ATTRIBUTES, spec["attributes"])
         self.save_hyperparameters()
         self.save_hyperparameters({"attributes": attributes})  # all that the data have, perhaps
         image_channels, size = self.image_shape[0], square_side(self.image_shape, "StarGAN")
@@ -176,14 +175,8 @@ class StarGAN(AdversarialModule):
     def setup(self, stage: str) -> None:
         super().setup(stage)
         self.data_attributes = list(getattr(data_of(self.trainer), "spec", self.spec)["attributes"])
-        if stage != "predict" and not self.data_attributes:
-            raise UserError("StarGAN needs data with attributes, and the spec of these names none.")
-        for name in self.attributes:
-            if stage != "predict" and name not in self.data_attributes:
-                raise UserError(
-                    f"the data have no attribute {name!r}.{nearest(name, self.data_attributes)} "
-                    f"Set --model.attributes to names that the data have: {', '.join(self.data_attributes) or 'none'}."
-                )
+        if stage != "predict":
+            check_known(self.attributes, self.data_attributes)
 
     def labels(self, batch: Any) -> Tensor:
         """Return the batch's own values (B, A) of the model's attributes."""
@@ -282,11 +275,3 @@ class StarGAN(AdversarialModule):
             target = with_changes(self, Images(image), wanted_changes(target, self.attributes, "the target"))
         with evaluating(self.sampler):
             return self(image, target).float()
-
-
-def among(of_data: list[str], attributes: list[str]) -> list[str]:
-    """Return the attributes to change: those of the data in place of the default ones, where the data lack these."""
-    if not of_data or attributes != PAPER_ATTRIBUTES or set(attributes) <= set(of_data):
-        return attributes
-    rank_zero_info(f"the attributes are all that the data have (--model.attributes): {', '.join(of_data)}")
-    return list(of_data)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 import torch
+from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 from torch.nn import functional
 
@@ -144,6 +145,26 @@ class AttributeEditing(Task):
         if hasattr(data, "counterfactuals"):
             found.append(TrueEdits(model.attributes, options.samples))
         return found
+
+
+def editable(asked: list[str], default: list[str], of_data: list[str]) -> list[str]:
+    """Return the names of the attributes to edit: those of the data in place of default ones that the data lack."""
+    if not of_data or asked != default or set(asked) <= set(of_data):
+        return asked
+    rank_zero_info(f"the attributes are all that the data have (--model.attributes): {', '.join(of_data)}")
+    return list(of_data)
+
+
+def check_known(names: Sequence[str], of_data: Sequence[str]) -> None:
+    """Raise a `UserError` if the data lack an attribute that is to be edited."""
+    for name in names:
+        if not of_data:
+            raise UserError("attribute editing needs data with attributes, and the spec of these names none.")
+        if name not in of_data:
+            raise UserError(
+                f"the data have no attribute {name!r}.{nearest(name, list(of_data))} "
+                f"Set --model.attributes to names that the data have: {', '.join(of_data)}."
+            )
 
 
 def wanted_changes(text: str, names: Sequence[str], said: str = "--attributes") -> dict[int, float]:

@@ -204,7 +204,9 @@ def test_stargan_on_data_without_attributes(tmp_path):
     model = StarGAN(tiny.spec(3), attributes=["Smiling"], channels=4, residual_blocks=1, discriminator_channels=4)
     data = LightningDataModule.from_datasets(TensorDataset(tiny.images(4, 3)), batch_size=2)
     data.spec = tiny.spec(3) | {"attributes": []}
-    with pytest.raises(UserError, match="StarGAN needs data with attributes, and the spec of these names none"):
+    with pytest.raises(
+        UserError, match="attribute editing needs data with attributes, and the spec of these names none"
+    ):
         tiny.trainer(tmp_path).fit(model, datamodule=data)
 
 
