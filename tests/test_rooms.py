@@ -84,3 +84,11 @@ def test_no_file_of_a_room_imports_a_room_above(room):
         for below in ROOMS:
             if (room, below) in KNOWN:
                 assert not {name[1] for name in names if name[0] == below} - KNOWN[room, below], path
+
+
+def test_files_that_are_read_from_top_to_bottom_are_short():
+    papers = [path for path in (ROOT / "lit_gen" / "models").glob("*.py") if "arXiv" in path.read_text()]
+    drawn = (ROOT / "lit_gen" / "synthetic").rglob("*.py")
+    assert len(papers) > 10
+    for paths, most in ((papers, 289), ([ROOT / "lit_gen" / "cli.py"], 250), (drawn, 399)):
+        assert not {path.name: lines for path in paths if (lines := path.read_text().count("\n")) > most}

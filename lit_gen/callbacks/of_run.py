@@ -11,7 +11,7 @@ from lit_gen.callbacks.best import BestCheckpoint
 from lit_gen.callbacks.checkpoints import RunCheckpoints
 from lit_gen.callbacks.evaluation import Evaluation
 from lit_gen.callbacks.health import Health
-from lit_gen.callbacks.predictions import PredictionWriter
+from lit_gen.callbacks.predictions import Command, PredictionWriter
 from lit_gen.callbacks.progress import TrainingBar, TrainingSpeed
 from lit_gen.callbacks.rehearsal import Rehearsal
 from lit_gen.callbacks.run_report import RunReport
@@ -19,7 +19,8 @@ from lit_gen.callbacks.sample_grids import SampleGrids
 from lit_gen.callbacks.timing import TrainingTime
 from lit_gen.models.adversarial import AdversarialModule
 from lit_gen.models.base import GenerativeModule
-from lit_gen.runs.commands import RunCommand
+from lit_gen.runs.commands import RunCommand, line_of
+from lit_gen.tasks.pictures import base_seed, switch
 
 
 def callbacks_of_run(
@@ -63,3 +64,15 @@ def callbacks_of_run(
         callbacks.append(RunCheckpoints(checkpoints, **settings.checkpoints.as_dict()))
         callbacks.append(TrainingTime(folder))
     return callbacks + report
+
+
+def prediction_writer(
+    words: Sequence[str], options: dict[str, str], settings: Namespace, folder: Path | None
+) -> PredictionWriter:
+    """Return what writes the images of a `predict`: into `--output`, or below its run's `folder`.
+
+    `words` are the command's; `options` and `settings` are what was typed of its own options, and all others.
+    """
+    output = Path(options["output"]) if "output" in options else (folder or Path()) / "predictions"
+    command = Command(line_of(words), options, base_seed(options), settings.ckpt_path)
+    return PredictionWriter(output, command, switch(options, "overwrite"), settings.wandb.images == "all")

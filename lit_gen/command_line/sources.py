@@ -183,8 +183,8 @@ def _arguments(docstring: str) -> dict[str, str]:
 
 
 def own_settings() -> Iterator[tuple[str, str]]:
-    """Yield the settings that this project adds to Lightning's, as cli.py adds them: by classes."""
-    path = PACKAGE / "cli.py"
+    """Yield the settings that this project adds to Lightning's, as groups.py adds them: by classes."""
+    path = PACKAGE / "command_line" / "groups.py"
     for call in ast.walk(_tree(path)):
         if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute):
             continue
