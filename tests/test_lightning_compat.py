@@ -297,6 +297,12 @@ def test_a_checkpoint_without_a_file_is_what_the_file_would_hold(tmp_path):
     assert whole["state_dict"] == saved["state_dict"] == {"weight": torch.tensor(-4.0)}
 
 
+def test_a_tensor_is_loaded_onto_the_cpu_where_its_device_is_not_there():
+    storage = torch.ones(2).untyped_storage()
+    assert compat.where_saved(storage, "cpu") is None, "where it was"
+    assert compat.where_saved(storage, "xla:0").device.type == "cpu"
+
+
 def test_a_delayed_checkpoint_keeps_in_place_of_writing(tmp_path):
     class Keeping(compat.DelayedCheckpoint):
         kept: list[tuple[str, int]] = []
