@@ -50,6 +50,7 @@ def open_image(path: Path) -> Iterator[Image.Image]:
     limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
     try:
         with Image.open(path, formats=formats()) as image:
+            image.filename = ""  # else Pillow maps the file, and reads a TIFF that is to be turned as if it were so
             yield image
     finally:
         Image.MAX_IMAGE_PIXELS = limit

@@ -159,6 +159,13 @@ def test_exif_rotation_is_applied(tmp_path):
     np.testing.assert_array_equal(found, np.rot90(pixels, -1))
 
 
+@pytest.mark.parametrize("one", [np.uint8(1), np.uint16(257)])
+def test_an_uncompressed_tiff_is_turned_upright(tmp_path, one):
+    pixels = colours(12, 8)[..., 0]
+    Image.fromarray(np.rot90(pixels) * one).save(tmp_path / "image.tif", tiffinfo={0x0112: 6})
+    np.testing.assert_array_equal(decode_image(tmp_path / "image.tif", 8, channels=1)[..., 0], pixels[2:-2])
+
+
 @pytest.mark.parametrize("ending", ["jpg", "png"])
 @pytest.mark.parametrize("damage", [lambda content: content[: len(content) // 2], lambda _: b"", lambda _: b"<html>"])
 def test_a_damaged_image_is_named(tmp_path, ending, damage):
