@@ -271,7 +271,7 @@ def test_a_puzzle_of_loose_patches(photos, tmp_path, capsys):
 
 
 def test_prompts_of_a_file(tmp_path):
-    (tmp_path / "prompts.txt").write_text("A smiling woman\n\na man\n")
+    (tmp_path / "prompts.txt").write_text("A smiling woman\n\na man\n", encoding="utf-16")
     words = f"--ckpt_path={checkpoint('text2image')} --prompts={tmp_path}/prompts.txt --image_seeds=0,4"
     names = predict(words, tmp_path / "out")
     assert names[:4] == [

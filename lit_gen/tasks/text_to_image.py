@@ -12,6 +12,7 @@ from lit_gen.data.alphabet import CAPTION_LENGTH, decode, encode
 from lit_gen.data.batches import CaptionedImages
 from lit_gen.data.contract import DataModule
 from lit_gen.data.mismatches import contradictions
+from lit_gen.data.text_files import read_text
 from lit_gen.errors import UserError
 from lit_gen.layers.text import joint_embedding_loss, mean_where
 from lit_gen.losses import Terms
@@ -158,9 +159,7 @@ def prompts(text: str) -> list[str]:
     try:
         if text.strip() and path.is_dir():
             raise UserError(f"--prompts: {text} is a folder. Give a sentence, or a text file with one per line.")
-        lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else [text]
-    except UnicodeDecodeError:
-        raise UserError(f"--prompts: {text} is no text file.") from None
+        lines = read_text(path).splitlines() if path.is_file() else [text]
     except OSError:  # a sentence may be longer than any file's name
         lines = [text]
     if lines == [text] and re.fullmatch(r"\S+\.txt", text):
