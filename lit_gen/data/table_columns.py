@@ -58,7 +58,10 @@ def classes_of(values: Sequence[str]) -> tuple[list[str], np.ndarray]:
     if not names:
         raise CellError(0, "is empty, as in all rows: fill it in where the class is known, or remove it")
     try:
-        names = sorted(names, key=float)
+        numbers = {name: float(name) for name in names}
+        first = {numbers[name]: name for name in reversed(names)}  # pandas writes 3 as 3.0 in a column with gaps
+        names = sorted(first.values(), key=float)
+        labels = [label and first[numbers[label]] for label in labels]
     except ValueError:  # not all are numbers
         pass
     index = {name: number for number, name in enumerate(names)} | {"": UNLABELLED}

@@ -102,6 +102,9 @@ def test_all_labels_are_known_in_a_table_that_lacks_none(folder):
 def test_labels_that_are_numbers_are_sorted_by_their_value(folder):
     data = ready(write(folder, "file_name,label", lambda n: f"{n}.png,{n % 2 * 8 + 2}"))
     assert data.spec["classes"] == ["2", "10"]
+    data = ready(write(folder, "file_name,label", lambda n: f"{n}.png,{n % 2 * 8 + 2}{'.0' if n > 9 else ''}"))
+    assert data.spec["classes"] == ["2", "10"], "in a column with gaps, pandas writes 2 as 2.0"
+    assert whole(data).label.tolist() == [n % 2 for n in numbers(data, "train")]
 
 
 @pytest.mark.parametrize(("false", "true"), [("0", "1"), ("-1", "1"), ("False", "TRUE"), ("no", "Yes"), ("0.0", "1.0")])
