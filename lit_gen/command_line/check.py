@@ -14,6 +14,7 @@ from lit_gen.command_line.config_files import SHIPPED
 from lit_gen.command_line.prepare import data_of
 from lit_gen.command_line.sources import PARTS
 from lit_gen.command_line.words import kinds_named, options_of
+from lit_gen.data.alphabet import ALPHABET
 from lit_gen.data.base import ImageData
 from lit_gen.data.batches import UNLABELLED
 from lit_gen.data.cache import CachedSet
@@ -182,10 +183,12 @@ def about_labels(data: ImageData) -> Iterator[tuple[str, str]]:
         if constant:
             yield "no use", f"{', '.join(constant)}: the same in all images, so that nothing can be learnt"
     if isinstance(data, ImageTable) and (captions := data.contents.captions):
-        lengths = [len(sentence) for sentences in captions for sentence in sentences]
-        longest = max(lengths)
+        sentences = [sentence for several in captions for sentence in several]
+        longest = max(map(len, sentences))
         cut = f"; longer ones are cut at {data.caption_length}" if longest > data.caption_length else ""
-        yield "captions", f"{len(lengths):,} of up to {longest} characters{cut}"
+        unread = sorted({*"".join("".join(sentences).lower().split())} - {*ALPHABET})
+        cut += f"; passed over: {' '.join(unread[:MOST])}" if unread else ""
+        yield "captions", f"{len(sentences):,} of up to {longest} characters{cut}"
     if isinstance(data, ImageTable) and data.contents.table and data.contents.table.ignored:
         yield "not read", f"columns {', '.join(name or '(without a name)' for name in data.contents.table.ignored)}"
 
@@ -213,7 +216,7 @@ def next_words(words: Sequence[str], data: ImageData, checker: Checker) -> Itera
         useless |= {"SemiSupervisedAAE"}
     fitting = [name for name in fitting if name not in useless]
     fitting.sort(key=lambda name: (first.index(name) if name in first else len(first), name))
-    if not fitting or not len(data.datasets["train"]):
+    if not fitting:
         return
     named = kinds_named(words)["model"]
     short = (named or fitting[0]).rpartition(".")[2]
@@ -223,12 +226,12 @@ def next_words(words: Sequence[str], data: ImageData, checker: Checker) -> Itera
         yield "not by", f"{short}, for which these data have too little: it reads {needs}"
         yield "but by", ", ".join(others)
         return
-    if len(data.datasets["train"]) < 2:
-        yield "too few", "one image for training is too few: a batch needs two. Put more there."
+    count = len(data.datasets["train"])
+    if count < 2:
+        yield "too few", f"images for training: {count}, and a batch needs two. Put more there."
         return
     typed = [option for option in options_of(words) if option.part in ("config", *PARTS)]
     names = {option.name for option in typed}
-    count = len(data.datasets["train"])
     few = max(2, min(16, count // 2))  # batch norm needs two
     too_many = count < data.batch_size or (few < data.batch_size and count < 128 and "data.batch_size" not in names)
     if too_many:

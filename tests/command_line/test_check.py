@@ -180,4 +180,8 @@ def test_few_images(tmp_path, capsys):
     capsys.readouterr()
     (root / "metadata.csv").write_text("file_name,label\n0.png,a\n")
     found = told(["--data=ImageTable", f"--data.root={root}"], capsys)
-    assert found["too few"].startswith("one image for training is too few: a batch needs two") and "train" not in found
+    assert found["too few"].startswith("images for training: 1, and a batch needs two") and "train" not in found
+    (root / "metadata.csv").write_text("file_name,caption,split\n0.png,Une flèche élégante,test\n")
+    found = told(["--data=ImageTable", f"--data.root={root}"], capsys)
+    assert found["too few"].startswith("images for training: 0, and") and "train" not in found
+    assert found["captions"] == "1 of up to 19 characters; passed over: è é"
