@@ -1,6 +1,8 @@
 """Sample grids: images in rows on white, with a title, heads above the columns, and sentences above rows."""
 
 import math
+import re
+import unicodedata
 from collections.abc import Sequence
 from functools import cache
 from typing import Any, NamedTuple
@@ -129,6 +131,7 @@ def _heads(heads: Sequence[str], width: int, channels: int, cells: int, gap: int
 def _wrapped(text: str, width: float, size: int) -> list[str]:
     """Return the lines of a text that are no wider than `width` pixels, unless a word alone is."""
     lines = [""]
+    text = re.sub("[\u0300-\u036f]", "", unicodedata.normalize("NFKD", text))  # the font has no letters with accents
     for word in text.split():
         longer = f"{lines[-1]} {word}".strip()
         if lines[-1] and _length(longer, size) > width:

@@ -36,6 +36,13 @@ def test_words_have_gaps_between_them(size):
     assert words[-1] >= letters[-1] + 2 and words[-1] >= 0.4 * size - 1
 
 
+def test_accents_which_the_font_lacks_are_left_out():
+    for text in ("L\u00e4chelnd \u00e9t\u00e9", "La\u0308chelnd e\u0301te\u0301"):
+        assert torch.equal(lettering(text, 200, 1), lettering("Lachelnd ete", 200, 1))
+        picture = torch.zeros(1, 8, 8)
+        assert torch.equal(Grid(picture, "", [text]).drawn(), Grid(picture, "", ["Lachelnd ete"]).drawn())
+
+
 def test_stack():
     stacked = stack([torch.zeros(1, 2, 3), -torch.ones(1, 1, 5)])
     assert stacked[0].tolist() == [[0, 0, 0, 1, 1]] * 2 + [[-1] * 5]
