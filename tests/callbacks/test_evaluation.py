@@ -51,7 +51,7 @@ def test_every_model_has_figures(model_class, tmp_path):
     assert {f"test/{name}" for name in OWN.get(model_class.__name__, ())} <= set(figures)
     for name, figure in figures.items():
         assert math.isfinite(figure["value"]) and 0 < figure["samples"] <= 24, name
-        assert figure["words"] or name in TERMS_OF_GAMES, name
+        assert figure["words"] or name in TERMS_OF_GAMES or model_class.__name__ not in tiny.SMALL, name
     assert not any("judge" in name for name in figures)
 
 

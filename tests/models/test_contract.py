@@ -19,8 +19,11 @@ from lit_gen.callbacks.evaluation import Evaluation
 from lit_gen.errors import UserError
 from lit_gen.models import PuzzleGAN, Text2Image, adversarial
 from lit_gen.models.adversarial import AdversarialModule
+from lit_gen.tasks.attribute_editing import AttributeEditing
+from lit_gen.tasks.puzzle import Puzzle
 from lit_gen.tasks.reconstruction import Reconstruction
 from lit_gen.tasks.sampling import Sampling
+from lit_gen.tasks.translation import Translation
 from lit_gen.training.step import descend
 from tests.models import tiny
 
@@ -217,7 +220,7 @@ def test_resume_equals_an_unbroken_run(model_class, batch, tmp_path):
     assert loaded.images_seen == 2 * 3 * 8
 
 
-@pytest.mark.parametrize("model_class", tiny.ALL)
+@pytest.mark.parametrize("model_class", [one for one in tiny.ALL if "learning_rate" in str(inspect.signature(one))])
 def test_the_command_line_wins_over_the_checkpoint(model_class, tmp_path):
     saver = ModelCheckpoint(tmp_path, "last", save_on_train_epoch_end=True)
     first = tiny.build(model_class)
@@ -255,9 +258,9 @@ def test_pictures_are_compared_with_real_ones(model_class, size, features, tmp_p
         trainer = tiny.trainer(tmp_path, callbacks=[evaluation])
         trainer.test(model, datamodule=data_for(model, 2, size=size), verbose=False)
         figures.append(evaluation.figures)
-    directions = ("a_to_b_", "b_to_a_") if model_class.__name__ == "CycleGAN" else ("",)
+    directions = ("a_to_b_", "b_to_a_") if isinstance(model.task, Translation) else ("",)
     # Images made of real ones are compared with others, so that 16 rows give 8 of each.
-    count = 8 if model_class.__name__ in ("StarGAN", "PuzzleGAN") else 12
+    count = 8 if isinstance(model.task, AttributeEditing | Puzzle) else 12
     names = [f"swd{count}_{size}", f"swd{count}_mean", "ms_ssim"]
     if features == "digits":
         names += [f"digit_{name}" for name in ("fid", "kid", "precision", "recall")]
@@ -287,13 +290,16 @@ def test_sample_grids_leave_the_model_as_it_was(model_class):
 @pytest.mark.parametrize("model_class", tiny.ALL)
 def test_images_that_are_not_square(model_class, shape, tmp_path):
     """A model takes them from the first to the last, or says at once that it does not."""
-    spec, settings = tiny.spec() | {"image_shape": [1, *shape]}, tiny.SMALL[model_class.__name__]
-    if model_class.__name__ in ("DCGAN", "InfoGAN", "ProGAN", "PuzzleGAN", "StarGAN", "Text2Image"):
-        named = f"{model_class.__name__} takes square images, not {shape[0]} x {shape[1]}. Crop or resize them"
-        with pytest.raises(UserError, match=named):
-            model_class(spec, **settings)
+    spec, settings = tiny.spec() | {"image_shape": [1, *shape]}, tiny.SMALL.get(model_class.__name__, {})
+    squares = ("DCGAN", "InfoGAN", "ProGAN", "PuzzleGAN", "StarGAN", "Text2Image")
+    try:
+        model, kind = model_class(spec, **settings), tiny.kind_for(model_class)
+    except UserError as refusal:  # in a model of a user's own, of which no settings are known, a network may say it
+        assert model_class.__name__ in squares or not settings
+        named = f"{model_class.__name__ * bool(settings)} takes square images, not {shape[0]} x {shape[1]}. Crop or "
+        assert named in str(refusal)
         return
-    model, kind = model_class(spec, **settings), tiny.kind_for(model_class)
+    assert model_class.__name__ not in squares
     images = torch.nn.functional.interpolate(tiny.images(8), size=shape)
     batch = tiny.batch(8, kind=kind)
     batch = kind(*(images if field.ndim == 4 else field for field in batch))
