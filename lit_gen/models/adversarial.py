@@ -258,7 +258,15 @@ class AdversarialModule(GenerativeModule):
         """Return D's logits or scores, of any shape, for the real images of a batch and for fakes.
 
         Fakes are what `make_fakes` returned, or generated images alone.
+
+        Raises:
+            UserError: batches have no field `image`, and the model does not say what its D is given.
         """
+        if not hasattr(batch, "image"):
+            raise UserError(
+                f"{type(self).__name__} has batches of {type(batch).__name__}, which have no field image. Define its "
+                f"discriminate, as {import_path(self.task.verbs)} says."
+            )
         return self.discriminator(batch.image), self.discriminator(fake_images(fakes))
 
 

@@ -111,3 +111,11 @@ def test_a_verb_that_is_missing_is_named(tmp_path):
         UserError, match="Silent names the task Translation, but has no direction, translate. Define what "
     ):
         tiny.trainer(tmp_path).validate(Silent(tiny.spec()), datamodule=tiny.NoiseData(1, kind=UnpairedImages))
+
+
+def test_a_model_says_what_its_critics_are_given(tmp_path):
+    class Undecided(Recolour):
+        discriminate = AdversarialModule.discriminate
+
+    with pytest.raises(UserError, match="batches of UnpairedImages, .* Define its discriminate, as lit_gen.tasks"):
+        tiny.trainer(tmp_path).validate(Undecided(tiny.spec()), datamodule=tiny.NoiseData(1, kind=UnpairedImages))
