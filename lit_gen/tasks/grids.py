@@ -18,7 +18,7 @@ from lit_gen.data.pixel_values import as_floats
 
 WIDTH, HIGHEST, NARROWEST = 768, 2048, 512
 """Pixels that a picture is enlarged to by a whole factor: this wide at least, unless it became higher than that. What
-is written has more room beside a narrower one."""
+is written has more room beside a narrower one, and heads above it make it as wide as that."""
 SIZES = (18, 16, 14, 12, 10)
 """Heights of letters in pixels. Heads take the largest that lets each of their words fit in its column."""
 TITLE = 20  # likewise
@@ -50,7 +50,8 @@ class Grid(NamedTuple):
         """
         picture = self.picture.detach().float().cpu().clamp(-1, 1)
         channels, height, width = picture.shape
-        factor = max(1, min(math.ceil(WIDTH / width), HIGHEST // height))
+        least = math.ceil(NARROWEST / width) if self.heads else 1  # heads need room
+        factor = max(least, min(math.ceil(WIDTH / width), HIGHEST // height))
         picture = picture.repeat_interleave(factor, 1).repeat_interleave(factor, 2)
         width *= factor
         room = max(width, NARROWEST)

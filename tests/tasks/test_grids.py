@@ -62,6 +62,12 @@ def test_pictures_are_large_by_a_whole_factor(images, columns, factor):
     assert all(torch.equal(below[:, row::factor, column::factor], raw) for row, column in ((0, 0), (factor - 1, 0)))
 
 
+def test_heads_have_room_above_many_rows():
+    """Of sixty-four rows of seven images."""
+    for heads, width in (((), 126), (["generated"] * 7, 5 * 126)):
+        assert Grid(torch.zeros(1, 64 * 18, 7 * 18), "", heads).drawn().shape[-1] == max(512, width)
+
+
 def test_heads_stand_above_their_columns():
     raw = grid(torch.ones(4, 1, 16, 16), 4)
     without, shown = Grid(raw, "title").drawn(), Grid(raw, "title", ("one", "", "", "Wavy_Hair_and_more")).drawn()
