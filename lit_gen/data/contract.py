@@ -231,7 +231,8 @@ def images_for(model: Any, images: Any, step: int = 0) -> Tensor:
         return images
     name, (channels, height, width) = type(model).__name__, model.image_shape
     if not isinstance(images, Tensor):
-        raise UserError(f"{name} takes a tensor of images, not {type(images).__name__}.")
+        how = "Make one by torch.from_numpy, or of a PIL image by torchvision's pil_to_tensor"
+        raise UserError(f"{name} takes a tensor of images, not {type(images).__name__}. {how}.")
     given, size = tuple(images.shape), f"{height}, {width})"
     fits = given[1:] == (channels, height, width)
     if step:

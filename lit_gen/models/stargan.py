@@ -251,11 +251,12 @@ class StarGAN(AdversarialModule):
         """Return images (B, C, H, W) with the attributes (B, A), by the EMA if there is one."""
         image = self.checked(image, step=4)
         if not torch.compiler.is_compiling():  # an export would make the length a constant
-            wanted, given = (len(image), len(self.attributes)), tuple(getattr(target, "shape", ()))
+            wanted: Any = (len(image), len(self.attributes))
+            given = tuple(target.shape) if isinstance(target, Tensor) else type(target).__name__
             if given != wanted:
                 names = ", ".join(self.attributes)
                 raise UserError(
-                    f"these images need attributes of shape {wanted}, not {given}: a column each for {names}."
+                    f"these images need a tensor of attributes, shape {wanted}, not {given}: a column each for {names}."
                 )
             if not len(image):
                 return image  # instance norm takes no empty batch
