@@ -62,9 +62,6 @@ class Sentences:
     def __init__(self, captions: Sequence[Sequence[str]], length: int, vary: bool) -> None:
         self.captions, self.length, self.vary = captions, length, vary
 
-    def __len__(self) -> int:
-        return len(self.captions)
-
     def __getitem__(self, rows: np.ndarray) -> np.ndarray:
         draws = torch.rand(len(rows), dtype=torch.float64) if self.vary else torch.zeros(len(rows))
         several = zip((self.captions[row] for row in rows.tolist()), draws.tolist(), strict=True)
@@ -76,9 +73,6 @@ class Floats:
 
     def __init__(self, values: np.ndarray) -> None:
         self.values = values
-
-    def __len__(self) -> int:
-        return len(self.values)
 
     def __getitem__(self, rows: np.ndarray) -> np.ndarray:
         return self.values[rows].astype(np.float32)

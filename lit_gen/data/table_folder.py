@@ -72,7 +72,7 @@ def read_folder(root: Path, wanted: Sequence[str] | None, search: Search, missin
 
     found = Contents(files("file_name"), table=table, attributes=table.attributes)
     truths = [table.converted(name, truth_of) for name in found.attributes]
-    found.truth = np.stack(truths, 1) if truths else np.empty((len(table), 0), np.uint8)
+    found.truth = np.stack(truths, 1) if truths else np.empty((len(found.files), 0), np.uint8)
     if "file_name_b" in table.columns:
         found.partners = files("file_name_b")
     if "label" in table.columns:

@@ -35,9 +35,6 @@ class Table:
         self.ignored: list[str] = []  # columns that are not read
         self.places: list[tuple[Path, int]] = []  # the file of each row, and its number there
 
-    def __len__(self) -> int:
-        return len(self.places)
-
     def place(self, index: int) -> str:
         """Return in words where a row stands."""
         path, number = self.places[index]
