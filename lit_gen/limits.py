@@ -10,6 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 from jsonargparse import typing
 
+TYPES = {
+    "PositiveInt": typing.PositiveInt,
+    "NonNegativeInt": typing.NonNegativeInt,
+    "NonNegativeFloat": typing.restricted_number_type("FiniteNonNegativeFloat", float, [(">=", 0), ("<", math.inf)]),
+    "PositiveFloat": typing.restricted_number_type("FinitePositiveFloat", float, [(">", 0), ("<", math.inf)]),
+    "ClosedUnitInterval": typing.ClosedUnitInterval,
+    "BelowOne": typing.restricted_number_type("BelowOne", float, [(">=", 0), ("<", 1)]),
+}
+"""The limits by the names that the code has for them; `command_line.class_help` has their words."""
+
 if TYPE_CHECKING:
     PositiveInt = int
     NonNegativeInt = int
@@ -18,21 +28,7 @@ if TYPE_CHECKING:
     ClosedUnitInterval = float
     BelowOne = float
 else:
-    PositiveInt, NonNegativeInt = typing.PositiveInt, typing.NonNegativeInt
-    ClosedUnitInterval = typing.ClosedUnitInterval
-    NonNegativeFloat = typing.restricted_number_type("FiniteNonNegativeFloat", float, [(">=", 0), ("<", math.inf)])
-    PositiveFloat = typing.restricted_number_type("FinitePositiveFloat", float, [(">", 0), ("<", math.inf)])
-    BelowOne = typing.restricted_number_type("BelowOne", float, [(">=", 0), ("<", 1)])
-
-TYPES = {
-    "PositiveInt": PositiveInt,
-    "NonNegativeInt": NonNegativeInt,
-    "NonNegativeFloat": NonNegativeFloat,
-    "PositiveFloat": PositiveFloat,
-    "ClosedUnitInterval": ClosedUnitInterval,
-    "BelowOne": BelowOne,
-}
-"""The limits by the names that the code has for them; `command_line.class_help` has their words."""
+    PositiveInt, NonNegativeInt, NonNegativeFloat, PositiveFloat, ClosedUnitInterval, BelowOne = TYPES.values()
 
 
 def _plain(limited: type, base: type, value: Any) -> Any:

@@ -60,13 +60,9 @@ def read_idx(path: Path) -> np.ndarray:
     if found != expected:
         problem = "is truncated" if found < expected else "is too long"
         raise DamagedFileError(f"{path} {problem}: expected {expected} bytes, found {found}. {DOWNLOAD_AGAIN}")
-    if content is not None:
-        return np.frombuffer(content, np.uint8, offset=offset).reshape(shape)
-    if math.prod(shape) == 0:  # the system refuses to map nothing
-        empty = np.empty(shape, np.uint8)
-        empty.flags.writeable = False
-        return empty
-    return map_array(path, np.uint8, offset, shape)
+    if content is None and expected > offset:  # the system refuses to map nothing
+        return map_array(path, np.uint8, offset, shape)
+    return np.frombuffer(content or head, np.uint8, offset=offset).reshape(shape)
 
 
 def _unpacked(path: Path) -> bytes:
