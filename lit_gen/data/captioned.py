@@ -1,6 +1,6 @@
 """The base of data with captions: the sentences, the dataset that adds them to images, and their settings."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any, ClassVar
@@ -25,19 +25,23 @@ class Captions:
     A sentence is generated when it is first needed, and kept in memory if all sentences fit into 1 GB.
 
     Args:
+        describe: gives a sentence about the image of a row, and the columns of the attributes that it states.
         images: number of images.
         per_image: number of sentences per image.
         length: number of characters per sentence, as for `encode`.
         columns: number of attributes that a sentence may state.
     """
 
-    def __init__(self, images: int, per_image: int, length: int, columns: int) -> None:
-        self.shape, self.length, self.columns = (images, per_image), length, columns
+    def __init__(
+        self,
+        describe: Callable[[int, Random], tuple[str, list[int]]],
+        images: int,
+        per_image: int,
+        length: int,
+        columns: int,
+    ) -> None:
+        self.describe, self.shape, self.length, self.columns = describe, (images, per_image), length, columns
         self.kept: tuple[np.ndarray, np.ndarray] | None = None
-
-    def describe(self, row: int, rng: Random) -> tuple[str, Sequence[int]]:
-        """Return a sentence about the image of a row, and the columns of the attributes that it states."""
-        raise NotImplementedError
 
     def fetch(self, rows: np.ndarray, which: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return sentence `which[b]` of image `rows[b]`, for all b, and the attributes that it states.

@@ -1,6 +1,7 @@
 """CelebA with sentences generated from its attributes."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -14,33 +15,17 @@ from lit_gen.errors import UserError, nearest
 from lit_gen.synthetic.sentences.faces import check_sayable, describe_face
 
 
-class FaceCaptions(Captions):
-    """Sentences such as "A smiling young woman with wavy blond hair".
+def describe(
+    attributes: np.ndarray, names: list[str], length: int, always: Mapping[int, Sequence[str]], row: int, rng: Random
+) -> tuple[str, list[int]]:
+    """Return a sentence such as "A smiling young woman with wavy blond hair", and the columns that it states.
 
-    Args:
-        attributes: (N, A) bool, the attributes of all images.
-        names: names of the A attributes; sentences state no others.
-        per_image: number of sentences per image.
-        length: number of characters per sentence, as for `encode`.
-        always: names of attributes that every sentence about an image states, by the image's row; other rows have none.
+    It is about the attributes (N, A) bool of a row, by these names. The names of `always`, by the row, are among those
+    that each sentence states; other rows have none.
     """
-
-    def __init__(
-        self,
-        attributes: np.ndarray,
-        names: Sequence[str],
-        per_image: int,
-        length: int,
-        always: Mapping[int, Sequence[str]] | None = None,
-    ) -> None:
-        super().__init__(len(attributes), per_image, length, len(names))
-        self.attributes, self.names, self.always = attributes, names, always or {}
-        self.column = {name: number for number, name in enumerate(names)}
-
-    def describe(self, row: int, rng: Random) -> tuple[str, list[int]]:
-        values = dict(zip(self.names, self.attributes[row].tolist(), strict=True))
-        sentence, stated = describe_face(values, rng, self.length, self.always.get(row, ()))
-        return sentence, [self.column[name] for name in stated]
+    values = dict(zip(names, attributes[row].tolist(), strict=True))
+    sentence, stated = describe_face(values, rng, length, always.get(row, ()))
+    return sentence, [names.index(name) for name in stated]
 
 
 class CelebACaptions(CaptionedData, CelebA):
@@ -86,16 +71,21 @@ class CelebACaptions(CaptionedData, CelebA):
 
     def add_captions(self) -> None:
         images, attributes = self.datasets["train"].arrays
-        settings = self.attributes, self.captions_per_image, self.caption_length
-        captions = FaceCaptions(attributes > 0.5, *settings)
-        always = self._held_out_rows(attributes > 0.5)
+        true = attributes > 0.5
+        always = self._held_out_rows(true)
+
+        def captions_of(always: Mapping[int, Sequence[str]]) -> Captions:
+            sentences = partial(describe, true, self.attributes, self.caption_length, always)
+            return Captions(sentences, len(true), self.captions_per_image, self.caption_length, len(self.attributes))
+
+        captions = captions_of({})
         kept = np.ones(len(attributes), bool)
         kept[list(always)] = False
         for split, dataset in self.datasets.items():
             rows = dataset.rows if split == "test" else dataset.rows[kept[dataset.rows]]
             self.datasets[split] = CaptionedDataset(images, attributes, captions, rows, vary=split == "train")
         if self.held_out:
-            captions, rows = FaceCaptions(attributes > 0.5, *settings, always), np.flatnonzero(~kept)
+            captions, rows = captions_of(always), np.flatnonzero(~kept)
             for_judges = np.setdiff1d(rows, self.datasets["test"].rows)[::2]
             for split, part in (("held_out", np.setdiff1d(rows, for_judges)), ("for_judges", for_judges)):
                 self.datasets[split] = CaptionedDataset(images, attributes, captions, part, vary=False)

@@ -1,5 +1,6 @@
 """MNIST with sentences about each digit."""
 
+from functools import partial
 from random import Random
 
 import numpy as np
@@ -10,23 +11,13 @@ from lit_gen.data.mnist import MNIST
 from lit_gen.synthetic.sentences.digits import DIGITS, describe_digit
 
 
-class DigitCaptions(Captions):
-    """Sentences such as "A thick handwritten seven".
+def describe(labels: np.ndarray, stroke: np.ndarray, row: int, rng: Random) -> tuple[str, list[int]]:
+    """Return a sentence such as "A thick handwritten seven", and the column of its digit.
 
-    Args:
-        labels: (N,) digits of all images.
-        stroke: (N,) -1 for a thin digit, 1 for a thick one, 0 for neither.
-        per_image: number of sentences per image.
-        length: number of characters per sentence, as for `encode`.
+    It is about the digit (N,) of a row, and its stroke (N,): -1 for a thin one, 1 for a thick one, 0 for neither.
     """
-
-    def __init__(self, labels: np.ndarray, stroke: np.ndarray, per_image: int, length: int) -> None:
-        super().__init__(len(labels), per_image, length, len(DIGITS))
-        self.labels, self.stroke = labels, stroke
-
-    def describe(self, row: int, rng: Random) -> tuple[str, list[int]]:
-        label = int(self.labels[row])
-        return describe_digit(label, rng, {-1: "thin", 0: "", 1: "thick"}[int(self.stroke[row])]), [label]
+    label = int(labels[row])
+    return describe_digit(label, rng, {-1: "thin", 0: "", 1: "thick"}[int(stroke[row])]), [label]
 
 
 class MNISTCaptions(CaptionedData, MNIST):
@@ -48,8 +39,8 @@ class MNISTCaptions(CaptionedData, MNIST):
         limits = ink_limits(train.arrays[0][train.rows], train.arrays[1][train.rows])
         for splits in (("train", "val"), ("test",)):  # training and validation share arrays
             images, labels = self.datasets[splits[0]].arrays
-            stroke = strokes(images, labels, limits)
-            captions = DigitCaptions(labels, stroke, self.captions_per_image, self.caption_length)
+            sentences = partial(describe, labels, strokes(images, labels, limits))
+            captions = Captions(sentences, len(labels), self.captions_per_image, self.caption_length, len(DIGITS))
             attributes = np.eye(len(DIGITS), dtype=np.float32)[labels]
             for split in splits:
                 rows = self.datasets[split].rows

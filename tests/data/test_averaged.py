@@ -1,6 +1,7 @@
 import shutil
 from contextlib import nullcontext
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,9 @@ from lit_gen.data import ImageFolder, averaged
 from lit_gen.data.alphabet import CAPTION_LENGTH
 from lit_gen.data.averaged import AveragedDataset, with_smaller_copies
 from lit_gen.data.batches import Images
-from lit_gen.data.captioned import CaptionedDataset
+from lit_gen.data.captioned import CaptionedDataset, Captions
 from lit_gen.data.datasets import ArrayDataset
-from lit_gen.data.mnist_captions import DigitCaptions
+from lit_gen.data.mnist_captions import describe
 from lit_gen.files.arrays import load_array
 from lit_gen.files.atomic import CannotWriteError
 from lit_gen.models import ProGAN
@@ -114,7 +115,7 @@ def test_rows_and_other_fields_stay(tmp_path):
 
 def test_images_keep_their_sentences(tmp_path):
     images, digits = noise(6, 16), np.arange(6)
-    captions = DigitCaptions(digits, np.zeros(6, int), per_image=3, length=CAPTION_LENGTH)
+    captions = Captions(partial(describe, digits, np.zeros(6, int)), 6, 3, CAPTION_LENGTH, 10)
     arrays = stored(tmp_path, images), np.eye(10, dtype=np.float32)[digits], captions
     dataset = with_smaller_copies(CaptionedDataset(*arrays, rows=np.array([4, 1, 3]), vary=False), 16)
     for side in (4, 8, 16):
