@@ -69,16 +69,13 @@ class RunCheckpoints(Checkpoint):
         every_n_minutes: NonNegativeFloat = 1.0,
     ) -> None:
         self.folder, self.every_n_batches, self.keep = folder, every_n_batches, keep
+        self.last = folder / "last.ckpt"
         self.clock = Clock(every_n_minutes)
         self._signal: int | None = None
         self._requeue_signal: int | None = None
         self._requeue = False
         self._began_at = 0  # batches that were done when this process began
         self._stopping = self._cut_short = self._after_validation = False
-
-    @property
-    def last(self) -> Path:
-        return self.folder / "last.ckpt"
 
     def on_train_start(self, trainer: Trainer, model: LightningModule) -> None:
         self._began_at = _batches_done(trainer)

@@ -128,7 +128,8 @@ class ImageData(LoadedData):
     @property
     def source(self) -> Path:
         """The folder that is read: `root`, or the folder of rendered data."""
-        return self.rendered_folder(type(self).__name__.lower()) if self.synthetic else self.root
+        pictures = getattr(self, "pictures", type(self).__name__.lower())  # with captions or without
+        return self.rendered_folder(pictures) if self.synthetic else self.root
 
     def rendered_folder(self, pictures: str) -> Path:
         """Return the folder of rendered data of one kind: below `root`, or below the user's cache folder."""
@@ -185,7 +186,7 @@ class ImageData(LoadedData):
                 make_once(self.source, self.render, f"rendering {self.source.name}", HINT)
             return
         self.check_root()
-        name = getattr(self, "pictures", type(self).__name__.lower())  # with captions or without
+        name = getattr(self, "pictures", type(self).__name__.lower())
         with alone(self.root / name, f"finding or downloading {name}"):
             self.find_or_download()
 

@@ -1,7 +1,6 @@
 """The base of data with captions: the sentences, the dataset that adds them to images, and their settings."""
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from random import Random
 from typing import Any, ClassVar
 
@@ -147,10 +146,6 @@ class CaptionedData(ImageData):
         if prompts is not None:
             sentences = [prompts] if isinstance(prompts, str) else prompts
             self.prompted = prompt_dataset(sentences, images_per_prompt, caption_length, self.spec)
-
-    @property
-    def source(self) -> Path:
-        return self.rendered_folder(self.pictures) if self.synthetic else self.root
 
     def prepare_data(self) -> None:
         if self.prompted is None:

@@ -58,14 +58,12 @@ class Pictures(LightningDataModule):
         spec: what the model was trained on.
     """
 
+    source = "the command's options"
+
     def __init__(self, spec: DataSpec) -> None:
         super().__init__()
         self.spec = spec
         self.plan = Plan([])
-
-    @property
-    def source(self) -> str:
-        return "the command's options"
 
     def predict_dataloader(self) -> DataLoader:
         processes_that_share(len(self.plan.pictures), self.trainer, "pictures")
