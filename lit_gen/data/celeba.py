@@ -70,13 +70,9 @@ class CelebA(ImageData):
         return {**super().spec, "attributes": list(self.attributes)}
 
     @property
-    def folder(self) -> Path:
-        return self.source / "celeba"
-
-    @property
     def files(self) -> CelebAFiles:
-        """The files of the dataset, wherever below `folder` they lie."""
-        return CelebAFiles(self.folder, self.unpacked_folder)
+        """The files of the dataset, wherever in its folder they lie."""
+        return CelebAFiles(self.source / "celeba", self.unpacked_folder)
 
     def render(self, folder: Path) -> None:
         (folder / "celeba").mkdir()

@@ -11,7 +11,7 @@ import numpy as np
 from lit_gen.data.batches import UNLABELLED
 from lit_gen.data.image_files import Search, check_folder, endings, near_name
 from lit_gen.data.splits import NAMES_OF_SPLITS, SPLITS
-from lit_gen.data.table_columns import classes_of, paths_of, sentences_of, splits_of, truth_of
+from lit_gen.data.table_columns import COLUMNS, classes_of, paths_of, sentences_of, splits_of, truth_of
 from lit_gen.data.tables import NAMES, Table
 from lit_gen.errors import UserError
 
@@ -70,7 +70,8 @@ def read_folder(root: Path, wanted: Sequence[str] | None, search: Search, missin
         paths = table.converted(name, paths_of)
         return [prefixes[path] + file for (path, _), file in zip(table.places, paths, strict=True)]
 
-    found = Contents(files("file_name"), table=table, attributes=table.attributes)
+    attributes = [name for name in table.columns if name not in COLUMNS]
+    found = Contents(files("file_name"), table=table, attributes=attributes)
     truths = [table.converted(name, truth_of) for name in found.attributes]
     found.truth = np.stack(truths, 1) if truths else np.empty((len(found.files), 0), np.uint8)
     if "file_name_b" in table.columns:

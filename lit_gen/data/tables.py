@@ -40,10 +40,6 @@ class Table:
         path, number = self.places[index]
         return f"{path}, row {number}"
 
-    @property
-    def attributes(self) -> list[str]:
-        return [name for name in self.columns if name not in COLUMNS]
-
     def read(self, path: Path) -> None:
         """Add the rows of a `.csv` or `.jsonl` file.
 

@@ -486,7 +486,7 @@ def test_a_download_fetches_what_is_needed_once(tmp_path, drive, celeba_root):
     assert torch.equal(rows_of(data, "test").image, rows_of(ready(celeba_root), "test").image)
     data.prepare_data()
     assert len(drive.asked) == 3
-    assert sorted(os.listdir(data.folder)) == sorted(["img_align_celeba", "img_align_celeba.zip", *LISTS])
+    assert sorted(os.listdir(data.source / "celeba")) == sorted(["img_align_celeba", "img_align_celeba.zip", *LISTS])
 
 
 def test_a_download_leaves_what_is_there(tmp_path, drive, copied_root):
