@@ -56,7 +56,7 @@ def listing(found: Sequence[Run], root: Path) -> str:
     rows = [("run", "state", "epoch", "images", "best", "time", "size")]
     rows += [
         (
-            run.name,
+            name_of(run.folder),
             run.state,
             NONE if run.epoch is None else str(run.epoch),
             NONE if run.images is None else f"{run.images:,}",
@@ -70,7 +70,7 @@ def listing(found: Sequence[Run], root: Path) -> str:
     for title, state in (("without a checkpoint", "no checkpoint"), ("tests and predictions", "use")):
         others = [run for run in found if run.state == state]
         if others:
-            names = ", ".join(run.name for run in others)
+            names = ", ".join(name_of(run.folder) for run in others)
             lines += ["", f"{title} ({size_in_words(sum(run.size for run in others))}): {names}"]
     return "\n".join(lines)
 

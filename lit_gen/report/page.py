@@ -14,7 +14,7 @@ from lit_gen.metrics.meanings import Paper, meaning, paper_value
 from lit_gen.report.curves import EDGE, Points, curve
 from lit_gen.report.images import MOST_BYTES, Series, series_of
 from lit_gen.runs.commands import RunCommand, command, commands_of, line_of
-from lit_gen.runs.listing import Run, last_values, log_of, size_in_words, tests_of
+from lit_gen.runs.listing import Run, last_values, log_of, name_of, size_in_words, tests_of
 from lit_gen.runs.settings import SETTINGS, class_in, read_settings
 
 REPORT = "report.html"
@@ -35,7 +35,7 @@ def page(run: Run) -> str:
     folder = run.folder
     log, settings, commands = log_of(folder), read_settings(folder), commands_of(folder)
     parts = {
-        "title": escape(run.name),
+        "title": escape(name_of(run.folder)),
         "edge": str(EDGE),
         "summary": _table(_summary(run, settings)),
         "alarms": _alarms(folder, log),

@@ -29,11 +29,6 @@ class Run(NamedTuple):
     size: int
     """Bytes of all files."""
 
-    @property
-    def name(self) -> str:
-        """Return `<system>/<name>`."""
-        return name_of(self.folder)
-
 
 def runs_below(root: Path) -> list[Run]:
     """Return the runs below a folder, of one system or of a folder for each, in the order of their settings' age."""
