@@ -10,6 +10,7 @@ from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
 from lightning.fabric.plugins.environments import ClusterEnvironment
+from lightning.fabric.strategies.launchers.subprocess_script import _ChildProcessObserver
 from lightning.pytorch.callbacks import GradientAccumulationScheduler, ModelCheckpoint
 from lightning.pytorch.cli import LightningCLI
 from lightning.pytorch.core.optimizer import LightningOptimizer
@@ -237,6 +238,20 @@ def set_requeue_handler(trainer: Trainer, handler: Callable[[int, Any], None]) -
 def cluster_environment(trainer: Trainer) -> ClusterEnvironment:
     """Return what Lightning knows of the cluster; the strategy for a single device has no public attribute for it."""
     return trainer._accelerator_connector.cluster_environment
+
+
+def end_by(end: Callable[[], None]) -> None:
+    """Have a command call `end` once a process that it has started has failed; Lightning would kill the first one.
+
+    It is called in a thread, while the first process may wait for the one that failed.
+    """
+
+    def terminate_all(self: _ChildProcessObserver) -> None:
+        for process in self._child_processes:
+            process.kill()
+        end()
+
+    _ChildProcessObserver._terminate_all = terminate_all  # type: ignore[method-assign]
 
 
 # --------------------------------------------------------------------------------------------------------- checkpoints

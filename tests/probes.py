@@ -10,6 +10,7 @@ import torch
 from lightning import Callback, LightningModule, Trainer
 
 from lit_gen.callbacks.checkpoints import RunCheckpoints
+from lit_gen.errors import UserError
 
 
 def digest(model: LightningModule) -> str:
@@ -81,3 +82,16 @@ def check_probes(folder: Path) -> None:
     assert probes["end", 0][0] == probes["end", 1][0]
     assert probes["end", 0][1] != probes["end", 1][1], "both ranks draw the same noise"
     assert {probe[2] for probe in probes.values()} in ({"DDPStrategy"}, {"AlternatingDDP"})
+
+
+class FailSecond(Callback):
+    """Fails in the second process: before it meets the first, or in its second batch if `$PROBE_BATCH` is set."""
+
+    def __init__(self) -> None:
+        self.fails = os.environ.get("LOCAL_RANK") == "1"
+        if self.fails and "PROBE_BATCH" not in os.environ:
+            raise UserError("the second one fails.")
+
+    def on_train_batch_start(self, trainer: Trainer, model: LightningModule, batch: Any, index: int) -> None:
+        if self.fails and index == 1:
+            raise UserError("the second one fails.")

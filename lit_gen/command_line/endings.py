@@ -1,6 +1,7 @@
 """How a command ends: the one line for an error, the exit code, and what it gives back."""
 
 import multiprocessing
+import os
 import re
 import signal
 import sys
@@ -20,10 +21,13 @@ from torch.multiprocessing.spawn import ProcessRaisedException
 
 from lit_gen.callbacks.checkpoints import Stopped
 from lit_gen.errors import UserError, nearest
+from lit_gen.lightning_compat import end_by
 from lit_gen.loggers.wandb import wandb_mistake
 from lit_gen.runs import leftovers, locks, processes, slurm
 
 NO_MEMORY = re.compile("can't allocate memory|Storage size calculation overflowed")
+LOST = re.compile(r"gloo/transport.*([Cc]onnection|Broken pipe)|Connection was likely closed|remote process exited")
+OTHER_ENDED = "another process of this command has ended. Its own lines say why."
 
 
 @contextmanager
@@ -38,6 +42,7 @@ def one_line_endings() -> Iterator[None]:
     told, requeue = processes.told() is not None, False
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     others = set(multiprocessing.active_children())
+    end_by(_end_at_once)
     try:
         yield
     except Exception as error:
@@ -71,6 +76,15 @@ def one_line_endings() -> Iterator[None]:
             print(slurm.requeue(), file=sys.stderr)
 
 
+def _end_at_once() -> None:
+    try:
+        os.write(2, f"error: {OTHER_ENDED}\n".encode())
+        locks.release_all()
+        leftovers.clear()
+    finally:
+        os._exit(2)
+
+
 def end_loading_processes(others: Collection[multiprocessing.process.BaseProcess]) -> None:
     """End the processes that load batches: they heed no signal, and Python would wait for them for ever at its exit.
 
@@ -91,6 +105,8 @@ def mistake(error: BaseException) -> str | None:
         # The CPU's allocator has no error of its own.
         elif isinstance(cause, torch.OutOfMemoryError | MemoryError) or NO_MEMORY.search(str(cause)):
             line = "there is not enough memory. Set --data.batch_size, --data.image_size or the networks' sizes lower."
+        elif LOST.search(str(cause)):
+            line = OTHER_ENDED
         elif isinstance(cause, ProcessRaisedException):  # of a strategy that starts processes, which raised it there
             said = re.search(r"^lit_gen\.errors\.\w+: (.+)", str(cause), re.MULTILINE | re.DOTALL)
             line, cause = said and said[1], cause.__cause__

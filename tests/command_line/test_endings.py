@@ -1,13 +1,16 @@
 """The one line that a command ends with, and what it leaves running."""
 
 import multiprocessing
+import os
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
 from torch.multiprocessing.spawn import ProcessRaisedException
 
-from lit_gen.command_line.endings import mistake, one_line_endings
+from lit_gen.command_line.endings import OTHER_ENDED, mistake, one_line_endings
 
 
 def heed_no_signal(ready) -> None:
@@ -46,3 +49,24 @@ def test_a_mistake_that_a_started_process_found():
     said = mistake(ProcessRaisedException(text, 0, 1))
     assert said == "2 processes cannot share 1 val images. Set --trainer.devices lower."
     assert mistake(ProcessRaisedException(text.replace("lit_gen.errors.UserError", "ValueError"), 0, 1)) is None
+
+
+@pytest.mark.parametrize("when", [{}, {"PROBE_BATCH": "2"}], ids=["before they meet", "in training"])
+def test_a_process_that_fails_ends_the_others_with_a_line(when, tmp_path):
+    """The first one waits for it where nothing but SIGKILL ends it, or meets an error of the connection."""
+    words = ["fit", "--config=configs/vae.yaml", f"--data.root={tmp_path}", "--data.synthetic=true"]
+    words += [
+        "--data.synthetic_count=100",
+        "--data.batch_size=5",
+        "--data.val_size=20",
+        "--model.encoder.hidden_sizes=[8]",
+    ]
+    words += ["--trainer.devices=2", "--trainer.accelerator=cpu", "--trainer.callbacks+=tests.probes.FailSecond"]
+    words += [f"--trainer.default_root_dir={tmp_path / 'runs'}", "--trainer.enable_progress_bar=false"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "WANDB_MODE": "disabled"} | when
+    command = [sys.executable, "main.py", *words]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    lines = {line for line in done.stderr.splitlines() if "error" in line.lower()}
+    assert lines == {"error: the second one fails.", f"error: {OTHER_ENDED}"}, done.stderr
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    assert not (tmp_path / "runs").exists(), "nothing of use was written"
