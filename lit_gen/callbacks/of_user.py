@@ -148,6 +148,7 @@ def prepare_callbacks(given: Sequence[Callback], folder: Path | None, model: Lig
         if isinstance(callback, ModelCheckpoint) and callback.dirpath is None and folder is not None:
             callback.dirpath = os.path.realpath(folder / OWN_CHECKPOINTS)
             rank_zero_info(f"{type(callback).__name__} writes to {callback.dirpath}")
+        if isinstance(callback, ModelCheckpoint) and os.path.isabs(callback.dirpath or ""):  # and no address
             placed.append(callback)
         if isinstance(callback, SpikeDetection) and not hasattr(callback, "running"):
             callback.running = callback.running_mean  # type: ignore[attr-defined]  # Lightning 2.6 restores it by this
@@ -156,7 +157,7 @@ def prepare_callbacks(given: Sequence[Callback], folder: Path | None, model: Lig
 
 
 class OwnCheckpointsInPlace(Callback):
-    """Have ModelCheckpoints of a run that goes on find their files in its folder, wherever that was moved to.
+    """Have ModelCheckpoints of a run that goes on find their files in their folder, wherever that was moved to.
 
     Lightning would forget all that were in another folder. And it removes a file that a checkpoint names once it has a
     better one, which is not to be one outside of the folder.

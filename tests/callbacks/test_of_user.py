@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -239,6 +240,19 @@ def test_a_moved_run_knows_the_users_checkpoints(data, tmp_path):
         found = resume_with_own_checkpoints(place)
         assert {name.partition("-")[0] for name in found} == {"epoch=4", "epoch=5", "at", "last.ckpt"}
         assert len(found) == 4 and "at-epoch=5.ckpt" in found
+
+
+def test_a_moved_project_knows_the_users_checkpoints_in_a_folder_of_its_own(data, tmp_path, monkeypatch):
+    """Whose path is relative; none that is worse takes its place."""
+    words = [*data, *add("ModelCheckpoint", "monitor=val/loss", "dirpath=mine", "mode=max")]
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    folder = run(words, Path("runs"), "VAE", "--trainer.logger=false")
+    (best,) = Path("mine").iterdir()
+    shutil.move(tmp_path / "here", tmp_path / "there")
+    monkeypatch.chdir(tmp_path / "there")
+    main(["fit", f"--config={folder}/config.yaml", f"--ckpt_path={folder}", "--trainer.max_epochs=3"])
+    assert list(Path("mine").iterdir()) == [best], "the loss was highest in the first epoch"
 
 
 def test_a_run_removes_no_files_outside_of_the_folder_of_the_users_checkpoints(data, tmp_path):
