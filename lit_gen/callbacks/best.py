@@ -73,6 +73,7 @@ class BestCheckpoint(DelayedCheckpoint):
             self.write(trainer)
         except Exception as error:  # the first exception is the one to be seen
             rank_zero_info(f"best.ckpt cannot be written: {error}")
+            self._waiting = None  # or else no other checkpoint could be, and what was trained would be lost
 
     def on_validation_end(self, trainer: Trainer, model: LightningModule) -> None:
         if self.monitor in trainer.callback_metrics:

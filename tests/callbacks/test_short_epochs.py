@@ -256,6 +256,21 @@ def test_the_error_is_seen_even_if_the_disk_is_full(tmp_path, caplog):
     assert "best.ckpt cannot be written: No space left on device" in caplog.text
 
 
+def test_what_was_trained_is_saved_though_the_best_state_cannot_be(tmp_path):
+    class Refusing(Callback):
+        def on_train_start(self, trainer, model):
+            self.save, trainer.strategy.save_checkpoint = trainer.strategy.save_checkpoint, self.refuse
+
+        def refuse(self, checkpoint, path, **options):
+            if Path(path).name == "best.ckpt":
+                raise PermissionError
+            self.save(checkpoint, path, **options)
+
+    with pytest.raises(PermissionError):
+        train(tmp_path, Evaluation(), Refusing(), minutes=0.0)
+    assert done_in(tmp_path / "exception.ckpt") == 2
+
+
 def test_a_run_that_was_killed_while_a_better_state_waited_finds_it_again(tmp_path):
     class Copy(Callback):
         def on_train_epoch_start(self, trainer, model):
