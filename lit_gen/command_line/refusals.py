@@ -58,7 +58,11 @@ def explain(message: str, words: Sequence[str] = (), names: Iterable[str] = ()) 
         needed = [name.strip() for name in missing[1].split(",")]
         return _needs(key, needed, message) if key else _unnamed([name.rpartition(".")[2] for name in needed], words)
     if key:
-        return _wrong_value(key, message)
+        line = _wrong_value(key, message)
+        below = max((one.name for one in options if key.startswith(one.name)), key=len, default="")
+        if "NestedArg" in line and below:
+            return f"there is no option --{below}: --{below.rpartition('.')[0]} is one value."
+        return line
     if strange := re.search(r"does not accept option '([\w.]+)'|Option '([\w.]+)' is not accepted(?! before)", message):
         return _no_option(strange[1] or strange[2], options, names)
     if missing := re.search(r"argument (--[\w.]+): expected one argument", message):

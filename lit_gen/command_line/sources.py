@@ -215,6 +215,14 @@ def options_of_predict() -> dict[str, str]:
     return found | GENERAL_OPTIONS
 
 
+def check_known(part: str, class_path: str) -> str:
+    """Return the path of a class; raise a `UserError` for one that is only a base of this package's classes."""
+    package, _, name = class_path.rpartition(".")
+    if package.startswith(f"{PACKAGE.name}.{PARTS[part]}.") and name not in known(part):
+        raise no_such(part, name)
+    return class_path
+
+
 def no_such(part: str, name: str) -> UserError:
     """Return the error for a model or a data module that is not known."""
     names = known(part)

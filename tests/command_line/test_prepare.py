@@ -127,6 +127,7 @@ def test_another_data_module_of_lightning_s(capsys):
     ("words", "expected"),
     [
         ("", "no data is named"), ("--dta=MNIST", "no setting --dta. Did you mean data?"),
+        ("--data=OwnImages --data.root=x", "there is no data 'OwnImages'"),
         ("--data=Mnist", "Did you mean MNIST?"), ("--data=MNIST --data.rot=x", "no setting 'rot'. Did you mean root?"),
         ("configs/vae.yaml", "--config configs/vae.yaml"), ("--data=MNIST now", "cannot do anything with 'now'"),
         ("--config configs/nothing.yaml", "there is no config configs/nothing.yaml"),

@@ -262,6 +262,10 @@ def test_a_config_with_a_section_for_each_command(tmp_path):
         ),
         (["--model=ProGAN", "--model.minibatch_sizes={4:3,8:4}", "--data=CelebA"], "all, as in '{4: 3}'."),
         ([*PAIR, "--trainer.callbacks.patience=3"], "--trainer.callbacks has no setting 'patience'."),
+        ([*PAIR, "--trainer.precision.x=2"], "no option --trainer.precision.x: --trainer.precision is one value."),
+        ([*PAIR, "--data.batch_size.x=2"], "no option --data.batch_size.x: --data.batch_size is one value."),
+        (["--model=VAE", "--data=OwnImages", "--data.root=x"], "there is no data 'OwnImages'."),
+        (["--model=AdversarialModule", "--data=MNIST"], "there is no model 'AdversarialModule'."),
     ],
 )
 def test_what_the_parser_refuses(words, expected, capsys):
