@@ -92,12 +92,13 @@ class LitGenCLI(LightningCLI):
         if self.dry_run:
             self.settings.trainer.update(Namespace(DryRun.trainer_settings))
         check_seed("seed_everything", self.settings.seed_everything)
-        check_path("ckpt_path", self.settings.ckpt_path)
+        check_path("ckpt_path", self.settings.get("ckpt_path"))
         check_path("trainer.default_root_dir", self.settings.trainer.default_root_dir)
         check_path("output", self.asked.options.get("output"))
         check_weights_only(self.settings.get("weights_only"))
-        # In the command's words. Out of Lightning's sight: it would let the checkpoint's settings overrule these.
-        self.start, self.settings.ckpt_path = self.settings.ckpt_path, None
+        self.start = self.settings.get("ckpt_path")  # in the command's words
+        if self.start is not None:  # out of Lightning's sight: it would let the checkpoint's settings overrule these
+            self.settings.ckpt_path = None
 
     @property
     def settings(self) -> Namespace:

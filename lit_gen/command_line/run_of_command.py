@@ -1,12 +1,14 @@
 """The run of a command: the folder that it writes to, and the checkpoint that it uses or goes on from."""
 
 from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from jsonargparse import Namespace
 from lightning.pytorch.utilities import rank_zero_info
 
+from lit_gen.old_versions.folders import runs_of_then
 from lit_gen.runs import folders, processes
 from lit_gen.runs.changes import Change, changes_of_run
 from lit_gen.runs.names import check_name, system_of
@@ -49,9 +51,10 @@ class RunOfCommand:
 
     def find_checkpoint(self) -> None:
         """Find the checkpoint that the command names, or take the one that the first process has found."""
-        told = processes.told()
+        told, model = processes.told(), self.settings.model.as_dict()
         named = self.start if told is None else told[1]
-        if (found := folders.find_checkpoint(named, self.parent, self.command)) is not None:
+        of_then = partial(runs_of_then, self.parent, model["class_path"], model.get("init_args", {}))
+        if (found := folders.find_checkpoint(named, self.parent, self.command, of_then)) is not None:
             self.settings.ckpt_path = found
 
     def go_on(self, saved: Callable[[], dict[str, Any]]) -> None:

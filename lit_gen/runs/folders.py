@@ -123,13 +123,20 @@ def run_of(checkpoint: str | os.PathLike) -> Path | None:
     return None
 
 
-def find_checkpoint(named: str | None, parent: Path, command: str, class_path: str | None = None) -> str | None:
+def find_checkpoint(
+    named: str | None,
+    parent: Path,
+    command: str,
+    of_then: Callable[[str], list[Path]] = lambda name: [],
+    class_path: str | None = None,
+) -> str | None:
     """Return the absolute path of the checkpoint that a command names; None for a training that names none.
 
     Args:
         named: a file, a run folder; `last` or `best` of the newest run; or `auto`, which a training looks for later.
         parent: the folder that holds the system's runs, or those of all systems.
         command: fit, validate, test or predict.
+        of_then: gives the runs of older versions that have a checkpoint of this name, which lie elsewhere.
         class_path: the model's, where it says of which of the systems below `parent` the newest run is meant.
 
     Raises:
@@ -146,7 +153,7 @@ def find_checkpoint(named: str | None, parent: Path, command: str, class_path: s
     named = os.path.expanduser(named)
     if named in ("last", "best"):
         parent = parent if class_path is None else parent_of_class(parent, class_path)
-        named = str(newest_checkpoint(parent, named))
+        named = str(newest_checkpoint(parent, named, of_then))
     elif Path(named).is_dir():
         named = str(checkpoint_in(Path(named)))
     elif not Path(named).is_file():
@@ -160,18 +167,21 @@ def checkpoint_in(folder: Path) -> Path:
     return found[0] if found else newest_checkpoint(folder)
 
 
-def newest_checkpoint(parent: Path, name: str = "last") -> Path:
+def newest_checkpoint(parent: Path, name: str = "last", of_then: Callable[[str], list[Path]] = lambda name: []) -> Path:
     """Return `checkpoints/<name>.ckpt` of the run below `parent` that was trained last, of those that have one.
 
     Args:
         parent: the folder that holds the system's runs, or those of all systems.
         name: last or best.
+        of_then: gives runs that lie elsewhere, for the case that there is none.
     """
 
     def checkpoints(name: str) -> list[Path]:
         return [path for depth in ("*", "*/*") for path in parent.glob(f"{depth}/checkpoints/{name}.ckpt")]
 
     found = {path.parent.parent: path for path in checkpoints(name)}
+    if not checkpoints("last"):
+        found = found or {run: run / "checkpoints" / f"{name}.ckpt" for run in of_then(name)}
     what = "checkpoint" if name == "last" else f"{name}.ckpt"
     if not found and checkpoints("last"):
         raise UserError(f"no run below {parent} has a {what}: none was validated yet. Use --ckpt_path=last.")

@@ -164,7 +164,7 @@ def test_a_translators_sizes_stay_free(tmp_path):
     """Which its model looks at, where it is called by itself."""
     model = lit_gen.load(checkpoint("stargan")).requires_grad_(False)
     network_files.save(model.task.exports(model, {})["generator"], tmp_path / "x.pt2", "torch_export")
-    with pytest.raises(UserError, match=r"attributes of shape \(2, 5\), not \(1, 5\)"):
+    with pytest.raises(UserError, match=r"a tensor of attributes, shape \(2, 5\), not \(1, 5\)"):
         model(tiny.images(2, 3), torch.ones(1, 5))
 
 
