@@ -34,7 +34,7 @@ from lit_gen.command_line.quiet import be_quiet
 from lit_gen.command_line.refusals import explain
 from lit_gen.command_line.run_of_command import RunOfCommand
 from lit_gen.command_line.seeds import SEEDS, check_seed, train_seeds
-from lit_gen.command_line.sources import PARTS, check_known, options_of_predict
+from lit_gen.command_line.sources import PARTS, check_no_base, options_of_predict
 from lit_gen.command_line.summary import summary
 from lit_gen.command_line.trainer import CommandLineTrainer, arguments_for, check_amounts, check_devices
 from lit_gen.command_line.words import check_order, check_words, first_config, options_of
@@ -112,7 +112,7 @@ class LitGenCLI(LightningCLI):
         self.run = RunOfCommand(command, settings, self.start, self.base_config)
         self.run.find_checkpoint()
         self.makes_pictures = command == "predict" and prepare_pictures(settings, self.asked)
-        model, data = (resolve_name(check_known(part, settings[part].class_path)) for part in PARTS)
+        model, data = (resolve_name(check_no_base(part, settings[part].class_path)) for part in PARTS)
         check_pair(model, data, command == "predict")
         check_amounts(command, settings)
         check_devices(settings.trainer)

@@ -185,10 +185,10 @@ def about_labels(data: ImageData) -> Iterator[tuple[str, str]]:
     if isinstance(data, ImageTable) and (captions := data.contents.captions):
         sentences = [sentence for several in captions for sentence in several]
         longest = max(map(len, sentences))
-        cut = f"; longer ones are cut at {data.caption_length}" if longest > data.caption_length else ""
+        note = f"; longer ones are cut at {data.caption_length}" if longest > data.caption_length else ""
         unread = sorted({*"".join("".join(sentences).lower().split())} - {*ALPHABET})
-        cut += f"; passed over: {' '.join(unread[:MOST])}" if unread else ""
-        yield "captions", f"{len(sentences):,} of up to {longest} characters{cut}"
+        note += f"; passed over: {' '.join(unread[:MOST])}" if unread else ""
+        yield "captions", f"{len(sentences):,} of up to {longest} characters{note}"
     if isinstance(data, ImageTable) and data.contents.table and data.contents.table.ignored:
         yield "not read", f"columns {', '.join(name or '(without a name)' for name in data.contents.table.ignored)}"
 

@@ -11,7 +11,7 @@ from lightning import LightningDataModule
 from lit_gen.command_line.help import COMMANDS
 from lit_gen.command_line.parser import OneLineParser
 from lit_gen.command_line.refusals import explain
-from lit_gen.command_line.sources import check_known, own_settings
+from lit_gen.command_line.sources import check_no_base, own_settings
 from lit_gen.command_line.words import check_words, options_of
 from lit_gen.data.base import ImageData
 from lit_gen.errors import UserError, nearest
@@ -67,7 +67,7 @@ def data_of(words: Sequence[str]) -> LightningDataModule:
         settings = parser.parse_args(words_of_data)
     except UserError as error:
         raise UserError(explain(str(error), words, ["config", "data"])) from error
-    check_known("data", settings.data.class_path)
+    check_no_base("data", settings.data.class_path)
     return parser.instantiate_classes(settings).data
 
 

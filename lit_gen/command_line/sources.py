@@ -215,11 +215,13 @@ def options_of_predict() -> dict[str, str]:
     return found | GENERAL_OPTIONS
 
 
-def check_known(part: str, class_path: str) -> str:
+def check_no_base(part: str, class_path: str) -> str:
     """Return the path of a class; raise a `UserError` for one that is only a base of this package's classes."""
     package, _, name = class_path.rpartition(".")
     if package.startswith(f"{PACKAGE.name}.{PARTS[part]}.") and name not in known(part):
-        raise no_such(part, name)
+        files = _imported(PACKAGE / PARTS[part] / "__init__.py")
+        if any(name == base.name for one in known(part) for base, _ in _lineage(one, files[one])):
+            raise no_such(part, name)
     return class_path
 
 

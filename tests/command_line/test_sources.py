@@ -6,7 +6,8 @@ from types import SimpleNamespace
 import pytest
 
 from lit_gen.command_line import sources
-from lit_gen.command_line.sources import PACKAGE, parsed
+from lit_gen.command_line.sources import PACKAGE, check_no_base, parsed
+from lit_gen.errors import UserError
 
 
 class Parses:
@@ -52,3 +53,11 @@ def test_an_error_that_stays_is_passed_on(monkeypatch):
     with pytest.raises(SystemError, match="broken"):
         parsed("x = 1")
     assert 1 < len(asked) < 10
+
+
+def test_bases_are_refused_and_files_of_ones_own_beside_the_models_are_not():
+    """A file may be tried by its path before `__init__.py` names it."""
+    for path in ("lit_gen.models.lsgan.LSGAN", "lit_gen.models.gan.GAN", "mine.AdversarialModule"):
+        assert check_no_base("model", path) == path
+    with pytest.raises(UserError, match="there is no model 'AdversarialModule'"):
+        check_no_base("model", "lit_gen.models.adversarial.AdversarialModule")
