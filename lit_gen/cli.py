@@ -162,9 +162,9 @@ class LitGenCLI(LightningCLI):
         prepare_data(self.datamodule, self.subcommand, self.settings, self.config_dump)
         if self.makes_pictures:
             self.datamodule.plan = self.model.task.plan(self.model, self.asked.options)
-        if self.writes and "output" not in self.asked.options:  # which has a manifest
+        if self.writes and "output" not in self.asked.options:
             kwargs["default_root_dir"] = str(self.run.make_folder())
-        else:
+        else:  # the folder of --output has a manifest
             self.save_config_callback = None
         processes.tell(self.run.folder, self.settings.get("ckpt_path"))
         if settings.logger is not False and not settings.barebones:
