@@ -58,10 +58,9 @@ def classes_of(values: Sequence[str]) -> tuple[list[str], np.ndarray]:
     if not names:
         raise CellError(0, "is empty, as in all rows: fill it in where the class is known, or remove it")
     try:
-        numbers = {name: float(name) for name in names}
-        first = {numbers[name]: name for name in reversed(names)}  # pandas writes 3 as 3.0 in a column with gaps
+        first = {name.removesuffix(".0"): name for name in reversed(names)}  # so pandas writes 3 in a column with gaps
         names = sorted(first.values(), key=float)
-        labels = [label and first[numbers[label]] for label in labels]
+        labels = [label and first[label.removesuffix(".0")] for label in labels]
     except ValueError:  # not all are numbers
         pass
     index = {name: number for number, name in enumerate(names)} | {"": UNLABELLED}

@@ -105,6 +105,8 @@ def test_labels_that_are_numbers_are_sorted_by_their_value(folder):
     data = ready(write(folder, "file_name,label", lambda n: f"{n}.png,{n % 2 * 8 + 2}{'.0' if n > 9 else ''}"))
     assert data.spec["classes"] == ["2", "10"], "in a column with gaps, pandas writes 2 as 2.0"
     assert whole(data).label.tolist() == [n % 2 for n in numbers(data, "train")]
+    data = ready(write(folder, "file_name,label", lambda n: f"{n}.png,{'0' * (n % 2)}{2**63 + n // 10}"))
+    assert len(data.spec["classes"]) == 4, "numbers that differ after their 16th digit, or in a 0 before them"
 
 
 @pytest.mark.parametrize(("false", "true"), [("0", "1"), ("-1", "1"), ("False", "TRUE"), ("no", "Yes"), ("0.0", "1.0")])
