@@ -4,6 +4,7 @@ import gc
 import os
 import re
 import signal
+import subprocess
 import sys
 from datetime import timedelta
 from pathlib import Path
@@ -15,6 +16,7 @@ import torch
 import wandb
 from lightning import Callback, LightningDataModule, LightningModule, Trainer
 from lightning.fabric.plugins.environments import LightningEnvironment, SLURMEnvironment
+from lightning.fabric.strategies.launchers.subprocess_script import _ChildProcessObserver
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningCLI
 from lightning.pytorch.loggers import Logger, WandbLogger
@@ -286,6 +288,16 @@ def test_the_handler_for_slurm_is_replaced(tmp_path, monkeypatch):
 def test_a_single_device_tells_its_cluster(tmp_path):
     environment = LightningEnvironment()
     assert compat.cluster_environment(tiny.trainer(tmp_path, devices=1, plugins=[environment])) is environment
+
+
+def test_the_first_process_is_asked_to_end_once_another_has_failed(monkeypatch):
+    monkeypatch.setattr(_ChildProcessObserver, "_terminate_all", None)  # put back afterwards
+    asked, codes = [], ("raise SystemExit(2)", "import time; time.sleep(100)")
+    compat.end_by(lambda: asked.append(True))
+    failed, waits = children = [subprocess.Popen([sys.executable, "-c", code]) for code in codes]
+    failed.wait()
+    assert _ChildProcessObserver(os.getpid(), children)._run() and asked == [True]
+    assert waits.wait(10) == -signal.SIGKILL
 
 
 def test_a_checkpoint_without_a_file_is_what_the_file_would_hold(tmp_path):
