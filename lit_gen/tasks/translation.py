@@ -139,8 +139,15 @@ class Translation(Task):
 
         def translations(way: str, distinct: tuple[int, int]) -> Evaluator:
             source, target = (attrgetter(field) for field in WAYS[way])
-            names = f"{way}_", features, distinct
-            return SampleQuality(options, model.image_shape, lambda x: model.translate(source(x), way), target, *names)
+            return SampleQuality(
+                options,
+                model.image_shape,
+                lambda batch: model.translate(source(batch), way),
+                target,
+                prefix=f"{way}_",
+                features=features,
+                distinct=distinct,
+            )
 
         found = [translations("a_to_b", (size_a, size_b)), translations("b_to_a", (size_b, size_a))]
         return [*found, DomainTranslations(options.samples)] if known else found
