@@ -82,12 +82,11 @@ def complete_folder(path: Path, hint: str = ELSEWHERE) -> Iterator[Path]:
     When another process has put `path` there in the meantime, that one stays. After an error, folders above it that
     were not there before are removed. Arguments and errors are those of `complete_file`.
     """
-    missing = missing_folders(path)
-    make_folder(path.parent, hint)
-    partial = _partial(path)
-    with writing(f"write to the folder {path.parent}", hint):
-        partial.mkdir()
+    missing, partial = missing_folders(path), _partial(path)
     try:
+        make_folder(path.parent, hint)
+        with writing(f"write to the folder {path.parent}", hint):
+            partial.mkdir()
         yield partial
         os.sync()  # one call, where one per file would take minutes
         try:

@@ -36,6 +36,6 @@ def system_of(given: str | None, config: str | None, class_path: str) -> str:
     Args:
         given: what the settings say; those of a run's own `config.yaml` hold its system.
         config: the first config of the command that is no run's own, if there is one.
-        class_path: of the model, whose name serves where there is no config.
+        class_path: of the model, whose name serves where there is no config, and served all older versions.
     """
     return given or (Path(config).stem if config else class_path.rpartition(".")[2].lower())

@@ -2,6 +2,7 @@ import errno
 import os
 import shutil
 import stat
+from pathlib import Path
 
 import pytest
 
@@ -208,3 +209,18 @@ def test_other_errors_come_through_as_they_are(of, tmp_path):
     with pytest.raises(FileNotFoundError, match="gone") as caught, of(tmp_path / "file"):
         open("gone")
     assert caught.value.__cause__ is None
+
+
+def test_a_folder_that_could_not_be_begun_leaves_none_above_it(tmp_path, monkeypatch):
+    mkdir = Path.mkdir
+
+    def full(path, *arguments, **options):
+        if path.name.endswith(".partial"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        mkdir(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "mkdir", full)
+    with pytest.raises(UserError, match="^cannot write .*No space left on device"):
+        with complete_folder(tmp_path / "runs" / "vae" / "export"):
+            pass
+    assert not list(tmp_path.iterdir())
