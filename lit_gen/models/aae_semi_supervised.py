@@ -14,7 +14,6 @@ Departures from the paper:
 """
 
 from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -140,7 +139,7 @@ class SemiSupervisedAAE(AutoencodingModule):
         """Return codes (B, classes + Z) of class indices (B,) and styles (B, Z)."""
         return torch.cat([functional.one_hot(label, self.num_classes).to(style.dtype), style], dim=1)
 
-    def labelled_minibatch(self, batch: Any) -> Any:
+    def labelled_minibatch(self, batch: LabelledImages) -> LabelledImages:
         """Return images whose labels are known, drawn anew in each step; of other data, the batch as it is."""
         if self._labelled is None or not self.training:
             return batch
@@ -149,7 +148,7 @@ class SemiSupervisedAAE(AutoencodingModule):
         flip = getattr(data, "horizontal_flip", False)
         return data.to_floats(LabelledImages(*(field[rows] for field in known)), flip)
 
-    def losses(self, batch: Any) -> Terms:
+    def losses(self, batch: LabelledImages) -> Terms:
         """Return all terms (section 5), with pixels in [0, 1]. One Adam steps on their sum.
 
         Encoder and decoder minimize the first, the encoder alone the next three, each discriminator its own two.

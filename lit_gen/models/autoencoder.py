@@ -8,12 +8,10 @@ Departures from the paper:
     - The squared error of a tanh output, where the paper has the cross-entropy of a logistic one.
 """
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
-from lit_gen.data.batches import DataSpec
+from lit_gen.data.batches import DataSpec, WithImages
 from lit_gen.layers.coders import DecoderArgument, EncoderArgument, MLPEncoder, network
 from lit_gen.limits import NonNegativeFloat, PositiveInt
 from lit_gen.losses import Terms
@@ -47,7 +45,7 @@ class AutoEncoder(AutoencodingModule):
     def decode(self, latent: Tensor) -> Tensor:
         return torch.tanh(self.decoder(latent))
 
-    def losses(self, batch: Any) -> Terms:
+    def losses(self, batch: WithImages) -> Terms:
         """Return the one term, on the scale of images in [0, 1].
 
         reconstruction = E‖x − x̂‖², summed over pixels

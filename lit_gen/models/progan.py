@@ -14,13 +14,12 @@ Departures from the paper:
 import math
 from collections.abc import Hashable
 from itertools import pairwise
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lit_gen.data.batches import DataSpec
+from lit_gen.data.batches import DataSpec, WithImages
 from lit_gen.layers.equalized import EqualizedConv2d, EqualizedLinear, MinibatchStddev, PixelNorm
 from lit_gen.limits import BelowOne, NonNegativeFloat, PositiveInt
 from lit_gen.losses import Terms
@@ -189,11 +188,11 @@ class ProGAN(GrowingModule):
         image = functional.avg_pool2d(image, image.shape[-1] // self.resolution)
         return fade(upsample(downsample(image)), image, self.blend) if self.alpha < 1 else image
 
-    def make_fakes(self, batch: Any) -> Tensor:
+    def make_fakes(self, batch: WithImages) -> Tensor:
         latent = self.sample_latent(len(batch.image))
         return self.in_minibatches(lambda piece: self.generator(piece, self.stage, self.blend), latent)
 
-    def discriminator_loss(self, batch: Any, fakes: Tensor) -> Terms:
+    def discriminator_loss(self, batch: WithImages, fakes: Tensor) -> Terms:
         """Return D's terms (section 2 and appendix A.1), at the present resolution.
 
         d_real    = −E[D(x)]
@@ -209,7 +208,7 @@ class ProGAN(GrowingModule):
             terms |= gradient_penalty(self.score, reals, fakes, self.penalty_weight * self.penalty_interval)
         return terms
 
-    def generator_loss(self, batch: Any, fakes: Tensor) -> Terms:
+    def generator_loss(self, batch: WithImages, fakes: Tensor) -> Terms:
         """Return G's term.
 
         g_adversarial = −E[D(G(z))]
@@ -220,7 +219,7 @@ class ProGAN(GrowingModule):
         """Return D's scores (B, 1) of images at the present resolution; float32 also under autocast."""
         return self.discriminator(image, self.stage, self.blend).float()
 
-    def discriminate(self, batch: Any, fakes: Tensor) -> tuple[Tensor, Tensor]:
+    def discriminate(self, batch: WithImages, fakes: Tensor) -> tuple[Tensor, Tensor]:
         real = self.in_minibatches(lambda image: self.score(self.reals(image)), batch.image)
         return real, self.in_minibatches(self.score, fakes)
 

@@ -178,7 +178,7 @@ class StarGAN(AdversarialModule):
         if stage != "predict":
             check_known(self.attributes, self.data_attributes)
 
-    def labels(self, batch: Any) -> Tensor:
+    def labels(self, batch: AttributedImages) -> Tensor:
         """Return the batch's own values (B, A) of the model's attributes."""
         columns = [self.data_attributes.index(name) for name in self.attributes]
         return torch.stack([batch.attributes[:, column] for column in columns], dim=1).float()

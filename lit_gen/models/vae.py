@@ -26,13 +26,13 @@ too, where the paper's prior is of the decoder's parameters. It ends after 10^8 
 """
 
 import math
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Adagrad, Optimizer
 
-from lit_gen.data.batches import DataSpec
+from lit_gen.data.batches import DataSpec, WithImages
 from lit_gen.errors import UserError
 from lit_gen.layers.coders import DecoderArgument, EncoderArgument, MLPEncoder, network
 from lit_gen.layers.weights import initialize
@@ -181,7 +181,7 @@ class VAE(AutoencodingModule):
         noise = torch.randn(samples, *mean.shape, device=mean.device)
         return mean + (0.5 * log_variance).exp() * noise
 
-    def losses(self, batch: Any) -> Terms:
+    def losses(self, batch: WithImages) -> Terms:
         """Return the terms of the negative ELBO (equation 10), or the negative K-sample bound, in nats per image.
 
         reconstruction = −E_q(z|x)[log p(x|z)]

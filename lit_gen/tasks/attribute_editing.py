@@ -10,7 +10,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 from torch.nn import functional
 
-from lit_gen.data.batches import Images
+from lit_gen.data.batches import AttributedImages, Images, WithImages
 from lit_gen.data.contract import DataModule
 from lit_gen.errors import UserError, nearest
 from lit_gen.losses import Terms
@@ -39,7 +39,7 @@ class AttributeEditor(Protocol):
     classification_weight: float
     reconstruction_weight: float
 
-    def labels(self, batch: Any) -> Tensor:
+    def labels(self, batch: AttributedImages) -> Tensor:
         """Return the batch's own values (B, A) in {0, 1} of the model's attributes."""
 
     def translate(self, image: Tensor, target: Tensor) -> Tensor:
@@ -65,7 +65,7 @@ class AttributeEditing(Task):
         "attributes": "what to change, such as +Blond_Hair,-Male; without it, each change by itself, side by side",
     }
 
-    def predict(self, model: AttributeEditor, batch: Any) -> Tensor:
+    def predict(self, model: AttributeEditor, batch: WithImages) -> Tensor:
         """Return for each image a wide one (B, C, H, (1 + A) W): itself, then with each attribute changed."""
         return torch.cat(changed(model, batch), dim=3)
 
@@ -97,14 +97,14 @@ class AttributeEditing(Task):
             "classifier": Exported(d, lambda image: d(image)[1], {"image": image_of(model)}, logits),
         }
 
-    def sample_grids(self, model: AttributeEditor, batch: Any, count: int = 64) -> dict[str, Grid]:
+    def sample_grids(self, model: AttributeEditor, batch: AttributedImages, count: int = 64) -> dict[str, Grid]:
         """Return `samples`, with a row per image: itself, then with each attribute changed."""
         columns = 1 + len(model.attributes)
         batch = type(batch)(*(field[: max(1, count // columns)] for field in batch))
         shown = grid(torch.stack(changed(model, batch), dim=1).flatten(0, 1), columns)
         return {"samples": Grid(shown, "each attribute changed by itself", ["input", *model.attributes])}
 
-    def held_out_terms(self, model: AttributeEditor, batch: Any, stage: Stage) -> Terms:
+    def held_out_terms(self, model: AttributeEditor, batch: AttributedImages, stage: Stage) -> Terms:
         """Return how well images get their neighbours' attributes and come back, and D's mean scores.
 
         All without weights, except `translation`, the weighted sum of both errors.
@@ -131,7 +131,7 @@ class AttributeEditing(Task):
         each change is there, and all else as it was. For rendered images the true images say so too.
         """
 
-        def to_neighbours(batch: Any) -> Tensor:
+        def to_neighbours(batch: AttributedImages) -> Tensor:
             return model.translate(batch.image, model.labels(batch).roll(1, 0))
 
         features = Features(options.features, model.image_shape, options.published)
@@ -200,7 +200,7 @@ def _edited(path: Path, changes: dict[int, float] | None, model: Any) -> Tensor:
     return model.translate(batch.image, with_changes(model, batch, changes))
 
 
-def with_changes(model: Any, batch: Any, changes: dict[int, float]) -> Tensor:
+def with_changes(model: Any, batch: WithImages, changes: dict[int, float]) -> Tensor:
     """Return the labels (B, A) of a batch with some columns set, as `wanted_changes` has them."""
     target = known_or_guessed_labels(model, batch).clone()
     for column, value in changes.items():
@@ -216,7 +216,7 @@ def known_or_guessed_labels(model: AttributeEditor, batch: Any) -> Tensor:
     return (model.discriminator(batch.image)[1] > 0).float()
 
 
-def changed(model: AttributeEditor, batch: Any) -> list[Tensor]:
+def changed(model: AttributeEditor, batch: WithImages) -> list[Tensor]:
     """Return the images, and their translations by each single change, each (B, C, H, W)."""
     targets = single_changes(known_or_guessed_labels(model, batch), model.attributes)
     return [batch.image, *(model.translate(batch.image, target) for target in targets)]

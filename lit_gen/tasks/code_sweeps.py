@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Protocol
 import torch
 from torch import Tensor, nn
 
+from lit_gen.data.batches import WithImages
 from lit_gen.data.contract import DataModule
 from lit_gen.distributions import Code
 from lit_gen.errors import UserError
@@ -121,7 +122,7 @@ class CodeSweeps(Sampling):
         return pictures.of_classes(options, first.features, _of_class, "c0 = {}")
 
     @torch.no_grad()
-    def sample_grids(self, model: Any, batch: Any, count: int = 64) -> dict[str, Grid]:
+    def sample_grids(self, model: Any, batch: WithImages, count: int = 64) -> dict[str, Grid]:
         """Return `samples`, and for each code a grid in which nothing but this code changes.
 
         A categorical code has one row per category, with the noise fixed per column. A continuous one goes from -2 to
@@ -152,7 +153,7 @@ class CodeSweeps(Sampling):
                 start += code.features
         return grids
 
-    def held_out_terms(self, model: Any, batch: Any, stage: Stage) -> Terms:
+    def held_out_terms(self, model: Any, batch: WithImages, stage: Stage) -> Terms:
         """Return D's mean outputs and, in validation, the mean over batches of the information in new fakes.
 
         `test` has the information over all fakes at once.

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Protocol
 import torch
 from torch import Tensor
 
+from lit_gen.data.batches import WithImages
 from lit_gen.data.contract import DataModule
 from lit_gen.errors import UserError
 from lit_gen.layers.key_patches import KeyPatches, key_patches
@@ -35,7 +36,7 @@ class PatchAssembler(Protocol):
     def sample_latent(self, count: int, generator: torch.Generator | None = None) -> Tensor:
         """Return noise (count, Z)."""
 
-    def discriminate(self, batch: Any, fakes: Any) -> tuple[Tensor, Tensor]:
+    def discriminate(self, batch: WithImages, fakes: Any) -> tuple[Tensor, Tensor]:
         """Return D's logits for the real images of a batch and for fakes (B, C, S, S)."""
 
 
@@ -75,18 +76,18 @@ class Puzzle(Task):
         inputs = {"patches": patches, "latent": latents_of(model)}
         return {"generator": Exported(sampler_of(model), model.assemble, inputs, outputs)}
 
-    def predict(self, model: PatchAssembler, batch: Any) -> Tensor:
+    def predict(self, model: PatchAssembler, batch: WithImages) -> Tensor:
         """Return a strip for each image; see `strips`."""
         return strips(model, batch.image)
 
-    def sample_grids(self, model: PatchAssembler, batch: Any, count: int = 64) -> dict[str, Grid]:
+    def sample_grids(self, model: PatchAssembler, batch: WithImages, count: int = 64) -> dict[str, Grid]:
         """Return `puzzle`: for each image the patches, predicted and true mask, generated and real image."""
         real = batch.image[: max(1, count // 4)]
         latent = model.sample_latent(len(real), torch.Generator().manual_seed(0))
         title = "key patches, and the image around them"
         return {"puzzle": grid_of_cells(strips(model, real, latent), 2, HEADS, title)}
 
-    def held_out_terms(self, model: PatchAssembler, batch: Any, stage: Stage) -> Terms:
+    def held_out_terms(self, model: PatchAssembler, batch: WithImages, stage: Stage) -> Terms:
         """Return how well the patches were placed and kept, and D's mean logits."""
         key = key_patches(batch.image)
         image, mask = model.assemble(key.patches)

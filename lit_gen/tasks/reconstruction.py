@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal, Protocol
 import torch
 from torch import Tensor
 
+from lit_gen.data.batches import WithImages
 from lit_gen.data.contract import DataModule
 from lit_gen.errors import UserError
 from lit_gen.losses import Terms
@@ -29,7 +30,7 @@ from lit_gen.training.modes import evaluating
 class Autoencoder(Protocol):
     """What the task asks of a model."""
 
-    def losses(self, batch: Any) -> Terms:
+    def losses(self, batch: WithImages) -> Terms:
         """Return the named terms whose sum is minimized."""
 
     def reconstruct(self, image: Tensor) -> Tensor:
@@ -105,11 +106,11 @@ class Reconstruction(Task):
         """Return the codes (side,) of the plane on each axis: N(0, 1) has as much weight between any two neighbours."""
         return torch.special.ndtri((torch.arange(side, dtype=torch.float64) + 0.5) / side).float()
 
-    def predict(self, model: Any, batch: Any) -> Tensor:
+    def predict(self, model: Any, batch: WithImages) -> Tensor:
         """Return the reconstruction of each image of the batch."""
         return model.reconstruct(batch.image).float().clamp(-1, 1)
 
-    def sample_grids(self, model: Any, batch: Any, count: int = 64) -> dict[str, Grid]:
+    def sample_grids(self, model: Any, batch: WithImages, count: int = 64) -> dict[str, Grid]:
         """Return `samples` of the prior, and `reconstructions`: originals, each to the left of its reconstruction."""
         image = batch.image[: count // 2]
         with evaluating(model):
@@ -191,7 +192,7 @@ class LikelihoodReconstruction(Reconstruction):
         encode = Exported(network, lambda x: model.encode(x if as_shown else (x + 1) / 2), image, outputs)
         return found | {"encoder": encode}
 
-    def held_out_terms(self, model: Any, batch: Any, stage: Stage) -> Terms:
+    def held_out_terms(self, model: Any, batch: WithImages, stage: Stage) -> Terms:
         """Return the terms of the ELBO without weights, the ELBO and the loss, all in nats per image.
 
         `bound` is the negative K-sample bound, where the model is trained on that.
@@ -263,7 +264,7 @@ class PriorMatching(Reconstruction):
         """Return what judges reconstruction and codes together: neither alone tells a good model."""
         return [PenalizedReconstruction()]
 
-    def sample_grids(self, model: Any, batch: Any, count: int = 64) -> dict[str, Grid]:
+    def sample_grids(self, model: Any, batch: WithImages, count: int = 64) -> dict[str, Grid]:
         """Return `samples` and `reconstructions`; for codes in the plane also the decoded `plane` and the `codes`."""
         grids = super().sample_grids(model, batch, count)
         if model.latent_dim != 2:

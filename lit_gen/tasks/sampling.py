@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from lit_gen.data.batches import WithImages
 from lit_gen.data.contract import DataModule
 from lit_gen.errors import UserError
 from lit_gen.metrics.evaluator import Evaluator, Options
@@ -59,7 +60,7 @@ class Sampling(Task):
         """Return `samples`, of the same noise each time."""
         return {"samples": Grid(grid(model.generate(count, torch.Generator().manual_seed(0))), "samples")}
 
-    def held_out_pairs(self, model: Sampler, batch: Any, noise: torch.Generator) -> list[tuple[Tensor, Tensor]]:
+    def held_out_pairs(self, model: Sampler, batch: WithImages, noise: torch.Generator) -> list[tuple[Tensor, Tensor]]:
         """Return the held-out images and as many new ones."""
         return [(batch.image, model.generate(len(batch.image), noise))]
 
@@ -99,7 +100,7 @@ class GrowingSampling(Sampling):
 
         return {"generator": Exported(model.sampler, enlarged, {"latent": latents_of(model)})}
 
-    def sample_grids(self, model: Any, batch: Any, count: int = 64) -> dict[str, Grid]:
+    def sample_grids(self, model: Any, batch: WithImages, count: int = 64) -> dict[str, Grid]:
         """Return `samples`, and `reals`: held-out images at the present resolution, enlarged to the data's size."""
         shown = functional.interpolate(model.reals(batch.image[:count]), size=model.image_shape[-1], mode="nearest")
         side = model.resolution

@@ -5,6 +5,7 @@ from typing import Any, ClassVar, Protocol
 import torch
 from torch import Tensor
 
+from lit_gen.data.batches import LabelledImages, WithImages
 from lit_gen.data.contract import DataModule
 from lit_gen.losses import Terms
 from lit_gen.metrics.categories import ClassificationError
@@ -39,7 +40,7 @@ class SemiSupervised(PriorMatching):
     monitor: ClassVar[str | None] = "val/classification_error"
     generated_grids: ClassVar[tuple[str, ...]] = ("samples", "analogies")
 
-    def held_out_terms(self, model: Any, batch: Any, stage: Stage) -> Terms:
+    def held_out_terms(self, model: Any, batch: LabelledImages, stage: Stage) -> Terms:
         """Return the terms of the loss except `classification`, a mean over labelled images, any number per batch."""
         terms = super().held_out_terms(model, batch, stage)
         return {name: value for name, value in terms.items() if name != "classification"}
@@ -52,7 +53,7 @@ class SemiSupervised(PriorMatching):
         """Return what is said of labelled images."""
         return [ClassificationError()]
 
-    def sample_grids(self, model: Any, batch: Any, count: int = 64) -> dict[str, Grid]:
+    def sample_grids(self, model: Any, batch: WithImages, count: int = 64) -> dict[str, Grid]:
         """Return `samples`, `reconstructions`, and `analogies`: a style per row, a class per column."""
         rows, classes = max(1, round(count / model.num_classes)), model.num_classes
         style = model.noise(rows, model.style_dim, generator=torch.Generator().manual_seed(0))

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from lit_gen.data.batches import UnpairedImages
 from lit_gen.data.contract import DataModule
 from lit_gen.data.decoding import decode_image
 from lit_gen.errors import UserError
@@ -37,7 +38,7 @@ class Translator(Protocol):
     def translate(self, images: Tensor, direction: str) -> Tensor:
         """Return the translations (B, C, H, W) in [-1, 1] of images, without a graph and in evaluation mode."""
 
-    def discriminate(self, batch: Any, fakes: Any) -> tuple[Tensor, Tensor]:
+    def discriminate(self, batch: UnpairedImages, fakes: Any) -> tuple[Tensor, Tensor]:
         """Return D's outputs for the real images of a batch and for fakes (a pair: of domain A, of domain B).
 
         Each is (2, ...): for the images of A, and for those of B.
@@ -92,7 +93,7 @@ class Translation(Task):
             found[way] = Exported(network, partial(model.translate, direction=way), image, outputs)
         return found
 
-    def sample_grids(self, model: Translator, batch: Any, count: int = 64) -> dict[str, Grid]:
+    def sample_grids(self, model: Translator, batch: UnpairedImages, count: int = 64) -> dict[str, Grid]:
         """Return a grid for each way: image, translation, and the translation translated back, side by side."""
         rows = max(1, count // 3)
         columns = max(1, round((rows / 3) ** 0.5))
@@ -108,14 +109,16 @@ class Translation(Task):
             grids[way] = grid_of_cells(torch.cat(triples), columns, heads, title)
         return grids
 
-    def held_out_pairs(self, model: Translator, batch: Any, noise: torch.Generator) -> list[tuple[Tensor, Tensor]]:
+    def held_out_pairs(
+        self, model: Translator, batch: UnpairedImages, noise: torch.Generator
+    ) -> list[tuple[Tensor, Tensor]]:
         """Return the images of each domain, and the translations into it."""
         return [
             (batch.image_a, model.translate(batch.image_b, "b_to_a")),
             (batch.image_b, model.translate(batch.image_a, "a_to_b")),
         ]
 
-    def held_out_terms(self, model: Translator, batch: Any, stage: Stage) -> Terms:
+    def held_out_terms(self, model: Translator, batch: UnpairedImages, stage: Stage) -> Terms:
         """Return the mean absolute errors of both cycles, and D's mean scores of real images and fakes per domain."""
         fake_a, fake_b = model.translate(batch.image_b, "b_to_a"), model.translate(batch.image_a, "a_to_b")
         terms = {
