@@ -128,8 +128,11 @@ class ImageData(LoadedData):
     @property
     def source(self) -> Path:
         """The folder that is read: `root`, or the folder of rendered data."""
-        pictures = getattr(self, "pictures", type(self).__name__.lower())  # with captions or without
-        return self.rendered_folder(pictures) if self.synthetic else self.root
+        return self.rendered_folder(self._name) if self.synthetic else self.root
+
+    @property
+    def _name(self) -> str:
+        return getattr(self, "pictures", type(self).__name__.lower())  # with captions or without
 
     def rendered_folder(self, pictures: str) -> Path:
         """Return the folder of rendered data of one kind: below `root`, or below the user's cache folder."""
@@ -186,8 +189,7 @@ class ImageData(LoadedData):
                 make_once(self.source, self.render, f"rendering {self.source.name}", HINT)
             return
         self.check_root()
-        name = getattr(self, "pictures", type(self).__name__.lower())
-        with alone(self.root / name, f"finding or downloading {name}"):
+        with alone(self.root / self._name, f"finding or downloading {self._name}"):
             self.find_or_download()
 
     def check_root(self) -> None:
