@@ -59,6 +59,8 @@ class AdversarialModule(GenerativeModule):
 
     output_name: ClassVar[str] = "d_logit"
     """What D gives, in the log: `d_logit`, or `d_score` where no sigmoid is meant to follow."""
+    memory_format: ClassVar[torch.memory_format] = torch.preserve_format
+    """The layout of images and convolutions' weights with which steps are fastest; by default as they come."""
     generator: nn.Module
     discriminator: nn.Module
     learning_rate: float
@@ -81,6 +83,11 @@ class AdversarialModule(GenerativeModule):
     def setup(self, stage: str) -> None:
         super().setup(stage)
         self._waiting, self._not_restored = [], 0
+        self.to(memory_format=self.memory_format)
+
+    def teardown(self, stage: str) -> None:
+        if self.memory_format is not torch.preserve_format:
+            self.to(memory_format=torch.contiguous_format)  # as in a model that is loaded: it generates the same bits
 
     def get_extra_state(self) -> dict[str, Any]:
         return super().get_extra_state() | {"discriminator_steps": self.discriminator_steps}
@@ -145,9 +152,12 @@ class AdversarialModule(GenerativeModule):
         self._waiting.append(batch)
         if len(self._waiting) == self.accumulate_grad_batches or ends:
             # Those of a checkpoint are plain lists.
-            batches = [type(batch)(*(field.to(self.device) for field in waiting)) for waiting in self._waiting]
+            batches = [type(batch)(*map(self._in_place, waiting)) for waiting in self._waiting]
             self._waiting = []
             self.adversarial_step(batches)
+
+    def _in_place(self, field: Tensor) -> Tensor:
+        return field.to(self.device, memory_format=self.memory_format if field.ndim == 4 else torch.preserve_format)
 
     def adversarial_step(self, batches: list[Any]) -> None:
         """Step D and, on every `n_critic`-th call, G on these micro-batches, as the pseudo-code at the top says."""

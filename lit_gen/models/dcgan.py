@@ -89,6 +89,8 @@ class DCGAN(AdversarialModule):
         max_channels: width at 4x4; it halves with each doubling of the size.
     """
 
+    memory_format = torch.channels_last
+
     def __init__(
         self,
         spec: DataSpec,

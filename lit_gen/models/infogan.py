@@ -152,6 +152,7 @@ class InfoGAN(AdversarialModule):
     """
 
     task = CodeSweeps()
+    memory_format = torch.channels_last
     has_gaussian_latents = False
     prior_in_words = "uniform from -1 to 1"
     discriminator: Discriminator

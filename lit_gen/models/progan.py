@@ -142,6 +142,7 @@ class ProGAN(GrowingModule):
 
     task = GrowingSampling()
     output_name = "d_score"
+    memory_format = torch.channels_last
 
     def __init__(
         self,

@@ -133,6 +133,7 @@ class StarGAN(AdversarialModule):
 
     task = AttributeEditing()
     output_name = "d_score"
+    memory_format = torch.contiguous_format  # instance norm works channel by channel
 
     def __init__(
         self,

@@ -157,6 +157,7 @@ class Text2Image(AdversarialModule):
     """
 
     task = TextToImage()
+    memory_format = torch.channels_last
     discriminator: nn.ModuleDict
 
     def __init__(

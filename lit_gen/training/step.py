@@ -80,11 +80,15 @@ def set_as_told(optimizers: list[Optimizer], told: list[Optimizer]) -> None:
         for group, settings in zip(optimizer.param_groups, fresh.param_groups, strict=True):
             group.update({name: value for name, value in settings.items() if name != "params"})
             group["initial_lr"] = group["lr"]
-            for parameter in group["params"] if group.get("fused") else ():
-                # Adam's number of steps lies on the CPU in a checkpoint of an optimizer that was not fused.
+            for parameter in group["params"]:
                 state = optimizer.state.get(parameter, {})
-                if "step" in state:
+                if group.get("fused") and "step" in state:
+                    # Adam's number of steps lies on the CPU in a checkpoint of an optimizer that was not fused.
                     state["step"] = state["step"].to(parameter.device, torch.float32)
+                for name, value in state.items():
+                    if value.shape == parameter.shape and value.stride() != parameter.stride():
+                        # A fused optimizer reads both in the order of memory, which is that of another layout here.
+                        state[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
 
 
 @contextmanager
