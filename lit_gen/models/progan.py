@@ -8,7 +8,8 @@ Departures from the paper:
     - Phases of 600 thousand images, minibatches, rates and 12 million images are those of the authors' later code. The
       paper has phases of 800 thousand, minibatches of 16 up to 128 pixels, then 14, 6 and 3, a constant rate, a
       deviation over 16 images, and 19 million images; table 1, at 128 pixels, has `channel_base: 4096` and 10 million.
-    - CelebA's official training split of 162,770 images, where the authors' code trains on all 202,599.
+    - CelebA's official training split of 162,770 images, where the authors' code trains on all 202,599; 95 % of
+      CelebA-HQ, where it trains on all.
 """
 
 import math

@@ -15,12 +15,13 @@ Departures from the paper:
     - The image that is spliced into a real one is the next of the same minibatch, where the released code loads further
       images. A minibatch of one has no spliced images.
     - Composites with generated pixels, which the paper's objective shows D too, are left out unless
-      `generated_composites` is set, as in the released code.
+      `generated_composites` is set, as in the released code; G's loss never has them.
     - PyTorch's initialization of the weights, as in the current released code; the first had N(0, 0.02), with which the
       mask stayed empty in one trial of narrow networks.
     - D and G of one step share one batch of fakes, where the released code makes them anew for G.
     - Images are mirrored one by one, where the released code decides once per batch.
-    - configs/puzzle_gan.yaml cuts 128x128 pixels out of CelebA's images, where the released code cuts 108x108.
+    - configs/puzzle_gan.yaml cuts 128x128 pixels around (89, 121) out of CelebA's images, where the released code cuts
+      the middle 108x108.
     - CelebA's official split, where the released code trains on all images but 128.
 """
 
