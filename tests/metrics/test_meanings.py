@@ -77,6 +77,7 @@ def test_every_metric_of_the_records_has_words():
 def test_papers_values_are_for_their_system_and_data():
     paper = paper_value("test/nll", ["VAE"], ["MNIST"])
     assert paper.value == "86.76" and "MNIST" in paper.of and "K = 1" in paper.of and "1509.00519" in paper.source
+    assert paper_value("test/reconstruction", ["AutoEncoder"], ["MNIST"]).value == "3.00"
     assert paper_value("test/parzen_log_likelihood", ["GAN"], ["MNIST"]).value == "225 ± 2"
     assert paper_value("test/parzen_log_likelihood", ["AAE"], ["MNIST"]).value == "340 ± 2"
     assert paper_value("test/parzen_log_likelihood", ["VAE"], ["MNIST"]) is None
