@@ -41,6 +41,19 @@ def test_mixture_is_ten_turned_gaussians():
         torch.testing.assert_close(samples.T.cov(), covariance, rtol=0, atol=0.1)
 
 
+@pytest.mark.parametrize(("deviations", "share"), [(GaussianMixture.deviations, 0.15), ((0.5, 0.05), 0.007)])
+def test_petals_overlap_as_their_words_say(deviations, share):
+    """The share of draws of one petal that are likelier in another: of these petals, and of public code's."""
+    prior = GaussianMixture()
+    prior.deviations = deviations
+    samples = draws(prior, component=0)
+    angle = torch.arange(10) * (2 * math.pi / 10)
+    along = samples @ torch.stack([angle.cos(), angle.sin()]) - prior.shift
+    across = samples @ torch.stack([-angle.sin(), angle.cos()])
+    nearest = ((along / deviations[0]).square() + (across / deviations[1]).square()).argmin(1)
+    assert float((nearest != 0).float().mean()) == pytest.approx(share, abs=0.01 if share > 0.1 else 0.002)
+
+
 def test_swiss_roll_winds_twice_and_slices_follow_it():
     prior = SwissRoll(3.0)
     samples = draws(prior)
