@@ -23,7 +23,7 @@ PAIRS_OF_DRAWS = 3
 class ActiveUnits(Evaluator):
     """`active_units` (↑): the number of units u of a VAE's latent with Var_x(E_q[u|x]) > 0.01 over the test images.
 
-    Burda et al. (arXiv:1509.00519), section 5.2.
+    Burda et al. (arXiv:1509.00519), section 5.2, whose code takes the first 500 training images.
 
     Args:
         units: number of units of a latent.

@@ -5,7 +5,8 @@ Networks", ICLR 2016, arXiv:1511.06434.
 
 Departures from the paper:
     - Sizes other than 64 pixels have as many stages as lead from 4x4 to them; at 32 pixels the outermost is missing.
-    - D and G of one step share one batch of fakes.
+    - D and G of one step share one batch of fakes. The authors' code for faces gives each batch to one of the two,
+      in turn, so that an epoch has half as many steps; it has a weight decay of 1e-5, and no biases but batch norm's.
     - configs/dcgan.yaml is for the faces of CelebA, 25 epochs of 163,000; the paper has bedrooms, ImageNet and faces of
       its own. Batches, rate and betas are the paper's.
 """

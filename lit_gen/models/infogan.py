@@ -10,6 +10,7 @@ Departures from the paper:
     - The default weight of the continuous codes is 0.1, where the authors' code has 1.
     - D and G of one step share one batch of fakes and of codes.
     - configs/infogan.yaml has 50 epochs of 429 steps; the authors' code for MNIST ends after 5,000 steps.
+    - LeakyReLU's slope is the appendix's 0.1 (authors' code: 0.01); batch norm's scales begin at 1 (N(1, 0.02)).
     - The two networks (appendix C.1 and C.3) follow one rule, for any number of convolutions that the settings give.
 """
 
