@@ -231,8 +231,9 @@ class GenerativeModule(LoggedTerms):
         return 0
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
-        if isinstance(batch, Tensor) and batch.ndim == 2 and trainer_of(self) is None:
-            return batch  # latents, which Lightning's `to_onnx` takes for a batch
+        trainer = trainer_of(self)
+        if trainer is None or (stage := trainer.state.stage) is None:  # validation is one of its own within `fit`
+            return batch  # no batch, but what the model is called with: Lightning's `to_onnx` sends it this way
         if isinstance(batch, Mapping):
             keys = ", ".join(map(str, batch))
             raise UserError(
@@ -242,8 +243,7 @@ class GenerativeModule(LoggedTerms):
         if not isinstance(batch, Tensor | tuple | list) or hasattr(batch, "_fields"):
             return batch
         parts = [batch] if isinstance(batch, Tensor) else batch
-        named, trainer = named_batch(parts, self), trainer_of(self)
-        stage = None if trainer is None else trainer.state.stage  # validation is one of its own within `fit`
+        named = named_batch(parts, self)
         if stage not in self._stages_checked:  # a look at each batch would wait for the GPU
             for part in parts:
                 if part.ndim == 4 and part.is_floating_point():
@@ -251,8 +251,7 @@ class GenerativeModule(LoggedTerms):
             if "label" in fields_read(self):
                 check_classes(named.label, self.spec["num_classes"])
             if isinstance(named, AttributedImages) and "attributes" in fields_read(self):
-                spec = self.spec if trainer is None else getattr(data_of(trainer), "spec", self.spec)
-                check_attributes(named.attributes, spec["attributes"])
+                check_attributes(named.attributes, getattr(data_of(trainer), "spec", self.spec)["attributes"])
             self._stages_checked.add(stage)
         return named
 

@@ -87,6 +87,19 @@ def test_a_call_gives_what_its_docstring_says(model_class, average):
     assert all(0 <= mask.min() and mask.max() <= 1 for mask in others)
 
 
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
+@pytest.mark.parametrize("model_class", tiny.ALL)
+def test_lightning_exports_what_a_call_gives(model_class, tmp_path):
+    """`to_torchscript` and `to_onnx` send their example the way of a batch, which it is not, also after a training."""
+    model = tiny.build(model_class)
+    for trained in (False, True):
+        if trained:
+            fit(model, tmp_path)
+        values, result = called(model.eval())
+        script = model.to_torchscript(method="trace", example_inputs=tuple(values.values()), check_trace=False)
+        torch.testing.assert_close(script(*values.values()), result)
+
+
 @pytest.mark.parametrize("average", [False, True])
 def test_calling_stargan_is_its_generator(average, tmp_path):
     """The averaged one where there is one, and what `translate` gives."""
