@@ -13,12 +13,13 @@ from lightning.fabric.plugins.environments import ClusterEnvironment
 from lightning.fabric.strategies.launchers.subprocess_script import _ChildProcessObserver
 from lightning.pytorch.callbacks import GradientAccumulationScheduler, ModelCheckpoint
 from lightning.pytorch.cli import LightningCLI
-from lightning.pytorch.core.optimizer import LightningOptimizer
+from lightning.pytorch.core.optimizer import LightningOptimizer, _init_optimizers_and_lr_schedulers
 from lightning.pytorch.core.saving import _default_map_location
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.loops.loop import _Loop
 from lightning.pytorch.profilers import PassThroughProfiler, Profiler
 from lightning.pytorch.utilities import rank_zero_only
+from torch.optim import Optimizer
 
 # ------------------------------------------------------------------------------------------------- models, optimizers
 
@@ -26,6 +27,11 @@ from lightning.pytorch.utilities import rank_zero_only
 def trainer_of(model: LightningModule) -> Trainer | None:
     """Return the Trainer that a model is attached to, or None; the public `model.trainer` raises without one."""
     return model._trainer
+
+
+def told_optimizers(model: LightningModule) -> list[Optimizer]:
+    """Return new optimizers as `configure_optimizers` tells them, which may do so in any way that Lightning reads."""
+    return _init_optimizers_and_lr_schedulers(model)[0]
 
 
 def data_of(trainer: Trainer) -> Any:

@@ -107,6 +107,13 @@ def test_a_model_tells_its_trainer(tmp_path):
     assert compat.trainer_of(model) is trainer
 
 
+def test_optimizers_are_told_anew(tmp_path):
+    model = OneWeight(2)
+    model.trainer = tiny.trainer(tmp_path)
+    first, second = compat.told_optimizers(model), compat.told_optimizers(model)
+    assert [type(one) for one in first] == [SGD, SGD] and not {*map(id, first)} & {*map(id, second)}
+
+
 class Counting(OneWeight):
     def training_step(self, batch: Any, index: int) -> None:
         with compat.uncounted_steps(*self.optimizers()):

@@ -43,8 +43,8 @@ SafeDumper.add_multi_representer(StrEnum, lambda dumper, value: dumper.represent
 BASES = (Callback, Checkpoint, ProgressBar, BaseFinetuning, BasePredictionWriter, Logger, Profiler)
 """Classes that do nothing, or only fail, until somebody writes a subclass."""
 UNUSABLE = {
-    LearningRateFinder: "trains before the run begins, at rates that the schedules of this project would set back in "
-    "every step. Leave it out, and compare short runs: --model.learning_rate=1e-3 --trainer.max_steps=200.",
+    LearningRateFinder: "trains before the run begins, and what it finds would be in no config.yaml. Leave it out, and "
+    "compare short runs: --model.learning_rate=1e-3 --trainer.max_steps=200.",
     BatchSizeFinder: "trains before the run begins, and what it finds would be in no config.yaml. Leave it out, and "
     "double --data.batch_size until --trainer.max_steps=3 ends for want of memory.",
     ModelPruning: "has settings that cannot be written to config.yaml, and its masks are in no checkpoint, so that the "

@@ -28,7 +28,14 @@ from lit_gen.distributions import draw
 from lit_gen.errors import UserError
 from lit_gen.import_paths import import_path
 from lit_gen.layers.coders import plain_network
-from lit_gen.lightning_compat import call_all_hooks, data_of, reopen_epoch_cut_short, skip_idle_hooks, trainer_of
+from lit_gen.lightning_compat import (
+    call_all_hooks,
+    data_of,
+    reopen_epoch_cut_short,
+    skip_idle_hooks,
+    told_optimizers,
+    trainer_of,
+)
 from lit_gen.models.of_checkpoint import model_of_checkpoint
 from lit_gen.old_versions.checkpoints import bring_up_to_date
 from lit_gen.runs.changes import changes_of_model
@@ -264,8 +271,7 @@ class GenerativeModule(LoggedTerms):
 
     def on_train_start(self) -> None:
         super().on_train_start()
-        configured: Any = self.configure_optimizers()
-        set_as_told(self.trainer.optimizers, configured if isinstance(configured, list) else [configured])
+        set_as_told(self.trainer.optimizers, told_optimizers(self), rates=not self.trainer.lr_scheduler_configs)
         self.graphs = graphs.start(self.trainer, self, self.graphs_when)
         skip_idle_hooks(self.trainer)
 
@@ -289,7 +295,9 @@ class GenerativeModule(LoggedTerms):
         return 1.0
 
     def set_learning_rates(self, *optimizers: Optimizer | LightningOptimizer) -> None:
-        """Set the rates to what the optimizers were told, times `learning_rate_factor`."""
+        """Set the rates to what the optimizers were told, times `learning_rate_factor`; not those of a scheduler."""
+        if self.trainer.lr_scheduler_configs:  # of a subclass, or of Lightning's search for a rate
+            return
         factor = self.learning_rate_factor()
         for optimizer in optimizers:
             for group in optimizer.param_groups:

@@ -74,19 +74,21 @@ def clip_gradients(optimizer: Optimizer, value: float | None, algorithm: str | N
         clip(parameters, value)
 
 
-def set_as_told(optimizers: list[Optimizer], told: list[Optimizer]) -> None:
-    """Give resumed optimizers the settings of this run, `told`, in place of those of the checkpoint."""
+def set_as_told(optimizers: list[Optimizer], told: list[Optimizer], rates: bool = True) -> None:
+    """Give resumed optimizers the settings of this run, `told`, in place of the checkpoint's; or all but the rates."""
+    kept = {"params"} if rates else {"params", "lr", "initial_lr"}
     for optimizer, fresh in zip(optimizers, told, strict=True):
         for group, settings in zip(optimizer.param_groups, fresh.param_groups, strict=True):
-            group.update({name: value for name, value in settings.items() if name != "params"})
-            group["initial_lr"] = group["lr"]
+            settings["initial_lr"] = settings["lr"]
+            group.update({name: value for name, value in settings.items() if name not in kept})
             for parameter in group["params"]:
                 state = optimizer.state.get(parameter, {})
                 if group.get("fused") and "step" in state:
                     # Adam's number of steps lies on the CPU in a checkpoint of an optimizer that was not fused.
                     state["step"] = state["step"].to(parameter.device, torch.float32)
                 for name, value in state.items():
-                    if value.shape == parameter.shape and value.stride() != parameter.stride():
+                    alike = isinstance(value, Tensor) and value.shape == parameter.shape
+                    if alike and value.stride() != parameter.stride():
                         # A fused optimizer reads both in the order of memory, which is that of another layout here.
                         state[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
 

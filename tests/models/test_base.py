@@ -1,11 +1,18 @@
-"""Adam in one kernel: where it is used, that gradients are clipped all the same, and that old states fit it."""
+"""Adam in one kernel: where it is used, that gradients are clipped all the same, and that old states fit it.
+
+Rates that somebody else than the model sets: a scheduler of a subclass, or Lightning's search.
+"""
+
+from functools import partial
 
 import pytest
 import torch
 from lightning import Callback
+from lightning.pytorch.tuner import Tuner
 from torch.optim import Adam
+from torch.optim.lr_scheduler import StepLR
 
-from lit_gen.models import AAE, GAN, VAE
+from lit_gen.models import AAE, GAN, VAE, AutoEncoder
 from tests.models import tiny
 
 
@@ -80,3 +87,47 @@ def test_the_state_of_an_optimizer_that_was_not_fused_goes_on(tmp_path):
         assert optimizer.param_groups[0]["fused"]
         assert {state["step"].item() for state in optimizer.state.values()} == {6.0}
         assert all(state["step"].dtype is torch.float32 for state in optimizer.state.values())
+
+
+WAYS = {  # of Lightning's to hand over an optimizer, and what becomes of its rate
+    "alone": (lambda one, falling: one, [1, 1, 1]),
+    "a tuple": (lambda one, falling: (one,), [1, 1, 1]),
+    "two lists": (lambda one, falling: ([one], [falling(one)]), [1, 0.5, 0.25]),
+    "a dictionary": (lambda one, falling: {"optimizer": one, "lr_scheduler": falling(one)}, [1, 0.5, 0.25]),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("resumed", [False, True])
+def test_a_scheduler_of_a_subclass_sets_the_rates(way, resumed, tmp_path):
+    """As Lightning hands it over; without one, the rate is that of the settings."""
+    rates, (hand_over, expected) = [], WAYS[way]
+
+    class Own(AutoEncoder):
+        def configure_optimizers(self):
+            return hand_over(super().configure_optimizers(), partial(StepLR, step_size=1, gamma=0.5))
+
+        def on_before_optimizer_step(self, optimizer):
+            super().on_before_optimizer_step(optimizer)
+            rates.append(optimizer.param_groups[0]["lr"] / self.learning_rate)
+
+    for epochs in (1, 3) if resumed else (3,):
+        trainer, path = tiny.trainer(tmp_path, max_epochs=epochs), tmp_path / "it.ckpt"
+        trainer.fit(tiny.build(Own), datamodule=tiny.NoiseData(1), ckpt_path=path if path.exists() else None)
+        trainer.save_checkpoint(path)
+    assert rates == pytest.approx(expected)
+
+
+def test_lightnings_search_for_a_rate_steps_at_those_it_says(tmp_path):
+    """Before, all its steps were at the rate of the settings, and what it advised meant nothing."""
+    rates = []
+
+    class Own(AutoEncoder):
+        def on_before_optimizer_step(self, optimizer):
+            super().on_before_optimizer_step(optimizer)
+            rates.append(optimizer.param_groups[0]["lr"])
+
+    model, data = tiny.build(Own), tiny.NoiseData(10)
+    found = Tuner(tiny.trainer(tmp_path)).lr_find(model, datamodule=data, num_training=8, early_stop_threshold=None)
+    assert rates == pytest.approx(found.results["lr"]) and rates[-1] > 1e6 * rates[0]
+    assert found.suggestion() is None or model.learning_rate == found.suggestion()
