@@ -127,7 +127,9 @@ class AutoencodingModule(GenerativeModule):
             if self.trainer.world_size > 1:  # which average their gradients: a factor of its own would part the weights
                 counts = self.trainer.strategy.reduce(torch.tensor(counts, device=self.device).float(), reduce_op="sum")
             values = (value for group in optimizer.param_groups for value in group["params"])
-            torch._foreach_mul_([value.grad for value in values if value.grad is not None], counts[0] / counts[1])
+            gradients = [value.grad for value in values if value.grad is not None]
+            if gradients:  # none where StochasticWeightAveraging renews the statistics of batch norm
+                torch._foreach_mul_(gradients, counts[0] / counts[1])
         # Not before: the schedule stands still between the batches of one step.
         self.count_images(self._images_waiting)
         self._images_waiting = 0

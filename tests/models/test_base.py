@@ -8,10 +8,12 @@ from functools import partial
 import pytest
 import torch
 from lightning import Callback
+from lightning.pytorch.callbacks import StochasticWeightAveraging
 from lightning.pytorch.tuner import Tuner
 from torch.optim import Adam
 from torch.optim.lr_scheduler import StepLR
 
+from lit_gen.layers.coders import ConvEncoder, network
 from lit_gen.models import AAE, GAN, VAE, AutoEncoder
 from tests.models import tiny
 
@@ -131,3 +133,12 @@ def test_lightnings_search_for_a_rate_steps_at_those_it_says(tmp_path):
     found = Tuner(tiny.trainer(tmp_path)).lr_find(model, datamodule=data, num_training=8, early_stop_threshold=None)
     assert rates == pytest.approx(found.results["lr"]) and rates[-1] > 1e6 * rates[0]
     assert found.suggestion() is None or model.learning_rate == found.suggestion()
+
+
+def test_the_statistics_of_averaged_weights_are_renewed(tmp_path):
+    """In an epoch without gradients, after the last one."""
+    model = tiny.build(AutoEncoder, encoder=network(ConvEncoder, channels=4))
+    average = StochasticWeightAveraging(swa_lrs=1e-3, swa_epoch_start=2)
+    tiny.trainer(tmp_path, callbacks=[average], max_epochs=3).fit(model, datamodule=tiny.NoiseData(3))
+    counts = [value for name, value in model.named_buffers() if name.endswith("num_batches_tracked")]
+    assert counts and all(count == 3 for count in counts)
