@@ -40,11 +40,11 @@ class AdversarialModule(GenerativeModule):
     `learning_rate` and `betas` are those of both Adam optimizers, unless it has a `configure_optimizers` of its own
     (D's first, then G's).
 
-    `--trainer.accumulate_grad_batches` and `--trainer.gradient_clip_val`, which Lightning refuses to models that take
-    their steps themselves, come here from the command line. Several batches then make one step of D and after it one of
-    G, as one batch of all their images would, except in layers and losses that compare or mix the images of a batch
-    (batch norm, for example). An epoch's last step may have fewer. `max_steps` and intervals go on counting loaded
-    batches, schedules images.
+    `accumulate_grad_batches` and `gradient_clip_val`, which Lightning's Trainer refuses to models that take their steps
+    themselves, are attributes here, which the command line sets. Several batches then make one step of D and after it
+    one of G, as one batch of all their images would, except in layers and losses that compare or mix the images of a
+    batch (batch norm, for example). An epoch's last step may have fewer. `max_steps` and intervals go on counting
+    loaded batches, schedules images.
 
     Args:
         spec: what the data look like; on the command line it comes from the data.

@@ -216,7 +216,7 @@ class InfoGAN(AdversarialModule):
 
     def make_fakes(self, batch: WithImages) -> Fakes:
         if self.training and len(batch.image) < 2:
-            raise UserError("InfoGAN's batch norm needs at least two images per batch: set --data.batch_size higher.")
+            raise UserError("InfoGAN's norms need two images per batch: raise --data.batch_size, or set drop_last.")
         latent = self.sample_latent(len(batch.image))
         return Fakes(self.generator(latent), latent[:, self.noise_dim :])
 
