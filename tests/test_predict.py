@@ -16,16 +16,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from jsonargparse import ArgumentParser
 from PIL import Image
 
 import lit_gen
 from lit_gen.callbacks import predictions
 from lit_gen.callbacks.predictions import Command, PredictionWriter
 from lit_gen.cli import main
+from lit_gen.command_line.asked import NOT_SAID
 from lit_gen.errors import UserError
+from lit_gen.import_paths import import_path
 from lit_gen.models import CycleGAN, StarGAN, Text2Image
 from lit_gen.models.of_checkpoint import is_of
-from lit_gen.tasks.pictures import Picture, Plan, different, image_paths, image_seeds, of_classes, slerp
+from lit_gen.tasks.pictures import Picture, Pictures, Plan, different, image_paths, image_seeds, of_classes, slerp
 from tests.models import tiny
 
 FIXTURES = Path(__file__).parent / "fixtures" / "e45cbfd"
@@ -387,6 +390,25 @@ def test_the_pictures_of_a_predict_that_was_broken_off_are_known(photos, mnist_r
         (folder / "2024-12-05.png").write_text("mine")
         names = predict(f"--ckpt_path={checkpoint('gan')} --image_seeds=9", folder, "--overwrite")
         assert names == ["000004.png", "000009.png", "2024-12-05.png", *BESIDE]
+
+
+class Name(str):
+    copies = 0
+
+    def __deepcopy__(self, memo):
+        Name.copies += 1
+        return self
+
+
+def test_a_thousand_classes_cost_no_time():
+    """The parser copied all names for each of them: two seconds of a command."""
+    parser, names = ArgumentParser(), [Name(f"class {number}") for number in range(100)]
+    parser.add_subclass_arguments(Pictures, "data")
+    settings = parser.parse_object({"data": {"class_path": import_path(Pictures), "init_args": NOT_SAID}})
+    settings.data.init_args.spec |= {"num_classes": 100, "classes": names}
+    parser.validate(settings)
+    assert Name.copies < 10 * len(names)
+    assert parser.instantiate(settings).data.spec["classes"] == names
 
 
 def test_a_folder_may_be_called_as_an_image(photos, tmp_path, capsys):

@@ -60,9 +60,10 @@ class Pictures(LightningDataModule):
 
     source = "the command's options"
 
-    def __init__(self, spec: DataSpec) -> None:
+    def __init__(self, spec: Any) -> None:
         super().__init__()
-        self.spec = spec
+        # Told the type, the parser would copy all names of classes for each of them.
+        self.spec: DataSpec = spec
         self.plan = Plan([])
 
     def predict_dataloader(self) -> DataLoader:
