@@ -411,6 +411,16 @@ def test_a_thousand_classes_cost_no_time():
     assert parser.instantiate(settings).data.spec["classes"] == names
 
 
+def test_images_that_predict_has_made(tmp_path):
+    """The grid and the moving picture beside them are none of them."""
+    words, made = f"--ckpt_path={checkpoint('vae')}", tmp_path / "made"
+    names = predict(f"{words} --interpolate --image_seeds=1,2 --count=2", made)
+    assert names == ["frame-0000.png", "frame-0001.png", "grid.png", "interpolation.gif", "manifest.json"]
+    assert predict(f"{words} --images={made}", tmp_path / "again") == [*names[:2], *BESIDE]
+    (made / "manifest.json").unlink()  # as in a folder of one's own
+    assert len(predict(f"{words} --images={made}", tmp_path / "all")) == 6
+
+
 def test_a_folder_may_be_called_as_an_image(photos, tmp_path, capsys):
     """But not as a file that stands beside the pictures, and no file may lie where it is to be."""
     folder = tmp_path / "in"

@@ -19,6 +19,7 @@ from torchvision.transforms.functional import pil_to_tensor
 
 from lit_gen.callbacks.sample_grids import save_picture
 from lit_gen.data.decoding import decode_image
+from lit_gen.data.image_files import GRID, MANIFEST, MOVING
 from lit_gen.data.pixel_values import as_floats
 from lit_gen.errors import UserError
 from lit_gen.files.atomic import complete_file, make_folder, remove_partial_of, write_text, writing
@@ -28,7 +29,6 @@ from lit_gen.lightning_compat import data_of
 from lit_gen.tasks.grids import Grid
 from lit_gen.tasks.pictures import Picture, Plan, different, folders_above
 
-MANIFEST, GRID, MOVING = "manifest.json", "grid.png", "interpolation.gif"
 JOURNAL = ".predict-*.partial"
 """Names of the lists of what a process is writing, a name a line; they go when the manifest is there."""
 NUMBERED = re.compile(r"\d+-\d{6,}\.png")

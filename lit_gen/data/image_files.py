@@ -19,6 +19,8 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "PPM", "AVIF")
 MORE_ENDINGS = {".jif", ".pjpeg", ".pjp", ".mpo"}  # endings of JPEG files that Pillow does not list
 SYSTEM_FOLDERS = {"__MACOSX", "@eaDir"}  # copies and thumbnails that archives and file servers add
 MOST_REASONS = 6  # reasons listed in a line
+MANIFEST, GRID, MOVING = "manifest.json", "grid.png", "interpolation.gif"
+"""What `predict` writes beside its images."""
 MAX_MEGAPIXELS = 100  # of an image; Pillow's own limit is beyond a user's reach
 
 
@@ -78,8 +80,8 @@ class Search(NamedTuple):
         """Return all image files below the folder.
 
         Links are followed, but each folder is read only once, however many links lead to it. Files and folders whose
-        name begins with a dot are left out, and so are special files. A broken link with an image's name is kept, so
-        that an error can name it.
+        name begins with a dot are left out, and so are special files, and grids beside images that `predict` has made.
+        A broken link with an image's name is kept, so that an error can name it.
 
         Raises:
             UserError: the folder cannot be listed.
@@ -107,6 +109,7 @@ class Search(NamedTuple):
                     ) from error
                 left_out["folder that cannot be listed"] += 1
                 continue
+            beside = (GRID, MOVING) if any(entry.name == MANIFEST for entry in entries) else ()
             for entry in entries:
                 kind = _kind(entry)
                 if kind == "folder" and os.path.realpath(entry.path) in passed_over:
@@ -118,6 +121,8 @@ class Search(NamedTuple):
                     (links if entry.is_symlink() else folders).append(entry.path)
                 elif kind == "special":
                     left_out["no regular file"] += 1
+                elif entry.name in beside:
+                    left_out["grid of predict"] += 1
                 elif ending in endings():
                     paths.append(Path(entry.path))
                 else:
