@@ -227,7 +227,13 @@ class ImageTable(TwoDomains, OwnImages):
 
     @property
     def remarks(self) -> list[str]:
-        return [*super().remarks, *self.contents.remarks()]
+        remarks, partners = [*super().remarks, *self.contents.remarks()], self.contents.partners
+        if partners is not None and self.datasets:  # several rows may name one
+            files = np.array(partners, object)[self.decoded_columns[1][1]]
+            train, *others = (set(files[self.datasets[split].rows_of[1]]) for split in SPLITS)
+            if trained := len(train & set().union(*others)):
+                remarks.append(f"{trained} of file_name_b for training and for validation or test")
+        return remarks
 
 
 def complete_splits(given: np.ndarray | None, files: Sequence[str], fraction: float) -> np.ndarray:
