@@ -68,7 +68,7 @@ def data_of(words: Sequence[str]) -> LightningDataModule:
     except UserError as error:
         raise UserError(explain(str(error), words, ["config", "data"])) from error
     check_no_base("data", settings.data.class_path)
-    return parser.instantiate_classes(settings).data
+    return parser.instantiate(settings).data
 
 
 def _of_data(words: Sequence[str]) -> list[str]:
