@@ -354,11 +354,13 @@ class GenerativeModule(LoggedTerms):
         self.log_held_out(batch, "test")
 
     def log_held_out(self, batch: Any, stage: Stage) -> None:
-        """Log the held-out terms of the task, averaged over all images and processes."""
-        terms = {f"{stage}/{name}": value for name, value in self.task.held_out_terms(self, batch, stage).items()}
-        # A game has no loss for the bar. The size is no whole number: Lightning would round the processes' mean down.
-        in_bar, images = f"{stage}/loss" in terms, float(len(batch[0]))
-        self.log_dict(terms, batch_size=images, prog_bar=in_bar, sync_dist=True)  # type: ignore[arg-type]
+        """Log the held-out terms of the task, averaged over all batches and processes by what each is a mean over."""
+        terms, images = self.task.held_out_terms(self, batch, stage), float(len(batch[0]))
+        # A game has no loss for the bar. No size is a whole number: Lightning would round the processes' mean down.
+        in_bar = "loss" in terms
+        for name, term in terms.items():
+            value, count = term if isinstance(term, tuple) else (term, images)
+            self.log(f"{stage}/{name}", value, in_bar, batch_size=count, sync_dist=True)  # type: ignore[arg-type]
 
     def checked(self, images: Any, step: int = 0) -> Tensor:
         """Return images that somebody calls the model with, as floats in [-1, 1]; see `images_for`."""

@@ -31,6 +31,8 @@ from lit_gen.tasks.pictures import Plan
 
 Stage = Literal["val", "test"]
 DISTANCE = "val/sliced_wasserstein"
+HeldOut = Mapping[str, Tensor | tuple[Tensor, Tensor]]
+"""Means over a batch by name; one that is not over its images stands before the number that it is over."""
 
 
 class Task:
@@ -122,7 +124,7 @@ class Task:
         names = vars(speaker)["generated_grids"] if issubclass(speaker, maker) else ()
         return not any(fnmatchcase(name, pattern) for pattern in names)
 
-    def held_out_terms(self, model: Any, batch: Any, stage: Stage) -> Terms:
+    def held_out_terms(self, model: Any, batch: Any, stage: Stage) -> HeldOut:
         """Return the values that validation and test log, as means over the held-out images.
 
         They are the terms of a model's loss and their sum. A game has no loss: there they are D's mean outputs for real

@@ -7,10 +7,9 @@ from torch import Tensor
 
 from lit_gen.data.batches import LabelledImages, WithImages
 from lit_gen.data.contract import DataModule
-from lit_gen.losses import Terms
 from lit_gen.metrics.categories import ClassificationError
 from lit_gen.metrics.evaluator import Evaluator, Options
-from lit_gen.tasks.base import Stage
+from lit_gen.tasks.base import HeldOut, Stage
 from lit_gen.tasks.grids import Grid, grid
 from lit_gen.tasks.reconstruction import PriorMatcher, PriorMatching
 from lit_gen.training.modes import evaluating
@@ -40,7 +39,7 @@ class SemiSupervised(PriorMatching):
     monitor: ClassVar[str | None] = "val/classification_error"
     generated_grids: ClassVar[tuple[str, ...]] = ("samples", "analogies")
 
-    def held_out_terms(self, model: Any, batch: LabelledImages, stage: Stage) -> Terms:
+    def held_out_terms(self, model: Any, batch: LabelledImages, stage: Stage) -> HeldOut:
         """Return the terms of the loss except `classification`, a mean over labelled images, any number per batch."""
         terms = super().held_out_terms(model, batch, stage)
         return {name: value for name, value in terms.items() if name != "classification"}

@@ -15,12 +15,11 @@ from lit_gen.data.mismatches import contradictions
 from lit_gen.data.text_files import read_text
 from lit_gen.errors import UserError
 from lit_gen.layers.text import joint_embedding_loss, mean_where
-from lit_gen.losses import Terms
 from lit_gen.metrics.captions import CaptionMatching, StatedAttributes
 from lit_gen.metrics.evaluator import Evaluator, Options
 from lit_gen.metrics.true_images import TrueEffects
 from lit_gen.tasks import pictures
-from lit_gen.tasks.base import DISTANCE, Stage, Task, quality
+from lit_gen.tasks.base import DISTANCE, HeldOut, Stage, Task, quality
 from lit_gen.tasks.exports import Exported, Exports, Input, latents_of, sampler_of
 from lit_gen.tasks.grids import Grid, grid
 
@@ -124,19 +123,21 @@ class TextToImage(Task):
         """Return the images, and what is drawn of their sentences."""
         return [(batch.image, model.draw(batch.caption, noise))]
 
-    def held_out_terms(self, model: Painter, batch: CaptionedImages, stage: Stage) -> Terms:
+    def held_out_terms(self, model: Painter, batch: CaptionedImages, stage: Stage) -> HeldOut:
         """Return D's mean logits of the three kinds of pairs, and how well sentences find their images.
 
         `retrieval` is the fraction of a sentence's wrong images that score below its own image.
         """
         right, fake, wrong, found = model.logits(batch, model.draw(batch.caption))
         mismatch, scores = contradictions(batch) > 0, model.scores(batch)
+        # A last batch of one image has no wrong one. Where no batch has any, the means are 0.
+        sentences, pairs = (chosen.sum().float().clamp(min=1e-6) for chosen in (found, mismatch))
         return {
             "d_logit_right": right.mean(),
-            "d_logit_wrong": mean_where(wrong.flatten(), found),
+            "d_logit_wrong": (mean_where(wrong.flatten(), found), sentences),
             "d_logit_fake": fake.mean(),
-            "d_embedding": joint_embedding_loss(scores, mismatch),
-            "retrieval": mean_where(scores < scores.diagonal()[:, None], mismatch),
+            "d_embedding": (joint_embedding_loss(scores, mismatch), pairs),
+            "retrieval": (mean_where(scores < scores.diagonal()[:, None], mismatch), pairs),
         }
 
     def evaluators(self, model: Any, data: DataModule, options: Options) -> list[Evaluator]:

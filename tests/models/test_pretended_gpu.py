@@ -158,6 +158,7 @@ class Run:
             monkeypatch.setattr(kind, "step", lambda self, closure: closure())
         monkeypatch.setattr(GenerativeModule, "progress", 0.25)
         monkeypatch.setattr(self.model, "log_dict", self._log)
+        monkeypatch.setattr(self.model, "log", lambda name, value, *_, **__: self._log({name: value}))
 
     def _log(self, values: dict[str, Any], **_: Any) -> None:
         """Lightning's own log wants a loop. It brings numbers that are no tensors to the model's device."""

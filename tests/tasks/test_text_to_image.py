@@ -35,18 +35,27 @@ def test_grids(channels, rows):
     assert (places - first[0]).abs().amax((2, 3, 4)).min() < 1e-5, "the first sentence's first picture is at the left"
 
 
-def test_validation_logs_all_pairs(tmp_path):
+def test_validation_logs_all_pairs(tmp_path, monkeypatch):
+    """The last batch, of one image, has no pair: it counted as one in which no sentence finds its image."""
     model = tiny.build(Text2Image)
-    data = tiny.NoiseData(2, kind=CaptionedImages)
+    data, sizes = tiny.NoiseData(kind=CaptionedImages), (8, 8, 1)
+    batches = [batch(size, seed=number) for number, size in enumerate(sizes)]
+    monkeypatch.setattr(data, "_batches", lambda: tiny.Batches(batches))
     (metrics,) = tiny.trainer(tmp_path).validate(model, datamodule=data, verbose=False)
     assert set(metrics) == {
         f"val/{name}" for name in ("d_logit_right", "d_logit_wrong", "d_logit_fake", "d_embedding", "retrieval")
     }
     assert 0 <= metrics["val/retrieval"] <= 1
-    share = []
+    hits = []
     model.eval()
-    for number in range(2):
-        pairs, scores = contradictions(batch(seed=number)) > 0, model.scores(batch(seed=number))
-        hits = [scores[i, j] < scores[i, i] for i in range(8) for j in range(8) if pairs[i, j]]
-        share.append(sum(hits).item() / len(hits))
-    assert metrics["val/retrieval"] == pytest.approx(sum(share) / 2, abs=1e-5)
+    for size, one in zip(sizes, batches, strict=True):
+        pairs, scores = contradictions(one) > 0, model.scores(one)
+        hits += [scores[i, j] < scores[i, i] for i in range(size) for j in range(size) if pairs[i, j]]
+    assert metrics["val/retrieval"] == pytest.approx(sum(hits).item() / len(hits), abs=1e-5)
+
+
+def test_validation_without_a_wrong_image(tmp_path, monkeypatch):
+    data = tiny.NoiseData(kind=CaptionedImages)
+    monkeypatch.setattr(data, "_batches", lambda: tiny.Batches([batch(1)]))
+    (metrics,) = tiny.trainer(tmp_path).validate(tiny.build(Text2Image), datamodule=data, verbose=False)
+    assert metrics["val/retrieval"] == metrics["val/d_logit_wrong"] == 0

@@ -34,7 +34,7 @@ def test_held_out_errors(tmp_path):
     """Both cycles in units of the image, without the weight of their terms."""
     model, batch = by_hand()
     logged = {}
-    model.log_dict = lambda terms, **_: logged.update({name: term.item() for name, term in terms.items()})
+    model.log = lambda name, value, *_, **__: logged.update({name: value.item()})
     model.validation_step(batch, 0)
     assert logged == pytest.approx(
         {
