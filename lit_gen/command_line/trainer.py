@@ -1,5 +1,6 @@
 """Lightning's Trainer as the command line builds it."""
 
+import os
 import re
 from typing import Any
 
@@ -9,6 +10,7 @@ from jsonargparse.typing import register_type
 from lightning import Trainer
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning.pytorch.accelerators import AcceleratorRegistry, CPUAccelerator
+from lightning.pytorch.plugins.environments import TorchElasticEnvironment
 from lightning.pytorch.strategies import StrategyRegistry
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
@@ -87,6 +89,13 @@ class CommandLineTrainer(Trainer):
         )
         if kwargs.get("sync_batchnorm") and self.world_size > 1 and isinstance(self.accelerator, CPUAccelerator):
             raise UserError("trainer.sync_batchnorm is for GPUs: on CPUs each process has a batch norm of its own.")
+        if TorchElasticEnvironment.detect():
+            nodes, each = (int(os.environ.get(name, 1)) for name in ("GROUP_WORLD_SIZE", "LOCAL_WORLD_SIZE"))
+            if (nodes, each) != (self.num_nodes, self.num_devices):  # each would train alone, all in one folder
+                raise UserError(
+                    f"torchrun has --nnodes={nodes} and --nproc_per_node={each}: set --trainer.num_nodes={nodes} and "
+                    f"--trainer.devices={each}, not {self.num_nodes} and {self.num_devices}."
+                )
         if type(self.strategy.checkpoint_io) is TorchCheckpointIO:  # and not one that the user chose
             self.strategy.checkpoint_io = WholeCheckpointIO()
         set_requeue_handler(self, slurm.on_signal)  # while a model trains, RunCheckpoints has its own

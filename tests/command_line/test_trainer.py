@@ -10,7 +10,7 @@ import yaml
 from jsonargparse import Namespace
 
 from lit_gen.cli import main
-from lit_gen.command_line.trainer import arguments_for, check_devices
+from lit_gen.command_line.trainer import CommandLineTrainer, arguments_for, check_devices
 from lit_gen.errors import UserError
 from lit_gen.models import GAN, VAE
 from lit_gen.runs.changes import changes_of_run
@@ -196,3 +196,13 @@ def test_gpus_that_the_machine_lacks_are_refused_before_the_data_are_prepared(de
         trainer = Namespace(accelerator=accelerator, devices=asked, strategy="auto")
         with pytest.raises(UserError, match=said) if said else nullcontext():
             check_devices(trainer)
+
+
+@pytest.mark.parametrize("each", [1, 2])
+def test_torchrun_starts_as_many_processes_as_the_trainer_is_told(each, monkeypatch):
+    """With one device, each of two processes trained alone, and both wrote to one run folder."""
+    for name, value in {"TORCHELASTIC_RUN_ID": "none", "GROUP_WORLD_SIZE": 1, "LOCAL_WORLD_SIZE": each}.items():
+        monkeypatch.setenv(name, str(value))
+    wrong = pytest.raises(UserError, match="--nproc_per_node=2: set --trainer.num_nodes=1 and --trainer.devices=2")
+    with nullcontext() if each == 1 else wrong:
+        CommandLineTrainer(accelerator="cpu", devices=1, logger=False, enable_checkpointing=False)
