@@ -1,12 +1,15 @@
 """`fit --train_seeds=0-4`: the same training with several seeds, and the mean and deviation of what they reach."""
 
 import re
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean, stdev
+
+from lightning.pytorch.plugins.environments import TorchElasticEnvironment
 
 from lit_gen.columns import columns
 from lit_gen.command_line.sources import PACKAGE
@@ -38,6 +41,8 @@ def train_seeds(words: Sequence[str]) -> None:
     options = {option.name: option for option in options_of(words)}
     if words[0] != "fit":
         raise UserError(f"--{SEEDS} is for fit.")
+    if TorchElasticEnvironment.detect():
+        raise UserError(f"--{SEEDS} is not for torchrun, whose processes meet once: start main.py without it.")
     if "seed_everything" in options:
         raise UserError(f"--{SEEDS} and --seed_everything both say which seed: leave one out.")
     if "ckpt_path" in options and options["ckpt_path"].value != "auto":
@@ -63,12 +68,20 @@ def train_seeds(words: Sequence[str]) -> None:
     for seed in seeds:
         print(f"seed {seed}: {name}-seed{seed}", flush=True)
         command = [sys.executable, *program, *rest, f"--seed_everything={seed}", f"--name={name}-seed{seed}"]
-        if code := subprocess.call(command):
+        if code := exit_code_of(command):
             begun = any(root_of(words).glob(f"*/{name}-seed{seed}"))
             again = f"; --name={name} --ckpt_path=auto goes on with it" if begun else ", before anything was written"
             print(f"the training with seed {seed} ended with exit code {code}{again}", file=sys.stderr)
             raise SystemExit(code if code > 0 else 128 - code)
     print(report([find_run(f"{name}-seed{seed}", root_of(words)) for seed in seeds], seeds))
+
+
+def exit_code_of(command: Sequence[str]) -> int:
+    """Run a training to its end: `subprocess.call` would kill it a quarter of a second after a Ctrl-C."""
+    with subprocess.Popen(command) as training:
+        signal.signal(signal.SIGINT, lambda *_: None)  # the terminal tells the training, too
+        signal.signal(signal.SIGTERM, lambda *_: training.terminate())
+        return training.wait()
 
 
 def trial_in(words: Sequence[str]) -> str | None:

@@ -3,6 +3,7 @@
 import json
 import math
 import shutil
+import signal
 
 import pytest
 import torch
@@ -217,6 +218,31 @@ def test_mistaken_seeds(words, said, capsys):
     assert said in mistake(["fit", "--config", "configs/vae.yaml", *words], capsys)
 
 
+def test_torchrun_trains_with_one_seed(monkeypatch, capsys):
+    """With the second one its processes did not find each other."""
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    assert "is not for torchrun" in mistake(["fit", "--config=configs/vae.yaml", "--train_seeds=0-1"], capsys)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_training_may_take_its_time_to_stop(number, monkeypatch, tmp_path, capfd):
+    """A terminal's Ctrl-C goes to both; SIGTERM came to the first process alone, and the training went on."""
+    (tmp_path / "main.py").write_text(
+        "import os, signal, time\n"
+        "def stop(number, frame):\n    time.sleep(1)\n    print('saved', flush=True)\n    os._exit(128 + number)\n"
+        f"signal.signal({number:d}, stop)\n"
+        f"os.kill(os.getppid(), {number:d})\n" + f"os.kill(os.getpid(), {number:d})\n" * (number == signal.SIGINT)
+        + "time.sleep(20)\n"
+    )  # fmt: skip
+    monkeypatch.setattr(seeds, "PACKAGE", tmp_path / "lit_gen")
+    before = signal.getsignal(number)
+    with pytest.raises(SystemExit) as end:
+        main(["fit", "--config=configs/vae.yaml", "--train_seeds=0-1", "--name=s"])
+    said = capfd.readouterr()
+    assert end.value.code == 128 + number and said.out.splitlines() == ["seed 0: s-seed0", "saved"]
+    assert f"seed 0 ended with exit code {128 + number}" in said.err and signal.getsignal(number) is before
+
+
 def test_several_seeds_have_their_settings_printed_once(monkeypatch):
     called = []
     monkeypatch.setattr(seeds.subprocess, "call", lambda words: called.append(words) or 0)
@@ -235,7 +261,7 @@ def test_no_training_is_told_the_seeds_or_the_name_that_were_typed_twice(monkeyp
 
 
 def test_what_to_do_when_a_training_fails(monkeypatch, capsys, tmp_path):
-    monkeypatch.setattr(seeds.subprocess, "call", lambda words: 2)
+    monkeypatch.setattr(seeds, "exit_code_of", lambda words: 2)
     words = ["fit", "--config=configs/vae.yaml", "--train_seeds=0-2", "--name=s"]
     words.append(f"--trainer.default_root_dir={tmp_path}")
     for begun, said in ((False, "code 2, before anything was written"), (True, "; --name=s --ckpt_path=auto goes on")):
