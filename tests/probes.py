@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,13 @@ class SignalInValidation(Callback):
     ) -> None:
         if index == 0:
             os.kill(os.getpid(), int(os.environ["PROBE_SIGNAL"]))
+
+
+class SignalInPrediction(Callback):
+    """Sends SIGTERM to this process in the first batch of a prediction."""
+
+    def on_predict_batch_start(self, *_: Any) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 class Wait(Callback):

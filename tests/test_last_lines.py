@@ -120,6 +120,18 @@ def test_of_a_run_that_was_stopped(number, name, words, runs, wordy, monkeypatch
     assert stopped.startswith(f"stopped by {name} after batch 5. To go on: python main.py fit --config=")
 
 
+def test_of_a_prediction_that_was_stopped(words, runs, tmp_path, capsys):
+    """Lightning's predict heeds no SIGTERM: it went on to its end, with code 0."""
+    words = [*words, f"--trainer.default_root_dir={runs}", "--trainer.logger=false"]
+    main(["fit", *words, "--trainer.max_epochs=1"])
+    place, before = tmp_path / "digits", signal.getsignal(signal.SIGTERM)
+    probe = "--trainer.callbacks+=tests.probes.SignalInPrediction"
+    with pytest.raises(SystemExit) as end:
+        main(["predict", *words, "--ckpt_path=last", "--count=9", f"--output={place}", probe])
+    assert end.value.code == 143 and signal.getsignal(signal.SIGTERM) is before and not place.exists()
+    assert capsys.readouterr().err.strip().splitlines()[-1] == "stopped by SIGTERM"
+
+
 def test_of_a_mistake_and_of_a_loss_that_is_not_finite(words, runs, wordy, capsys):
     words = [*words, f"--trainer.default_root_dir={runs}", "--trainer.max_epochs=2"]
     for mistaken, text in (("--model.learning_rate=1e30", "is not finite"), ("--ckpt_path=none.ckpt", "none.ckpt")):

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pickle import UnpicklingError
-from types import TracebackType
+from types import FrameType, TracebackType
 
 import torch
 from lightning import Callback
@@ -43,6 +43,8 @@ def one_line_endings() -> Iterator[None]:
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     others = set(multiprocessing.active_children())
     end_by(_end_at_once)
+    if handlers[signal.SIGTERM] == signal.SIG_DFL and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _stop)  # which Lightning calls after its own: that alone lets predict go on
     try:
         yield
     except Exception as error:
@@ -55,13 +57,11 @@ def one_line_endings() -> Iterator[None]:
         if isinstance(end, Stopped) and end.code:
             print(end.message, file=sys.stderr)
             requeue = end.requeue
-        elif isinstance(end, SIGTERMException):
+        elif isinstance(end, SIGTERMException | KeyboardInterrupt) or isinstance(end.__context__, KeyboardInterrupt):
             end_loading_processes(others)
-            raise SystemExit(128 + signal.SIGTERM) from None
-        elif isinstance(end, KeyboardInterrupt) or isinstance(end.__context__, KeyboardInterrupt):
-            end_loading_processes(others)
-            print("stopped by Ctrl-C", file=sys.stderr)
-            raise SystemExit(128 + signal.SIGINT) from None
+            name = "SIGTERM" if isinstance(end, SIGTERMException) else "SIGINT"
+            print(f"stopped by {name.replace('SIGINT', 'Ctrl-C')}", file=sys.stderr)
+            raise SystemExit(128 + signal.Signals[name]) from None
         raise
     finally:
         if threading.current_thread() is threading.main_thread():
@@ -74,6 +74,10 @@ def one_line_endings() -> Iterator[None]:
             processes.forget()
         if requeue:  # last, since SLURM then kills what is left of the job
             print(slurm.requeue(), file=sys.stderr)
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    raise SIGTERMException
 
 
 def _end_at_once() -> None:
