@@ -32,7 +32,7 @@ class Run(NamedTuple):
 
 def runs_below(root: Path) -> list[Run]:
     """Return the runs below a folder, of one system or of a folder for each, in the order of their settings' age."""
-    return [look_at(folder) for folder in sorted(_folders(root), key=_begun)]
+    return [look_at(folder) for folder in sorted(sorted(_folders(root)), key=_begun)]
 
 
 def _folders(root: Path) -> set[Path]:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import shutil
 import signal
 
@@ -12,7 +13,7 @@ from lit_gen.cli import main
 from lit_gen.command_line import seeds
 from lit_gen.command_line.seeds import report, seeds_of, trial_in
 from lit_gen.errors import UserError
-from lit_gen.runs.listing import find_run
+from lit_gen.runs.listing import find_run, runs_below
 from tests.test_cli import SHORT, TINY_PROGAN, TINY_VAE, data, mistake, runs, signalled  # noqa: F401  two are fixtures
 
 
@@ -34,6 +35,16 @@ def trained(tmp_path_factory, mnist_root):
     record.write_text(json.dumps(json.loads(record.read_text()) | {"state": "running", "process": 2**22 + 1}))
     shutil.copytree(root / "vae" / "first", root / "vae" / "failed", ignore=lambda *_: ["checkpoints"])
     return root
+
+
+def test_copies_of_a_run_are_listed_by_name(tmp_path):
+    """They are of one age, with `cp -a`: their order changed from one command to the next."""
+    for number in range(9):
+        (tmp_path / "vae" / f"copy-{number}").mkdir(parents=True)
+        (tmp_path / "vae" / f"copy-{number}" / "run.json").touch()
+        os.utime(tmp_path / "vae" / f"copy-{number}", (0, 0))
+    names = [run.folder.name for run in runs_below(tmp_path)]
+    assert names == sorted(names)
 
 
 def test_the_list_of_runs(trained, capsys):
