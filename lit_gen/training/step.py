@@ -75,8 +75,11 @@ def clip_gradients(optimizer: Optimizer, value: float | None, algorithm: str | N
 
 
 def set_as_told(optimizers: list[Optimizer], told: list[Optimizer], rates: bool = True) -> None:
-    """Give resumed optimizers the settings of this run, `told`, in place of the checkpoint's; or all but the rates."""
-    kept = {"params"} if rates else {"params", "lr", "initial_lr"}
+    """Give resumed optimizers the settings of this run, `told`, in place of the checkpoint's.
+
+    Without `rates` they keep what a scheduler sets: rates, and with OneCycleLR or CyclicLR momenta too.
+    """
+    kept = {"params"} if rates else {"params", "lr", "initial_lr", "betas", "momentum"}
     for optimizer, fresh in zip(optimizers, told, strict=True):
         for group, settings in zip(optimizer.param_groups, fresh.param_groups, strict=True):
             settings["initial_lr"] = settings["lr"]

@@ -11,7 +11,7 @@ from lightning import Callback
 from lightning.pytorch.callbacks import StochasticWeightAveraging
 from lightning.pytorch.tuner import Tuner
 from torch.optim import Adam
-from torch.optim.lr_scheduler import StepLR
+from torch.optim.lr_scheduler import OneCycleLR, StepLR
 
 from lit_gen.layers.coders import ConvEncoder, network
 from lit_gen.models import AAE, GAN, VAE, AutoEncoder
@@ -118,6 +118,30 @@ def test_a_scheduler_of_a_subclass_sets_the_rates(way, resumed, tmp_path):
         trainer.fit(tiny.build(Own), datamodule=tiny.NoiseData(1), ckpt_path=path if path.exists() else None)
         trainer.save_checkpoint(path)
     assert rates == pytest.approx(expected)
+
+
+def test_the_momenta_of_a_scheduler_go_on(tmp_path):
+    """OneCycleLR sets Adam's first beta. In a resumed run the first epoch had the one that it begins with."""
+    betas = []
+
+    class Own(AutoEncoder):
+        def configure_optimizers(self):
+            optimizer = super().configure_optimizers()
+            return [optimizer], [OneCycleLR(optimizer, 1e-2, total_steps=20)]
+
+        def on_before_optimizer_step(self, optimizer):
+            super().on_before_optimizer_step(optimizer)
+            betas.append(optimizer.param_groups[0]["betas"][0])
+
+    def fit(epochs, **how):
+        trainer = tiny.trainer(tmp_path, max_epochs=epochs)
+        trainer.fit(tiny.build(Own), datamodule=tiny.NoiseData(1), **how)
+        return trainer
+
+    fit(4)
+    fit(2).save_checkpoint(tmp_path / "two.ckpt")
+    fit(4, ckpt_path=tmp_path / "two.ckpt")
+    assert len(set(betas[:4])) == 4 and betas[4:] == betas[:4]
 
 
 def test_lightnings_search_for_a_rate_steps_at_those_it_says(tmp_path):
