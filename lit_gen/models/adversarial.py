@@ -38,8 +38,8 @@ class AdversarialModule(GenerativeModule):
     A subclass assigns `generator` and `discriminator` (whatever their optimizers move), calls `start_average` when it
     wants an averaged generator, and defines `make_fakes`, `discriminator_loss` and `generator_loss`. Its
     `learning_rate` and `betas` are those of both Adam optimizers, unless it has a `configure_optimizers` of its own
-    (D's first, then G's). Rates that fall are `learning_rate_factor`'s. Schedulers returned beside the optimizers are in
-    its place, and the subclass has to step them, as Lightning wants it of models that take their steps themselves.
+    (D's first, then G's). `learning_rate_factor` is for rates that fall. Schedulers that are returned beside the
+    optimizers take its place, and the subclass has to step them, as in every model that takes its steps itself.
 
     `accumulate_grad_batches` and `gradient_clip_val`, which Lightning's Trainer refuses to models that take their steps
     themselves, are attributes here, which the command line sets. Several batches then make one step of D and after it

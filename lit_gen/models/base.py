@@ -355,12 +355,12 @@ class GenerativeModule(LoggedTerms):
 
     def log_held_out(self, batch: Any, stage: Stage) -> None:
         """Log the held-out terms of the task, averaged over all batches and processes by what each is a mean over."""
-        terms, images = self.task.held_out_terms(self, batch, stage), float(len(batch[0]))
-        # A game has no loss for the bar. No size is a whole number: Lightning would round the processes' mean down.
-        in_bar = "loss" in terms
+        terms = self.task.held_out_terms(self, batch, stage)
+        in_bar = "loss" in terms  # which a game has not
         for name, term in terms.items():
-            value, count = term if isinstance(term, tuple) else (term, images)
-            self.log(f"{stage}/{name}", value, in_bar, batch_size=count, sync_dist=True)  # type: ignore[arg-type]
+            value, count = term if isinstance(term, tuple) else (term, len(batch[0]))
+            size: Any = 1.0 * count  # of whole numbers Lightning would round the processes' mean down
+            self.log(f"{stage}/{name}", value, in_bar, batch_size=size, sync_dist=True)
 
     def checked(self, images: Any, step: int = 0) -> Tensor:
         """Return images that somebody calls the model with, as floats in [-1, 1]; see `images_for`."""

@@ -32,7 +32,7 @@ from lit_gen.tasks.pictures import Plan
 Stage = Literal["val", "test"]
 DISTANCE = "val/sliced_wasserstein"
 HeldOut = Mapping[str, Tensor | tuple[Tensor, Tensor]]
-"""Means over a batch by name; one that is not over its images stands before the number that it is over."""
+"""The means over a batch by their names. One over other things than its images is a pair, with the number of these."""
 
 
 class Task:

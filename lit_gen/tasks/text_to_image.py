@@ -131,7 +131,7 @@ class TextToImage(Task):
         right, fake, wrong, found = model.logits(batch, model.draw(batch.caption))
         mismatch, scores = contradictions(batch) > 0, model.scores(batch)
         # A last batch of one image has no wrong one. Where no batch has any, the means are 0.
-        sentences, pairs = (chosen.sum().float().clamp(min=1e-6) for chosen in (found, mismatch))
+        sentences, pairs = (chosen.sum().clamp(min=1e-6) for chosen in (found, mismatch))
         return {
             "d_logit_right": right.mean(),
             "d_logit_wrong": (mean_where(wrong.flatten(), found), sentences),

@@ -3,10 +3,12 @@
 import pytest
 import torch
 
+from lit_gen.models import VAE
 from lit_gen.tasks.base import Task, grid
 from lit_gen.tasks.code_sweeps import CodeSweeps
 from lit_gen.tasks.reconstruction import Reconstruction
 from lit_gen.tasks.sampling import GrowingSampling, Sampling
+from tests.models import tiny
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -52,3 +54,14 @@ def test_a_new_task_is_safe_until_it_speaks():
     assert not CodeSweeps.shows_data("code_2_continuous") and not Reconstruction.shows_data("samples")
     assert Reconstruction.shows_data("reconstructions") and Task.shows_data("anything")
     assert GrowingSampling.shows_data("reals") and not GrowingSampling.shows_data("samples")
+
+
+@pytest.mark.parametrize("count", [3, torch.tensor(3), torch.tensor(3.0)])
+def test_what_a_mean_is_over_may_be_any_number(count, monkeypatch):
+    """Lightning divides the sum over several processes by their number, and rounds it down where it is whole."""
+    model, batch, mean, sizes = tiny.build(VAE), tiny.batch(8), torch.ones(()), {}
+    monkeypatch.setattr(VAE.task, "held_out_terms", lambda *_: {"plain": mean, "own": (mean, count)})
+    monkeypatch.setattr(model, "log", lambda name, *_, batch_size, **__: sizes.update({name: batch_size}))
+    model.validation_step(batch, 0)
+    assert sizes == {"val/plain": 8, "val/own": 3}
+    assert all(torch.as_tensor(size).is_floating_point() for size in sizes.values())
