@@ -10,7 +10,7 @@ Departures from the paper:
     - The default weight of the continuous codes is 0.1, where the authors' code has 1.
     - D and G of one step share one batch of fakes and of codes.
     - configs/infogan.yaml has 50 epochs of 429 steps; the authors' code for MNIST ends after 5,000 steps.
-    - LeakyReLU's slope is the appendix's 0.1 (authors' code: 0.01); batch norm's scales begin at 1 (N(1, 0.02)).
+    - LeakyReLU's slope is the appendix's 0.1, batch norm's scales begin at 1; the authors' code has 0.01, N(1, 0.02).
     - The two networks (appendix C.1 and C.3) follow one rule, for any number of convolutions that the settings give.
 """
 
@@ -216,7 +216,7 @@ class InfoGAN(AdversarialModule):
 
     def make_fakes(self, batch: WithImages) -> Fakes:
         if self.training and len(batch.image) < 2:
-            raise UserError("InfoGAN's norms need two images per batch: raise --data.batch_size, or set drop_last.")
+            raise UserError("InfoGAN needs two images per batch: raise --data.batch_size, or set a loader's drop_last.")
         latent = self.sample_latent(len(batch.image))
         return Fakes(self.generator(latent), latent[:, self.noise_dim :])
 
@@ -282,8 +282,7 @@ class InfoGAN(AdversarialModule):
         if self.codes[0].kind != "categorical":
             raise UserError("this InfoGAN has no categorical code to tell categories by: set categorical_codes.")
         with evaluating(self.discriminator):
-            _, outputs = self.recognize(images)
-        return outputs[:, : self.codes[0].outputs].argmax(1)
+            return self.recognize(images)[1][:, : self.codes[0].outputs].argmax(1)
 
     def configure_optimizers(self) -> list[Optimizer]:
         networks = zip((self.discriminator, self.generator), self.learning_rates, strict=True)
