@@ -35,7 +35,7 @@ class Evaluation(Callback):
         samples: how many images of a generator are compared with as many held-out ones, at most; by default 10,000. In
             the published protocol, how many are generated; by default 50,000.
         protocol: `quick` compares with as many test images; `published` has the numbers of images and the networks of
-            published values (VGG-16 by other weights) and takes minutes on a GPU, hours on a CPU.
+            published values (VGG-16 with other weights) and takes minutes on a GPU, hours on a CPU.
         split: which real images the published protocol compares with: `train` (the default) or `test`. Translations
             between two domains are compared with test images.
     """

@@ -232,7 +232,7 @@ class ImageTable(TwoDomains, OwnImages):
             files = np.array(partners, object)[self.decoded_columns[1][1]]
             train, *others = (set(files[self.datasets[split].rows_of[1]]) for split in SPLITS)
             if trained := len(train & set().union(*others)):
-                remarks.append(f"{trained} of file_name_b for training and for validation or test")
+                remarks.append(f"{trained} of file_name_b for training are for validation or test too")
         return remarks
 
 

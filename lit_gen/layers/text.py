@@ -11,8 +11,8 @@ Departures from the paper:
       All pairs of a batch that do not fit enter the objective, not one pair for each other class.
     - A wrong image is one of those that contradict the fewest attributes: the others are told apart without reading all
       that the sentence says. A sentence that all images of the batch fit has no wrong image.
-    - The mean over the GRU's states leaves out steps that begin in the padding; there, all sentences are equally
-      long. A step begins at each ninth character, up to the sentence's end: 201 have 23 steps, there 18.
+    - The mean over the GRU's states leaves out steps that begin in the padding; there, all sentences are equally long.
+    - A step begins at every ninth character up to the sentence's end: 201 characters make 23 steps, and 18 there.
 """
 
 import torch

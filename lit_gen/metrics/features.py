@@ -120,10 +120,10 @@ def inception() -> FidelityFeatures:
 
 
 def vgg16() -> FidelityFeatures:
-    """Return VGG-16, as of published precision and recall (Kynkäänniemi et al., arXiv:1904.06991), by other weights.
+    """Return VGG-16, as of published precision and recall (Kynkäänniemi et al., arXiv:1904.06991), with other weights.
 
-    These are torchvision's, the authors' are those of Simonyan & Zisserman. By OpenMMLab's table, StyleGAN2's precision
-    on FFHQ is 0.677 in place of the authors' 0.679, and its recall 0.555 in place of 0.493.
+    They are torchvision's; the authors have those of Simonyan & Zisserman. By OpenMMLab's table, StyleGAN2's precision
+    on FFHQ is then 0.677 in place of 0.679, and its recall 0.555 in place of 0.493.
     """
     from torch_fidelity.feature_extractor_vgg16 import FeatureExtractorVGG16
 

@@ -38,7 +38,7 @@ class PublishedQuality(Evaluator):
     - `fid50k_full_<network>`, `kid50k_full_<network>`: as of StyleGAN2-ADA, 50,000 against all training images. Other
       numbers stand in the name, as `fid1000_test_<network>`. `…_infinity` is extrapolated from 15 values of N from
       5,000 on, `…_deviation` is that of KID over 100 subsets of 1,000.
-    - `precision50k_full_<network>`, `recall…`: on VGG-16's features, by other weights than published: see `vgg16`.
+    - `precision50k_full_<network>`, `recall…`: on VGG-16's features, not with the published weights: see `vgg16`.
     - `swd16384_<side>`, `swd16384_mean`, and `swd<N>_real_…` of two sets of real images. (Karras et al. mirror real
       images for it where the training does.)
     - `ms_ssim` of 10,000 pairs of images that were generated one after the other, `ms_ssim_real` of random real ones.

@@ -9,8 +9,8 @@ Departures from the paper:
       keep colours, and with them zebras made of horses have the better FID (62 against 77).
     - The learning rate falls with every step of the second half of the training, not with every epoch.
     - The generators may lay their output over the given image through a mask (`blend`); by default they do not.
-    - An epoch has each image of the larger domain once, beside random ones of the other. One of the authors' PyTorch
-      code is as long, but always goes through A, again where B is larger, beside random images of B.
+    - An epoch has each image of the larger domain once, beside random ones of the other. In the authors' PyTorch code
+      it is as long, but those in turn are always A's, which come again where B is larger, and those of B are random.
     - 5 % of the training images choose best.ckpt and are not trained on; `--data.val_fraction=0` trains on all.
     - Convolutions before an instance norm have no bias (the norm takes it away again), and the norms have no learnt
       scale and shift.

@@ -4,12 +4,12 @@ Kingma & Welling, "Auto-Encoding Variational Bayes", ICLR 2014, arXiv:1312.6114;
 bound of Burda, Grosse, Salakhutdinov, "Importance Weighted Autoencoders", ICLR 2016, arXiv:1509.00519.
 
 Departures from the papers, in all configs:
-    - The encoder's head is log-variance, where Burda et al. have log-sigma; one layer gives it and the mean, so that
-      Glorot's weights reach 0.141 there, and 0.155 in two layers of 50 outputs.
+    - The encoder's head is log-variance, where Burda et al. have log-sigma; one layer gives it and the mean. There,
+      Glorot's weights are at most 0.141; in two layers of 50 outputs, at most 0.155.
     - Trained on the ELBO, the KL term is in closed form, where Burda et al. sample it too.
     - Gradients are means over a batch, where the code of Burda et al. sums over its 20 images, so that Adam's epsilon
       of 1e-4 weighs 20 times as much here (5e-6 would be the equal). Their code has a first beta of 0.99 (the paper,
-      as here, 0.9), starts second moments at 1 and layers of equal shape alike, and never shuffles.
+      as here, 0.9), starts second moments at 1 and layers of one shape with equal weights, and never shuffles.
 
 By default, and in configs/vae.yaml, also these; configs/vae_iwae.yaml has the settings of Burda et al.,
 configs/vae_aevb.yaml those of Kingma & Welling:

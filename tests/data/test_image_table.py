@@ -177,7 +177,7 @@ def test_two_domains(folder):
 def test_an_image_of_b_that_rows_of_several_splits_name(folder):
     splits = {0: "train", 1: "train", 2: "val", 3: "test", 4: "test"}
     write(folder, "file_name,file_name_b,split", lambda n: f"{n}.png,{10 + n % 4}.png,{splits[n]}", count=5)
-    assert "1 of file_name_b for training and for validation or test" in ready(folder).remarks
+    assert "1 of file_name_b for training are for validation or test too" in ready(folder).remarks
     write(folder, "file_name,file_name_b,split", lambda n: f"{n}.png,{10 + n}.png,{splits[n]}", count=5)
     assert not any("file_name_b" in line for line in ready(folder).remarks)
 
