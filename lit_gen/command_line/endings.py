@@ -59,9 +59,9 @@ def one_line_endings() -> Iterator[None]:
             requeue = end.requeue
         elif isinstance(end, SIGTERMException | KeyboardInterrupt) or isinstance(end.__context__, KeyboardInterrupt):
             end_loading_processes(others)
-            name = "SIGTERM" if isinstance(end, SIGTERMException) else "SIGINT"
-            print(f"stopped by {name.replace('SIGINT', 'Ctrl-C')}", file=sys.stderr)
-            raise SystemExit(128 + signal.Signals[name]) from None
+            by_signal = isinstance(end, SIGTERMException)
+            print(f"stopped by {'SIGTERM' if by_signal else 'Ctrl-C'}", file=sys.stderr)
+            raise SystemExit(128 + (signal.SIGTERM if by_signal else signal.SIGINT)) from None
         raise
     finally:
         if threading.current_thread() is threading.main_thread():

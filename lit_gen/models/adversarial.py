@@ -153,11 +153,11 @@ class AdversarialModule(GenerativeModule):
         self._waiting.append(batch)
         if len(self._waiting) == self.accumulate_grad_batches or ends:
             # Those of a checkpoint are plain lists.
-            batches = [type(batch)(*map(self._in_place, waiting)) for waiting in self._waiting]
+            batches = [type(batch)(*map(self._laid_out, waiting)) for waiting in self._waiting]
             self._waiting = []
             self.adversarial_step(batches)
 
-    def _in_place(self, field: Tensor) -> Tensor:
+    def _laid_out(self, field: Tensor) -> Tensor:
         return field.to(self.device, memory_format=self.memory_format if field.ndim == 4 else torch.preserve_format)
 
     def adversarial_step(self, batches: list[Any]) -> None:
